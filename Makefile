@@ -1,0 +1,65 @@
+# make demo    paint the sample styles and repaint a sample photograph
+# make test    lint, types and the whole test suite
+# make lint | types | docs | clean
+#
+# VENV is where the environment goes; TEST_ARGS is handed to pytest.
+
+PYTHON ?= python3
+VENV ?= .venv
+TEST_ARGS ?=
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+# In a venv of any kind (full or plain) the plain stamp is enough to run; the full one adds the development tools.
+PLAIN := $(VENV)/.installed
+FULL := $(VENV)/.installed-dev
+INPUTS := pyproject.toml constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DELETE_ON_ERROR:
+.PHONY: demo test fetch lint types docs clean
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Impasto needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(PLAIN): $(INPUTS) | $(BIN)/python
+	@echo "installing into $(VENV), a few minutes the first time"
+	$(INSTALL) -e .
+	@touch $@
+
+$(FULL): $(INPUTS) | $(BIN)/python
+	@echo "installing into $(VENV) with the development tools, a few minutes the first time"
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(PLAIN)
+
+demo: $(PLAIN)
+	$(BIN)/impasto samples $(DEMO)/samples
+	$(BIN)/impasto demo --out $(DEMO)
+	@echo "the pictures are in $(abspath $(DEMO))"
+
+test: $(FULL) fetch
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# What the tests need beyond the packages goes here, one command a line; make stops at the first that fails.
+fetch: $(FULL)
+	@$(BIN)/python -c 'from impasto import samples; [samples.load(name) for name in samples.names()]' \
+	  || { echo "the sample pictures cannot be read; see the line above" >&2; exit 1; }
+
+lint: $(FULL)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(FULL)
+	$(BIN)/mypy
+
+# Rewrites what is generated: the sample styles.
+docs: $(FULL)
+	$(BIN)/python scripts/paint_samples.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
