@@ -1,0 +1,199 @@
+"""What travels inside a picture's file besides its pixels: EXIF kept from the source, and Impasto's record.
+
+The record is text. A PNG holds it as compressed text chunks under the keyword ``impasto``, a JPEG in APP9 segments
+(compressed, split where it is longer than one segment holds), WebP, AVIF, HEIC and TIFF in an XMP packet (compressed,
+base64). A BMP holds nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+import zlib
+from typing import IO, Any
+
+from PIL import ExifTags, Image
+
+from impasto.errors import RecordError
+
+KEYWORD = b"impasto"
+DAMAGED = "the record inside this picture is damaged: use the original file, or one saved beside it"
+# Readers refuse text chunks of more than 1 MB and would refuse the picture with them.
+_CHUNK_CHARACTERS = 250_000
+_SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533
+_LARGEST_RECORD = 256 * 2**20
+
+# Tags that describe how the old file stored its pixels, or that carry other things of size or place:
+# XMP (700), IPTC (33723), Photoshop blocks (34377), ICC (34675), print matching (50341).
+_STORAGE_TAGS = (
+    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289}
+    | {290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 330, 338, 339, 340, 341, 347, 512, 513, 514, 529, 530}
+    | set(range(321, 329))
+    | {531, 532, 559, 700, 33723, 34377, 34675, 50341, 0x0112, 0x8769, 0x8825}
+)
+_OLD_DIMENSIONS = (0xA002, 0xA003)  # they would be wrong in the new file
+
+
+def clean_exif(exif: Image.Exif, keep_location: bool = False) -> bytes | None:
+    """Return the EXIF data worth keeping: upright, without thumbnail, and without place unless asked.
+
+    Args:
+        exif: as Pillow read it; it is not changed.
+        keep_location: keep the GPS block.
+
+    Returns:
+        Bytes that begin with ``Exif``, or None where nothing is left.
+    """
+    kept = Image.Exif()
+    for tag, value in exif.items():
+        if tag not in _STORAGE_TAGS and not isinstance(value, dict):
+            kept[tag] = value
+    camera = dict(exif.get_ifd(ExifTags.IFD.Exif))
+    for tag in (*_OLD_DIMENSIONS, ExifTags.IFD.Interop):
+        camera.pop(tag, None)
+    if camera:
+        kept[ExifTags.IFD.Exif] = camera
+    place = dict(exif.get_ifd(ExifTags.IFD.GPSInfo)) if keep_location else {}
+    if place:
+        kept[ExifTags.IFD.GPSInfo] = place
+    if len(kept) == 0:
+        return None
+    kept[ExifTags.Base.Orientation] = 1
+    return kept.tobytes()
+
+
+def with_resolution(exif: bytes | None, dpi: float | None) -> bytes | None:
+    """Return EXIF data that also says the resolution, for formats with no field of their own for it."""
+    if dpi is None:
+        return exif
+    block = Image.Exif()
+    if exif:
+        block.load(exif)
+    block[ExifTags.Base.XResolution] = block[ExifTags.Base.YResolution] = dpi
+    block[ExifTags.Base.ResolutionUnit] = 2
+    return block.tobytes()
+
+
+def png_text(record: str) -> list[bytes]:
+    """Return the bodies of the iTXt chunks that hold a record."""
+    pieces = [record[start : start + _CHUNK_CHARACTERS] for start in range(0, len(record), _CHUNK_CHARACTERS)]
+    return [KEYWORD + b"\0\1\0\0\0" + zlib.compress(piece.encode()) for piece in pieces or [""]]
+
+
+def jpeg_with_record(jpeg: bytes, record: str) -> bytes:
+    """Return a JPEG with the record in APP9 segments, behind the segments that must come first."""
+    packed = zlib.compress(record.encode(), 9)
+    pieces = [packed[start : start + _SEGMENT_BYTES] for start in range(0, len(packed), _SEGMENT_BYTES)]
+    segments = b""
+    for index, piece in enumerate(pieces):
+        body = KEYWORD + b"\0" + struct.pack(">HH", index, len(pieces)) + piece
+        segments += b"\xff\xe9" + struct.pack(">H", len(body) + 2) + body
+    place = 2
+    while jpeg[place] == 0xFF and 0xE0 <= jpeg[place + 1] <= 0xEF:
+        place += 2 + int(struct.unpack(">H", jpeg[place + 2 : place + 4])[0])
+    return jpeg[:place] + segments + jpeg[place:]
+
+
+def xmp_packet(record: str) -> bytes:
+    """Return an XMP packet that holds a record."""
+    packed = base64.b64encode(zlib.compress(record.encode(), 9)).decode()
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        f'xmlns:impasto="urn:impasto:1" impasto:record="{packed}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def record_in(image: Image.Image, stream: IO[bytes]) -> str | None:
+    """Return the record of an opened picture, or None where it has none.
+
+    Args:
+        image: opened, not necessarily decoded.
+        stream: the same file, seekable.
+
+    Raises:
+        RecordError: there is a record, and it cannot be read.
+    """
+    try:
+        if image.format == "PNG":
+            return _from_png(stream)
+        if image.format in ("JPEG", "MPO"):
+            return _from_jpeg(getattr(image, "applist", []))
+        return _from_xmp(image.info.get("xmp"))
+    except (zlib.error, UnicodeDecodeError, binascii.Error, struct.error, ValueError) as exc:
+        raise RecordError(DAMAGED) from exc
+
+
+def _from_png(stream: IO[bytes]) -> str | None:
+    """Return the text under our keyword; other programs may have rewritten it as any of the three kinds of chunk."""
+    pieces = []
+    stream.seek(8)
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind not in (b"iTXt", b"zTXt", b"tEXt"):
+            stream.seek(length + 4, 1)
+            continue
+        keyword, _, body = stream.read(length).partition(b"\0")
+        stream.seek(4, 1)
+        if keyword != KEYWORD:
+            continue
+        if kind == b"zTXt":
+            pieces.append(_inflated(body[1:]).decode("latin-1"))
+        elif kind == b"tEXt":
+            pieces.append(body.decode("latin-1"))
+        else:
+            text = body[2:].split(b"\0", 2)[2]  # behind the language and the translated keyword
+            pieces.append((_inflated(text) if body[0] else text).decode())
+    return "".join(pieces) if pieces else None
+
+
+def _from_jpeg(segments: list[tuple[str, bytes]]) -> str | None:
+    pieces: dict[int, bytes] = {}
+    count = 0
+    for name, body in segments:
+        if name == "APP9" and body.startswith(KEYWORD + b"\0"):
+            index, count = struct.unpack(">HH", body[8:12])
+            pieces[index] = body[12:]
+    if not pieces:
+        return None
+    if sorted(pieces) != list(range(count)):
+        raise RecordError(DAMAGED)
+    return _inflated(b"".join(pieces[index] for index in range(count))).decode()
+
+
+def _from_xmp(packet: Any) -> str | None:
+    if isinstance(packet, str):
+        packet = packet.encode()
+    match = re.search(rb'impasto:record="([^"]*)"', packet) if isinstance(packet, bytes) else None
+    return _inflated(base64.b64decode(match[1], validate=True)).decode() if match else None
+
+
+def _inflated(packed: bytes) -> bytes:
+    """Return what was compressed, within a limit, so that a crafted file cannot fill the memory."""
+    inflater = zlib.decompressobj()
+    plain = inflater.decompress(packed, _LARGEST_RECORD)
+    if not inflater.eof:
+        raise ValueError("the compressed text has no end")
+    return plain
+
+
+def png_chunks(icc: bytes, exif: bytes | None, dpi: float | None, record: str | None) -> list[tuple[bytes, bytes]]:
+    """Return name and body of the chunks that a PNG carries in front of its pixels.
+
+    Args:
+        icc: the colour profile.
+        exif: cleaned EXIF data, or None.
+        dpi: dots per inch, or None.
+        record: the record, or None.
+    """
+    chunks = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))]
+    if dpi is not None:
+        per_metre = round(dpi / 0.0254)
+        chunks.append((b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
+    if exif:
+        chunks.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    if record is not None:
+        chunks += [(b"iTXt", body) for body in png_text(record)]
+    return chunks

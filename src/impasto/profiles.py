@@ -1,0 +1,138 @@
+"""Colour profiles: whatever a file holds becomes sRGB.
+
+In: a decoded picture and the ICC profile found beside it. Out: sRGB pixels. ImageCms works in 8 bits only, so deeper
+pictures go through a table that it fills (52 steps a channel) and that is interpolated: smooth, and within half an
+8-bit level of the exact conversion at every node. A profile that turns out to be sRGB changes nothing at all.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+BROKEN = "its colour profile is damaged or does not belong to it and was ignored; colours were read as sRGB"
+_STEP = 5  # 255 = 51 steps of 5, so every node is a whole 8-bit level
+
+
+@lru_cache(maxsize=1)
+def srgb_profile() -> bytes:
+    """Return an sRGB profile to embed, the same bytes at any time of day."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the date of making
+    profile[84:100] = bytes(16)  # a checksum over that date; zero means "not computed"
+    return bytes(profile)
+
+
+def image_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str | None]:
+    """Convert an 8-bit picture without alpha to sRGB.
+
+    Args:
+        image: mode L, RGB, CMYK or LAB; any other mode is converted by its definition.
+        icc: the profile from the file, or None.
+
+    Returns:
+        The picture in mode RGB, and a note for the person if the profile could not be used.
+    """
+    if image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("RGB")
+    note = None
+    if icc or image.mode == "LAB":
+        try:
+            transform = _transform(icc, image.mode)
+            if transform is None:
+                return image.convert("RGB"), None
+            converted = ImageCms.applyTransform(image, transform)
+            assert converted is not None
+            return converted, None
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            note = BROKEN
+    return image.convert("RGB"), note
+
+
+def values_to_srgb(values: NDArray[np.float32], icc: bytes | None) -> tuple[NDArray[np.float32], str | None]:
+    """Convert pixels deeper than 8 bits to sRGB through an interpolated table.
+
+    Args:
+        values: ``[H, W, 1]`` or ``[H, W, 3]`` float32, 0..1, in the profile's space.
+        icc: the profile from the file, or None.
+
+    Returns:
+        ``[H, W, 3]`` float32, 0..1, sRGB, and a note for the person if the profile could not be used.
+    """
+    height, width, channels = values.shape
+    table, note = None, None
+    if icc:
+        try:
+            transform = _transform(icc, "L" if channels == 1 else "RGB")
+            table = None if transform is None else _table(transform, channels)
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            note = BROKEN
+    if table is None:
+        return np.ascontiguousarray(np.broadcast_to(values, (height, width, 3))), note
+    converted = np.empty((height, width, 3), np.float32)
+    rows = max(1, 500_000 // width)  # strips: the eight corners of every pixel would be a lot of memory at once
+    for top in range(0, height, rows):
+        strip = values[top : top + rows].reshape(-1, channels)
+        converted[top : top + rows] = _interpolate(table, strip).reshape(-1, width, 3)
+    return converted, note
+
+
+def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the way from a profile to sRGB, or None where there is nothing to change."""
+    source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else io.BytesIO(icc or b"")
+    transform = ImageCms.buildTransform(
+        ImageCms.getOpenProfile(source) if mode != "LAB" else source,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    if mode in ("L", "RGB"):
+        # Names lie and many sRGB profiles differ in a byte: what counts is whether colours move.
+        probe = _lattice(1 if mode == "L" else 3, 15)
+        moved = np.asarray(ImageCms.applyTransform(probe, transform)).astype(int)
+        if np.abs(moved - np.asarray(probe.convert("RGB"))).max() <= 1:
+            return None
+    return transform
+
+
+def _lattice(channels: int, step: int) -> Image.Image:
+    """Return every combination of evenly spaced levels as a picture, the last channel running fastest."""
+    levels = np.arange(0, 256, step, dtype=np.uint8)
+    if channels == 1:
+        return Image.fromarray(levels[None, :])
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)  # [n, n, n, 3]
+    return Image.fromarray(grid.reshape(len(levels) ** 2, len(levels), 3))
+
+
+def _table(transform: ImageCms.ImageCmsTransform, channels: int) -> NDArray[np.float32]:
+    """Return the conversion at the nodes: ``[n, 3]`` for grey, ``[n, n, n, 3]`` for colour, 0..1."""
+    converted = np.asarray(ImageCms.applyTransform(_lattice(channels, _STEP), transform), np.float32) / 255
+    nodes = 255 // _STEP + 1
+    return converted.reshape(*(nodes,) * channels, 3)
+
+
+def _interpolate(table: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the table's value between its nodes, linear along each channel: ``[N, C]`` -> ``[N, 3]``."""
+    nodes, channels = table.shape[0], values.shape[1]
+    position = values * np.float32(nodes - 1)
+    lower = np.clip(position.astype(np.int32), 0, nodes - 2)
+    part = position - lower
+    flat = table.reshape(-1, 3)
+    total = np.zeros((len(values), 3), np.float32)
+    for corner in itertools.product((0, 1), repeat=channels):
+        index = np.zeros(len(values), np.int64)
+        weight = np.ones(len(values), np.float32)
+        for channel, upper in enumerate(corner):
+            index = index * nodes + lower[:, channel] + upper
+            weight = weight * (part[:, channel] if upper else 1 - part[:, channel])
+        total += flat[index] * weight[:, None]
+    return total

@@ -1,0 +1,331 @@
+"""Pixels to a file: every format, sRGB embedded, the file replaced in one step or not at all.
+
+In: float32 ``[H, W, 3]`` sRGB in 0..1. Out: PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP, by the file name's suffix.
+JPEG and BMP have no alpha: the picture is laid on white. PNG and TIFF can hold 16 bits a channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from impasto import metadata, profiles, sixteen
+from impasto.errors import ImageError, suggest
+
+SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+DEEP_FORMATS = ("PNG", "TIFF")
+_LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535, "HEIC": 16_384}
+_OPAQUE_FORMATS = ("JPEG", "BMP")
+_LARGEST_JPEG_EXIF = 65_533
+
+
+def quantise(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Round pixels to the nearest level.
+
+    Args:
+        pixels: any shape, float; values outside 0..1 are clipped.
+        bits: 8 or 16.
+
+    Returns:
+        The same shape, uint8 or uint16.
+
+    Raises:
+        ImageError: a value is not a number, or ``bits`` is neither 8 nor 16.
+    """
+    if bits not in (8, 16):
+        raise ImageError(f"{bits!r} bits a channel cannot be written: choose 8 or 16")
+    if pixels.size and np.isnan(pixels.min()):  # a single NaN makes the minimum NaN
+        raise ImageError(f"{np.isnan(pixels).sum()} values of the picture are not numbers (NaN): nothing was written")
+    levels = np.clip(pixels, 0.0, 1.0) * (2**bits - 1)
+    levels += 0.5
+    return levels.astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return the format that a file name asks for.
+
+    Raises:
+        ImageError: the suffix is missing or not one that can be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        what = f"suffix {suffix!r}" if suffix else "no suffix"
+        raise ImageError(f"{Path(path).name!r} has {what}, which says no format to write: {suggest(suffix, SUFFIXES)}")
+    return SUFFIXES[suffix]
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[object] = (),
+    *,
+    size: tuple[int, int] | None = None,
+    bits: int = 8,
+    nbytes: int | None = None,
+) -> Path:
+    """Make sure, before the work, that a picture can be saved there; make its folder.
+
+    Args:
+        path: where the picture is to go.
+        inputs: what the run reads; paths (with or without a crop) are compared, other things are passed over.
+        size: ``(height, width)`` in px where it is known already.
+        bits: 8 or 16 bits a channel.
+        nbytes: an estimate of the file's size, compared with the room on the disk.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImageError: an unknown suffix, a folder that cannot be made or written, a directory, a read-only file, one of
+            the inputs, too large for the format, or no room.
+    """
+    from impasto.images import split_crop
+
+    target = Path(path)
+    _check_format(format_of(target), size, bits, repr(target.name))
+    if target.is_dir():
+        raise ImageError(f"{str(target)!r} is a directory: name a file in it, for example {str(target / 'out.png')!r}")
+    for source in inputs:
+        if isinstance(source, (str, os.PathLike)) and _same_file(target, split_crop(source)[0]):
+            raise ImageError(f"{str(target)!r} is one of the inputs and would be lost: choose another name for the output")
+    folder = _real(target).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary, handle = _temporary_in(folder)
+        os.close(handle)
+        temporary.unlink()
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise ImageError(f"folder {str(folder)!r} cannot be written ({reason}): choose another for the output") from exc
+    if target.exists() and not os.access(target, os.W_OK):
+        raise ImageError(f"{str(target)!r} is write-protected: choose another name or run chmod u+w on it")
+    free = shutil.disk_usage(folder).free
+    if nbytes is not None and nbytes > free:
+        raise ImageError(
+            f"folder {str(folder)!r} has {free / 1e6:.0f} MB left and the picture needs about {nbytes / 1e6:.0f} MB: "
+            "make room or choose another folder"
+        )
+    return target
+
+
+def save(
+    path: str | os.PathLike[str],
+    pixels: NDArray[Any],
+    *,
+    alpha: NDArray[Any] | None = None,
+    exif: bytes | None = None,
+    bits: int = 8,
+    dpi: float | None = None,
+    quality: int = 95,
+    record: str | None = None,
+) -> Path:
+    """Save a picture in one step: the old file stays whole until the new one is complete on the disk.
+
+    Args:
+        path: the suffix says the format.
+        pixels: ``[H, W, 3]`` float sRGB, 0..1 (clipped), or uint8.
+        alpha: ``[H, W]`` float, 0..1, or None; JPEG and BMP lay the picture on white instead.
+        exif: cleaned EXIF data, as on ``Picture``.
+        bits: 8, or 16 for PNG and TIFF.
+        dpi: dots per inch to note in the file.
+        quality: 1..100 for JPEG, WebP (100 is lossless), AVIF and HEIC.
+        record: text to keep inside the file; BMP keeps none.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImageError: an unknown suffix, a picture the format cannot hold, NaN, or a disk that refuses.
+    """
+    target = Path(path)
+    data = encode(pixels, format_of(target), alpha=alpha, exif=exif, bits=bits, dpi=dpi, quality=quality, record=record)
+    try:
+        write_atomically(target, data)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise ImageError(f"{str(target)!r} cannot be written ({reason}): check the folder and the room on it") from exc
+    return target
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Put bytes into a file so that a reader finds the old content or the new, whatever happens in between.
+
+    Args:
+        path: the file; where it is a link, the file that it points to is replaced.
+        data: the whole new content.
+
+    Raises:
+        OSError: the old file is as it was, and nothing is left beside it.
+    """
+    target = _real(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary, handle = _temporary_in(target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if target.exists():
+                os.chmod(temporary, target.stat().st_mode & 0o777)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def encode(
+    pixels: NDArray[Any],
+    format: str,
+    *,
+    alpha: NDArray[Any] | None = None,
+    exif: bytes | None = None,
+    bits: int = 8,
+    dpi: float | None = None,
+    quality: int = 95,
+    record: str | None = None,
+) -> bytes:
+    """Return the bytes of the file that ``save`` would write.
+
+    Args:
+        pixels: ``[H, W, 3]`` float sRGB, 0..1 (clipped), or uint8.
+        format: one of ``FORMATS``, in any case; ``jpg`` and ``tif`` are understood.
+        alpha, exif, bits, dpi, quality, record: as for ``save``.
+
+    Raises:
+        ImageError: an unknown format, a picture the format cannot hold, wrong shapes, or NaN.
+    """
+    kind = SUFFIXES.get(f".{format.lower()}", format.upper())
+    if kind not in FORMATS:
+        raise ImageError(f"format {format!r} cannot be written: {suggest(kind, FORMATS)}")
+    if not 1 <= quality <= 100:
+        raise ImageError(f"quality {quality!r} is outside 1 to 100: 95 is a good value")
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ImageError(f"an array of shape {pixels.shape} is no picture to write: give [height, width, 3]")
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        raise ImageError(f"alpha of shape {alpha.shape} does not belong to a picture of shape {pixels.shape[:2]}")
+    _check_format(kind, (pixels.shape[0], pixels.shape[1]), bits, "the picture")
+    if alpha is not None and kind in _OPAQUE_FORMATS:
+        cover = _unit(alpha)[:, :, None]
+        pixels, alpha = _unit(pixels) * cover + (1 - cover), None
+    levels = _levels(pixels, bits)
+    if alpha is not None:
+        levels = np.concatenate([levels, _levels(alpha, bits)[:, :, None]], axis=2)
+    if kind not in ("PNG", "JPEG", "TIFF", "BMP"):
+        exif = metadata.with_resolution(exif, dpi)
+    if bits == 16:
+        return _encode_deep(levels, kind, exif, dpi, record)
+    return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
+
+
+def _encode_deep(levels: NDArray[Any], kind: str, exif: bytes | None, dpi: float | None, record: str | None) -> bytes:
+    icc = profiles.srgb_profile()
+    if kind == "TIFF":
+        return sixteen.tiff_bytes(levels, exif, icc, dpi, metadata.xmp_packet(record) if record is not None else None)
+    return sixteen.png_bytes(levels, metadata.png_chunks(icc, exif, dpi, record))
+
+
+def _encode_eight(
+    image: Image.Image, kind: str, exif: bytes | None, dpi: float | None, quality: int, record: str | None
+) -> bytes:
+    file = io.BytesIO()
+    options: dict[str, Any] = {"icc_profile": profiles.srgb_profile()}
+    if exif is not None and not (kind == "JPEG" and len(exif) > _LARGEST_JPEG_EXIF):
+        options["exif"] = exif
+    if dpi is not None:
+        options["dpi"] = (dpi, dpi)
+    xmp = metadata.xmp_packet(record) if record is not None else None
+    if kind == "PNG":
+        info = PngImagePlugin.PngInfo()
+        for body in metadata.png_text(record) if record is not None else []:
+            info.add(b"iTXt", body)
+        image.save(file, "PNG", pnginfo=info, **options)
+    elif kind == "JPEG":
+        # Above 90 the colours keep full resolution: brush strokes have sharp edges between colours.
+        image.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True, **options)
+    elif kind == "TIFF":
+        if xmp:
+            options["tiffinfo"] = {700: xmp}
+        image.save(file, "TIFF", compression="tiff_adobe_deflate", **options)
+    elif kind == "BMP":
+        image.save(file, "BMP", **({"dpi": (dpi, dpi)} if dpi is not None else {}))
+    else:
+        if xmp:
+            options["xmp"] = xmp
+        if kind == "WEBP":
+            image.save(file, "WEBP", quality=quality, lossless=quality == 100, exact=True, **options)
+        elif kind == "AVIF":
+            image.save(file, "AVIF", quality=quality, subsampling="4:4:4" if quality >= 90 else "4:2:0", **options)
+        else:
+            from pillow_heif import from_pillow
+
+            image.info.update(options)
+            from_pillow(image).save(file, quality=quality, chroma=444 if quality >= 90 else 420)
+    data = file.getvalue()
+    return metadata.jpeg_with_record(data, record) if kind == "JPEG" and record is not None else data
+
+
+def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return 0..1 float32, whether levels or floats came in."""
+    if values.dtype in (np.uint8, np.uint16):
+        return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
+    return np.clip(values, 0.0, 1.0).astype(np.float32)
+
+
+def _levels(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Return uint8 or uint16, untouched where they are that already."""
+    if values.dtype == (np.uint8 if bits == 8 else np.uint16):
+        return values
+    return quantise(_unit(values) if values.dtype in (np.uint8, np.uint16) else values, bits)
+
+
+def _check_format(kind: str, size: tuple[int, int] | None, bits: int, what: str) -> None:
+    """Refuse what the format cannot hold."""
+    if bits not in (8, 16):
+        raise ImageError(f"{bits!r} bits a channel cannot be written: choose 8 or 16")
+    if bits == 16 and kind not in DEEP_FORMATS:
+        raise ImageError(f"{what} would be {kind}, which holds 8 bits a channel: 16 need {' or '.join(DEEP_FORMATS)}")
+    most = _LARGEST_SIDE.get(kind)
+    if size is not None and most is not None and max(size) > most:
+        raise ImageError(f"{what} is {size[1]} x {size[0]} px and {kind} ends at {most} px a side: use PNG or TIFF")
+
+
+def _real(path: Path) -> Path:
+    """Return the file behind a link, so that saving replaces the file and leaves the link."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Return whether two names mean one file, links included."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _temporary_in(folder: Path) -> tuple[Path, int]:
+    """Return a new file in the folder and its open descriptor, with the permissions that any new file gets there."""
+    temporary = folder / f".impasto-{secrets.token_hex(8)}.tmp"
+    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

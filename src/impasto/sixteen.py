@@ -1,0 +1,189 @@
+"""Sixteen bits a channel, where Pillow has eight: it reads such colour files as 8 bit without a word and writes none.
+
+In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (OpenCV where the compression needs it);
+both are written here: a PNG's rows are filtered by numpy, a TIFF's directory comes from Pillow, so that EXIF goes along.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+Deep = NDArray[np.uint16]
+_STRIP_BYTES = 1 << 20
+
+
+def is_deep(image: Image.Image, stream: IO[bytes]) -> bool:
+    """Return whether an opened PNG or TIFF holds 16 bits a channel."""
+    if image.format == "PNG":
+        stream.seek(24)  # the bit depth in IHDR, always the first chunk
+        return stream.read(1) == b"\x10"
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        depths = image.tag_v2.get(258, (1,))
+        return image.mode in ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "I;16", "I;16B") and set(depths) == {16}
+    return False
+
+
+def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]:
+    """Read a PNG or TIFF for which ``is_deep`` holds.
+
+    Args:
+        image: opened by Pillow, not decoded.
+        stream: the same file, seekable.
+
+    Returns:
+        Colour ``[H, W, 1]`` or ``[H, W, 3]`` and alpha ``[H, W]`` or None, uint16, as stored (not turned upright).
+
+    Raises:
+        ValueError: the file is damaged or of a kind that cannot be read.
+    """
+    if image.format == "PNG":
+        values = _by_opencv(stream)
+        if values.shape[2] in (1, 3) and image.has_transparency_data:  # one colour is declared transparent
+            return values, np.asarray(image.convert("RGBA").getchannel("A"), np.uint16) * np.uint16(257)
+        if image.mode in ("L", "LA") or image.mode.startswith("I"):
+            values = values[:, :, [0, -1]] if values.shape[2] == 4 else values[:, :, :1]
+    else:
+        values = _by_tifffile(stream)
+    colours = 3 if values.shape[2] >= 3 else 1
+    alpha = values[:, :, colours] if values.shape[2] > colours else None
+    return values[:, :, :colours], alpha
+
+
+def _by_opencv(stream: IO[bytes]) -> Deep:
+    import cv2
+
+    stream.seek(0)
+    encoded = np.frombuffer(stream.read(), np.uint8)
+    try:
+        values = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    except cv2.error as exc:
+        raise ValueError(str(exc).splitlines()[0]) from exc
+    if values is None or values.dtype != np.uint16:
+        raise ValueError("the 16-bit data cannot be decoded")
+    values = values.reshape(*values.shape[:2], -1)
+    order = {1: [0], 2: [0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[values.shape[2]]
+    return np.asarray(values[:, :, order], np.uint16)
+
+
+def _by_tifffile(stream: IO[bytes]) -> Deep:
+    import tifffile
+
+    length = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    with tifffile.TiffFile(stream) as file:
+        page = file.pages.first
+        ends = [start + size for start, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if ends and max(ends) > length:
+            raise ValueError("the file is shorter than it says")
+        try:
+            values = page.asarray()
+        except ValueError as exc:
+            if "imagecodecs" not in str(exc):
+                raise
+            return _by_opencv(stream)
+        if page.planarconfig == 2 and values.ndim == 3:
+            values = np.moveaxis(values, 0, -1)
+        values = values.reshape(*values.shape[:2], -1)
+        if page.photometric == 0:  # white is zero
+            values = np.concatenate([65535 - values[:, :, :1], values[:, :, 1:]], axis=2)
+        colours = 3 if page.photometric == 2 else 1
+        extra = [int(kind) for kind in page.extrasamples]
+    if values.shape[2] > colours and extra[:1] == [1]:  # colours are stored multiplied by alpha
+        alpha = np.maximum(values[:, :, colours : colours + 1].astype(np.float64), 1)
+        plain = np.minimum(np.rint(values[:, :, :colours] * (65535 / alpha)), 65535)
+        values = np.concatenate([plain.astype(np.uint16), values[:, :, colours:]], axis=2)
+    keep = colours + 1 if extra[:1] in ([1], [2]) else colours
+    return np.asarray(values[:, :, :keep], np.uint16)
+
+
+def png_bytes(values: Deep, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a 16-bit PNG.
+
+    Args:
+        values: ``[H, W, 3]`` or ``[H, W, 4]``.
+        chunks: name and body of what goes between the header and the pixels.
+    """
+    height, width, channels = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    row_bytes = width * channels * 2
+    rows = max(1, _STRIP_BYTES // row_bytes)
+    deflater = zlib.compressobj(6)
+    above = np.zeros((1, row_bytes), np.uint8)
+    parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header), *(_chunk(name, body) for name, body in chunks)]
+    for top in range(0, height, rows):
+        lines = values[top : top + rows].astype(">u2").reshape(-1, width * channels).view(np.uint8)
+        data = deflater.compress(_filtered(lines, above, channels * 2).tobytes())
+        above = lines[-1:]
+        if data:
+            parts.append(_chunk(b"IDAT", data))
+    parts += [_chunk(b"IDAT", deflater.flush()), _chunk(b"IEND", b"")]
+    return b"".join(parts)
+
+
+def _filtered(lines: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
+    """Return each row behind the number of its filter: the difference to the left or to the row above, the smaller."""
+    left = lines.copy()
+    left[:, pixel_bytes:] -= lines[:, :-pixel_bytes]
+    up = lines - np.concatenate([above, lines[:-1]])
+    left_cost, up_cost = (np.abs(rows.view(np.int8).astype(np.int16)).sum(axis=1) for rows in (left, up))
+    choice = up_cost < left_cost
+    numbers = np.where(choice, 2, 1).astype(np.uint8)[:, None]
+    return np.concatenate([numbers, np.where(choice[:, None], up, left)], axis=1)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def tiff_bytes(values: Deep, exif: bytes | None, icc: bytes, dpi: float | None, xmp: bytes | None) -> bytes:
+    """Return a 16-bit TIFF: deflated strips of differences between neighbours.
+
+    Args:
+        values: ``[H, W, 3]`` or ``[H, W, 4]``.
+        exif: cleaned EXIF data, or None.
+        icc: the colour profile.
+        dpi: dots per inch, or None.
+        xmp: an XMP packet, or None.
+    """
+    height, width, channels = values.shape
+    rows = max(1, _STRIP_BYTES // (width * channels * 2))
+    strips = []
+    for top in range(0, height, rows):
+        lines = values[top : top + rows].astype("<u2")
+        lines[:, 1:] -= values[top : top + rows, :-1]
+        strips.append(zlib.compress(lines.tobytes(), 6))
+    tags: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00")
+    if exif:
+        block = Image.Exif()
+        block.load(exif)
+        for tag in block:
+            value = block.get_ifd(tag) if tag in (0x8769, 0x8825) else block[tag]
+            if tag in (0x8769, 0x8825):
+                tags.tagtype[tag] = 4
+            tags[tag] = value
+    sizes = [len(strip) for strip in strips]
+    tags[256], tags[257], tags[258], tags[259] = width, height, (16,) * channels, 8
+    tags[262], tags[274], tags[277], tags[278], tags[284] = 2, 1, channels, rows, 1
+    tags.tagtype[273] = tags.tagtype[279] = 4
+    tags[273], tags[279] = tuple(int(end) for end in np.cumsum([0, *sizes[:-1]])), tuple(sizes)
+    tags[317], tags[339] = 2, (1,) * channels
+    if channels == 4:
+        tags[338] = 2
+    if dpi is not None:
+        tags[282], tags[283], tags[296] = dpi, dpi, 2
+    tags.tagtype[34675] = 7
+    tags[34675] = icc
+    if xmp:
+        tags.tagtype[700] = 1
+        tags[700] = xmp
+    file = io.BytesIO()
+    tags.save(file)
+    return file.getvalue() + b"".join(strips)

@@ -1,0 +1,133 @@
+"""The size a person asks for, and pixels brought to it.
+
+In: ``512`` (long side in px), ``1.5mp`` (area), ``36in``, ``90cm`` or ``900mm`` (long side on paper, with a dpi).
+Out: ``(height, width)`` with the picture's proportions, and pixels resampled to it without aliasing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto.errors import OptionError
+
+FORMS = "512 (long side in px), 1.5mp, or 36in, 90cm, 900mm with --dpi"
+LARGEST_SIDE = 1_000_000
+_INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
+_PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(px|mp|in|cm|mm|)\s*", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A wish for a size: either ``long_side`` in px or ``area`` in px; ``dpi`` goes into the file."""
+
+    long_side: int | None = None
+    area: int | None = None
+    dpi: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that exactly one of the two wishes is there, and within reason."""
+        if (self.long_side is None) == (self.area is None):
+            raise OptionError("size needs a long side or an area, one of the two", "size")
+        if self.long_side is not None and not 1 <= self.long_side <= LARGEST_SIDE:
+            raise OptionError(f"size {self.long_side} px is outside 1 to {LARGEST_SIDE}: use {FORMS}", "size")
+        if self.area is not None and not 1 <= self.area <= LARGEST_SIDE**2:
+            raise OptionError(f"size of {self.area} px in all is outside 1 to {LARGEST_SIDE**2}: use {FORMS}", "size")
+
+    def fit(self, height: int, width: int) -> tuple[int, int]:
+        """Return the wished size for a picture of the given proportions.
+
+        Args:
+            height: the picture's height in px, at least 1.
+            width: the picture's width in px, at least 1.
+
+        Returns:
+            ``(height, width)``, each at least 1 px; the long side is exact where one was asked for.
+        """
+        if self.long_side is not None:
+            factor = self.long_side / max(height, width)
+        else:
+            assert self.area is not None
+            factor = math.sqrt(self.area / (height * width))
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+@overload
+def parse_size(text: None, dpi: float | None = None) -> None: ...
+
+
+@overload
+def parse_size(text: str | int | Size, dpi: float | None = None) -> Size: ...
+
+
+def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size | None:
+    """Read a size as a person writes it.
+
+    Args:
+        text: ``512``, ``"1.5mp"``, ``"36in"``, ``"90cm"``, ``"900mm"``, a ``Size`` (returned), or None (keep the size).
+        dpi: dots per inch, needed for a size on paper.
+
+    Returns:
+        The size, or None where none was asked for.
+
+    Raises:
+        OptionError: not a size, not positive, too large, or a size on paper without dpi.
+    """
+    if dpi is not None and not (isinstance(dpi, (int, float)) and math.isfinite(dpi) and 1 <= dpi <= 100_000):
+        raise OptionError(f"dpi {dpi!r} is not a number from 1 to 100000", "dpi")
+    if text is None or isinstance(text, Size):
+        return text
+    match = None if isinstance(text, bool) else _PATTERN.fullmatch(str(text))
+    if match is None:
+        raise OptionError(f"size {text!r} is not understood: use {FORMS}", "size")
+    number, unit = float(match[1]), match[2].lower()
+    if unit == "mp":
+        return _checked(text, area=number * 1e6, dpi=dpi)
+    if unit in _INCHES:
+        if dpi is None:
+            raise OptionError(f"size {text!r} is a length on paper and needs dots per inch: add --dpi 300", "dpi")
+        return _checked(text, long_side=number * _INCHES[unit] * dpi, dpi=dpi)
+    if number != int(min(number, 1e15)):
+        raise OptionError(f"size {text!r} is not a whole number of px: use {FORMS}", "size")
+    return _checked(text, long_side=number, dpi=dpi)
+
+
+def _checked(text: object, *, long_side: float | None = None, area: float | None = None, dpi: float | None) -> Size:
+    """Return the size rounded to whole px; refuse nothing at all and more than any picture has."""
+    value, most = (long_side, LARGEST_SIDE) if long_side is not None else (area, LARGEST_SIDE**2)
+    assert value is not None
+    if not 0.5 < value < most + 0.5:
+        raise OptionError(f"size {text!r} is {value:.6g} px, outside 1 to {most}: use {FORMS}", "size")
+    pixels = max(1, round(value))
+    return Size(pixels, None, dpi) if long_side is not None else Size(None, pixels, dpi)
+
+
+def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resample to another size without aliasing.
+
+    Args:
+        pixels: ``[H, W]`` or ``[H, W, C]``, float, 0..1.
+        size: ``(height, width)`` in px, each at least 1.
+
+    Returns:
+        ``[h, w]`` or ``[h, w, C]`` float32, 0..1; the same values where the size is already right.
+    """
+    height, width = size
+    if pixels.shape[:2] == (height, width):
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+    shrinking = height <= pixels.shape[0] and width <= pixels.shape[1]
+    # Lanczos keeps the most detail going down; going up it rings more than bicubic does.
+    method = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
+    planes = pixels.reshape(*pixels.shape[:2], -1)
+    resampled = np.empty((height, width, planes.shape[2]), np.float32)
+    for channel in range(planes.shape[2]):
+        plane = Image.fromarray(np.ascontiguousarray(planes[:, :, channel], dtype=np.float32))
+        resampled[:, :, channel] = np.asarray(plane.resize((width, height), method, reducing_gap=3.0))
+    np.clip(resampled, 0.0, 1.0, out=resampled)
+    return resampled.reshape(height, width, *pixels.shape[2:])
