@@ -1,7 +1,38 @@
-"""Where network weights come from, and in what form they leave: named tensors, float32, on the CPU."""
+"""Where network weights come from, and in what form they leave: named tensors, float32, on the CPU.
+
+VGG-19 comes with the installation (vgg19.py); all others are fetched by name, once (fetched.py, archives.py).
+"""
 
 from __future__ import annotations
 
+from impasto.weights.fetched import (
+    SOURCES,
+    Row,
+    Source,
+    SourceName,
+    adain_state,
+    alexnet_state,
+    cache_folder,
+    fetch,
+    listing,
+    lpips_alex_state,
+    stored,
+    vgg16_state,
+)
 from impasto.weights.vgg19 import vgg19_state
 
-__all__ = ["vgg19_state"]
+__all__ = [
+    "SOURCES",
+    "Row",
+    "Source",
+    "SourceName",
+    "adain_state",
+    "alexnet_state",
+    "cache_folder",
+    "fetch",
+    "listing",
+    "lpips_alex_state",
+    "stored",
+    "vgg16_state",
+    "vgg19_state",
+]

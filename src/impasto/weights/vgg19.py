@@ -16,6 +16,7 @@ the convolution pads with zeros, and a padded zero means the mean colour of the 
 from __future__ import annotations
 
 import hashlib
+import io
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
 
     Args:
         path: a file to read instead of the installed one: torchvision's ``.pth`` or ``.safetensors``, Keras's
-            ``.h5`` (needs h5py), or the quantised ``.bin``.
+            ``.h5`` (needs h5py), the quantised ``.bin``, or what ``impasto weights fetch vgg19-fp32`` has stored.
 
     Returns:
         ``conv1_1.weight`` ``[64, 3, 3, 3]``, ``conv1_1.bias`` ``[64]`` ... ``conv5_4.bias``, float32 on the CPU.
@@ -101,7 +102,7 @@ def read_vgg19(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"no VGG-19 weights at {path}; give an existing .pth, .safetensors or .h5 file")
     ending = path.suffix.lower()
     if ending in (".h5", ".hdf5", ".keras"):
-        return _keras(path)
+        return read_keras(path)
     if ending == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -162,9 +163,6 @@ def _dequantised(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _torchvision(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """Return torchvision's weights for our input: y = W ((x/255 - m) / s) + b in terms of x minus Caffe's means."""
-    import torch
-
     renamed = {
         f"{name}.{part}": state.get(f"features.{index}.{part}")
         for name, index in zip(layer_shapes(), TORCHVISION, strict=True)
@@ -172,26 +170,39 @@ def _torchvision(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     }
     if renamed["conv1_1.weight"] is None:
         raise WeightsError(f"{path} is not VGG-19: it has no features.0.weight, conv1_1.weight or block1_conv1_W_q")
-    checked = _checked(renamed, path)
+    return for_caffe_input(_checked(renamed, path))
+
+
+def for_caffe_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights made for torchvision's input, changed so that they take Caffe's.
+
+    Every activation stays what it was: with x the picture in BGR, 0 to 255, less Caffe's means,
+    W ((x + caffe) / 255 - mean) / deviation + b is linear in x, so only the first convolution changes.
+
+    Args:
+        state: ``conv1_1.weight`` ``[64, 3, 3, 3]`` for RGB, 0 to 1, less the mean, over the deviation, and the rest.
+    """
+    import torch
+
     deviation = torch.tensor(TORCHVISION_DEVIATION_BGR, dtype=torch.float64)
     mean = torch.tensor(TORCHVISION_MEAN_BGR, dtype=torch.float64)
     offset = (torch.tensor(CAFFE_MEAN_BGR, dtype=torch.float64) / 255 - mean) / deviation
-    weight = checked["conv1_1.weight"].double().flip(1)  # RGB -> BGR
-    checked["conv1_1.bias"] = (checked["conv1_1.bias"].double() + weight.sum((2, 3)) @ offset).float()
-    checked["conv1_1.weight"] = (weight / (255 * deviation)[None, :, None, None]).float().contiguous()
-    return checked
+    weight = state["conv1_1.weight"].double().flip(1)  # RGB -> BGR
+    folded = dict(state)
+    folded["conv1_1.weight"] = (weight / (255 * deviation)[None, :, None, None]).float().contiguous()
+    folded["conv1_1.bias"] = (state["conv1_1.bias"].double() + weight.sum((2, 3)) @ offset).float()
+    return folded
 
 
-def _keras(path: Path) -> dict[str, Tensor]:
-    try:
-        import h5py  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise WeightsError(f"reading {path} needs h5py; run: python -m pip install h5py") from error
+def read_keras(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
+    """Return the weights of an ``.h5`` file as Keras saves VGG-19; ``data`` is its content where it is not on disk."""
+    need_h5py(path.name)
+    import h5py
     import torch
 
     found: dict[str, Any] = {}
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path if data is None else io.BytesIO(data), "r") as file:
             root = file.get("model_weights", file)
             for name in layer_shapes():
                 stem = f"block{name[4]}_{name[:4]}{name[6]}"
@@ -201,3 +212,9 @@ def _keras(path: Path) -> dict[str, Tensor]:
     except (OSError, KeyError) as error:
         raise WeightsError(f"{path} is not VGG-19 as Keras saves it: {error}") from error
     return _checked(found, path)
+
+
+def need_h5py(what: str) -> None:
+    """Say how to get h5py where it is missing; ``what`` needs it."""
+    if util.find_spec("h5py") is None:
+        raise WeightsError(f"reading {what} needs h5py; run: python -m pip install h5py")
