@@ -26,12 +26,13 @@ _SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533
 _LARGEST_RECORD = 256 * 2**20
 
 # Tags that describe how the old file stored its pixels, or that carry other things of size or place:
-# XMP (700), IPTC (33723), Photoshop blocks (34377), ICC (34675), print matching (50341).
+# XMP (700), IPTC (33723), Photoshop blocks (34377), ICC (34675), print matching (50341), map coordinates (33550 on).
 _STORAGE_TAGS = (
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289}
     | {290, 291, 292, 293, 296, 297, 301, 317, 318, 319, 320, 330, 338, 339, 340, 341, 347, 512, 513, 514, 529, 530}
     | set(range(321, 329))
     | {531, 532, 559, 700, 33723, 34377, 34675, 50341, 0x0112, 0x8769, 0x8825}
+    | {33550, 33920, 33922, 34264, 34735, 34736, 34737}
 )
 _OLD_DIMENSIONS = (0xA002, 0xA003)  # they would be wrong in the new file
 

@@ -115,7 +115,8 @@ def _lattice(channels: int, step: int) -> Image.Image:
 
 def _table(transform: ImageCms.ImageCmsTransform, channels: int) -> NDArray[np.float32]:
     """Return the conversion at the nodes: ``[n, 3]`` for grey, ``[n, n, n, 3]`` for colour, 0..1."""
-    converted = np.asarray(ImageCms.applyTransform(_lattice(channels, _STEP), transform), np.float32) / 255
+    converted = np.asarray(ImageCms.applyTransform(_lattice(channels, _STEP), transform), np.float32)
+    converted /= np.float32(255)
     nodes = 255 // _STEP + 1
     return converted.reshape(*(nodes,) * channels, 3)
 

@@ -21,6 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from impasto import metadata, profiles, sixteen
 from impasto.errors import ImageError, suggest
+from impasto.reading import split_crop
 
 SUFFIXES = {
     ".png": "PNG",
@@ -58,9 +59,9 @@ def quantise(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray
         raise ImageError(f"{bits!r} bits a channel cannot be written: choose 8 or 16")
     if pixels.size and np.isnan(pixels.min()):  # a single NaN makes the minimum NaN
         raise ImageError(f"{np.isnan(pixels).sum()} values of the picture are not numbers (NaN): nothing was written")
-    levels = np.clip(pixels, 0.0, 1.0) * (2**bits - 1)
+    levels: NDArray[Any] = np.clip(pixels, 0.0, 1.0) * (2**bits - 1)
     levels += 0.5
-    return levels.astype(np.uint8 if bits == 8 else np.uint16)
+    return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
@@ -100,15 +101,13 @@ def check_output(
         ImageError: an unknown suffix, a folder that cannot be made or written, a directory, a read-only file, one of
             the inputs, too large for the format, or no room.
     """
-    from impasto.images import split_crop
-
     target = Path(path)
     _check_format(format_of(target), size, bits, repr(target.name))
     if target.is_dir():
         raise ImageError(f"{str(target)!r} is a directory: name a file in it, for example {str(target / 'out.png')!r}")
     for source in inputs:
         if isinstance(source, (str, os.PathLike)) and _same_file(target, split_crop(source)[0]):
-            raise ImageError(f"{str(target)!r} is one of the inputs and would be lost: choose another name for the output")
+            raise ImageError(f"{str(target)!r} is one of the inputs and would be lost: name the output otherwise")
     folder = _real(target).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -187,8 +186,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             if target.exists():
-                os.chmod(temporary, target.stat().st_mode & 0o777)
-        os.replace(temporary, target)
+                temporary.chmod(target.stat().st_mode & 0o777)
+        temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -197,7 +196,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def encode(
     pixels: NDArray[Any],
-    format: str,
+    format: str,  # noqa: A002 - the field's own word for it
     *,
     alpha: NDArray[Any] | None = None,
     exif: bytes | None = None,
@@ -235,16 +234,12 @@ def encode(
         levels = np.concatenate([levels, _levels(alpha, bits)[:, :, None]], axis=2)
     if kind not in ("PNG", "JPEG", "TIFF", "BMP"):
         exif = metadata.with_resolution(exif, dpi)
-    if bits == 16:
-        return _encode_deep(levels, kind, exif, dpi, record)
-    return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
-
-
-def _encode_deep(levels: NDArray[Any], kind: str, exif: bytes | None, dpi: float | None, record: str | None) -> bytes:
-    icc = profiles.srgb_profile()
+    xmp = metadata.xmp_packet(record) if record is not None else None
     if kind == "TIFF":
-        return sixteen.tiff_bytes(levels, exif, icc, dpi, metadata.xmp_packet(record) if record is not None else None)
-    return sixteen.png_bytes(levels, metadata.png_chunks(icc, exif, dpi, record))
+        return sixteen.tiff_bytes(levels, exif, profiles.srgb_profile(), dpi, xmp)
+    if bits == 16:
+        return sixteen.png_bytes(levels, metadata.png_chunks(profiles.srgb_profile(), exif, dpi, record))
+    return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
 
 
 def _encode_eight(
@@ -265,10 +260,6 @@ def _encode_eight(
     elif kind == "JPEG":
         # Above 90 the colours keep full resolution: brush strokes have sharp edges between colours.
         image.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True, **options)
-    elif kind == "TIFF":
-        if xmp:
-            options["tiffinfo"] = {700: xmp}
-        image.save(file, "TIFF", compression="tiff_adobe_deflate", **options)
     elif kind == "BMP":
         image.save(file, "BMP", **({"dpi": (dpi, dpi)} if dpi is not None else {}))
     else:
@@ -290,8 +281,10 @@ def _encode_eight(
 def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
     """Return 0..1 float32, whether levels or floats came in."""
     if values.dtype in (np.uint8, np.uint16):
-        return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
-    return np.clip(values, 0.0, 1.0).astype(np.float32)
+        scaled = values.astype(np.float32)
+        scaled /= np.float32(np.iinfo(values.dtype).max)
+        return scaled
+    return np.asarray(np.clip(values, 0.0, 1.0), dtype=np.float32)
 
 
 def _levels(values: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -320,7 +313,7 @@ def _real(path: Path) -> Path:
 def _same_file(one: Path, other: Path) -> bool:
     """Return whether two names mean one file, links included."""
     try:
-        return os.path.samefile(one, other)
+        return one.samefile(other)
     except OSError:
         return False
 

@@ -1,7 +1,8 @@
 """Sixteen bits a channel, where Pillow has eight: it reads such colour files as 8 bit without a word and writes none.
 
-In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (OpenCV where the compression needs it);
-both are written here: a PNG's rows are filtered by numpy, a TIFF's directory comes from Pillow, so that EXIF goes along.
+In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (OpenCV where the compression needs it).
+Both are written here: a PNG's rows are filtered by numpy, a TIFF's directory comes from Pillow, so that EXIF goes
+along. TIFF of 8 bits is written here too, so that both depths carry the same things.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]
     """
     if image.format == "PNG":
         values = _by_opencv(stream)
-        if values.shape[2] in (1, 3) and image.has_transparency_data:  # one colour is declared transparent
-            return values, np.asarray(image.convert("RGBA").getchannel("A"), np.uint16) * np.uint16(257)
+        key = image.info.get("transparency")
+        if values.shape[2] in (1, 3) and key is not None:  # one colour is declared transparent
+            return values, (values != np.asarray(key)).any(axis=2) * np.uint16(65535)
         if image.mode in ("L", "LA") or image.mode.startswith("I"):
             values = values[:, :, [0, -1]] if values.shape[2] == 4 else values[:, :, :1]
     else:
@@ -143,21 +145,24 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def tiff_bytes(values: Deep, exif: bytes | None, icc: bytes, dpi: float | None, xmp: bytes | None) -> bytes:
-    """Return a 16-bit TIFF: deflated strips of differences between neighbours.
+def tiff_bytes(
+    values: NDArray[np.uint8] | Deep, exif: bytes | None, icc: bytes, dpi: float | None, xmp: bytes | None
+) -> bytes:
+    """Return a TIFF: deflated strips of differences between neighbours.
 
     Args:
-        values: ``[H, W, 3]`` or ``[H, W, 4]``.
+        values: ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or uint16.
         exif: cleaned EXIF data, or None.
         icc: the colour profile.
         dpi: dots per inch, or None.
         xmp: an XMP packet, or None.
     """
     height, width, channels = values.shape
-    rows = max(1, _STRIP_BYTES // (width * channels * 2))
+    kind = values.dtype.newbyteorder("<")
+    rows = max(1, _STRIP_BYTES // (width * channels * kind.itemsize))
     strips = []
     for top in range(0, height, rows):
-        lines = values[top : top + rows].astype("<u2")
+        lines: NDArray[Any] = values[top : top + rows].astype(kind)
         lines[:, 1:] -= values[top : top + rows, :-1]
         strips.append(zlib.compress(lines.tobytes(), 6))
     tags: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00")
@@ -170,7 +175,7 @@ def tiff_bytes(values: Deep, exif: bytes | None, icc: bytes, dpi: float | None, 
                 tags.tagtype[tag] = 4
             tags[tag] = value
     sizes = [len(strip) for strip in strips]
-    tags[256], tags[257], tags[258], tags[259] = width, height, (16,) * channels, 8
+    tags[256], tags[257], tags[258], tags[259] = width, height, (8 * kind.itemsize,) * channels, 8
     tags[262], tags[274], tags[277], tags[278], tags[284] = 2, 1, channels, rows, 1
     tags.tagtype[273] = tags.tagtype[279] = 4
     tags[273], tags[279] = tuple(int(end) for end in np.cumsum([0, *sizes[:-1]])), tuple(sizes)

@@ -1,0 +1,306 @@
+"""Files decoded: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP and the first frame of a GIF.
+
+In: a path or an open binary file. Out: ``Raw`` pixels: upright, sRGB, at the depth of the file, alpha and EXIF beside
+them. What is wrong with a file is said in one line: missing, empty, damaged, not a picture, or too many pixels, which
+its header tells before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import io
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from impasto import metadata, profiles, sixteen
+from impasto.errors import ImageError
+
+READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
+# Each registers its reader in Image.OPEN when imported.
+_READERS = {
+    "JPEG": JpegImagePlugin,
+    "PNG": PngImagePlugin,
+    "WEBP": WebPImagePlugin,
+    "AVIF": AvifImagePlugin,
+    "TIFF": TiffImagePlugin,
+    "BMP": BmpImagePlugin,
+    "GIF": GifImagePlugin,
+}
+_CROP = re.compile(r"(.+)#([^#/]*)", re.DOTALL)
+_DAMAGE = (  # what decoders raise on damaged files
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_warnings_lock = threading.RLock()  # warnings.catch_warnings changes the whole process
+
+
+@dataclass
+class Raw:
+    """Pixels as decoded: colour ``[H, W, 3]`` and alpha ``[H, W]``, uint8, uint16 or float32."""
+
+    colour: NDArray[Any]
+    alpha: NDArray[Any] | None
+    bits: int
+    sha256: str = ""
+    exif: bytes | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def split_crop(source: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Return the file and the text of the part asked for, ``photo.jpg#10,20,300,200`` -> ``photo.jpg``, ``10,20,...``.
+
+    A file that has ``#`` in its name is found under its name.
+    """
+    text = os.fspath(source)
+    match = _CROP.fullmatch(text)
+    if match is None or os.path.lexists(text) or not (os.path.lexists(match[1]) or match[2].count(",") == 3):
+        return Path(text), None
+    return Path(match[1]), match[2]
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, or say in one line why not."""
+    shown = repr(str(path))
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{shown} is a directory: name one picture in it")
+        if not stat.S_ISREG(mode):
+            raise ImageError(f"{shown} is not a regular file: save the picture to a file first")
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise ImageError(f"{shown} does not exist: {_near(path)}") from None
+    except NotADirectoryError:
+        raise ImageError(f"{shown} does not exist: {str(path.parent)!r} is not a folder") from None
+    except PermissionError:
+        raise ImageError(f"{shown} may not be read: run chmod u+r on it, or copy it to where you may") from None
+    except (OSError, ValueError) as exc:
+        raise ImageError(f"{shown} cannot be opened ({exc}): check the name") from exc
+    with file:
+        yield file
+
+
+def _near(path: Path) -> str:
+    """Return what to say of a missing file: names like it, or that the folder is missing too."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"there is no folder {str(path.parent)!r} that can be read"
+    lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(path.name.lower(), lowered, n=3, cutoff=0.6)
+    if not near:
+        return "check the name"
+    return f"did you mean {' or '.join(repr(str(path.parent / lowered[name])) for name in near)}?"
+
+
+def seekable(stream: IO[bytes]) -> IO[bytes]:
+    """Return the rest of a file object as one that can be read twice."""
+    data = stream.read()
+    if not isinstance(data, bytes):
+        raise ImageError("a file object opened as text is no picture: open it in binary mode ('rb')")
+    return io.BytesIO(data)
+
+
+@contextlib.contextmanager
+def quiet(notes: list[str]) -> Iterator[None]:
+    """Turn what decoders warn about into notes; our own limit on pixels stands in for Pillow's."""
+    with _warnings_lock, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    messages = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    notes += [" ".join(message.split()) for message in messages]
+
+
+def identified(stream: IO[bytes], shown: str) -> Image.Image:
+    """Open a picture, reading no more than its header.
+
+    The plugins are asked directly: ``Image.open`` would apply Pillow's own limit on pixels, a global of the process.
+    """
+    stream.seek(0)
+    prefix = stream.read(16)
+    if not prefix:
+        raise ImageError(f"{shown} is empty (0 bytes): copy it again or choose another picture")
+    damage: Exception | None = None
+    for name in _READERS:
+        factory, accept = Image.OPEN[name]
+        # A string instead of True says that the format is known and its decoder is not installed.
+        if accept is None or not accept(prefix) or isinstance(accept(prefix), str):
+            continue
+        try:
+            stream.seek(0)
+            return factory(stream, "")
+        except _DAMAGE as exc:
+            damage = exc
+    if prefix[4:8] == b"ftyp":
+        from pillow_heif import HeifImageFile
+
+        try:
+            stream.seek(0)
+            return cast("Any", HeifImageFile)(stream)  # type: ignore[no-any-return]
+        except _DAMAGE as exc:
+            damage = exc
+    if damage is None:
+        raise ImageError(f"{shown} is not a picture that can be read: give {READABLE}")
+    raise ImageError(_damaged(shown, damage)) from damage
+
+
+def _damaged(shown: str, reason: Exception) -> str:
+    line = " ".join(str(reason).split())[:120] or type(reason).__name__
+    return f"{shown} is damaged, cut short or of a rare kind ({line}): copy it again or save it anew as PNG"
+
+
+def read(stream: IO[bytes], shown: str, max_pixels: int, keep_location: bool) -> Raw:
+    """Decode a file whose pixel count is within the limit."""
+    notes: list[str] = []
+    with quiet(notes):
+        image = identified(stream, shown)
+        check_pixels(image.size, max_pixels, shown)
+        stream.seek(0)
+        digest = hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()
+        raw = of_image(image, stream, shown, keep_location)
+    raw.sha256 = digest
+    raw.notes += notes
+    return raw
+
+
+def check_pixels(size: tuple[int, int], max_pixels: int, shown: str) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{shown} has {width} x {height} = {width * height} pixels, more than the {max_pixels} allowed: "
+            f"if you trust it, pass --max-pixels {width * height}"
+        )
+    if width < 1 or height < 1:
+        raise ImageError(f"{shown} is {width} x {height} px, which is no picture: give at least 1 x 1")
+
+
+def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_location: bool) -> Raw:
+    """Decode an opened picture, turn it upright, convert it to sRGB and clean its EXIF."""
+    try:
+        orientation, exif, notes = _exif_of(image, keep_location)
+        if stream is not None and sixteen.is_deep(image, stream):
+            if image.format == "PNG":
+                _verify_png(stream)
+            colour, alpha = sixteen.read_deep(image, stream)
+            raw = _deep(colour, alpha, image.info.get("icc_profile"), shown)
+        elif image.mode[0] in "IF":
+            image.load()
+            raw = _deep(_wide_values(image, shown), None, image.info.get("icc_profile"), shown)
+        else:
+            image.load()
+            raw = _eight(image, shown)
+    except _DAMAGE as exc:
+        raise ImageError(_damaged(shown, exc)) from exc
+    raw.exif = exif
+    raw.notes += [f"{shown}: {note}" for note in notes]
+    raw.colour = _upright(raw.colour, orientation)
+    raw.alpha = None if raw.alpha is None else _upright(raw.alpha, orientation)
+    return raw
+
+
+def _exif_of(image: Image.Image, keep_location: bool) -> tuple[int, bytes | None, list[str]]:
+    """Return the orientation (1..8), the cleaned EXIF data, and notes."""
+    try:
+        exif = image.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+    except _DAMAGE:
+        return 1, None, ["its EXIF data is damaged and was left out"]
+    try:
+        return orientation, metadata.clean_exif(exif, keep_location), []
+    except _DAMAGE:
+        return orientation, None, ["its EXIF data is damaged and was left out"]
+
+
+def _verify_png(stream: IO[bytes]) -> None:
+    """Check every chunk's checksum; OpenCV would fill what is missing with black and say nothing."""
+    stream.seek(0)
+    Image.OPEN["PNG"][0](stream, "").verify()
+
+
+def _eight(image: Image.Image, shown: str) -> Raw:
+    """Return an 8-bit picture's colours in sRGB and its alpha."""
+    icc = image.info.get("icc_profile")
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        image = image.convert(image.mode[:-1])
+    elif image.mode == "1":
+        image = image.convert("L")
+    converted, note = profiles.image_to_srgb(image, icc)
+    return Raw(np.asarray(converted), alpha, 8, notes=[f"{shown}: {note}"] if note else [])
+
+
+def _deep(colour: NDArray[Any], alpha: NDArray[Any] | None, icc: bytes | None, shown: str) -> Raw:
+    """Return a deep picture's colours in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
+    converted, note = profiles.values_to_srgb(unit(colour), icc)
+    return Raw(converted, alpha, 16, notes=[f"{shown}: {note}"] if note else [])
+
+
+def _wide_values(image: Image.Image, shown: str) -> NDArray[Any]:
+    """Return a one-channel picture of 16 or 32 bits as ``[H, W, 1]`` uint16 or float32."""
+    values = np.asarray(image)[:, :, None]
+    if image.mode.startswith("I;16"):
+        return values.astype(np.uint16)
+    most = 65535 if image.mode == "I" else 1.0
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= most):  # also where one of them is NaN
+        raise ImageError(f"{shown} has values from {low:g} to {high:g}, outside 0 to {most:g}: save it as 16-bit PNG")
+    return values.astype(np.uint16 if image.mode == "I" else np.float32)
+
+
+def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return pixels turned and mirrored as the EXIF orientation (1..8) asks."""
+    if orientation >= 5:
+        values = values.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return values
+
+
+def unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return contiguous float32 in 0..1, whether levels or floats came in."""
+    if values.dtype.kind == "u":
+        scaled = np.ascontiguousarray(values).astype(np.float32)
+        scaled /= np.float32(np.iinfo(values.dtype).max)
+        return scaled
+    return np.ascontiguousarray(values, dtype=np.float32)
