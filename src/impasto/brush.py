@@ -103,7 +103,7 @@ def scatter(height: int, width: int, spacing: float, rng: np.random.Generator) -
         ``[N, 2]`` as (x, y).
     """
     xs, ys = np.meshgrid(np.arange(0, width + spacing, spacing), np.arange(0, height + spacing, spacing))
-    points = np.stack([xs.ravel(), ys.ravel()], axis=1)
+    points = np.stack([xs.ravel(), ys.ravel()], axis=1).astype(np.float64)
     points += rng.uniform(-0.7, 0.7, points.shape) * spacing
     return np.asarray(rng.permutation(points))
 

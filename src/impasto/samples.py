@@ -41,7 +41,13 @@ def _source(name: str) -> Traversable:
     raise OptionError(f"there is no sample {name!r}; {suggest(name, names())}", option="name")
 
 
-def _content(name: str) -> tuple[str, bytes]:
+def stored(name: str) -> tuple[str, bytes]:
+    """Return a sample's file as it is: its suffix, for example ``.jpg``, and its bytes.
+
+    Raises:
+        OptionError: there is no sample of that name.
+        ImageError: its file is missing.
+    """
     source = _source(name)
     try:
         return Path(source.name).suffix, source.read_bytes()
@@ -65,7 +71,7 @@ def load(name: str) -> NDArray[np.uint8]:
     import cv2
     import numpy as np
 
-    _, content = _content(name)
+    _, content = stored(name)
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise ImageError(f"the sample {name!r} is damaged in this installation; reinstall impasto")
@@ -87,7 +93,7 @@ def write(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     written = []
     for name in names():
-        suffix, content = _content(name)
+        suffix, content = stored(name)
         path = folder / f"{name}{suffix}"
         try:
             folder.mkdir(parents=True, exist_ok=True)

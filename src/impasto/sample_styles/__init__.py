@@ -1,6 +1,6 @@
 """The sample styles: pictures that this project paints itself, so that it can ship them.
 
-``STYLES`` maps a name to its painter: ``(long_side) -> [H, W, 3]`` uint8, sRGB.
+``STYLES`` maps a name to its painter: ``(long_side, seed) -> [H, W, 3]`` uint8, sRGB.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from impasto.sample_styles.blue_swirls import blue_swirls
 from impasto.sample_styles.ember_dabs import ember_dabs
 from impasto.sample_styles.hatched_ink import hatched_ink
 
-STYLES: dict[str, Callable[[int], Bytes]] = {
+STYLES: dict[str, Callable[..., Bytes]] = {
     "blue_swirls": blue_swirls,
     "hatched_ink": hatched_ink,
     "ember_dabs": ember_dabs,

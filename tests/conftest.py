@@ -1,0 +1,142 @@
+"""What every test may use, and what none may do: reach the network, or touch the person's own settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import torch
+    from numpy.typing import NDArray
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # sums repeat only for the same number of threads
+os.environ.setdefault("MPLBACKEND", "agg")
+
+settings.register_profile(
+    "impasto",
+    deadline=None,  # a busy machine is no failure
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("impasto")
+
+
+class NetworkRefusedError(RuntimeError):
+    """A test without the ``network`` mark tried to leave this machine."""
+
+
+def is_local(address: Any) -> bool:
+    """Return whether a socket address is on this machine; socket files are."""
+    if not isinstance(address, tuple):
+        return True
+    host = str(address[0])
+    if host in {"", "localhost"}:
+        return True
+    try:
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections to other machines unless the test is marked ``network``."""
+    if request.node.get_closest_marker("network"):
+        return
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if not is_local(address):
+            raise NetworkRefusedError(f"a test tried to reach {address}; mark it `network` if it must")
+        connect(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and not is_local((name,)):
+            raise NetworkRefusedError(f"a test tried to look up {name}; mark it `network` if it must")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the person's settings and data out of the tests; the cache of fetched weights stays in reach."""
+    home = tmp_path_factory.getbasetemp() / "home"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Run torch with two threads and leave its number as it was."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return numpy randomness from a fixed seed."""
+    return np.random.default_rng(20160627)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Return torch randomness from a fixed seed."""
+    import torch
+
+    return torch.Generator().manual_seed(20160627)
+
+
+def _drawn(height: int, width: int) -> NDArray[np.uint8]:
+    """Return a small photograph of nothing: a lit ball on a sloping ground, smooth and with edges."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
+    x, y = columns / width, rows / height
+    ground = np.stack([0.25 + 0.5 * x, 0.35 + 0.4 * y, 0.75 - 0.4 * x], axis=-1)
+    away = np.hypot(x - 0.45, y - 0.55)
+    ball = np.clip(1.1 - 3 * np.hypot(x - 0.38, y - 0.45), 0.1, 1)[..., None] * np.array([1.0, 0.6, 0.3])
+    picture = np.where((away < 0.28)[..., None], ball, ground)
+    return np.asarray(np.rint(np.clip(picture, 0, 1) * 255), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_picture() -> NDArray[np.uint8]:
+    """Return a content picture, ``[48, 64, 3]`` uint8."""
+    return _drawn(48, 64)
+
+
+@pytest.fixture(scope="session")
+def tiny_style() -> NDArray[np.uint8]:
+    """Return a style picture with coarse and fine texture, ``[56, 56, 3]`` uint8."""
+    rows, columns = np.mgrid[0:56, 0:56].astype(np.float64)
+    wave = 0.5 + 0.5 * np.sin(columns / 5 + 2 * np.sin(rows / 9))
+    fine = 0.5 + 0.5 * np.sin((rows + columns) * 1.3)
+    picture = np.stack([0.9 * wave, 0.2 + 0.5 * wave * fine, 0.3 + 0.6 * (1 - wave)], axis=-1)
+    return np.asarray(np.rint(np.clip(picture, 0, 1) * 255), np.uint8)
+
+
+@pytest.fixture
+def tiny_files(tmp_path: Path, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8]) -> tuple[Path, Path]:
+    """Write the tiny pictures as PNG and return the paths of content and style."""
+    from PIL import Image
+
+    content, style = tmp_path / "content.png", tmp_path / "style.png"
+    Image.fromarray(tiny_picture).save(content)
+    Image.fromarray(tiny_style).save(style)
+    return content, style
