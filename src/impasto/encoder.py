@@ -1,0 +1,196 @@
+"""VGG with named layers: pictures in, features out.
+
+In: a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32. Out: a dict from layer name to features ``[B, C, H/s, W/s]`` in the
+encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the blocks 1 to 5. The encoder owns the means, the BGR order, the
+padding, the pooling, the dtype and the memory format; nobody else knows of them.
+
+Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to 255,
+means subtracted). Departures: the means and the channel order are folded into the first convolution; the first convolution
+sees replicated pixels beyond the picture's edge instead of zeros (after crowsonkb/style-transfer-pytorch), which leaves no
+dark frame around the picture; average and L2 pooling are rescaled so that activations keep the size that max pooling gives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from impasto.errors import ImageError, OptionError, suggest
+
+Pooling = Literal["max", "average", "l2"]
+Padding = Literal["replicate", "zeros", "circular"]
+Network = Literal["vgg19", "vgg16"]
+
+BLOCKS: dict[str, tuple[int, ...]] = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
+CHANNELS = (64, 128, 256, 512, 512)
+MEANS_BGR = (103.939, 116.779, 123.68)
+_LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
+
+
+def layer_names(network: Network = "vgg19") -> list[str]:
+    """Return every layer that can be named, in the order in which the network computes them."""
+    return [
+        f"{kind}{block}_{index}"
+        for block, count in enumerate(BLOCKS[network], start=1)
+        for index in range(1, count + 1)
+        for kind in ("conv", "relu")
+    ]
+
+
+def check_layers(layers: Collection[str], network: Network = "vgg19", option: str = "layers") -> None:
+    """Raise OptionError for a layer that the network does not have."""
+    known = layer_names(network)
+    for layer in layers:
+        if layer not in known:
+            raise OptionError(f"{option}: {network} has no layer {layer!r}; {suggest(layer, known)}", option)
+
+
+def block(layer: str) -> int:
+    """Return the block, 1 to 5, that a layer belongs to."""
+    match = _LAYER.fullmatch(layer)
+    if match is None:
+        raise OptionError(f"no layer is called {layer!r}; {suggest(layer, layer_names())}", "layers")
+    return int(match[1])
+
+
+def stride(layer: str) -> int:
+    """Return how many pixels of the canvas lie between two positions of a layer."""
+    return 1 << (block(layer) - 1)
+
+
+def channels(layer: str) -> int:
+    """Return the number of channels of a layer."""
+    return CHANNELS[block(layer) - 1]
+
+
+def receptive_radius(layers: Collection[str], network: Network = "vgg19") -> int:
+    """Return how many pixels beyond its own cell a position of the deepest of the layers sees.
+
+    A tile that reads this many pixels more than it owns, on every side, has exact features in what it owns.
+    """
+    furthest = 0
+    for layer in layers:
+        number, index = block(layer), int(layer[-1])
+        reach = sum(count << b for b, count in enumerate(BLOCKS[network][: number - 1]))
+        reach += index << (number - 1)
+        furthest = max(furthest, reach)
+    return furthest
+
+
+class Encoder(nn.Module):
+    """VGG-16 or VGG-19 up to the deepest layer that is asked for.
+
+    Args:
+        state: ``conv1_1.weight``, ``conv1_1.bias`` and so on, in the Caffe convention.
+        network: which of the two the state belongs to.
+        pooling: ``max``, ``average`` (times 2) or ``l2`` (times 0.78).
+        padding: ``replicate`` continues the edge pixels under the first convolution, ``zeros`` is the original network,
+            ``circular`` joins opposite edges in every layer, for pictures that tile.
+        dtype: of everything after the first convolution; the first runs in float32, since bfloat16 holds no 8-bit step.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        network: Network = "vgg19",
+        pooling: Pooling = "max",
+        padding: Padding = "replicate",
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        if pooling not in get_args(Pooling):
+            raise OptionError(f"pooling is {pooling!r}; {suggest(pooling, get_args(Pooling))}", "pooling")
+        self.network: Network = network
+        self.pooling = pooling
+        self.padding = padding
+        self.dtype = dtype
+        self.device = torch.device(device)
+        for name, tensor in _folded(state, padding).items():
+            first = name.startswith("conv1_1")
+            kept = tensor.to(self.device, tensor.dtype if first else dtype)
+            if kept.ndim == 4 and not first:
+                kept = kept.contiguous(memory_format=torch.channels_last)
+            self.register_buffer(name.replace(".", "_"), kept, persistent=False)
+        means = torch.tensor(MEANS_BGR, dtype=torch.float32).flip(0)
+        self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
+
+    def forward(self, canvas: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Return the features of the named layers.
+
+        Args:
+            canvas: ``[B, 3, H, W]``, sRGB in [0, 1].
+            layers: names such as ``relu4_1`` or ``conv4_2``.
+
+        Raises:
+            ImageError: the canvas is too small for the deepest layer.
+        """
+        if not layers:
+            return {}
+        wanted = set(layers)
+        deepest = max(wanted, key=lambda name: (block(name), int(name[-1]), name.startswith("relu")))
+        least = stride(deepest)
+        height, width = canvas.shape[-2:]
+        if min(height, width) < least:
+            raise ImageError(
+                f"a picture of {width}x{height} px is too small for layer {deepest}: "
+                f"give one of at least {least} px a side, a larger --size, or shallower layers"
+            )
+        features: dict[str, Tensor] = {}
+        x = canvas
+        for number, count in enumerate(BLOCKS[self.network], start=1):
+            for index in range(1, count + 1):
+                x = self._convolve(x, f"conv{number}_{index}")
+                if f"conv{number}_{index}" in wanted:
+                    features[f"conv{number}_{index}"] = x
+                    if deepest == f"conv{number}_{index}":
+                        return features
+                    x = functional.relu(x)
+                else:
+                    x = functional.relu_(x)
+                if f"relu{number}_{index}" in wanted:
+                    features[f"relu{number}_{index}"] = x
+                    if deepest == f"relu{number}_{index}":
+                        return features
+            x = self._pool(x)
+        return features
+
+    def _convolve(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        if name != "conv1_1":
+            if self.padding == "circular":
+                return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
+            return functional.conv2d(x, weight, bias, padding=1)
+        if self.padding == "zeros":
+            # The original network pads with zeros after the means are gone, so they cannot be folded away here.
+            out = functional.conv2d(x * 255 - self.means, weight, bias, padding=1)
+        else:
+            out = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode=self.padding), weight, bias)
+        return out.to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return functional.max_pool2d(x, 2)
+        if self.pooling == "average":
+            return functional.avg_pool2d(x, 2) * 2
+        return functional.avg_pool2d(x.square(), 2).mul(4).add(1e-8).sqrt() * 0.78
+
+
+def _folded(state: Mapping[str, Tensor], padding: Padding) -> dict[str, Tensor]:
+    """Turn the first convolution, made for BGR minus means, into one for RGB in [0, 1] (means kept under zero padding)."""
+    folded = {name: tensor.detach().float() for name, tensor in state.items()}
+    weight = folded["conv1_1.weight"]
+    if padding == "zeros":
+        folded["conv1_1.weight"] = weight.flip(1).contiguous()
+        return folded
+    means = torch.tensor(MEANS_BGR, dtype=weight.dtype).view(1, 3, 1, 1)
+    folded["conv1_1.bias"] = folded["conv1_1.bias"] - (weight * means).sum((1, 2, 3))
+    folded["conv1_1.weight"] = (weight.flip(1) * 255).contiguous()
+    return folded

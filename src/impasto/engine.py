@@ -1,0 +1,212 @@
+"""The loop: an objective, an optimiser and a mailbox in, events out.
+
+Weights live here and nowhere else, so that steering changes a number and no object. Commands are read at the top of a step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.errors import NumericalError, OptionError
+from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Stepped, Warned
+from impasto.objective import Objective
+
+RECOVERIES = 3
+
+
+class Optimizer(Protocol):
+    """What the loop needs of an optimiser (see ``impasto.optimizers``)."""
+
+    def canvas(self) -> Tensor: ...
+    def picture(self) -> Tensor: ...
+    def tell(self, loss: float, gradient: Tensor) -> None: ...
+    def changed(self) -> None: ...
+    def recover(self) -> None: ...
+    def set_step_size(self, factor: float) -> None: ...
+    def state(self) -> dict[str, Tensor]: ...
+    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+@dataclass
+class Knobs:
+    """What a person can turn during a run.
+
+    With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs strength over
+    its own. Without one they carry raw weights.
+    """
+
+    strength: float | None
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    step_size: float = 1.0
+    terms: dict[str, float] = field(default_factory=dict)
+
+    def turn(self, values: Mapping[str, float], names: Sequence[str]) -> None:
+        """Change values; a term's own name multiplies its weight.
+
+        Raises:
+            OptionError: a name is unknown or a value not allowed.
+        """
+        for name, value in values.items():
+            if not math.isfinite(value) or value < 0:
+                raise OptionError(f"{name} is {value}; give a finite number, 0 or more", name)
+            if name == "strength":
+                if value > 1:
+                    raise OptionError(f"strength is {value}; it goes from 0 to 1", name)
+                self.strength = value
+            elif name in ("content_weight", "style_weight"):
+                self.strength = None
+                setattr(self, name, value)
+            elif name in ("tv_weight", "step_size"):
+                setattr(self, name, value)
+            elif name in names:
+                self.terms[name] = value
+            else:
+                known = ["strength", "content_weight", "style_weight", "tv_weight", "step_size", *names]
+                raise OptionError(f"nothing called {name!r} can be steered; choose from: {', '.join(known)}", name)
+
+    def weights(self, references: Mapping[str, float], content_factor: float) -> dict[str, float]:
+        """Return the weight of each term, given the terms' sizes at their reference points."""
+        weights = {}
+        for name, reference in references.items():
+            kind = name.partition(":")[0]
+            if kind == "tv":
+                weight = self.tv_weight / reference
+            elif kind == "content":
+                raw = self.content_weight if self.strength is None else 1 - self.strength
+                weight = raw * content_factor / reference
+            else:
+                raw = self.style_weight if self.strength is None else self.strength
+                weight = raw / reference
+            weights[name] = weight * self.terms.get(name, 1.0)
+        return weights
+
+
+@dataclass
+class Run:
+    """The mutable state of a run, as a checkpoint keeps it."""
+
+    knobs: Knobs
+    step: int = 0
+    scale: int = 0
+    scale_step: int = 0
+    paused: bool = False
+    stopped: bool = False
+    recoveries: int = 0
+    steering: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[dict[str, float]] = field(default_factory=list)
+
+
+def as_preview(picture: Tensor) -> Any:
+    """Return ``[H, W, 3]`` uint8 of a picture ``[1, 3, H, W]`` in [0, 1]."""
+    return (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+def descend(
+    run: Run,
+    objective: Objective,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    references: Mapping[str, float],
+    content_factor: float = 1.0,
+    mailbox: Mailbox | None = None,
+    replayed: Sequence[Mapping[str, Any]] = (),
+    preview_every: int = 0,
+    snapshot_every: int = 0,
+) -> Iterator[Event]:
+    """Optimise at one scale until its steps are spent or a command stops the run.
+
+    Args:
+        run: where the run stands; changed in place.
+        objective: for this scale.
+        optimizer: holds the canvas.
+        steps: evaluations of the objective at this scale.
+        references: by which each term's weight is divided.
+        content_factor: multiplies the content's weight at this scale.
+        mailbox: commands from outside.
+        replayed: steering of an earlier run, as ``run.steering`` recorded it, to be repeated at the same steps.
+        preview_every, snapshot_every: every how many steps a picture goes along; 0 for never.
+
+    Raises:
+        NumericalError: not-a-number appeared again after three halvings of the step.
+    """
+    weights = run.knobs.weights(references, content_factor)
+    while run.scale_step < steps and not run.stopped:
+        due = [Command("set", entry["values"]) for entry in replayed if entry["step"] == run.step + 1]
+        commands = due + (_collect(run, mailbox) if mailbox is not None else [])
+        for command in commands:
+            yield from _obey(run, command, optimizer, list(references))
+        if any(command.name == "set" for command in commands):
+            turned = run.knobs.weights(references, content_factor)
+            if turned != weights:
+                weights = turned
+                optimizer.changed()
+        if run.stopped:
+            return
+        evaluation = objective.evaluate(optimizer.canvas(), weights)
+        if not (math.isfinite(evaluation.total) and math.isfinite(float(evaluation.gradient.sum()))):
+            run.recoveries += 1
+            if run.recoveries > RECOVERIES:
+                raise NumericalError(
+                    f"the loss is not a number at step {run.step + 1}, {RECOVERIES} halvings of the step size did not help; "
+                    "the last good picture is kept: try --precision fp32, a smaller --step-size or smaller weights"
+                )
+            optimizer.recover()
+            yield Warned(f"not a number at step {run.step + 1}: back to the last good picture, step size halved")
+            continue
+        optimizer.tell(evaluation.total, evaluation.gradient)
+        run.step += 1
+        run.scale_step += 1
+        run.losses.append({"step": run.step, "scale": run.scale, "total": evaluation.total, **evaluation.losses})
+        picture = as_preview(optimizer.picture()) if _is_due(run.step, preview_every) else None
+        yield Stepped(run.step, run.scale, run.scale_step, evaluation.total, evaluation.losses, picture)
+        if _is_due(run.step, snapshot_every):
+            yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and (step == 1 or step % every == 0)
+
+
+def _collect(run: Run, mailbox: Mailbox) -> list[Command]:
+    commands = mailbox.collect()
+    while _paused_after(run.paused, commands):
+        mailbox.wait(0.5)
+        commands += mailbox.collect()
+    return commands
+
+
+def _paused_after(paused: bool, commands: Sequence[Command]) -> bool:
+    for command in commands:
+        if command.name in ("resume", "stop"):
+            paused = False
+        elif command.name == "pause":
+            paused = True
+    return paused
+
+
+def _obey(run: Run, command: Command, optimizer: Optimizer, names: Sequence[str]) -> Iterator[Event]:
+    step = run.step + 1
+    if command.name == "set":
+        try:
+            run.knobs.turn(command.values, names)
+        except OptionError as error:
+            yield Warned(str(error))
+            return
+        optimizer.set_step_size(run.knobs.step_size)
+        run.steering.append({"step": step, "values": dict(command.values)})
+        yield Steered(step, "set", dict(command.values))
+        return
+    if command.name == "stop":
+        run.stopped = True
+    elif command.name == "snapshot":
+        yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
+    yield Steered(step, command.name, {})

@@ -1,0 +1,77 @@
+"""The errors Impasto raises, one tree.
+
+    ImpastoError
+    |-- InputError            what the user gave cannot be used; the command line exits with 2
+    |   |-- ImageError        a picture cannot be read or written
+    |   |-- OptionError       an option has a value that is not allowed
+    |   |-- WeightsError      network weights are missing, damaged or foreign
+    |   `-- RecordError       a record or checkpoint is missing, damaged or newer than this version
+    |-- MachineError          the device, precision or memory asked for is not there
+    `-- NumericalError        the optimisation ran into not-a-number and could not recover
+
+A message holds the value received, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ImpastoError(Exception):
+    """Base of everything that Impasto raises on purpose."""
+
+
+class InputError(ImpastoError):
+    """Something the user gave cannot be used."""
+
+
+class ImageError(InputError):
+    """A picture cannot be read or written."""
+
+
+class OptionError(InputError):
+    """An option has a value that is not allowed.
+
+    Args:
+        message: one line for the user.
+        option: the option's field name, so that a web form can mark it.
+    """
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class WeightsError(InputError):
+    """Network weights are missing, damaged or not what was asked for."""
+
+
+class RecordError(InputError):
+    """A record or checkpoint is missing, damaged or from a newer version."""
+
+
+class MachineError(ImpastoError):
+    """The device, precision or memory asked for is not there."""
+
+
+class NumericalError(ImpastoError):
+    """The optimisation met not-a-number and could not recover."""
+
+
+def suggest(value: str, allowed: Iterable[str]) -> str:
+    """Return the allowed names for an error message, the nearest first if one is near.
+
+    Args:
+        value: what the user wrote.
+        allowed: every name that would do.
+
+    Returns:
+        For example ``did you mean 'gatys2016'? Choose from: gatys2016, neural-style``.
+    """
+    names = sorted(allowed)
+    near = difflib.get_close_matches(value, names, n=2, cutoff=0.5)
+    listing = f"choose from: {', '.join(names)}"
+    if not near:
+        return listing
+    return f"did you mean {' or '.join(repr(name) for name in near)}? {listing[0].upper()}{listing[1:]}"

@@ -1,0 +1,1 @@
+"""Losses, one file a paper, each as ``value(sum over tiles of summarise(tile))``."""

@@ -1,0 +1,57 @@
+"""Content: what the picture shows, as the features of a middle layer.
+
+In: features of the canvas and of the content image. Out: the mean of their squared differences, weighted by layer.
+Gatys, Ecker & Bethge, CVPR 2016, equation 1. Departure: a mean instead of half a sum, so that the size of the picture does not
+matter; ``half_sum`` gives the paper's own number. 0 means the same features; nothing but equal features leaves it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import channels, stride
+from impasto.losses.protocol import Features
+from impasto.losses.region import Region
+
+Maps = Mapping[str, Tensor]
+
+
+class ContentLoss:
+    """Squared difference of features from the content's.
+
+    Args:
+        target: the content's features by layer, ``[1, C, H/s, W/s]``, any floating dtype.
+        weights: weight by layer; the layers are its keys.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        half_sum: take half the sum of squares (the paper) instead of the mean.
+    """
+
+    def __init__(
+        self, target: Features, weights: Mapping[str, float], *, mask: Maps | None = None, half_sum: bool = False
+    ) -> None:
+        self.layers = tuple(weights)
+        self._target = {layer: target[layer].detach() for layer in self.layers}
+        self._mask = mask
+        self._factors = []
+        for layer, weight in weights.items():
+            positions = float(mask[layer].sum()) if mask else target[layer].shape[-2] * target[layer].shape[-1]
+            self._factors.append(weight / 2 if half_sum else weight / max(positions * channels(layer), 1.0))
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the sum of squared differences of each layer, ``[L]``."""
+        sums = []
+        for layer in self.layers:
+            step = stride(layer)
+            difference = region.own(features[layer], step).float() - region.share(self._target[layer], step).float()
+            squares = difference.square()
+            if self._mask is not None:
+                squares = squares * region.share(self._mask[layer], step)
+            sums.append(squares.sum())
+        return torch.stack(sums)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted mean over layers' positions and channels."""
+        return (summary * summary.new_tensor(self._factors)).sum()

@@ -1,0 +1,111 @@
+"""Style as Gram matrices: which features occur together, wherever they occur.
+
+In: features of the canvas and of the style image. Out: squared distance between Gram matrices, weighted by layer.
+Gatys, Ecker & Bethge, CVPR 2016, equations 3 to 5: E_l = sum (G - A)^2 / (4 C^2 N^2). Departures: each Gram matrix is divided by
+its own number of positions, so the style may have another size than the canvas; besides the paper's normalisation there are
+that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative one, sum (G - A)^2 / sum A^2, which has no
+unit. 0 means equal Gram matrices; any rearrangement of positions leaves it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import channels, stride
+from impasto.losses.content import Maps
+from impasto.losses.protocol import Features
+from impasto.losses.region import Region
+
+Normalisation = Literal["gatys", "neural-style", "relative"]
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Return the channel-by-channel inner products of a feature map.
+
+    Args:
+        features: ``[B, C, H, W]``, any floating dtype.
+
+    Returns:
+        ``[B, C, C]`` float32 (float64 for float64), unchanged by any rearrangement of positions.
+    """
+    flat = features.flatten(2)  # [B, C, H*W]
+    flat = flat if flat.dtype == torch.float64 else flat.float()
+    return flat @ flat.transpose(1, 2)
+
+
+class GramLoss:
+    """Squared distance of the canvas's Gram matrices from the style's.
+
+    Args:
+        targets: Gram matrices divided by their positions, ``[C, C]`` by layer; see ``gram_targets``.
+        weights: weight by layer; the layers are its keys.
+        positions: how many positions (or how much mask weight) the canvas has, by layer.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        normalisation: how a layer's sum of squared differences is divided.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, Tensor],
+        weights: Mapping[str, float],
+        positions: Mapping[str, float],
+        *,
+        mask: Maps | None = None,
+        normalisation: Normalisation = "gatys",
+    ) -> None:
+        self.layers = tuple(weights)
+        self._targets = {layer: targets[layer].detach() for layer in self.layers}
+        self._positions = dict(positions)
+        self._mask = mask
+        self._factors = {layer: weights[layer] * self._factor(layer, normalisation) for layer in self.layers}
+
+    def _factor(self, layer: str, normalisation: Normalisation) -> float:
+        count = channels(layer)
+        if normalisation == "gatys":
+            return 1 / (4 * count**2)
+        if normalisation == "neural-style":
+            return 1 / count**4
+        return 1 / max(float(self._targets[layer].square().sum()), 1e-12)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the Gram matrices of the layers, flattened and joined, ``[sum of C^2]``."""
+        grams = []
+        for layer in self.layers:
+            owned = region.own(features[layer], stride(layer))
+            if self._mask is not None:
+                owned = owned * region.share(self._mask[layer], stride(layer)).sqrt()
+            grams.append(gram_matrix(owned).flatten())
+        return torch.cat(grams)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the normalised squared distance."""
+        total = summary.new_zeros(())
+        for layer, gram in self._split(summary):
+            difference = gram / self._positions[layer] - self._targets[layer].to(gram.dtype)
+            total = total + self._factors[layer] * difference.square().sum()
+        return total
+
+    def _split(self, summary: Tensor) -> Iterator[tuple[str, Tensor]]:
+        sizes = [channels(layer) ** 2 for layer in self.layers]
+        for layer, part in zip(self.layers, summary.split(sizes), strict=True):
+            yield layer, part.view(channels(layer), channels(layer))
+
+
+def gram_targets(features: Features, mask: Maps | None = None) -> dict[str, Tensor]:
+    """Return a style's Gram matrices, each divided by its number of positions (or its mask's weight).
+
+    Args:
+        features: the style's features by layer, ``[1, C, h, w]``.
+        mask: weight of each position by layer, ``[1, 1, h, w]``.
+    """
+    targets = {}
+    for layer, feature in features.items():
+        if mask is None:
+            targets[layer] = gram_matrix(feature)[0] / (feature.shape[-2] * feature.shape[-1])
+        else:
+            targets[layer] = gram_matrix(feature * mask[layer].sqrt())[0] / mask[layer].sum()
+    return targets

@@ -1,0 +1,59 @@
+"""What a loss can do: ``value(sum over tiles of summarise(tile))``.
+
+This split is what lets tiles, processes and masks add up to exactly the loss of the whole picture. A loss with samples or
+matches can also ``refresh`` them; between two refreshes it is a fixed function of the canvas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from impasto.losses.region import Region
+
+Features = Mapping[str, Tensor]
+Sweep = Callable[[], Iterable[tuple[Tensor, Features, Region]]]
+"""Yields (canvas, features, region) tile by tile, without gradient."""
+
+
+class Loss(Protocol):
+    """A term of the objective. A mask is a weight inside ``summarise``."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Encoder layers read, by name; none for a loss on pixels."""
+        ...
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return a float32 vector ``[K]`` that adds up over disjoint regions.
+
+        Args:
+            canvas: ``[1, 3, h, w]``, what the tile reads, sRGB in [0, 1].
+            features: the layers of ``layers`` on that canvas, ``[1, C, h/s, w/s]``.
+            region: which part of it the tile owns.
+        """
+        ...
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the loss, a scalar of the summary's dtype, from the summaries' sum over all regions."""
+        ...
+
+
+@runtime_checkable
+class Refreshing(Protocol):
+    """A loss with samples or matches that are drawn anew from time to time."""
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Draw new samples or matches."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what ``refresh`` made, for a checkpoint."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        ...

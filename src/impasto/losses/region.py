@@ -1,0 +1,68 @@
+"""Which part of the picture a tile answers for.
+
+A tile reads a rectangle of the canvas and owns a smaller one inside it; the rest is a halo that makes the features in the
+owned part exact. Owned rectangles begin at multiples of 16 px, so that each layer's cells belong to exactly one tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Region:
+    """A tile of a picture, in pixels of the whole picture.
+
+    Args:
+        height, width: size of the whole picture.
+        top, left, bottom, right: what the tile owns.
+        read_top, read_left: where the tile's canvas and features begin.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+    read_top: int = 0
+    read_left: int = 0
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> Region:
+        """Return the region that owns and reads the whole picture."""
+        return cls(height, width, 0, 0, height, width)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the whole picture."""
+        return (self.top, self.left, self.bottom, self.right) == (0, 0, self.height, self.width)
+
+    def rows(self, stride: int) -> tuple[int, int]:
+        """Return the first and one past the last row that it owns in a map of the given stride."""
+        return self.top // stride, self.bottom // stride
+
+    def columns(self, stride: int) -> tuple[int, int]:
+        """Return the first and one past the last column that it owns in a map of the given stride."""
+        return self.left // stride, self.right // stride
+
+    def own(self, tile_map: Tensor, stride: int = 1) -> Tensor:
+        """Cut what it owns out of a map ``[..., h, w]`` computed on the tile's canvas."""
+        if self.is_whole:
+            return tile_map
+        (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)
+        dr, dc = self.read_top // stride, self.read_left // stride
+        return tile_map[..., r0 - dr : r1 - dr, c0 - dc : c1 - dc]
+
+    def share(self, whole_map: Tensor, stride: int = 1) -> Tensor:
+        """Cut what it owns out of a map ``[..., h, w]`` of the whole picture, such as a target or a mask."""
+        if self.is_whole:
+            return whole_map
+        (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)
+        return whole_map[..., r0:r1, c0:c1]
+
+    def cells(self, stride: int = 1) -> int:
+        """Return how many positions the whole picture has in a map of the given stride."""
+        return (self.height // stride) * (self.width // stride)

@@ -1,0 +1,85 @@
+"""Adam on the pixels, clamped to [0, 1] after each step, with averaged iterates.
+
+In: the gradient at the canvas. Out: the next canvas. Kingma & Ba, ICLR 2015; the clamp and the exponential average of the
+iterates, corrected for its start, are those of crowsonkb/style-transfer-pytorch. Departure: moments whose pixel sits on a
+bound and is pushed outwards are not reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class Adam:
+    """First-order descent with the clamp.
+
+    Args:
+        start: ``[1, 3, H, W]`` in [0, 1].
+        rate: step size in units of the picture's range.
+        betas: decay of the two moments.
+        average: decay of the averaged iterates; 0 shows the last iterate.
+    """
+
+    def __init__(
+        self, start: Tensor, *, rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99), average: float = 0.99
+    ) -> None:
+        self._x = start.detach().float().clamp(0, 1).clone()
+        self._first, self._second = torch.zeros_like(self._x), torch.zeros_like(self._x)
+        self._mean = torch.zeros_like(self._x)
+        self.rate, self._initial_rate = rate, rate
+        self._betas, self._average = betas, average
+        self._count = 0
+        self._averaged = 0
+
+    def canvas(self) -> Tensor:
+        """Return the picture to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
+        return self._x
+
+    def picture(self) -> Tensor:
+        """Return the averaged iterates."""
+        if self._averaged == 0 or self._average == 0:
+            return self._x
+        return (self._mean / (1 - self._average**self._averaged)).clamp(0, 1)
+
+    def tell(self, loss: float, gradient: Tensor) -> None:
+        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
+        self._count += 1
+        self._averaged += 1
+        slow, fast = self._betas[1], self._betas[0]
+        self._first.lerp_(gradient, 1 - fast)
+        self._second.mul_(slow).addcmul_(gradient, gradient, value=1 - slow)
+        step = self.rate / (1 - fast**self._count)
+        denominator = (self._second / (1 - slow**self._count)).sqrt_().add_(1e-8)
+        self._x = (self._x - step * self._first / denominator).clamp_(0, 1)
+        self._mean.lerp_(self._x, 1 - self._average)
+
+    def changed(self) -> None:
+        """Restart the average: the objective has changed."""
+        self._averaged = 0
+        self._mean.zero_()
+
+    def recover(self) -> None:
+        """Go back to the average of the good pictures and halve the step."""
+        self._x = self.picture().clone()
+        self._first.zero_()
+        self._second.zero_()
+        self._count = 0
+        self.rate /= 2
+
+    def set_step_size(self, factor: float) -> None:
+        """Set the step size relative to its start."""
+        self.rate = self._initial_rate * factor
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that the next step depends on."""
+        numbers = torch.tensor([self._count, self._averaged, self.rate], dtype=torch.float64)
+        return {"x": self._x, "first": self._first, "second": self._second, "mean": self._mean, "numbers": numbers}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self._x, self._first, self._second, self._mean = (state[key] for key in ("x", "first", "second", "mean"))
+        count, averaged, self.rate = state["numbers"].tolist()
+        self._count, self._averaged = int(count), int(averaged)

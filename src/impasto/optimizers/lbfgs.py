@@ -1,0 +1,161 @@
+"""L-BFGS on u, where the canvas is x = sigmoid(u): the picture stays in [0, 1] without ever being clipped.
+
+In: the loss and its gradient at the canvas. Out: the next canvas. Liu & Nocedal, Mathematical Programming 1989 (the two-loop
+recursion); the reparameterisation keeps what is saved equal to what was optimised. Departures: no line search, since a trial
+step costs as much as a real one. The full step is taken; where the loss rises the step is taken back to a shorter one on the
+same line, and where the direction does not descend the history is dropped. A step moves the picture by at most
+``max_change`` (root mean square over pixels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+FIRST_CHANGE = 0.01
+MARGIN = 0.02
+RISE_ALLOWED = 1.02
+
+
+class BoundedLBFGS:
+    """Limited-memory BFGS under a sigmoid.
+
+    Args:
+        start: ``[1, 3, H, W]`` in [0, 1].
+        history: pairs of steps and gradient changes kept.
+        max_change: largest root mean square change of the picture in one step.
+        history_dtype: what the pairs are kept in.
+    """
+
+    def __init__(
+        self, start: Tensor, *, history: int = 10, max_change: float = 0.1, history_dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.shape = start.shape
+        size = start.numel()
+        self.u = torch.logit(start.detach().float().clamp(MARGIN, 1 - MARGIN)).flatten()
+        self.limit = max_change
+        self._history = history
+        self._steps = torch.zeros(history, size, dtype=history_dtype, device=start.device)
+        self._changes = torch.zeros(history, size, dtype=history_dtype, device=start.device)
+        self._rho: list[float] = []
+        self._order: list[int] = []
+        self._good_u = self.u.clone()
+        self._good_gradient: Tensor | None = None
+        self._good_loss = float("inf")
+        self._move: Tensor | None = None
+        self._retries = 0
+
+    def canvas(self) -> Tensor:
+        """Return the picture to evaluate, ``[1, 3, H, W]`` in (0, 1)."""
+        return torch.sigmoid(self.u).view(self.shape)
+
+    def picture(self) -> Tensor:
+        """Return the best picture whose loss is known."""
+        return torch.sigmoid(self._good_u).view(self.shape)
+
+    def tell(self, loss: float, gradient: Tensor) -> None:
+        """Take the loss and its gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
+        if loss > RISE_ALLOWED * self._good_loss and self._move is not None and self._retries < 3:
+            self._shorten()
+            return
+        x = torch.sigmoid(self.u)
+        slope = gradient.flatten().float() * x * (1 - x)
+        if self._good_gradient is not None:
+            self._remember(self.u - self._good_u, slope - self._good_gradient)
+        self._good_u, self._good_gradient, self._good_loss = self.u, slope, loss
+        self._retries = 0
+        direction = self._direction(slope)
+        if float(direction @ slope) >= 0:
+            self.forget()
+            direction = -slope
+        first = not self._order
+        self._move = self._limited(direction, x, FIRST_CHANGE if first else None)
+        self.u = self._good_u + self._move
+
+    def forget(self) -> None:
+        """Drop the history: the objective has changed."""
+        self._order, self._rho = [], []
+
+    def changed(self) -> None:
+        """Drop the history and the known loss: the objective has changed."""
+        self.forget()
+        self._good_loss = float("inf")
+        self._good_gradient = None
+
+    def recover(self) -> None:
+        """Go back to the last good picture and take half the step from there."""
+        self.forget()
+        self.limit /= 2
+        self._good_gradient, self._move = None, None
+        self.u = self._good_u.clone()
+
+    def set_step_size(self, factor: float) -> None:
+        """Set the largest change a step may make, relative to 0.1."""
+        self.limit = 0.1 * factor
+
+    def _shorten(self) -> None:
+        assert self._move is not None
+        self._retries += 1
+        self._move = self._move * 0.25
+        self.u = self._good_u + self._move
+
+    def _limited(self, direction: Tensor, x: Tensor, exact: float | None) -> Tensor:
+        change = float((direction * x * (1 - x)).square().mean().sqrt())
+        if exact is not None:
+            return direction * (min(exact, self.limit) / max(change, 1e-20))
+        return direction * min(1.0, self.limit / max(change, 1e-20))
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        curvature = float(step @ change)
+        if curvature <= 1e-10 * float(step.norm() * change.norm()):
+            return
+        slot = self._order.pop(0) if len(self._order) == self._history else len(self._order)
+        if len(self._rho) == self._history:
+            self._rho.pop(0)
+        self._steps[slot], self._changes[slot] = step, change
+        self._order.append(slot)
+        self._rho.append(1 / curvature)
+
+    def _direction(self, slope: Tensor) -> Tensor:
+        direction = -slope
+        alphas = []
+        for slot, rho in zip(reversed(self._order), reversed(self._rho), strict=True):
+            alpha = rho * float(self._steps[slot].float() @ direction)
+            direction = direction - alpha * self._changes[slot].float()
+            alphas.append(alpha)
+        if self._order:
+            last = self._changes[self._order[-1]].float()
+            direction = direction / (self._rho[-1] * float(last @ last))
+        for slot, rho, alpha in zip(self._order, self._rho, reversed(alphas), strict=True):
+            beta = rho * float(self._changes[slot].float() @ direction)
+            direction = direction + (alpha - beta) * self._steps[slot].float()
+        return direction
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that the next step depends on."""
+        state = {
+            "u": self.u,
+            "good_u": self._good_u,
+            "steps": self._steps,
+            "changes": self._changes,
+            "order": torch.tensor(self._order, dtype=torch.int64),
+            "rho": torch.tensor(self._rho, dtype=torch.float64),
+            "numbers": torch.tensor([self._good_loss, self.limit, self._retries], dtype=torch.float64),
+        }
+        if self._good_gradient is not None:
+            state["good_gradient"] = self._good_gradient
+        if self._move is not None:
+            state["move"] = self._move
+        return state
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self.u, self._good_u = state["u"], state["good_u"]
+        self._steps, self._changes = state["steps"], state["changes"]
+        self._order = state["order"].tolist()
+        self._rho = state["rho"].tolist()
+        self._good_loss, self.limit, retries = state["numbers"].tolist()
+        self._retries = int(retries)
+        self._good_gradient, self._move = state.get("good_gradient"), state.get("move")

@@ -1,0 +1,269 @@
+"""Every setting of a run, as frozen dataclasses, and the only home of a default.
+
+One dataclass a concern; ``Options`` joins them and reads and writes the flat form (``{"strength": 0.5, ...}``) that the command
+line, the REST API, the studio and the record inside a saved picture share. Values are checked when an object is made:
+NaN, infinity, unknown names and values out of range raise OptionError with what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin
+
+from impasto.errors import OptionError, suggest
+
+Init = Literal["content", "random", "style"]
+OptimizerName = Literal["lbfgs", "adam"]
+Quality = Literal["draft", "standard", "fine"]
+Units = Literal["unitless", "gatys", "neural-style"]
+Precision = Literal["auto", "fp32", "bf16"]
+PoolingName = Literal["max", "average", "l2"]
+
+
+def option(default: Any, text: str, **facts: Any) -> Any:
+    """Declare an option: its default, one line of help, and facts such as ``low``, ``high``, ``metavar``, ``live``.
+
+    ``live`` marks what can be changed while a run goes on.
+    """
+    return field(default=default, metadata={"help": text, **facts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tradeoff:
+    """How much content, how much style."""
+
+    strength: float | None = option(
+        0.5, "from 0, all content, to 1, all style", low=0.0, high=1.0, live=True
+    )
+    content_weight: float | None = option(None, "raw weight of the content term, instead of --strength", low=0.0, live=True)
+    style_weight: float | None = option(None, "raw weight of the style term, instead of --strength", low=0.0, live=True)
+    tv_weight: float = option(0.0, "weight of total variation (smoothness)", low=0.0, live=True)
+    units: Units = option("unitless", "whose numbers the raw weights are")
+
+    def __post_init__(self) -> None:
+        check(self)
+        raw = self.content_weight is not None or self.style_weight is not None
+        if raw and self.strength is not None:
+            raise OptionError(
+                "strength and raw weights are both given: choose --strength, or --content-weight with --style-weight",
+                "strength",
+            )
+        if not raw and self.strength is None:
+            raise OptionError("neither strength nor raw weights are given: --strength 0.5 is the usual start", "strength")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What the network is asked."""
+
+    style_layers: str | None = option(
+        None, "layers and weights, such as relu1_1=1+relu3_1=0.5", metavar="LAYER[=WEIGHT]+...", kind="layers"
+    )
+    content_layers: str | None = option(
+        None, "layers and weights, such as relu4_2", metavar="LAYER[=WEIGHT]+...", kind="layers"
+    )
+    pooling: PoolingName = option("max", "how the network halves its maps")
+    style_scale: float = option(1.0, "size of the style's strokes relative to the picture", low=0.05, high=8.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """How the picture is found."""
+
+    init: str = option("content", "initial image: content, random, style, or a picture file", metavar="NAME|FILE")
+    seed: int = option(0, "repeats a run to the byte", low=0, high=2**63 - 1)
+    optimizer: OptimizerName = option("lbfgs", "L-BFGS, or Adam with averaging")
+    step_size: float = option(1.0, "step size relative to the optimiser's own", low=1e-4, high=100.0, live=True)
+    quality: Quality = option("standard", "how many steps are spent")
+    steps: int | None = option(None, "evaluations of the objective over all scales", low=1, high=1_000_000)
+    scales: int | None = option(None, "sizes from coarse to fine; 1 paints at full size only", low=1, high=12)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is written."""
+
+    size: str | None = option("512", "long side in px, or 1.5mp, or 36in with --dpi", metavar="SIZE")
+    dpi: float | None = option(None, "dots per inch, written to the file", low=1.0, high=10_000.0)
+    bits: Literal[8, 16] = option(8, "bits per channel")
+    keep_location: bool = option(False, "keep the place where the photograph was taken")
+    max_pixels: int = option(200_000_000, "largest picture that is read, in pixels", low=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where and how the arithmetic runs."""
+
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", metavar="DEVICE")
+    precision: Precision = option("auto", "of the network; losses are always summed in more")
+    threads: int | None = option(None, "CPU threads", low=1, high=1024)
+    tile: int | None = option(None, "side of a tile in px, a multiple of 16; untiled if absent", low=64, high=65536)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.tile is not None and self.tile % 16:
+            raise OptionError(f"tile is {self.tile}; give a multiple of 16, such as 512", "tile")
+
+
+GROUPS: dict[str, type[Any]] = {
+    "tradeoff": Tradeoff,
+    "features": Features,
+    "descent": Descent,
+    "output": Output,
+    "machine": Machine,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Every setting of a run."""
+
+    tradeoff: Tradeoff = field(default_factory=Tradeoff)
+    features: Features = field(default_factory=Features)
+    descent: Descent = field(default_factory=Descent)
+    output: Output = field(default_factory=Output)
+    machine: Machine = field(default_factory=Machine)
+    recipe: str = "impasto"
+
+    @classmethod
+    def of(cls, **flat: Any) -> Options:
+        """Make options from flat names.
+
+        Raises:
+            OptionError: a name is unknown or a value not allowed.
+        """
+        recipe = flat.pop("recipe", "impasto")
+        known = names()
+        for name in flat:
+            if name not in known:
+                raise OptionError(f"no option is called {name!r}; {suggest(name, known)}", name)
+        groups = {
+            key: group(**{f.name: flat[f.name] for f in fields(group) if f.name in flat}) for key, group in GROUPS.items()
+        }
+        return cls(recipe=recipe, **groups)
+
+    def flat(self) -> dict[str, Any]:
+        """Return every option under its flat name, the recipe's name included."""
+        values: dict[str, Any] = {"recipe": self.recipe}
+        for key in GROUPS:
+            values.update(dataclasses.asdict(getattr(self, key)))
+        return values
+
+    def replace(self, **flat: Any) -> Options:
+        """Return the options with some of them changed, by their flat names."""
+        return Options.of(**{**self.flat(), **flat})
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One option as a command line or a form needs it."""
+
+    name: str
+    group: str
+    type: Any
+    default: Any
+    choices: tuple[Any, ...] | None
+    optional: bool
+    facts: Mapping[str, Any]
+
+
+def declared() -> Iterator[Declared]:
+    """Yield every option with its type, default, choices and facts."""
+    for key, group in GROUPS.items():
+        hints = typing.get_type_hints(group)
+        for item in fields(group):
+            kind, optional = _without_none(hints[item.name])
+            choices = get_args(kind) if get_origin(kind) is Literal else None
+            base = type(choices[0]) if choices else kind
+            yield Declared(item.name, key, base, item.default, choices, optional, item.metadata)
+
+
+def names() -> set[str]:
+    """Return the flat name of every option."""
+    return {item.name for group in GROUPS.values() for item in fields(group)}
+
+
+def check(group: Any) -> None:
+    """Check every field of a group against its type, choices and range.
+
+    Raises:
+        OptionError: naming the value received and what is allowed.
+    """
+    hints = typing.get_type_hints(type(group))
+    for item in fields(group):
+        value = getattr(group, item.name)
+        kind, optional = _without_none(hints[item.name])
+        if value is None and optional:
+            continue
+        object.__setattr__(group, item.name, _checked(item.name, value, kind, item.metadata))
+    for item in fields(group):
+        if item.metadata.get("kind") == "layers" and getattr(group, item.name) is not None:
+            parse_weights(getattr(group, item.name), item.name)
+
+
+def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
+    if get_origin(kind) is Literal:
+        allowed = get_args(kind)
+        if value not in allowed:
+            raise OptionError(f"{name} is {value!r}; {suggest(str(value), [str(a) for a in allowed])}", name)
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise OptionError(f"{name} is {value!r}; it takes {_word(kind)}", name)
+    if kind is float and not math.isfinite(value):
+        raise OptionError(f"{name} is {value}; give a finite number", name)
+    low, high = facts.get("low"), facts.get("high")
+    if (low is not None and value < low) or (high is not None and value > high):
+        span = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise OptionError(f"{name} is {value}; it goes {span}" if high is not None else f"{name} is {value}; give {span}", name)
+    return value
+
+
+def _word(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    if get_origin(kind) in (typing.Union, types.UnionType):
+        rest = [arg for arg in get_args(kind) if arg is not type(None)]
+        return rest[0], len(rest) < len(get_args(kind))
+    return kind, False
+
+
+def parse_weights(text: str, name: str = "layers") -> dict[str, float]:
+    """Read ``relu1_1=1+relu3_1=0.5``; a layer without a number weighs 1.
+
+    Raises:
+        OptionError: an empty name, a weight that is no finite number or negative, a layer named twice.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split("+"):
+        layer, _, number = part.strip().partition("=")
+        layer = layer.strip()
+        try:
+            weight = float(number) if number else 1.0
+        except ValueError:
+            raise OptionError(f"{name}: the weight of {layer!r} is {number!r}; give a number, as in {layer}=0.5", name) from None
+        if not layer or not math.isfinite(weight) or weight < 0:
+            raise OptionError(f"{name}: cannot use {part!r}; write layers as relu1_1=1+relu3_1=0.5, weights 0 or more", name)
+        if layer in weights:
+            raise OptionError(f"{name}: {layer} is named twice", name)
+        weights[layer] = weight
+    if not any(weights.values()):
+        raise OptionError(f"{name}: every weight in {text!r} is 0; leave at least one", name)
+    return weights

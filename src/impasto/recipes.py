@@ -1,0 +1,186 @@
+"""Named presets, each citing its paper or program and stating every departure from it.
+
+A recipe is a set of option values; what a person gives on top wins. A person's own recipes are TOML files in the user's
+configuration folder, written by ``impasto recipes save``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import OptionError, suggest
+from impasto.options import Options, names
+
+DEFAULT = "impasto"
+RAW = ("content_weight", "style_weight")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named preset.
+
+    Args:
+        summary: one line for lists.
+        source: the paper or program it follows.
+        departures: what is different here, one sentence each.
+        settings: option values by flat name.
+        published_steps: how many steps the source takes.
+    """
+
+    summary: str
+    source: str
+    departures: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    published_steps: int | None = None
+
+
+FIVE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
+
+BUILT_IN: dict[str, Recipe] = {
+    "impasto": Recipe(
+        summary="the default: relative Gram matrices, coarse to fine, from the content",
+        source="Impasto; losses after Gatys, Ecker & Bethge, CVPR 2016",
+        departures=("each layer's Gram distance is relative to the style's own Gram matrix",),
+    ),
+    "gatys2016": Recipe(
+        summary="the original method, with the settings of its paper's figures",
+        source="Gatys, Ecker & Bethge, Image Style Transfer Using Convolutional Neural Networks, CVPR 2016",
+        departures=(
+            "the canvas stays in [0, 1] (projected L-BFGS)",
+            "the style's Gram matrices are divided by the style's own size, which may differ from the canvas's",
+            "the first convolution continues the edge pixels instead of padding with zeros",
+        ),
+        settings={
+            "strength": None,
+            "units": "gatys",
+            "content_weight": 1e-3,
+            "style_weight": 1.0,
+            "style_layers": FIVE_LAYERS,
+            "content_layers": "relu4_2",
+            "pooling": "average",
+            "init": "random",
+            "scales": 1,
+            "steps": 300,
+        },
+        published_steps=500,
+    ),
+    "neural-style": Recipe(
+        summary="the defaults and the numbers of neural-style-pt",
+        source="neural-style-pt, after Johnson's neural-style",
+        departures=(
+            "the canvas stays in [0, 1] (projected L-BFGS)",
+            "the random start fills the range instead of 0.001 times normal noise around the mean",
+            "the first convolution continues the edge pixels instead of padding with zeros",
+        ),
+        settings={
+            "strength": None,
+            "units": "neural-style",
+            "content_weight": 5.0,
+            "style_weight": 100.0,
+            "tv_weight": 1e-3,
+            "style_layers": "relu1_1+relu2_1+relu3_1+relu4_1+relu5_1",
+            "content_layers": "relu4_2",
+            "init": "random",
+            "scales": 1,
+            "steps": 300,
+        },
+        published_steps=1000,
+    ),
+}
+
+
+def folder() -> Path:
+    """Return where a person's own recipes live; ``IMPASTO_CONFIG`` overrides it."""
+    import platformdirs
+
+    return Path(os.environ.get("IMPASTO_CONFIG") or platformdirs.user_config_dir("impasto")) / "recipes"
+
+
+def own() -> dict[str, Path]:
+    """Return the person's own recipes by name."""
+    return {path.stem: path for path in sorted(folder().glob("*.toml"))}
+
+
+def get(name: str) -> Recipe:
+    """Return a recipe by name, built in or the person's own.
+
+    Raises:
+        OptionError: no recipe has the name, or its file is damaged.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    mine = own()
+    if name not in mine:
+        raise OptionError(f"no recipe is called {name!r}; {suggest(name, [*BUILT_IN, *mine])}", "recipe")
+    try:
+        settings = tomllib.loads(mine[name].read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"the recipe {name} in {mine[name]} cannot be read ({error}); mend or delete it", "recipe") from None
+    based = settings.pop("based_on", DEFAULT)
+    parent = get(based) if based in BUILT_IN else BUILT_IN[DEFAULT]
+    merged = _merge(parent.settings, settings)
+    return Recipe(f"your own, based on {based}", f"{mine[name].name}", parent.departures, merged, parent.published_steps)
+
+
+def resolve(**given: Any) -> Options:
+    """Return the options of a run: defaults, then the recipe, then what was given; None stands for not given.
+
+    Raises:
+        OptionError: a name is unknown or a value not allowed.
+    """
+    name = given.pop("recipe", None) or DEFAULT
+    chosen = {key: value for key, value in given.items() if value is not None}
+    known = names()
+    for key in chosen:
+        if key not in known:
+            raise OptionError(f"no option is called {key!r}; {suggest(key, [*known, 'recipe'])}", key)
+    return Options.of(recipe=name, **_merge(get(name).settings, chosen))
+
+
+def _merge(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay chosen values over a recipe's; a strength displaces the recipe's raw weights and the other way round."""
+    merged = dict(settings)
+    raw = [key for key in RAW if key in chosen]
+    if "strength" in chosen and not raw:
+        for key in (*RAW, "units", "tv_weight"):
+            merged.pop(key, None)
+    elif raw and "strength" not in chosen:
+        merged["strength"] = None
+        if merged.get("units", "unitless") == "unitless":
+            merged["units"] = "neural-style"
+    merged.update(chosen)
+    return merged
+
+
+def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> Path:
+    """Write a recipe of the person's own and return its path.
+
+    Raises:
+        OptionError: the name is taken by a built-in recipe or cannot be a file name, or a setting is not allowed.
+    """
+    if name in BUILT_IN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
+        raise OptionError(f"a recipe cannot be called {name!r}; use letters, digits, - and _, and no built-in name", "recipe")
+    chosen = {key: value for key, value in settings.items() if value is not None}
+    resolve(recipe=based_on, **chosen)
+    lines = [f'based_on = "{based_on}"', *(f"{key} = {_toml(value)}" for key, value in sorted(chosen.items()))]
+    folder().mkdir(parents=True, exist_ok=True)
+    path = folder() / f"{name}.toml"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

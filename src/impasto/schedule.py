@@ -1,0 +1,73 @@
+"""Coarse to fine, as plain data: which sizes a run goes through, and how many steps each gets.
+
+Large shapes of the style come from the coarse scales, where the network's field of view covers more of the picture; brush
+strokes come from the fine ones. Coarse scales lose content more easily, so each has a factor on the content's weight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+RATIO = 0.6
+SMALLEST_LONG_SIDE = 150
+CONTENT_EXPONENT = 0.5
+
+# Steps from the coarsest scale to the finest; sizes in between take the geometric mean.
+STEPS: dict[str, tuple[int, int]] = {"draft": (40, 8), "standard": (70, 25), "fine": (150, 80)}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of a run.
+
+    ``content_factor`` multiplies the content's weight.
+    """
+
+    height: int
+    width: int
+    steps: int
+    content_factor: float = 1.0
+
+
+def plan(height: int, width: int, *, quality: str, scales: int | None = None, steps: int | None = None) -> list[Scale]:
+    """Return the scales of a run, coarsest first, the last being ``(height, width)``.
+
+    Args:
+        height, width: the final size in px.
+        quality: a key of ``STEPS``.
+        scales: how many; chosen by the size if absent.
+        steps: evaluations over all scales; by quality if absent.
+    """
+    long_side = max(height, width)
+    if scales is None:
+        scales = 1 + max(0, math.floor(math.log(SMALLEST_LONG_SIDE / long_side) / math.log(RATIO) + 0.5))
+    factors = [RATIO ** (scales - 1 - k) for k in range(scales)]
+    shares = _shares(quality, scales)
+    if steps is not None:
+        shares = _apportion(steps, shares)
+    return [
+        Scale(
+            max(1, round(height * factor)) if factor < 1 else height,
+            max(1, round(width * factor)) if factor < 1 else width,
+            count,
+            factor**-CONTENT_EXPONENT,
+        )
+        for factor, count in zip(factors, shares, strict=True)
+        if count
+    ]
+
+
+def _shares(quality: str, scales: int) -> list[int]:
+    first, last = STEPS[quality]
+    if scales == 1:
+        return [round(first + last)]
+    return [round(first * (last / first) ** (k / (scales - 1))) for k in range(scales)]
+
+
+def _apportion(total: int, shares: list[int]) -> list[int]:
+    """Divide a number of steps like the shares; the finest scale is served first and gets at least one."""
+    weight = sum(shares)
+    counts = [math.floor(total * share / weight) for share in shares]
+    counts[-1] += total - sum(counts)
+    return counts
