@@ -1,0 +1,149 @@
+"""The job store's tables, as numbered migrations over one SQLite file.
+
+In: the path of a store, old, new or not there yet. Out: a connection whose tables are today's. A store that a newer
+version wrote is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from impasto.errors import RecordError
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE assets (
+        id TEXT PRIMARY KEY,             -- SHA-256 of the bytes
+        media_type TEXT NOT NULL,
+        extension TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        created REAL NOT NULL
+    );
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        client TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'queued'
+            CHECK (state IN ('queued', 'running', 'paused', 'done', 'cancelled', 'failed')),
+        wanted TEXT NOT NULL DEFAULT 'run' CHECK (wanted IN ('run', 'pause', 'stop', 'cancel')),
+        pictures TEXT NOT NULL,          -- JSON: which asset plays which part
+        options TEXT NOT NULL,           -- JSON
+        steering TEXT NOT NULL DEFAULT '{}',
+        created REAL NOT NULL,
+        started REAL,
+        ended REAL,
+        worker TEXT,
+        token TEXT,                      -- changes with every claim: who holds an old one may write no more
+        lease_until REAL,
+        failures INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        traceback TEXT,
+        step INTEGER NOT NULL DEFAULT 0,
+        total_steps INTEGER,
+        checkpoint_step INTEGER,
+        checkpoint_command INTEGER NOT NULL DEFAULT 0,
+        last_event INTEGER NOT NULL DEFAULT 0,
+        stopped INTEGER NOT NULL DEFAULT 0,
+        record TEXT
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE INDEX jobs_by_client ON jobs (client, started);
+    CREATE TABLE uses (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        asset TEXT NOT NULL REFERENCES assets (id),
+        PRIMARY KEY (job, asset)
+    ) WITHOUT ROWID;
+    CREATE INDEX uses_by_asset ON uses (asset);
+    CREATE TABLE commands (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        amounts TEXT NOT NULL,           -- JSON
+        created REAL NOT NULL
+    );
+    CREATE INDEX commands_by_job ON commands (job, number);
+    CREATE TABLE events (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,         -- from 1 in every job, without gaps
+        kind TEXT NOT NULL,
+        data TEXT NOT NULL,              -- JSON
+        created REAL NOT NULL,
+        PRIMARY KEY (job, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE results (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('preview', 'snapshot', 'final')),
+        file TEXT NOT NULL,              -- name inside the job's own folder
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        PRIMARY KEY (job, step, kind)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open one connection to a store, for one thread of one process.
+
+    Args:
+        path: the SQLite file; its folder exists.
+
+    Returns:
+        A connection in autocommit mode; transactions are begun by hand.
+    """
+    connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    # NORMAL survives any death of a process; only a power cut may take the last moments with it.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+    """Bring a store's tables up to today, one numbered step after the other.
+
+    Args:
+        connection: from ``connect``.
+        migrations: SQL scripts; the store's ``user_version`` says how many of them it has had.
+
+    Raises:
+        RecordError: the store has had more migrations than this version knows.
+    """
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(migrations):
+                raise RecordError(
+                    f"the studio's store has version {version}, this Impasto knows versions up to {len(migrations)}: "
+                    "update Impasto, or start the studio with another --data folder"
+                )
+            if version < len(migrations):
+                # executescript would commit first, and a migration must be whole or not at all.
+                for statement in _statements(migrations[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        if version >= len(migrations) - 1:
+            return
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script at the ends of its statements."""
+    statements, pending = [], ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements

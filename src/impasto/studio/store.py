@@ -1,0 +1,305 @@
+"""The studio's memory: assets, jobs, commands, events and results in one SQLite file, pictures beside it.
+
+In: what the API wants of jobs. Out: rows as small value objects. This is the API's half; the worker's half (claims,
+leases, writing events) is ``lease``. Everything that changes a job happens inside BEGIN IMMEDIATE, so that any process
+may be killed between any two statements.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+from impasto.studio import schema
+from impasto.studio.rows import (
+    OVER,
+    Asset,
+    ConflictError,
+    Job,
+    Limits,
+    NotFoundError,
+    Order,
+    QueueFullError,
+    State,
+    StoredEvent,
+    StoredResult,
+    job_from_row,
+)
+
+
+class Store:
+    """A data folder: ``studio.sqlite3``, ``assets/``, ``jobs/<id>/``, ``incoming/``.
+
+    Args:
+        folder: made if missing.
+        clock: seconds since the epoch; tests pass their own.
+
+    Raises:
+        RecordError: a newer version wrote the store.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.clock = clock
+        self._local = threading.local()
+        for name in ("assets", "jobs", "incoming"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        schema.migrate(self.connection())
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, opening it at first use."""
+        if getattr(self._local, "process", None) != os.getpid():
+            self._local.connection = schema.connect(self.folder / "studio.sqlite3")
+            self._local.process = os.getpid()
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        if getattr(self._local, "process", None) == os.getpid():
+            self._local.connection.close()
+            self._local.process = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock; commit at the end, roll back on any exception."""
+        connection = self.connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def job_folder(self, job_id: str) -> Path:
+        """Return the folder of a job's pictures and checkpoints."""
+        return self.folder / "jobs" / job_id
+
+    def asset_path(self, asset: Asset) -> Path:
+        """Return where an asset's bytes are."""
+        return self.folder / "assets" / f"{asset.id}{asset.extension}"
+
+    # Assets ----------------------------------------------------------------------------------------------------------
+
+    def keep_asset(self, asset: Asset, incoming: Path) -> Asset:
+        """Take a received file into the store; the same bytes twice are one asset.
+
+        Args:
+            asset: what is known of it; ``id`` is the SHA-256 of the bytes.
+            incoming: the file in ``incoming/``, moved away.
+
+        Returns:
+            The asset as stored, the older one if there was one.
+        """
+        with self.transaction() as connection:
+            # The rename is inside the transaction, so that a deletion of the same asset cannot slip between.
+            incoming.replace(self.asset_path(asset))
+            connection.execute(
+                "INSERT OR IGNORE INTO assets VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (asset.id, asset.media_type, asset.extension, asset.size, asset.width, asset.height, asset.created),
+            )
+            return self.asset(asset.id)
+
+    def asset(self, asset_id: str) -> Asset:
+        """Return an asset or raise NotFoundError."""
+        row = self.connection().execute("SELECT * FROM assets WHERE id = ?", (asset_id,)).fetchone()
+        if row is None:
+            raise NotFoundError(f"there is no asset {asset_id!r}: upload the picture first")
+        return Asset(**row)
+
+    def assets(self, limit: int = 200) -> list[Asset]:
+        """Return the newest assets first."""
+        rows = self.connection().execute("SELECT * FROM assets ORDER BY created DESC, id LIMIT ?", (limit,))
+        return [Asset(**row) for row in rows]
+
+    def delete_asset(self, asset_id: str) -> None:
+        """Remove an asset that no job uses."""
+        with self.transaction() as connection:
+            asset = self.asset(asset_id)
+            users = connection.execute("SELECT COUNT(*) FROM uses WHERE asset = ?", (asset_id,)).fetchone()[0]
+            if users:
+                raise ConflictError(f"{users} job(s) in the history use this picture: delete them first")
+            connection.execute("DELETE FROM assets WHERE id = ?", (asset_id,))
+            self.asset_path(asset).unlink(missing_ok=True)
+
+    # Jobs ------------------------------------------------------------------------------------------------------------
+
+    def create_job(
+        self,
+        client: str,
+        pictures: Mapping[str, Any],
+        assets: Sequence[str],
+        options: Mapping[str, Any],
+        limits: Limits | None = None,
+    ) -> Job:
+        """Put a job at the end of the queue.
+
+        Args:
+            client: whose job it is, for fairness.
+            pictures: which asset plays which part, JSON-able.
+            assets: every asset id that ``pictures`` names.
+            options: JSON-able.
+            limits: how much may wait already.
+
+        Raises:
+            NotFoundError: an asset is not there.
+            QueueFullError: the client, or everybody together, has too much waiting.
+        """
+        limits = limits or Limits()
+        job_id = secrets.token_hex(8)
+        with self.transaction() as connection:
+            waiting, own = connection.execute(
+                "SELECT COUNT(*), COALESCE(SUM(client = ?), 0) FROM jobs "
+                "WHERE state IN ('queued', 'running', 'paused')",
+                (client,),
+            ).fetchone()
+            if own >= limits.client:
+                raise QueueFullError(f"{own} of your jobs wait already, {limits.client} may", limits.retry_after)
+            if waiting >= limits.queue:
+                raise QueueFullError(f"{waiting} jobs wait already, {limits.queue} may", limits.retry_after)
+            connection.execute(
+                "INSERT INTO jobs (id, client, pictures, options, created) VALUES (?, ?, ?, ?, ?)",
+                (job_id, client, json.dumps(pictures), json.dumps(options), self.clock()),
+            )
+            for asset in dict.fromkeys(assets):
+                self.asset(asset)
+                connection.execute("INSERT INTO uses VALUES (?, ?)", (job_id, asset))
+            self.add_event(connection, job_id, "state", {"state": "queued"})
+            return self.job(job_id)
+
+    def job(self, job_id: str) -> Job:
+        """Return a job or raise NotFoundError."""
+        row = self.connection().execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise NotFoundError(f"there is no job {job_id!r}")
+        return job_from_row(row)
+
+    def jobs(self, limit: int = 50, before: int | None = None, state: State | None = None) -> list[Job]:
+        """Return the newest jobs first, from below job number ``before`` on."""
+        rows = self.connection().execute(
+            "SELECT * FROM jobs WHERE (? IS NULL OR number < ?) AND (? IS NULL OR state = ?) "
+            "ORDER BY number DESC LIMIT ?",
+            (before, before, state, state, limit),
+        )
+        return [job_from_row(row) for row in rows]
+
+    def queue_position(self, job: Job) -> int | None:
+        """Return how many jobs will start before this one, or None if it does not wait."""
+        if job.state != "queued":
+            return None
+        row = self.connection().execute(
+            "SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND number < ?", (job.number,)
+        )
+        return int(row.fetchone()[0])
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs there are in every state."""
+        rows = dict(self.connection().execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
+        return {state: int(rows.get(state, 0)) for state in get_args(State)}
+
+    def command(self, job_id: str, name: Order, amounts: Mapping[str, float] | None = None) -> Job:
+        """Tell a job something; what it should come to is durable, so that no crash forgets it.
+
+        Args:
+            job_id: which.
+            name: ``set`` with ``amounts`` steers; the others speak for themselves.
+            amounts: only for ``set``.
+
+        Raises:
+            NotFoundError: no such job.
+            ConflictError: the job is over, or is not in the state that the command is for.
+        """
+        with self.transaction() as connection:
+            job = self.job(job_id)
+            if job.over:
+                raise ConflictError(f"the job is {job.state} and takes no more commands")
+            connection.execute(
+                "INSERT INTO commands (job, name, amounts, created) VALUES (?, ?, ?, ?)",
+                (job_id, name, json.dumps(dict(amounts or {})), self.clock()),
+            )
+            if name == "set":
+                merged = json.dumps({**job.steering, **(amounts or {})})
+                connection.execute("UPDATE jobs SET steering = ? WHERE id = ?", (merged, job_id))
+            elif name != "snapshot":
+                self._turn(connection, job, name)
+            return self.job(job_id)
+
+    def _turn(self, connection: sqlite3.Connection, job: Job, name: Order) -> None:
+        """Write what a job should come to, and bring it there at once if no worker holds it."""
+        wanted = {"pause": "pause", "resume": "run", "stop": "stop", "cancel": "cancel"}[name]
+        if name == "resume" and job.wanted not in ("pause", "run"):
+            raise ConflictError(f"the job is on its way to {job.wanted} and cannot be resumed")
+        if job.wanted == "cancel" and name != "cancel":
+            raise ConflictError("the job is being cancelled")
+        if name == "pause" and job.wanted == "stop":
+            raise ConflictError("the job is being stopped")
+        state: State = job.state
+        if job.worker is None:
+            if name == "pause":
+                state = "paused"
+            elif name == "cancel" or (name == "stop" and job.started is None):
+                state = "cancelled"
+            else:
+                state = "queued"
+        connection.execute("UPDATE jobs SET wanted = ? WHERE id = ?", (wanted, job.id))
+        if state != job.state:
+            self.set_state(connection, job.id, state)
+
+    def set_state(self, connection: sqlite3.Connection, job_id: str, state: State, **more: Any) -> None:
+        """Change a job's state inside a transaction, and log it."""
+        ended = self.clock() if state in OVER else None
+        connection.execute("UPDATE jobs SET state = ?, ended = ? WHERE id = ?", (state, ended, job_id))
+        self.add_event(connection, job_id, "state", {"state": state, **more})
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget a job and its pictures; a worker that holds it loses its lease."""
+        with self.transaction() as connection:
+            self.job(job_id)
+            connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+        shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
+
+    def sweep_job(self, job_id: str) -> None:
+        """Remove the folder of a job that is no longer known."""
+        known = self.connection().execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if known is None:
+            shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
+
+    # Events and results ----------------------------------------------------------------------------------------------
+
+    def add_event(self, connection: sqlite3.Connection, job_id: str, kind: str, data: Mapping[str, Any]) -> int:
+        """Append to a job's log inside a transaction and return the event's number."""
+        row = connection.execute(
+            "UPDATE jobs SET last_event = last_event + 1 WHERE id = ? RETURNING last_event", (job_id,)
+        ).fetchone()
+        number = int(row[0])
+        connection.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+            (job_id, number, kind, json.dumps(data, allow_nan=False), self.clock()),
+        )
+        return number
+
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[StoredEvent]:
+        """Return a job's events with numbers above ``after``, oldest first."""
+        rows = self.connection().execute(
+            "SELECT number, kind, data, created FROM events WHERE job = ? AND number > ? ORDER BY number LIMIT ?",
+            (job_id, after, limit),
+        )
+        return [StoredEvent(**row) for row in rows]
+
+    def results(self, job_id: str) -> list[StoredResult]:
+        """Return a job's kept pictures by step."""
+        rows = self.connection().execute(
+            "SELECT step, kind, file, media_type, size, width, height FROM results WHERE job = ? ORDER BY step, kind",
+            (job_id,),
+        )
+        return [StoredResult(**row) for row in rows]

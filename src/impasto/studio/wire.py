@@ -1,0 +1,45 @@
+"""Events as plain data, as they lie in the store and go to the page.
+
+In: ``impasto.events``. Out: a kind and a JSON-able dictionary, pictures left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from impasto.events import Event, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
+
+
+def wire(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return an event's kind and its plain data; what is not a finite number becomes None."""
+    if isinstance(event, Planned):
+        scales = [dict(scale) for scale in event.scales]
+        return "planned", _plain({"scales": scales, "total_steps": event.total_steps, "decisions": event.decisions})
+    if isinstance(event, ScaleStarted):
+        return "scale", asdict(event)
+    if isinstance(event, Stepped):
+        data = {name: getattr(event, name) for name in ("step", "scale", "scale_step", "total", "losses")}
+        return "step", _plain(data)
+    if isinstance(event, Snapshot):
+        return "snapshot", {"step": event.step, "scale": event.scale}
+    if isinstance(event, Steered):
+        return "steered", _plain({"step": event.step, "command": event.command, "values": event.values})
+    if isinstance(event, Warned):
+        return "warned", {"message": event.message}
+    return "finished", {"step": event.step, "stopped": event.stopped}
+
+
+def _plain(value: Any) -> Any:
+    """Make anything JSON-able."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return str(value)

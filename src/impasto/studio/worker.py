@@ -1,0 +1,367 @@
+"""A worker: claims a job, runs it, writes down what happens, obeys what it is told, and starts again.
+
+In: jobs and commands out of the store. Out: events, previews, checkpoints and results into it. The run itself is a
+``Runner``, a generator of ``impasto.events``, so that this module needs no torch and its tests neither. A run is
+paused by not asking the generator for more; a file appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import InputError
+from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
+from impasto.studio.lease import Lease, LeaseLostError, claim, worker_name
+from impasto.studio.rows import ResultKind, StoredResult
+from impasto.studio.store import Store
+from impasto.studio.wire import wire
+
+CHECKPOINTS = "checkpoints"
+PREVIEWS_KEPT = 120
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a runner is given: paths, options, and where its checkpoints live."""
+
+    job: str
+    content: Path
+    styles: tuple[tuple[Path, float], ...]
+    masks: Mapping[str, Path]
+    options: Mapping[str, Any]
+    checkpoint_dir: Path
+    resume: bool
+
+
+Runner = Callable[[Task, Mailbox], Iterator[Event]]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a saver says of the file that it wrote."""
+
+    media_type: str
+    width: int
+    height: int
+    record: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Pens:
+    """How pictures become files; both write to the path given and may be slow.
+
+    Args:
+        preview: takes ``[H, W, 3]`` uint8.
+        result: takes the run's ``Result``.
+    """
+
+    preview: Callable[[Any, Path], Saved]
+    result: Callable[[Any, Path], Saved]
+    preview_suffix: str = ".jpg"
+    result_suffix: str = ".png"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often things happen, in seconds."""
+
+    lease: float = 15.0
+    poll: float = 0.1
+    checkpoint: float = 10.0
+    preview: float = 0.2
+    idle: float = 0.2
+    patience: float = 2.0  # a paused job keeps its worker that long while others wait
+
+
+@dataclass
+class _Orders:
+    """What the listening thread has heard, for the thread that runs the job."""
+
+    wanted: str = "run"
+    others_wait: bool = False
+    lost: bool = False
+    last_command: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Worker:
+    """Runs jobs from a store, one at a time.
+
+    Args:
+        store: where the jobs are.
+        runner: makes events of a task.
+        pens: make files of pictures.
+        pace: how often things happen.
+        name: who claims.
+        max_failures: after how many a job is given up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        runner: Runner,
+        pens: Pens,
+        pace: Pace | None = None,
+        name: str | None = None,
+        max_failures: int = 3,
+    ) -> None:
+        self.store = store
+        self.runner = runner
+        self.pens = pens
+        self.pace = pace or Pace()
+        self.name = name or worker_name()
+        self.max_failures = max_failures
+        self.stopping = threading.Event()
+
+    def work(self) -> None:
+        """Run jobs until ``stopping`` is set; a job under way is checkpointed and put back into the queue."""
+        while not self.stopping.is_set():
+            if not self.work_once():
+                self.stopping.wait(self.pace.idle)
+
+    def work_once(self) -> bool:
+        """Run one job, if one waits, and say whether one did."""
+        lease = claim(self.store, self.name, self.pace.lease, self.max_failures)
+        if lease is None:
+            return False
+        try:
+            if lease.job.wanted == "cancel":
+                lease.release("cancelled")
+            else:
+                _Run(self, lease).go()
+        except LeaseLostError:
+            self.store.sweep_job(lease.job.id)  # somebody else has it, or it was deleted
+        except Exception as error:  # the worker guards the job: whatever it was, it is kept and the next one runs
+            line, whole = f"{type(error).__name__}: {error}", traceback.format_exc()
+            final = isinstance(error, InputError)
+            try:
+                lease.fail(line, whole, final, self.max_failures)
+            except LeaseLostError:
+                self.store.sweep_job(lease.job.id)
+        return True
+
+
+class _Run:
+    """One job in the hands of one worker."""
+
+    def __init__(self, worker: Worker, lease: Lease) -> None:
+        self.worker = worker
+        self.store = worker.store
+        self.pace = worker.pace
+        self.lease = lease
+        self.folder = self.store.job_folder(lease.job.id)
+        self.mailbox = Mailbox()
+        self.orders = _Orders(wanted=lease.job.wanted)
+        self.ended = threading.Event()
+        self.step = lease.job.step
+        self.resuming = lease.job.step > 0
+        self.stop_posted = False
+        self.at_checkpoint = False  # whether all that was computed is on disk
+        self.checkpoint_asked = False
+        self.command_at_checkpoint = 0
+        self.checkpoint_due = time.monotonic() + self.pace.checkpoint
+        self.preview_due = 0.0
+
+    def go(self) -> None:
+        """Run the job until it ends, is paused for long, is cancelled, or the worker stops."""
+        job = self.lease.job
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for litter in self.folder.glob("*.part*"):
+            litter.unlink(missing_ok=True)
+        resume = job.checkpoint_step is not None
+        self._catch_up()
+        listener = threading.Thread(target=self._listen, name=f"listen-{job.id}", daemon=True)
+        listener.start()
+        events = self.worker.runner(self._task(resume), self.mailbox)
+        try:
+            self._follow(events)
+        finally:
+            self.ended.set()
+            getattr(events, "close", lambda: None)()
+            listener.join()
+
+    def _task(self, resume: bool) -> Task:
+        """Turn asset ids into paths."""
+        job = self.lease.job
+
+        def path(asset_id: str) -> Path:
+            return self.store.asset_path(self.store.asset(asset_id))
+
+        return Task(
+            job=job.id,
+            content=path(job.pictures["content"]),
+            styles=tuple((path(style["asset"]), float(style["weight"])) for style in job.pictures["styles"]),
+            masks={part: path(asset_id) for part, asset_id in job.pictures.get("masks", {}).items()},
+            options=job.options,
+            checkpoint_dir=self.folder / CHECKPOINTS,
+            resume=resume,
+        )
+
+    def _catch_up(self) -> None:
+        """Post what was told before: all of the steering if any of it is newer than the checkpoint."""
+        job = self.lease.job
+        wishes = self.lease.wishes(job.checkpoint_command)
+        if wishes.commands and job.steering:
+            self.mailbox.post("set", **job.steering)
+        if any(told.name == "snapshot" for told in wishes.commands):
+            self.mailbox.post("snapshot")
+        numbers = [told.number for told in wishes.commands]
+        self.orders.last_command = max(numbers, default=job.checkpoint_command)
+
+    # The listening thread --------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Heartbeat and hear, until the run ends."""
+        beat_due = time.monotonic() + self.pace.lease / 3
+        try:
+            while not self.ended.wait(self.pace.poll):
+                # A lock held by others for long is no reason to stop listening.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    if time.monotonic() >= beat_due:
+                        self.lease.heartbeat()
+                        beat_due = time.monotonic() + self.pace.lease / 3
+                    self._hear()
+        except LeaseLostError:
+            self.orders.lost = True
+        finally:
+            self.store.close()
+
+    def _hear(self) -> None:
+        """Pass new commands on to the mailbox."""
+        with self.orders.lock:
+            wishes = self.lease.wishes(self.orders.last_command)
+            for told in wishes.commands:
+                if told.name == "set":
+                    self.mailbox.post("set", **told.amounts)
+                else:
+                    self.mailbox.post("snapshot")
+                self.orders.last_command = told.number
+            self.orders.wanted = wishes.wanted
+            self.orders.others_wait = wishes.others_wait
+
+    # The running thread ----------------------------------------------------------------------------------------------
+
+    def _follow(self, events: Iterator[Event]) -> None:
+        """Write every event down; look at the orders in between."""
+        while not self.orders.lost:
+            if self.orders.wanted == "cancel":
+                self.lease.release("cancelled")
+                return
+            if self.orders.wanted == "stop" and not self.stop_posted:
+                self.mailbox.post("stop")
+                self.stop_posted = True
+            stand_still = self.worker.stopping.is_set() or self.orders.wanted == "pause"
+            if stand_still and self.at_checkpoint:
+                if self._let_go_or_wait():
+                    return
+                continue
+            if (stand_still or time.monotonic() >= self.checkpoint_due) and not self.checkpoint_asked:
+                self._ask_checkpoint()
+            event = next(events, None)
+            if event is None:
+                raise RuntimeError("the run ended without a result")
+            if self._write(event):
+                return
+
+    def _ask_checkpoint(self) -> None:
+        """Post the wish, and remember which commands the checkpoint will know of."""
+        with self.orders.lock:
+            self.command_at_checkpoint = self.orders.last_command
+            self.mailbox.post("checkpoint")
+        self.checkpoint_asked = True
+
+    def _let_go_or_wait(self) -> bool:
+        """Hold a paused job as long as nobody else needs the worker; say whether it was let go."""
+        if self.worker.stopping.is_set():
+            return self.lease.release("queued")
+        self.lease.hold()
+        patience = time.monotonic() + self.pace.patience
+        while self.orders.wanted == "pause" and not self.orders.lost:
+            needed = self.worker.stopping.is_set() or (self.orders.others_wait and time.monotonic() > patience)
+            if needed and self.lease.release("paused"):
+                return True
+            time.sleep(self.pace.poll / 2)
+        if not self.orders.lost and self.orders.wanted != "cancel":
+            self.lease.go_on()
+        return self.orders.lost
+
+    def _write(self, event: Event) -> bool:
+        """Write an event down and say whether it was the last."""
+        total_steps, result = None, None
+        lines: list[tuple[str, dict[str, Any]]] = []
+        if isinstance(event, Finished):
+            self._finish(event)
+            return True
+        if isinstance(event, Planned):
+            total_steps = event.total_steps
+        elif isinstance(event, Stepped):
+            self.step = event.step
+            self.at_checkpoint = False
+            # The checkpoint may be ahead of its note in the store, so the run itself says where it goes on from.
+            if self.resuming:
+                lines.append(("resumed", {"step": event.step - 1}))
+                self.resuming = False
+            if event.preview is not None and time.monotonic() >= self.preview_due:
+                self.preview_due = time.monotonic() + self.pace.preview
+                result = self._keep(event.step, "preview", event.preview)
+        elif isinstance(event, Snapshot):
+            result = self._keep(event.step, "snapshot", event.picture)
+        kind, data = wire(event)
+        if result is not None:
+            data["picture"] = result.kind
+        self.lease.append([*lines, (kind, data)], self.step, total_steps, result)
+        if isinstance(event, Steered) and event.command == "checkpoint" and self.checkpoint_asked:
+            self.lease.checkpointed(max(event.step - 1, 0), self.command_at_checkpoint)
+            self.at_checkpoint, self.checkpoint_asked = True, False
+            self.checkpoint_due = time.monotonic() + self.pace.checkpoint
+        if result is not None and result.kind == "preview":
+            self._thin()
+        return False
+
+    def _keep(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
+        """Write a picture of a step: under a temporary name, then renamed."""
+        name = f"{step:07d}-{kind}{self.worker.pens.preview_suffix}"
+        saved = write_whole(self.folder / name, lambda path: self.worker.pens.preview(picture, path))
+        return stored(self.folder / name, step, kind, saved)
+
+    def _thin(self) -> None:
+        """Drop every second preview, the newest excepted, once there are too many."""
+        previews = [result for result in self.store.results(self.lease.job.id) if result.kind == "preview"]
+        if len(previews) <= PREVIEWS_KEPT:
+            return
+        dropped = previews[1:-1:2]
+        self.lease.forget(dropped)
+        for result in dropped:
+            (self.folder / result.file).unlink(missing_ok=True)
+
+    def _finish(self, event: Finished) -> None:
+        """Write the result, then say so in one transaction, then sweep up the checkpoints."""
+        self.lease.heartbeat()
+        path = self.folder / f"{event.step:07d}-final{self.worker.pens.result_suffix}"
+        saved = write_whole(path, lambda target: self.worker.pens.result(event.result, target))
+        data = {"step": event.step, "stopped": event.stopped, "picture": "final"}
+        self.lease.finish(data, stored(path, event.step, "final", saved), saved.record, event.stopped)
+        shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+
+
+def write_whole(path: Path, write: Callable[[Path], Saved]) -> Saved:
+    """Let something write a file beside ``path``, then give it its name."""
+    part = path.with_name(f"{path.stem}.part{os.getpid()}{path.suffix}")
+    saved = write(part)
+    part.replace(path)
+    return saved
+
+
+def stored(path: Path, step: int, kind: ResultKind, saved: Saved) -> StoredResult:
+    """Describe a written picture for the store."""
+    return StoredResult(step, kind, path.name, saved.media_type, path.stat().st_size, saved.width, saved.height)

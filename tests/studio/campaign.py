@@ -1,0 +1,134 @@
+"""Starts tiny workers over one data folder and kills them: python campaign.py FOLDER KILLS SEED.
+
+Half of them die at a statement of their own choice (SIGKILL from inside, at a claim, a checkpoint, a finish or
+anywhere), half by a SIGKILL from here at a random moment. Prints what each death interrupted, as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rehearsal
+
+from impasto.studio.lease import release_dead
+from impasto.studio.rows import Asset
+from impasto.studio.store import Store
+from impasto.studio.worker import Pace, Pens, Saved, Worker
+
+MARKS = {"claim": "SET worker = '", "checkpoint": "checkpoint_step = ", "finish": "'finished'", "anywhere": ""}
+PACE = Pace(poll=0.004, checkpoint=0.0, preview=0.0, idle=0.001)
+
+
+def live(folder: Path, seed: int, phase: str, log: int) -> None:
+    """Be a worker that dies at the chosen phase, or goes on until killed."""
+    dice = random.Random(seed)
+    store = Store(folder)
+    release_dead(store)
+    if store.counts()["queued"] < 3:
+        order(store)
+
+    def die(what: str) -> None:
+        os.write(log, (json.dumps(what) + "\n").encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if phase in MARKS:
+        arm(store, MARKS[phase], dice, lambda: die(phase))
+    pens = rehearsal.pens
+    if phase == "pen":
+        pens = Pens(pens.preview, lambda outcome, path: torn(outcome, path, die), ".png")
+    worker = Worker(store, rehearsal.run, pens, PACE, max_failures=10_000)
+    worker.work()
+
+
+def torn(outcome: Any, path: Path, die: Callable[[str], None]) -> Saved:
+    """Write half a result and die."""
+    path.write_bytes(rehearsal.png(outcome.picture, outcome.chain)[:50])
+    die("pen")
+    raise AssertionError("still alive")
+
+
+def arm(store: Store, mark: str, dice: random.Random, die: Callable[[], None]) -> None:
+    """Die a few statements after the mark was seen a few times."""
+    left = [dice.randrange(1, 200) if not mark else dice.randrange(1, 3 if mark == "'finished'" else 4)]
+    after = [dice.randrange(0, 4)]
+
+    def see(statement: str) -> None:
+        if left[0] > 0 and mark in statement:
+            left[0] -= 1
+        if left[0] == 0:
+            if after[0] == 0:
+                die()
+            after[0] -= 1
+
+    store.connection().set_trace_callback(see)
+
+
+def order(store: Store) -> None:
+    """Put a job into the queue and write down that it must come to an end."""
+    content = rehearsal.png(rehearsal.paint("", 0.5))
+    name = hashlib.sha256(content).hexdigest()
+    incoming = store.folder / "incoming" / f"{os.getpid()}"
+    incoming.write_bytes(content)
+    store.keep_asset(Asset(name, "image/png", ".png", len(content), 48, 48, 0.0), incoming)
+    pictures = {"content": name, "styles": [{"asset": name, "weight": 1.0}]}
+    job = store.create_job("one", pictures, [name], {})
+    with (store.folder / "ordered.txt").open("a") as ordered:
+        ordered.write(job.id + "\n")
+
+
+def spawn(folder: Path, seed: int, phase: str, log: int) -> int:
+    """Fork a worker; this process opens no store itself, as SQLite forbids to take one through a fork."""
+    process = os.fork()
+    if process == 0:
+        try:
+            live(folder, seed, phase, log)
+        finally:
+            os._exit(1)
+    return process
+
+
+def main(folder: Path, kills: int, seed: int) -> None:
+    """Kill as many as asked, two of them alive at a time, and report."""
+    dice = random.Random(seed)
+    heard, log = os.pipe()
+    interrupted: dict[str, int] = {}
+    killed = 0
+
+    def keep(slot: int) -> None:
+        nonlocal killed
+        while killed < kills:
+            phase = dice.choice([*MARKS, "pen", "outside", "outside", "outside", "outside"])
+            process = spawn(folder, dice.randrange(2**30), phase, log)
+            if phase == "outside":
+                time.sleep(dice.uniform(0.0, 0.06))
+                os.kill(process, signal.SIGKILL)
+                os.write(log, b'"outside"\n')
+            status = os.waitpid(process, 0)[1]
+            if not os.WIFSIGNALED(status):
+                raise SystemExit(f"a worker ended by itself: {status}")
+            killed += 1
+
+    threads = [threading.Thread(target=keep, args=(slot,)) for slot in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.close(log)
+    with os.fdopen(heard) as lines:
+        for line in lines:
+            interrupted[json.loads(line)] = interrupted.get(json.loads(line), 0) + 1
+    print(json.dumps(interrupted))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,69 @@
+"""What the studio's tests share: a store with a clock of its own, a picture in it, and a worker that rehearses."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rehearsal
+
+from impasto.studio.rows import Asset, Job
+from impasto.studio.store import Store
+from impasto.studio.worker import Pace, Worker
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
+    store = Store(tmp_path / "data", clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def picture() -> bytes:
+    return rehearsal.png(np.full((40, 60, 3), 128, np.uint8))
+
+
+@pytest.fixture
+def asset(store: Store, picture: bytes) -> Asset:
+    incoming = store.folder / "incoming" / "one"
+    incoming.write_bytes(picture)
+    name = hashlib.sha256(picture).hexdigest()
+    return store.keep_asset(Asset(name, "image/png", ".png", len(picture), 60, 40, store.clock()), incoming)
+
+
+@pytest.fixture
+def submit(store: Store, asset: Asset) -> Callable[..., Job]:
+    def submit(client: str = "one", **options: Any) -> Job:
+        pictures = {"content": asset.id, "styles": [{"asset": asset.id, "weight": 1.0}]}
+        return store.create_job(client, pictures, [asset.id], options)
+
+    return submit
+
+
+@pytest.fixture
+def worker(store: Store) -> Worker:
+    return Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.005, checkpoint=0.0, preview=0.0, idle=0.005))

@@ -1,0 +1,138 @@
+"""A runner that paints without a network: what the studio's tests run instead of the engine.
+
+Every step hashes the last, so that the final value tells whether each step was done once, in order. The options
+``steps``, ``delay`` and ``fault`` say how many, how long each takes and where it goes wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.errors import OptionError
+from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
+from impasto.studio.worker import Pens, Saved, Task
+
+STEPS = 25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a rehearsal ends with."""
+
+    chain: str
+    picture: Any
+
+
+def link(chain: str, step: int) -> str:
+    """Return the next value of the chain."""
+    return hashlib.sha256(f"{chain}{step}".encode()).hexdigest()
+
+
+def expected(steps: int = STEPS) -> str:
+    """Return the chain's value after all steps."""
+    chain = ""
+    for step in range(1, steps + 1):
+        chain = link(chain, step)
+    return chain
+
+
+def paint(chain: str, strength: float, side: int = 48) -> Any:
+    """Make a picture of a value: its colour, redder with strength."""
+    picture = np.empty((side, side, 3), np.uint8)
+    picture[...] = [int(255 * strength), *(bytes.fromhex(chain[:4]) if chain else b"\0\0")]
+    picture[: side // 4] = 230
+    return picture
+
+
+def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
+    """Rehearse a run."""
+    steps = int(task.options.get("steps") or STEPS)
+    delay = float(task.options.get("delay") or 0.0)
+    side = int(task.options.get("size") or 48)
+    fault = task.options.get("fault")
+    state = {"step": 0, "chain": "", "strength": float(task.options.get("strength") or 0.5)}
+    saved = task.checkpoint_dir / "state.json"
+    if task.resume:
+        state = json.loads(saved.read_text())
+    if fault == "option":
+        raise OptionError("strength is wrong; give another", "strength")
+    yield Planned(({"height": side, "width": side, "steps": steps},), steps, {"device": "none"})
+    yield ScaleStarted(0, 1, side, side, steps)
+    while state["step"] < steps:
+        step = state["step"] + 1
+        for command in mailbox.collect():
+            if command.name == "set":
+                state.update({key: value for key, value in command.values.items() if key in state})
+            yield Steered(step, command.name, command.values) if command.name != "checkpoint" else _checkpoint(
+                task.checkpoint_dir, state
+            )
+            picture = paint(state["chain"], state["strength"], side)
+            if command.name == "snapshot":
+                yield Snapshot(step, 0, picture)
+            if command.name == "stop":
+                yield Finished(state["step"], True, Outcome(state["chain"], picture))
+                return
+        if fault == "crash" and step == 7:
+            raise RuntimeError("the paint is dry")
+        if delay:
+            time.sleep(delay)
+        state.update(step=step, chain=link(state["chain"], step))
+        total = 2.0 * (1.0 + state["strength"]) / step
+        losses = {"content": total / 2, "style": total / 2}
+        yield Stepped(step, 0, step, total, losses, paint(state["chain"], state["strength"], side))
+        if fault == "warn" and step == 1:
+            yield Warned("the light is going")
+    yield Finished(steps, False, Outcome(state["chain"], paint(state["chain"], state["strength"], side)))
+
+
+def _checkpoint(folder: Path, state: dict[str, Any]) -> Steered:
+    """Write the state whole and say so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "state.part"
+    part.write_text(json.dumps(state))
+    part.replace(folder / "state.json")
+    return Steered(state["step"] + 1, "checkpoint", {})
+
+
+def png(picture: Any, text: str = "") -> bytes:
+    """Return a PNG of ``[H, W, 3]`` uint8 pixels, with a comment."""
+    height, width, _ = picture.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)
+    rows[:, 1:] = picture.reshape(height, -1)
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", head),
+            chunk(b"tEXt", b"Comment\0" + text.encode()),
+            chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+def _preview(picture: Any, path: Path) -> Saved:
+    path.write_bytes(png(picture))
+    return Saved("image/png", picture.shape[1], picture.shape[0])
+
+
+def _result(outcome: Outcome, path: Path) -> Saved:
+    path.write_bytes(png(outcome.picture, outcome.chain))
+    return Saved("image/png", outcome.picture.shape[1], outcome.picture.shape[0], {"chain": outcome.chain})
+
+
+pens = Pens(_preview, _result, preview_suffix=".png")

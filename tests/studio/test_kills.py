@@ -1,0 +1,96 @@
+"""Workers are killed by the hundred, and no job is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import rehearsal
+
+from impasto.studio.lease import release_dead
+from impasto.studio.store import Store
+from impasto.studio.worker import Pace, Worker
+
+KILLS = 220
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """A data folder after the killing, and what the deaths interrupted."""
+    folder = tmp_path_factory.mktemp("kills") / "data"
+    paths = os.pathsep.join([str(HERE), *sys.path])
+    done = subprocess.run(
+        [sys.executable, str(HERE / "campaign.py"), str(folder), str(KILLS), "11"],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    store = Store(folder)
+    release_dead(store)
+    worker = Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.01, checkpoint=60.0), max_failures=10_000)
+    while worker.work_once():
+        pass
+    store.close()
+    return folder, json.loads(done.stdout)
+
+
+def test_every_phase_was_hit_and_enough_died(battlefield: tuple[Path, dict[str, int]]) -> None:
+    _, interrupted = battlefield
+    assert sum(interrupted.values()) >= 200
+    for phase in ("claim", "checkpoint", "finish", "pen", "anywhere", "outside"):
+        assert interrupted[phase] >= 5, interrupted
+
+
+def test_no_job_is_lost(battlefield: tuple[Path, dict[str, int]]) -> None:
+    folder, _ = battlefield
+    store = Store(folder)
+    ordered = (folder / "ordered.txt").read_text().split()
+    states = {job.id: job.state for job in store.jobs(limit=10_000)}
+    assert set(ordered) <= set(states)
+    assert set(states.values()) == {"done"}
+    assert len(ordered) >= 10
+
+
+def test_no_job_is_done_twice_and_every_step_once(battlefield: tuple[Path, dict[str, int]]) -> None:
+    folder, _ = battlefield
+    store = Store(folder)
+    for job in store.jobs(limit=10_000):
+        events = store.events(job.id, limit=100_000)
+        assert [event.number for event in events] == list(range(1, job.last_event + 1))
+        assert [event.kind for event in events].count("finished") == 1
+        assert events[-2].kind == "finished"
+        assert json.loads(events[-1].data) == {"state": "done"}
+        step = 0
+        for event in events:
+            data = json.loads(event.data)
+            if event.kind == "resumed":
+                assert data["step"] <= step
+                step = data["step"]
+            elif event.kind == "step":
+                assert data["step"] == step + 1
+                step += 1
+        assert step == rehearsal.STEPS
+        assert job.record == {"chain": rehearsal.expected()}
+
+
+def test_results_are_whole_and_nothing_is_littered(battlefield: tuple[Path, dict[str, int]]) -> None:
+    folder, _ = battlefield
+    store = Store(folder)
+    for job in store.jobs(limit=10_000):
+        files = {path.name for path in store.job_folder(job.id).iterdir()}
+        results = store.results(job.id)
+        assert {result.file for result in results} <= files
+        assert not [name for name in files if ".part" in name]
+        finals = [result for result in results if result.kind == "final"]
+        assert [result.step for result in finals] == [rehearsal.STEPS]
+        body = (store.job_folder(job.id) / finals[0].file).read_bytes()
+        assert len(body) == finals[0].size
+        assert rehearsal.expected().encode() in body

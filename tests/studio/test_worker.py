@@ -1,0 +1,253 @@
+"""A worker runs jobs to their end, obeys, and puts down what it cannot carry."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rehearsal
+
+from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
+from impasto.studio import worker as worker_module
+from impasto.studio.rows import Job
+from impasto.studio.store import Store
+from impasto.studio.wire import wire
+from impasto.studio.worker import Task, Worker
+
+Submit = Callable[..., Job]
+
+
+def kinds(store: Store, job: Job) -> list[str]:
+    return [event.kind for event in store.events(job.id, limit=10_000)]
+
+
+def steps(store: Store, job: Job) -> list[int]:
+    return [json.loads(event.data)["step"] for event in store.events(job.id, limit=10_000) if event.kind == "step"]
+
+
+def when(worker: Worker, step: int, act: Callable[[Mailbox], object]) -> None:
+    """Make the run itself do something just before a step, and then wait until it is heard."""
+    inner = worker.runner
+
+    def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
+        for event in inner(task, mailbox):
+            yield event
+            if isinstance(event, Stepped) and event.step == step - 1:
+                act(mailbox)
+
+    worker.runner = run
+
+
+def heard(condition: Callable[[], bool]) -> None:
+    """Wait for the listening thread, for as long as a busy machine may need."""
+    pause = threading.Event()
+    for _ in range(3000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("never heard")
+
+
+def test_a_job_runs_to_its_end(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    assert worker.work_once()
+    assert not worker.work_once()
+    job = store.job(job.id)
+    assert (job.state, job.step, job.total_steps) == ("done", 25, 25)
+    assert job.record == {"chain": rehearsal.expected()}
+    assert kinds(store, job)[:4] == ["state", "state", "planned", "scale"]
+    assert steps(store, job) == list(range(1, 26))
+    assert not (store.job_folder(job.id) / worker_module.CHECKPOINTS).exists()
+    assert [result.kind for result in store.results(job.id)][-1] == "preview"
+    assert sum(result.kind == "final" for result in store.results(job.id)) == 1
+
+
+def test_steering_reaches_the_run(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+
+    def steer(mailbox: Mailbox) -> None:
+        store.command(job.id, "set", {"strength": 0.9})
+        heard(lambda: any(command.name == "set" for command in mailbox._commands))
+
+    when(worker, 10, steer)
+    worker.work_once()
+    steered = [json.loads(event.data) for event in store.events(job.id) if event.kind == "steered"]
+    assert {"step": 10, "command": "set", "values": {"strength": 0.9}} in steered
+
+
+def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    when(worker, 6, lambda mailbox: (store.command(job.id, "stop"), heard(lambda: worker_hears(store, job))))
+    worker.runner = slowed(worker.runner)
+    worker.work_once()
+    job = store.job(job.id)
+    assert job.state == "done"
+    assert job.stopped
+    assert 5 <= job.step < 25
+    assert job.record == {"chain": rehearsal.expected(job.step)}
+
+
+def worker_hears(store: Store, job: Job) -> bool:
+    return store.job(job.id).wanted == "stop"
+
+
+def slowed(inner: Any) -> Any:
+    """Give the listening thread room between two steps."""
+
+    def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
+        return inner(replace(task, options={**task.options, "delay": 0.01}), mailbox)  # type: ignore[no-any-return]
+
+    return run
+
+
+def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit(delay=0.02)
+    when(worker, 4, lambda mailbox: store.command(job.id, "cancel"))
+    worker.work_once()
+    assert store.job(job.id).state == "cancelled"
+    assert not [result for result in store.results(job.id) if result.kind == "final"]
+
+
+def test_a_snapshot_is_kept(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit(delay=0.02)
+    when(worker, 4, lambda mailbox: store.command(job.id, "snapshot"))
+    worker.work_once()
+    assert [result.kind for result in store.results(job.id)].count("snapshot") == 1
+
+
+def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit(delay=0.01)
+    when(worker, 5, lambda mailbox: store.command(job.id, "pause"))
+    thread = threading.Thread(target=lambda: (worker.work_once(), store.close()))
+    thread.start()
+    heard(lambda: store.job(job.id).state == "paused")
+    store.command(job.id, "resume")
+    thread.join()
+    assert store.job(job.id).state == "done"
+    assert steps(store, job) == list(range(1, 26))
+
+
+def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit) -> None:
+    worker.pace = replace(worker.pace, patience=0.0)
+    job, other = submit(delay=0.01), submit()
+    when(worker, 5, lambda mailbox: store.command(job.id, "pause") if store.job(job.id).step < 6 else None)
+    worker.work_once()
+    assert (store.job(job.id).state, store.job(job.id).worker) == ("paused", None)
+    worker.work_once()
+    assert store.job(other.id).state == "done"
+    store.command(job.id, "resume")
+    worker.work_once()
+    job = store.job(job.id)
+    assert job.state == "done"
+    assert job.record == {"chain": rehearsal.expected()}
+    assert steps(store, job) == list(range(1, 26))
+
+
+def test_a_worker_told_to_stop_puts_its_job_back(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    when(worker, 8, lambda mailbox: worker.stopping.set())
+    worker.work()
+    assert (store.job(job.id).state, store.job(job.id).failures) == ("queued", 0)
+    worker.stopping.clear()
+    worker.runner = rehearsal.run
+    worker.work_once()
+    assert steps(store, job) == list(range(1, 26))
+
+
+def test_steering_survives_the_worker(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    when(worker, 8, lambda mailbox: worker.stopping.set())
+    worker.work()
+    store.command(job.id, "set", {"strength": 0.125})
+    worker.stopping.clear()
+    worker.runner = rehearsal.run
+    worker.work_once()
+    steered = [json.loads(event.data) for event in store.events(job.id) if event.kind == "steered"]
+    assert [event for event in steered if event["command"] == "set"] == [
+        {"step": 8, "command": "set", "values": {"strength": 0.125}}
+    ]
+
+
+def test_a_crash_is_tried_three_times_and_its_traceback_kept(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit(fault="crash")
+    worker.pace = replace(worker.pace, checkpoint=60.0)
+    for _ in range(3):
+        assert worker.work_once()
+    assert not worker.work_once()
+    job = store.job(job.id)
+    assert (job.state, job.failures, job.error) == ("failed", 3, "RuntimeError: the paint is dry")
+    assert "rehearsal.py" in (job.traceback or "")
+
+
+def test_a_wrong_wish_is_tried_once(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit(fault="option")
+    worker.work_once()
+    assert not worker.work_once()
+    assert store.job(job.id).error == "OptionError: strength is wrong; give another"
+
+
+def test_a_run_without_a_result_is_a_failure(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    worker.runner = lambda task, mailbox: iter(())
+    worker.work_once()
+    assert store.job(job.id).error == "RuntimeError: the run ended without a result"
+
+
+def test_a_deleted_job_leaves_no_folder(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit(delay=0.005)
+    when(worker, 5, lambda mailbox: store.delete_job(job.id))
+    worker.work_once()
+    assert not store.job_folder(job.id).exists()
+    assert store.jobs() == []
+
+
+def test_a_job_cancelled_while_nobody_looked_is_not_run(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    with store.transaction() as connection:
+        connection.execute("UPDATE jobs SET wanted = 'cancel' WHERE id = ?", (job.id,))
+    worker.work_once()
+    assert store.job(job.id).state == "cancelled"
+    assert steps(store, job) == []
+
+
+def test_previews_are_thinned(
+    store: Store, worker: Worker, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "PREVIEWS_KEPT", 6)
+    job = submit(steps=60)
+    worker.work_once()
+    kept = [result for result in store.results(job.id) if result.kind == "preview"]
+    assert 3 <= len(kept) <= 7
+    assert kept[0].step == 1
+    files = {path.name for path in store.job_folder(job.id).iterdir()}
+    assert files == {result.file for result in store.results(job.id)}
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "data"),
+    [
+        (Planned(({"height": 2},), 3, {"a": object}), "planned", {"decisions": {"a": "<class 'object'>"}}),
+        (ScaleStarted(0, 1, 2, 3, 4), "scale", {"index": 0, "width": 3}),
+        (Stepped(1, 0, 1, float("nan"), {"style": float("inf")}), "step", {"total": None, "losses": {"style": None}}),
+        (Snapshot(1, 0, None), "snapshot", {"step": 1}),  # type: ignore[arg-type]
+        (Steered(1, "set", {"strength": 0.5}), "steered", {"values": {"strength": 0.5}}),
+        (Warned("mind"), "warned", {"message": "mind"}),
+        (Finished(1, True), "finished", {"stopped": True}),
+    ],
+)
+def test_every_event_can_be_sent(event: Event, kind: str, data: dict[str, Any]) -> None:
+    name, sent = wire(event)
+    assert name == kind
+    assert json.loads(json.dumps(sent, allow_nan=False)).items() >= data.items()
+
+
+def test_the_worker_needs_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, impasto.studio.worker; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
