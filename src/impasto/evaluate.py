@@ -1,0 +1,385 @@
+"""How much of the content and how much of the style is in a picture, by measures that nothing here optimises.
+
+In: a picture that was made, its content and its style. Out: named numbers (``MEASURES`` says which way is better).
+The measures on VGG-19 are marked "same network": what was optimised on that network looks good to it, so no claim
+should rest on them.
+
+* ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, AlexNet, version 0.1, on the picture and its content.
+* ``style_distance``: means and covariances of AlexNet's five activations, each as a distance relative to the style's
+  own size: for a layer with mean m and covariance S, (|m - m_style| / |m_style| + |S - S_style| / |S_style|) / 2 in
+  the Euclidean and Frobenius norms, averaged over the layers. 0 is the style itself, about 1 a blank picture.
+* ``vgg_style``: the sliced Wasserstein distance of Heitz et al. (CVPR 2021) with fixed directions, on VGG-19's relu1_1,
+  2_1, 3_1 and 4_1, each relative to the spread of the style's projections. Departure: at most ``POSITIONS`` positions
+  a layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different sizes can be compared.
+* ``ssim``: Wang et al. 2004 on luma, with the paper's Gaussian window.
+* ``palette``: sliced Wasserstein-2 distance of the colours in OKLab (Ottosson 2020), in OKLab's own unit: a shift of
+  every colour by d gives d.
+* ``specks``: energy of what a 3x3 median removes, over that of the style. 1 is as rough as the style.
+* ``border``: the largest step between neighbouring bands near the edge, over the usual step further in. 1 to 3 has no
+  frame; a style that was photographed with its margin has one of its own.
+
+Scale: networks and SSIM judge at most ``long_side`` pixels, content brought to the picture's size and the style's long
+side to the picture's long side, so that strokes are compared at the scale at which they are seen. Specks and border are
+measured on the picture as it is; there the style is reduced where it is larger, and never enlarged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import images, weights
+from impasto.encoder import Encoder, layer_names
+from impasto.errors import ImageError, OptionError
+
+if TYPE_CHECKING:
+    Pixels = NDArray[np.float32]
+
+LONG_SIDE = 512
+LEAST_SIDE = 64  # below this AlexNet's last layer has no positions to speak of
+VGG_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+DIRECTIONS = 64
+POSITIONS = 16384
+QUANTILES = 512
+SPECK_FLOOR = (0.5 / 255) ** 2  # what rounding to 8 bits may remove
+BORDER_FLOOR = (1 / 255) ** 2
+BANDS = 13
+FRAME_BANDS = 4
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a number means: ``better`` is ``lower`` or ``higher``; ``independent`` is False on the encoder's network."""
+
+    better: str
+    independent: bool
+    meaning: str
+
+
+MEASURES: Mapping[str, Measure] = {
+    "lpips": Measure("lower", True, "distance from the content as people see it (LPIPS, AlexNet)"),
+    "style_distance": Measure("lower", True, "distance from the style in AlexNet's means and covariances"),
+    "vgg_style": Measure("lower", False, "distance from the style on VGG-19 (sliced Wasserstein; same network)"),
+    "ssim": Measure("higher", True, "structure shared with the content"),
+    "palette": Measure("lower", True, "distance between the colours and the style's (OKLab)"),
+    "specks": Measure("lower", True, "isolated pixels, 1 being as many as the style has"),
+    "border": Measure("lower", True, "frame along the edge, 1 to 3 being none"),
+}
+
+
+def evaluate(out: object, content: object, style: object, *, long_side: int = LONG_SIDE) -> dict[str, float]:
+    """Measure one picture against its content and its style.
+
+    Args:
+        out: the picture to judge; like the others a path, a ``Picture``, or an array ``[H, W, 3]``.
+        content: what it should show.
+        style: how it should be painted.
+        long_side: the most pixels a side that networks and SSIM look at, at least 64.
+
+    Returns:
+        One finite number for each name in ``MEASURES``.
+
+    Raises:
+        WeightsError: AlexNet has not been fetched; the message says what to run.
+        ImageError: a picture cannot be read, or is too small to be judged.
+        OptionError: ``long_side`` is too small.
+    """
+    return Judge(content, style, long_side=long_side)(out)
+
+
+class Judge:
+    """Measures any number of pictures against one content and one style; prepared once, asked many times.
+
+    Args:
+        content: as in ``evaluate``.
+        style: as in ``evaluate``.
+        long_side: as in ``evaluate``.
+    """
+
+    def __init__(self, content: object, style: object, *, long_side: int = LONG_SIDE) -> None:
+        if long_side < LEAST_SIDE:
+            raise OptionError(f"long_side is {long_side}; pictures are judged at {LEAST_SIDE} px or more", "long_side")
+        self.long_side = long_side
+        self.alexnet = weights.alexnet_state()
+        self.linear = weights.lpips_alex_state()
+        names = layer_names()
+        needed = names[: names.index(VGG_LAYERS[-1])]
+        state = weights.vgg19_state()
+        self.vgg = Encoder({name: value for name, value in state.items() if name.partition(".")[0] in needed})
+        self.content = _pixels(content, "content")
+        self.style = _pixels(style, "style")
+        self._prepared: dict[tuple[int, int], _Prepared] = {}
+
+    def __call__(self, out: object) -> dict[str, float]:
+        """Return the measures of one picture, as ``evaluate`` does."""
+        pixels = _pixels(out, "picture")
+        size = judged_size(pixels.shape[0], pixels.shape[1], self.long_side)
+        with torch.inference_mode():
+            if size not in self._prepared:
+                self._prepared[size] = self._prepare(size)
+            prepared = self._prepared[size]
+            seen = images.resize(pixels, size)
+            features = alexnet_features(_tensor(seen), self.alexnet)
+            return {
+                "lpips": lpips_distance(features, prepared.content_features, self.linear),
+                "style_distance": statistics_distance([statistics(layer) for layer in features], prepared.statistics),
+                "vgg_style": quantile_distance(self._quantiles(seen), prepared.quantiles),
+                "ssim": structural_similarity(seen, prepared.content),
+                "palette": palette_distance(seen, prepared.style),
+                "specks": self._specks(pixels),
+                "border": border_energy(pixels),
+            }
+
+    def _prepare(self, size: tuple[int, int]) -> _Prepared:
+        content = images.resize(self.content, size)
+        style = images.resize(self.style, _with_long_side(self.style, max(size)))
+        style_features = alexnet_features(_tensor(style), self.alexnet)
+        return _Prepared(
+            content=content,
+            style=style,
+            content_features=alexnet_features(_tensor(content), self.alexnet),
+            statistics=[statistics(layer) for layer in style_features],
+            quantiles=self._quantiles(style),
+        )
+
+    def _quantiles(self, pixels: Pixels) -> list[Tensor]:
+        features = self.vgg(_tensor(pixels), VGG_LAYERS)
+        return [projected_quantiles(features[layer][0]) for layer in VGG_LAYERS]
+
+    def _specks(self, pixels: Pixels) -> float:
+        height, width = _with_long_side(self.style, max(pixels.shape[:2]))
+        smaller = height <= self.style.shape[0]
+        style = images.resize(self.style, (height, width)) if smaller else self.style
+        return (speck_energy(pixels) + SPECK_FLOOR) / (speck_energy(style) + SPECK_FLOOR)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Content and style as they are compared with pictures of one size."""
+
+    content: Pixels
+    style: Pixels
+    content_features: list[Tensor]
+    statistics: list[tuple[Tensor, Tensor]]
+    quantiles: list[Tensor]
+
+
+def table(rows: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return pictures' measures as plain data for a table or a JSON file.
+
+    Args:
+        rows: a picture's name to what ``evaluate`` said of it.
+
+    Returns:
+        ``measures`` (name to its direction, independence and meaning), ``rows`` (one dict a picture), and ``best``
+        (measure to the name of the best picture; the first of equals).
+    """
+    best: dict[str, str] = {}
+    for measure, about in MEASURES.items():
+        column = {name: values[measure] for name, values in rows.items()}
+        if column:
+            best[measure] = (min if about.better == "lower" else max)(column, key=column.__getitem__)
+    return {
+        "measures": {name: asdict(about) for name, about in MEASURES.items()},
+        "rows": [{"name": name, **values} for name, values in rows.items()],
+        "best": best,
+    }
+
+
+def alexnet_features(canvas: Tensor, state: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return AlexNet's five activations after ReLU.
+
+    Args:
+        canvas: ``[B, 3, H, W]``, sRGB in [0, 1].
+        state: as ``weights.alexnet_state`` returns it.
+
+    Returns:
+        ``[B, 64, H/4, W/4]``, ``[B, 192, H/8, W/8]``, then ``[B, 384 or 256, H/16, W/16]`` three times, about.
+    """
+    mean, deviation = canvas.new_tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+    x = (canvas - mean) / deviation
+    features = []
+    for index, (stride, padding) in enumerate(((4, 2), (1, 2), (1, 1), (1, 1), (1, 1)), start=1):
+        if index in (2, 3):
+            x = functional.max_pool2d(x, 3, 2)
+        x = functional.conv2d(x, state[f"conv{index}.weight"], state[f"conv{index}.bias"], stride, padding).relu()
+        features.append(x)
+    return features
+
+
+def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], linear: Mapping[str, Tensor]) -> float:
+    """Return LPIPS between two pictures of one size; 0 where they are the same.
+
+    Args:
+        first: AlexNet's activations of one picture, ``[1, C, h, w]`` each.
+        second: those of the other.
+        linear: ``lin1`` ``[C]`` and so on, as ``weights.lpips_alex_state`` returns it.
+    """
+    total = 0.0
+    for index, (one, other) in enumerate(zip(first, second, strict=True), start=1):
+        unit = one / (one.norm(dim=1, keepdim=True) + 1e-10)
+        difference = unit - other / (other.norm(dim=1, keepdim=True) + 1e-10)
+        total += float((difference.square() * linear[f"lin{index}"].view(1, -1, 1, 1)).sum(1).mean())
+    return total
+
+
+def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean ``[C]`` and covariance ``[C, C]`` over the positions of ``[1, C, h, w]``, float64."""
+    flat = features[0].flatten(1).double()  # [C, h*w]
+    mean = flat.mean(1)
+    centred = flat - mean[:, None]
+    return mean, centred @ centred.T / flat.shape[1]
+
+
+def statistics_distance(found: Sequence[tuple[Tensor, Tensor]], style: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Return the distance of means and covariances relative to the style's own size, averaged over the layers."""
+    parts = [
+        float((one - other).norm() / (other.norm() + 1e-6))
+        for pair, target in zip(found, style, strict=True)
+        for one, other in zip(pair, target, strict=True)
+    ]
+    return sum(parts) / len(parts)
+
+
+def projected_quantiles(features: Tensor) -> Tensor:
+    """Return the quantiles of features along fixed random directions.
+
+    Args:
+        features: ``[C, h, w]``.
+
+    Returns:
+        ``[DIRECTIONS, QUANTILES]`` ascending; the same for any rearrangement of the positions that are looked at.
+    """
+    channels, height, width = features.shape
+    step = max(1, int(np.ceil(np.sqrt(height * width / POSITIONS))))
+    flat = features[:, ::step, ::step].flatten(1)  # [C, N]
+    generator = torch.Generator().manual_seed(channels)
+    directions = functional.normalize(torch.randn(DIRECTIONS, channels, generator=generator), dim=1)
+    ordered = (directions @ flat).sort(dim=1).values  # [D, N]
+    return _at_quantiles(ordered, QUANTILES)
+
+
+def _at_quantiles(ordered: Tensor, count: int) -> Tensor:
+    """Read ``count`` evenly spaced quantiles off sorted rows ``[D, N]``, linearly between neighbours."""
+    last = ordered.shape[1] - 1
+    place = ((torch.arange(count, dtype=torch.float64) + 0.5) / count * (last + 1) - 0.5).clamp(0, last)
+    below = place.floor().long()
+    above = (below + 1).clamp(max=last)
+    return torch.lerp(ordered[:, below], ordered[:, above], (place - below).to(ordered.dtype))
+
+
+def quantile_distance(found: Sequence[Tensor], style: Sequence[Tensor]) -> float:
+    """Return the root mean square difference of quantiles over the style's spread, averaged over the layers."""
+    parts = []
+    for one, other in zip(found, style, strict=True):
+        spread = (other - other.mean(1, keepdim=True)).square().mean()
+        parts.append(float(((one - other).square().mean() / (spread + 1e-12)).sqrt()))
+    return sum(parts) / len(parts)
+
+
+def structural_similarity(first: Pixels, second: Pixels) -> float:
+    """Return SSIM of two pictures' luma, 1 where they are the same."""
+    from skimage.metrics import structural_similarity as ssim
+
+    luma = np.array([0.299, 0.587, 0.114], np.float32)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(ssim(first @ luma, second @ luma, data_range=1.0, **window))  # type: ignore[no-untyped-call]
+
+
+def palette_distance(first: Pixels, second: Pixels) -> float:
+    """Return the sliced Wasserstein-2 distance between two pictures' colours in OKLab.
+
+    The directions come in orthogonal threes, so that a shift of every colour by d gives d exactly.
+    """
+    generator = torch.Generator().manual_seed(3)
+    bases = torch.linalg.qr(torch.randn(16, 3, 3, generator=generator, dtype=torch.float64))[0]
+    directions = bases.reshape(-1, 3).float()  # [48, 3]
+    quantiles = []
+    for pixels in (first, second):
+        step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / POSITIONS))))
+        colours = torch.from_numpy(oklab(pixels[::step, ::step])).reshape(-1, 3)
+        quantiles.append(_at_quantiles((directions @ colours.T).sort(dim=1).values, QUANTILES))
+    return float((3 * (quantiles[0] - quantiles[1]).square().mean()).sqrt())
+
+
+def speck_energy(pixels: Pixels) -> float:
+    """Return the mean square of what a 3x3 median removes from ``[H, W, 3]``; 0 where no pixel stands alone."""
+    import cv2
+
+    return float(np.mean(np.square(pixels - cv2.medianBlur(np.ascontiguousarray(pixels), 3))))
+
+
+def border_energy(pixels: Pixels) -> float:
+    """Return how abruptly the picture changes near its edge, over how much it changes from band to band further in.
+
+    Each side is cut into bands that run along it, and bands into blocks. The step from a band to the next is the change
+    of the blocks' colour and of their spread of lightness in OKLab, averaged along the side before it is squared:
+    detail averages out, a frame does not. A frame may be as wide as ``FRAME_BANDS`` bands of a 128th of the long side;
+    the step at its inner edge is what counts.
+
+    Args:
+        pixels: ``[H, W, 3]``.
+
+    Returns:
+        1 to 3 where there is no frame (half of all photographs: 1.1 to 3.0); larger the stronger it is.
+    """
+    band = max(2, min(round(max(pixels.shape[:2]) / 128), min(pixels.shape[:2]) // (2 * BANDS + 4)))
+    steps = np.zeros(BANDS - 1)
+    colours = oklab(pixels)
+    for turn in range(4):
+        side = np.rot90(colours, turn)[: band * BANDS]
+        blocks = side.shape[1] // band
+        cells = side[:, : blocks * band].reshape(BANDS, band, blocks, band, 3)
+        looks = np.concatenate([cells.mean((1, 3)), cells[..., 0].std((1, 3))[..., None]], axis=2)
+        own = looks[:, BANDS:-BANDS]  # the corners belong to the bands of two sides
+        steps += np.square(np.diff(own, axis=0).mean(1)).sum(1)
+    edge, inside = steps[:FRAME_BANDS].max(), steps[FRAME_BANDS:].mean()
+    return float(np.sqrt((edge + BORDER_FLOOR) / (inside + BORDER_FLOOR)))
+
+
+def oklab(pixels: Pixels) -> Pixels:
+    """Return OKLab coordinates ``[H, W, 3]`` of sRGB in [0, 1] (Ottosson 2020); white is (1, 0, 0)."""
+    linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    to_cones = np.array(
+        [[0.4122214708, 0.5363325363, 0.0514459929],
+         [0.2119034982, 0.6806995451, 0.1073969566],
+         [0.0883024619, 0.2817188376, 0.6299787005]], np.float32)  # fmt: skip
+    to_lab = np.array(
+        [[0.2104542553, 0.7936177850, -0.0040720468],
+         [1.9779984951, -2.4285922050, 0.4505937099],
+         [0.0259040371, 0.7827717662, -0.8086757660]], np.float32)  # fmt: skip
+    lab: Pixels = np.cbrt(linear @ to_cones.T) @ to_lab.T
+    return lab
+
+
+def judged_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return the size at which a picture is judged: at most ``long_side``, but never under 64 px on the short side."""
+    factor = min(1.0, max(long_side / max(height, width), LEAST_SIDE / min(height, width)))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _with_long_side(pixels: Pixels, long_side: int) -> tuple[int, int]:
+    height, width = pixels.shape[:2]
+    factor = max(long_side / max(height, width), LEAST_SIDE / min(height, width))
+    return round(height * factor), round(width * factor)
+
+
+def _pixels(source: object, name: str) -> Pixels:
+    picture = images.load(source)
+    if min(picture.size) < LEAST_SIDE:
+        raise ImageError(
+            f"the {name} is {picture.width}x{picture.height} px, too small to be judged: give at least "
+            f"{LEAST_SIDE} px a side"
+        )
+    return picture.pixels
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]  # [1, 3, H, W]
