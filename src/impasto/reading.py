@@ -213,7 +213,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int, shown: str) -> None:
 def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_location: bool) -> Raw:
     """Decode an opened picture, turn it upright, convert it to sRGB and clean its EXIF."""
     try:
-        orientation, exif, notes = _exif_of(image, keep_location)
+        exif, notes = _exif_of(image, keep_location)
         if stream is not None and sixteen.is_deep(image, stream):
             if image.format == "PNG":
                 _verify_png(stream)
@@ -225,6 +225,7 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
         else:
             image.load()
             raw = _eight(image, shown)
+        orientation = _orientation_of(image)  # only now: Pillow turns a TIFF upright itself while it decodes it
     except _DAMAGE as exc:
         raise ImageError(_damaged(shown, exc)) from exc
     raw.exif = exif
@@ -234,18 +235,21 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
     return raw
 
 
-def _exif_of(image: Image.Image, keep_location: bool) -> tuple[int, bytes | None, list[str]]:
-    """Return the orientation (1..8), the cleaned EXIF data, and notes."""
+def _exif_of(image: Image.Image, keep_location: bool) -> tuple[bytes | None, list[str]]:
+    """Return the cleaned EXIF data, and notes."""
     try:
-        exif = image.getexif()
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-        orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+        return metadata.clean_exif(image.getexif(), keep_location), []
     except _DAMAGE:
-        return 1, None, ["its EXIF data is damaged and was left out"]
+        return None, ["its EXIF data is damaged and was left out"]
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """Return how the decoded pixels lie, 1..8; 1 is upright."""
     try:
-        return orientation, metadata.clean_exif(exif, keep_location), []
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except _DAMAGE:
-        return orientation, None, ["its EXIF data is damaged and was left out"]
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _verify_png(stream: IO[bytes]) -> None:

@@ -258,8 +258,9 @@ def _encode_eight(
             info.add(b"iTXt", body)
         image.save(file, "PNG", pnginfo=info, **options)
     elif kind == "JPEG":
-        # Above 90 the colours keep full resolution: brush strokes have sharp edges between colours.
-        image.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True, **options)
+        # From 90 up the colours keep full resolution: brush strokes have sharp edges between colours. No ``optimize``:
+        # it would fail on noisy pictures, whose data is longer than the buffer Pillow sets aside for it.
+        image.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, **options)
     elif kind == "BMP":
         image.save(file, "BMP", **({"dpi": (dpi, dpi)} if dpi is not None else {}))
     else:
@@ -273,7 +274,7 @@ def _encode_eight(
             from pillow_heif import from_pillow
 
             image.info.update(options)
-            from_pillow(image).save(file, quality=quality, chroma=444 if quality >= 90 else 420)
+            from_pillow(image).save(file, quality=quality)  # 4:2:0, which every reader of HEIC knows
     data = file.getvalue()
     return metadata.jpeg_with_record(data, record) if kind == "JPEG" and record is not None else data
 

@@ -93,7 +93,7 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
         if dpi is None:
             raise OptionError(f"size {text!r} is a length on paper and needs dots per inch: add --dpi 300", "dpi")
         return _checked(text, long_side=number * _INCHES[unit] * dpi, dpi=dpi)
-    if number != int(min(number, 1e15)):
+    if number < LARGEST_SIDE and number != int(number):
         raise OptionError(f"size {text!r} is not a whole number of px: use {FORMS}", "size")
     return _checked(text, long_side=number, dpi=dpi)
 

@@ -1,0 +1,448 @@
+"""Pictures in: every format, mode and orientation, arrays and tensors, and every way in which input can be bad."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
+
+from impasto.errors import ImageError
+from impasto.images import Picture, encode, load, save, split_crop
+
+LEVELS = np.stack(np.meshgrid(np.arange(0, 240, 6), np.arange(0, 180, 6), indexing="xy"), axis=-1)
+LEVELS = np.concatenate([LEVELS, 255 - LEVELS[:, :, :1]], axis=2).astype(np.uint8)  # [30, 40, 3], smooth
+RGB = Image.fromarray(LEVELS)
+ALPHA = np.linspace(0, 255, 30 * 40).round().astype(np.uint8).reshape(30, 40)
+FORMATS = ["jpg", "png", "webp", "avif", "heic", "tif", "bmp", "gif"]
+
+
+def written(image: Image.Image, kind: str, **options) -> bytes:
+    """Return a file as other programs write it."""
+    file = io.BytesIO()
+    if kind == "heic":
+        from pillow_heif import from_pillow
+
+        from_pillow(image).save(file, quality=95, **options)
+    else:
+        image.save(file, {"jpg": "JPEG", "tif": "TIFF"}.get(kind, kind.upper()), **options)
+    return file.getvalue()
+
+
+def one_line(caught, *words: str) -> None:
+    """Check that an error is one line with these words in it."""
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+# Formats and modes
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read(tmp_path, kind):
+    path = tmp_path / f"picture.{kind}"
+    path.write_bytes(written(RGB, kind))
+    picture = load(path)
+    assert picture.size == (picture.height, picture.width) == (30, 40)
+    assert picture.pixels.dtype == np.float32
+    assert picture.pixels.flags.c_contiguous
+    assert 0 <= picture.pixels.min() <= picture.pixels.max() <= 1
+    error = np.abs(picture.pixels * 255 - LEVELS)
+    assert error.mean() < (0.01 if kind in ("png", "tif", "bmp") else 4 if kind == "gif" else 3)
+    assert picture.alpha is None
+    assert picture.bits == 8
+    assert (picture.name, picture.source, picture.crop) == (path.name, path, None)
+    assert picture.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert picture.notes == ()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "LA", "RGBA", "PA", "I", "I;16"])
+@pytest.mark.parametrize("source", ["file", "image"])
+def test_every_mode_is_read(mode, source):
+    image = (
+        RGB.convert("L").convert(mode) if mode in ("I", "LA", "PA") else RGB.convert(mode) if mode != "I;16" else None
+    )
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(RGB.convert("L")).astype(np.uint16) * 257)
+    if mode == "I":
+        image = image.point(lambda level: level * 257)
+    picture = load(io.BytesIO(written(image, "tif")) if source == "file" and mode not in ("PA", "YCbCr") else image)
+    grey = {"1": "1", "L": "L", "LA": "L", "PA": "L", "I": "L", "I;16": "L"}.get(mode)
+    expected = RGB.convert(grey).convert("RGB") if grey else image.convert("RGB")
+    np.testing.assert_allclose(picture.pixels * 255, np.asarray(expected), atol=0.01)
+    assert (picture.alpha is not None) == (mode in ("LA", "RGBA", "PA"))
+    assert picture.bits == (16 if mode.startswith("I") else 8)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tif"])
+def test_alpha_is_kept_to_the_byte(kind):
+    image = RGB.copy()
+    image.putalpha(Image.fromarray(ALPHA))
+    options = {"lossless": True, "exact": True} if kind == "webp" else {}
+    picture = load(io.BytesIO(written(image, kind, **options)))
+    np.testing.assert_array_equal(np.rint(picture.alpha * 255), ALPHA)
+    np.testing.assert_array_equal(np.rint(picture.pixels * 255), LEVELS)
+    again = load(io.BytesIO(encode(picture.pixels, kind, alpha=picture.alpha, quality=100)))
+    np.testing.assert_array_equal(again.alpha, picture.alpha)
+    np.testing.assert_array_equal(again.pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("kind", ["png", "gif"])
+def test_a_transparent_palette_colour_becomes_alpha(kind):
+    image = Image.new("P", (4, 2))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putdata([0, 1] * 4)
+    picture = load(io.BytesIO(written(image, kind, transparency=1)))
+    np.testing.assert_array_equal(picture.alpha, [[1, 0, 1, 0]] * 2)
+    np.testing.assert_array_equal(picture.pixels[0, 0], [1, 0, 0])
+
+
+def test_a_transparent_colour_of_a_png_becomes_alpha():
+    picture = load(io.BytesIO(written(RGB, "png", transparency=tuple(map(int, LEVELS[3, 5])))))
+    assert picture.alpha[3, 5] == 0
+    assert picture.alpha.sum() == 30 * 40 - 1
+
+
+def test_fill_lays_transparent_parts_on_a_colour():
+    image = RGB.copy()
+    image.putalpha(Image.fromarray(np.where(ALPHA > 127, 255, 0).astype(np.uint8)))
+    for fill, colour in [("white", [1, 1, 1]), ("#ff0000", [1, 0, 0]), ((0.5, 0.25, 0), [0.5, 0.25, 0])]:
+        picture = load(image, fill=fill)
+        np.testing.assert_allclose(picture.pixels[ALPHA <= 127], np.broadcast_to(colour, ((ALPHA <= 127).sum(), 3)))
+        np.testing.assert_array_equal(picture.pixels[ALPHA > 127], load(image).pixels[ALPHA > 127])
+        assert picture.alpha is not None
+
+
+@pytest.mark.parametrize("fill", ["no colour", (1, 2, 3), (0.5,), (float("nan"), 0, 0)])
+def test_a_fill_that_is_no_colour(fill):
+    with pytest.raises(ImageError) as caught:
+        load(Image.new("RGBA", (2, 2)), fill=fill)
+    one_line(caught, "is no colour")
+
+
+def test_only_the_first_frame_of_a_film_is_read():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    for kind in ("gif", "webp", "png", "avif"):
+        data = written(frames[0], kind, save_all=True, append_images=frames[1:])
+        np.testing.assert_allclose(load(io.BytesIO(data)).pixels[4, 4], [1, 0, 0], atol=0.05)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif", "webp", "avif", "heic"])
+def test_orientation_is_applied_and_reset(kind, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Make] = "Maker"
+    plain = written(RGB, kind)
+    turned = load(io.BytesIO(written(RGB, kind, exif=exif.tobytes())))
+    flat = Image.fromarray(np.rint(load(io.BytesIO(plain)).pixels * 255).astype(np.uint8))
+    flat.getexif()[ExifTags.Base.Orientation] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(flat))
+    assert turned.size == expected.shape[:2]
+    assert np.abs(turned.pixels * 255 - expected).max() <= (0.01 if kind not in ("heic", "avif") else 12)
+    kept = Image.Exif()
+    kept.load(turned.exif)
+    assert kept[ExifTags.Base.Orientation] == 1
+    again = load(io.BytesIO(encode(turned.pixels, "png", exif=turned.exif)))
+    assert again.size == turned.size
+
+
+# Sources
+
+
+def test_arrays_and_tensors():
+    torch = pytest.importorskip("torch")
+    floats = LEVELS.astype(np.float32) / 255
+    reference = load(LEVELS).pixels
+    np.testing.assert_array_equal(reference, floats)
+    tensor = torch.from_numpy(floats).permute(2, 0, 1)
+    for source in [floats, floats.astype(np.float64), LEVELS.astype(np.uint16) * 257, tensor, tensor[None], RGB]:
+        np.testing.assert_allclose(load(source).pixels, reference, atol=1e-6)
+    np.testing.assert_allclose(load(tensor.half()).pixels, reference, atol=1e-3)
+    assert load(tensor.clone().requires_grad_()).size == (30, 40)
+    assert load(LEVELS.astype(np.uint16)).bits == 16
+    grey = load(LEVELS[:, :, 0])
+    np.testing.assert_array_equal(grey.pixels, np.repeat(floats[:, :, :1], 3, axis=2))
+    with_alpha = load(np.dstack([LEVELS, ALPHA]))
+    np.testing.assert_array_equal(np.rint(with_alpha.alpha * 255), ALPHA)
+    assert load(LEVELS).sha256 == hashlib.sha256(LEVELS.tobytes()).hexdigest()
+    assert load(RGB).sha256 == hashlib.sha256(LEVELS.tobytes()).hexdigest()
+
+
+def test_a_picture_does_not_share_memory_with_its_source():
+    floats = LEVELS.astype(np.float32) / 255
+    picture = load(floats)
+    floats[:] = 0
+    assert picture.pixels.max() > 0.5
+    assert load(picture) is picture
+
+
+def test_file_objects(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(written(RGB, "png"))
+    with path.open("rb") as file:
+        picture = load(file)
+    assert picture.name == "x.png"
+    assert picture.sha256 == load(path).sha256
+    assert picture.source is None
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.full((4, 4, 3), np.nan), ["nan", "within 0..1"]),
+        (np.full((4, 4, 3), 200.0), ["200", "within 0..1"]),
+        (np.full((4, 4, 3), -0.5), ["-0.5"]),
+        (np.zeros((4, 4, 5)), ["(4, 4, 5)", "[height, width, 3]"]),
+        (np.zeros((3, 8, 9)), ["(3, 8, 9)", "[height, width, 3]"]),
+        (np.zeros((4,)), ["(4,)"]),
+        (np.zeros((0, 4, 3)), ["(0, 4, 3)"]),
+        (np.zeros((2, 4, 4, 3)), ["(2, 4, 4, 3)"]),
+        (np.zeros((4, 4, 3), np.int64), ["int64", "uint8"]),
+        (np.zeros((4, 4, 3), bool), ["bool"]),
+        (None, ["NoneType"]),
+        (17, ["int"]),
+        (io.StringIO("text"), ["binary mode"]),
+    ],
+)
+def test_arrays_that_are_no_picture(source, words):
+    with pytest.raises(ImageError) as caught:
+        load(source)
+    one_line(caught, *words)
+
+
+def test_tensors_that_are_no_picture():
+    torch = pytest.importorskip("torch")
+    for tensor, word in [
+        (torch.zeros(4, 4, 3), "(4, 4, 3)"),
+        (torch.zeros(2, 3, 4, 4), "(2, 3, 4, 4)"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "uint8"),
+        (torch.full((3, 4, 4), float("nan")), "nan"),
+        (torch.zeros(3, 0, 4), "no picture"),
+    ]:
+        with pytest.raises(ImageError) as caught:
+            load(tensor)
+        one_line(caught, word)
+
+
+# A part of a picture
+
+
+def test_a_part_is_cut_out(tmp_path):
+    path = tmp_path / "x.png"
+    image = RGB.copy()
+    image.putalpha(Image.fromarray(ALPHA))
+    path.write_bytes(written(image, "png"))
+    whole, part = load(path), load(f"{path}#5,7,20,10")
+    np.testing.assert_array_equal(part.pixels, whole.pixels[7:17, 5:25])
+    np.testing.assert_array_equal(part.alpha, whole.alpha[7:17, 5:25])
+    assert part.crop == (5, 7, 20, 10)
+    assert (part.name, part.sha256, part.source) == (whole.name, whole.sha256, whole.source)
+    np.testing.assert_array_equal(load(f"{path}#0,0,40,30").pixels, whole.pixels)
+
+
+def test_a_part_is_counted_on_the_upright_picture(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = tmp_path / "x.png"
+    path.write_bytes(written(RGB, "png", exif=exif))
+    np.testing.assert_array_equal(load(f"{path}#0,10,30,30").pixels, load(path).pixels[10:])
+
+
+def test_a_name_with_a_hash_still_works(tmp_path):
+    odd, plain = tmp_path / "photo.png#1,1,2,2", tmp_path / "photo.png"
+    plain.write_bytes(written(RGB, "png"))
+    assert load(str(odd)).size == (2, 2)
+    odd.write_bytes(written(RGB, "png"))
+    assert load(str(odd)).size == (30, 40)
+    assert load(f"{odd}#0,0,3,4").size == (4, 3)
+    number = tmp_path / "a#1.png"
+    number.write_bytes(written(RGB, "png"))
+    assert load(number).name == "a#1.png"
+    assert split_crop(tmp_path / "missing#1.png") == (tmp_path / "missing#1.png", None)
+
+
+@pytest.mark.parametrize(
+    "crop",
+    ["40,0,1,1", "0,0,41,30", "0,0,40,31", "-1,0,5,5", "0,0,0,5", "0,0,5,-5", "1,2,3", "a,b,c,d", "", "1,2,3,4,5"],
+)
+def test_a_part_outside_the_picture(tmp_path, crop):
+    path = tmp_path / "x.png"
+    path.write_bytes(written(RGB, "png"))
+    with pytest.raises(ImageError) as caught:
+        load(f"{path}#{crop}")
+    one_line(caught, repr(crop), "x.png", "40", "30")
+
+
+# Bad files
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_cut_short_anywhere(tmp_path, kind):
+    data = written(RGB, kind)
+    for fraction in (0.02, 0.1, 0.3, 0.5, 0.8, 0.97):
+        path = tmp_path / f"{fraction}.{kind}"
+        path.write_bytes(data[: int(len(data) * fraction)])
+        if kind in ("gif", "png") and fraction > 0.9:
+            continue  # what is missing may be no more than a checksum or the end mark
+        with pytest.raises(ImageError) as caught:
+            load(path)
+        one_line(caught, path.name)
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_deep_pictures_cut_short(kind):
+    data = encode(np.random.default_rng(0).random((40, 50, 3)), kind, bits=16)
+    for fraction in (0.1, 0.5, 0.9, 0.97):
+        with pytest.raises(ImageError) as caught:
+            load(io.BytesIO(data[: int(len(data) * fraction)]))
+        one_line(caught, "picture")
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_damaged_anywhere_is_a_picture_or_one_error(data):
+    kind = data.draw(st.sampled_from(FORMATS))
+    damaged = bytearray(written(RGB, kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        picture = load(io.BytesIO(bytes(damaged)), max_pixels=1_000_000)
+    except ImageError as error:
+        assert "\n" not in str(error)
+    else:
+        assert np.isfinite(picture.pixels).all()
+
+
+@pytest.mark.parametrize("name", ["words.jpg", "page.png", "empty.png"])
+def test_what_is_no_picture(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes({"words.jpg": b"just words, " * 9, "page.png": b"%PDF-1.7\n", "empty.png": b""}[name])
+    with pytest.raises(ImageError) as caught:
+        load(path)
+    one_line(
+        caught, name, "empty (0 bytes)" if name == "empty.png" else "not a picture that can be read: give JPEG, PNG"
+    )
+
+
+def test_programs_in_a_picture_format_are_not_run():
+    with pytest.raises(ImageError, match="not a picture"):
+        load(io.BytesIO(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000)])
+def test_odd_sizes_are_read(size):
+    picture = load(io.BytesIO(written(Image.new("RGB", size, "red"), "png")))
+    assert picture.size == size[::-1]
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a small PNG that claims to be huge."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def test_too_many_pixels_are_refused_by_the_header(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(100_000, 100_000))
+    with pytest.raises(ImageError) as caught:
+        load(path)
+    one_line(caught, "bomb.png", "100000 x 100000", "--max-pixels 10000000000")
+
+
+def test_the_limit_can_be_moved_and_pillow_keeps_its_own():
+    before = Image.MAX_IMAGE_PIXELS
+    image = Image.new("L", (50, 50))
+    assert load(io.BytesIO(written(image, "png")), max_pixels=2500).size == (50, 50)
+    for source in (io.BytesIO(written(image, "png")), image, np.zeros((50, 50), np.uint8)):
+        with pytest.raises(ImageError, match="--max-pixels 2500"):
+            load(source, max_pixels=2499)
+    with pytest.raises(ImageError, match="damaged"):  # past Pillow's limit, within ours: decoding is tried
+        load(io.BytesIO(bomb(100_000, 100_000)[:60]), max_pixels=10**11)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_directory_and_a_pipe(tmp_path):
+    with pytest.raises(ImageError) as caught:
+        load(tmp_path)
+    one_line(caught, str(tmp_path), "is a directory")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="not a regular file"):
+        load(tmp_path / "pipe.png")
+
+
+def test_a_missing_file_and_names_like_it(tmp_path):
+    save(tmp_path / "Starry_Night.jpg", np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(ImageError) as caught:
+        load(tmp_path / "stary_night.jpg")
+    one_line(caught, "stary_night.jpg", "does not exist: did you mean", "Starry_Night.jpg")
+    with pytest.raises(ImageError, match="does not exist: check the name"):
+        load(tmp_path / "zzz.png")
+    with pytest.raises(ImageError, match="there is no folder"):
+        load(tmp_path / "none" / "zzz.png")
+    with pytest.raises(ImageError, match="is not a folder"):
+        load(tmp_path / "Starry_Night.jpg" / "zzz.png")
+    with pytest.raises(ImageError, match="cannot be opened"):
+        load("zero\0byte.png")
+    with pytest.raises(ImageError) as caught:
+        load(tmp_path / "two\nlines.png")
+    one_line(caught, "two\\nlines.png")
+
+
+def test_no_permission_to_read(tmp_path, monkeypatch):
+    path = save(tmp_path / "mine.png", np.zeros((4, 4, 3), np.float32))
+
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ImageError) as caught:
+        load(path)
+    one_line(caught, "mine.png", "may not be read", "chmod u+r")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_no_permission_to_read_for_real(tmp_path):
+    path = save(tmp_path / "mine.png", np.zeros((4, 4, 3), np.float32))
+    path.chmod(0)
+    with pytest.raises(ImageError, match="may not be read"):
+        load(path)
+
+
+def test_values_outside_the_range_of_a_float_picture():
+    for value in (7.0, -1.0, float("nan")):
+        with pytest.raises(ImageError) as caught:
+            load(Image.fromarray(np.full((3, 3), value, np.float32)))
+        one_line(caught, "outside 0 to 1")
+    np.testing.assert_array_equal(load(Image.fromarray(np.full((3, 3), 0.5, np.float32))).pixels, 0.5)
+    with pytest.raises(ImageError, match="outside 0 to 65535"):
+        load(Image.fromarray(np.full((3, 3), 70_000, np.int32)))
+
+
+def test_threads_may_load_at_once_and_warnings_survive():
+    filters = list(warnings.filters)
+    data = written(RGB, "jpg")
+    found: list[Picture] = []
+    threads = [threading.Thread(target=lambda: found.append(load(io.BytesIO(data)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert warnings.filters == filters

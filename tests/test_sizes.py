@@ -1,0 +1,136 @@
+"""Sizes: what a person writes, and what comes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import OptionError
+from impasto.sizes import Size, parse_size, resize
+
+sides = st.integers(1, 30_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "dpi", "expected"),
+    [
+        (512, None, Size(512)),
+        ("512", None, Size(512)),
+        (" 512 px ", None, Size(512)),
+        ("1.5mp", None, Size(area=1_500_000)),
+        (".5MP", 72, Size(area=500_000, dpi=72)),
+        ("36in", 300, Size(10_800, dpi=300)),
+        ("90cm", 300, Size(10_630, dpi=300)),
+        ("900mm", 300, Size(10_630, dpi=300)),
+        (Size(7), None, Size(7)),
+    ],
+)
+def test_sizes_as_people_write_them(text, dpi, expected):
+    assert parse_size(text, dpi) == expected
+
+
+def test_no_size_means_keep():
+    assert parse_size(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "dpi", "words"),
+    [
+        ("big", None, ["'big'", "1.5mp"]),
+        ("", None, ["''"]),
+        (True, None, ["True"]),
+        ("-5", None, ["'-5'"]),
+        ("nan", None, ["'nan'"]),
+        ("1e3", None, ["'1e3'"]),
+        ("12.5", None, ["'12.5'", "whole"]),
+        (0, None, ["0", "outside 1 to"]),
+        ("9" * 400, None, ["outside 1 to"]),
+        ("0.0000001mp", None, ["outside 1 to"]),
+        ("99999999999mp", None, ["outside 1 to"]),
+        ("36in", None, ["'36in'", "--dpi 300"]),
+        ("36in", 0, ["dpi 0"]),
+        ("36in", float("nan"), ["dpi nan"]),
+        (512, "x", ["dpi 'x'"]),
+    ],
+)
+def test_what_is_no_size_is_refused(text, dpi, words):
+    with pytest.raises(OptionError) as caught:
+        parse_size(text, dpi)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words)
+
+
+@pytest.mark.parametrize("wish", [{}, {"long_side": 5, "area": 5}, {"long_side": 0}, {"area": 0}])
+def test_a_size_is_one_wish_within_reason(wish):
+    with pytest.raises(OptionError):
+        Size(**wish)
+
+
+@given(st.integers(1, 20_000), sides, sides)
+def test_the_long_side_is_exact_and_the_proportions_stay(long_side, height, width):
+    fitted = parse_size(str(long_side)).fit(height, width)
+    assert max(fitted) == long_side
+    assert min(fitted) >= 1
+    exact = min(height, width) * long_side / max(height, width)
+    assert abs(min(fitted) - max(exact, 1)) <= 0.5
+
+
+@given(st.floats(0.001, 500), st.integers(1, 3000), st.integers(1, 3000))
+def test_an_area_keeps_the_proportions(megapixels, height, width):
+    size = parse_size(f"{megapixels:.6f}mp")
+    fitted = size.fit(height, width)
+    factor = (size.area / (height * width)) ** 0.5
+    assert abs(fitted[0] - max(1, height * factor)) <= 0.5
+    assert abs(fitted[1] - max(1, width * factor)) <= 0.5
+
+
+@given(sides, sides)
+def test_the_same_long_side_changes_nothing(height, width):
+    assert Size(max(height, width)).fit(height, width) == (height, width)
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_size_or_an_option_error(text):
+    try:
+        size = parse_size(text, 300)
+    except OptionError:
+        return
+    assert min(size.fit(300, 200)) >= 1
+
+
+def test_resizing_keeps_a_constant_and_its_shape():
+    for shape in [(40, 30), (40, 30, 3), (40, 30, 1)]:
+        for size in [(7, 9), (80, 60), (100, 5), (1, 1), (40, 30)]:
+            resized = resize(np.full(shape, 0.25, np.float32), size)
+            assert resized.shape == (*size, *shape[2:])
+            assert resized.dtype == np.float32
+            np.testing.assert_allclose(resized, 0.25, atol=1e-6)
+
+
+def test_resizing_to_the_same_size_is_the_identity():
+    pixels = np.random.default_rng(0).random((9, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(resize(pixels, (9, 8)), pixels)
+
+
+def test_shrinking_a_checkerboard_gives_grey():
+    board = (np.indices((256, 256)).sum(axis=0) % 2).astype(np.float32)
+    shrunk = resize(board, (32, 32))
+    np.testing.assert_allclose(shrunk[4:-4, 4:-4], 0.5, atol=0.02)
+
+
+def test_edges_do_not_ring_out_of_range():
+    step = np.zeros((64, 64, 3), np.float32)
+    step[:, 32:] = 1
+    for size in [(20, 20), (200, 200)]:
+        resized = resize(step, size)
+        assert resized.min() >= 0
+        assert resized.max() <= 1
+
+
+def test_turning_and_resizing_commute():
+    pixels = np.random.default_rng(1).random((30, 20, 3)).astype(np.float32)
+    turned = resize(np.ascontiguousarray(pixels.swapaxes(0, 1)), (8, 12))
+    np.testing.assert_allclose(turned.swapaxes(0, 1), resize(pixels, (12, 8)), atol=1e-5)
