@@ -1,14 +1,16 @@
 """Every setting of a run, as frozen dataclasses, and the only home of a default.
 
-One dataclass a concern; ``Options`` joins them and reads and writes the flat form (``{"strength": 0.5, ...}``) that the command
-line, the REST API, the studio and the record inside a saved picture share. Values are checked when an object is made:
-NaN, infinity, unknown names and values out of range raise OptionError with what is allowed.
+One dataclass a concern; ``Options`` joins them and reads and writes the flat form (``{"strength": 0.5, ...}``) that the
+command line, the REST API, the studio and the record inside a saved picture share. Values are checked when an object is
+made: NaN, infinity, unknown names and values out of range raise OptionError with what is allowed.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -37,10 +39,10 @@ def option(default: Any, text: str, **facts: Any) -> Any:
 class Tradeoff:
     """How much content, how much style."""
 
-    strength: float | None = option(
-        0.5, "from 0, all content, to 1, all style", low=0.0, high=1.0, live=True
+    strength: float | None = option(0.5, "from 0, all content, to 1, all style", low=0.0, high=1.0, live=True)
+    content_weight: float | None = option(
+        None, "raw weight of the content term, instead of --strength", low=0.0, live=True
     )
-    content_weight: float | None = option(None, "raw weight of the content term, instead of --strength", low=0.0, live=True)
     style_weight: float | None = option(None, "raw weight of the style term, instead of --strength", low=0.0, live=True)
     tv_weight: float = option(0.0, "weight of total variation (smoothness)", low=0.0, live=True)
     units: Units = option("unitless", "whose numbers the raw weights are")
@@ -54,7 +56,15 @@ class Tradeoff:
                 "strength",
             )
         if not raw and self.strength is None:
-            raise OptionError("neither strength nor raw weights are given: --strength 0.5 is the usual start", "strength")
+            raise OptionError(
+                "neither strength nor raw weights are given: --strength 0.5 is the usual start", "strength"
+            )
+        if not raw and self.units != "unitless":
+            raise OptionError(
+                f"units is {self.units!r}, which is for raw weights: give --content-weight and --style-weight too, "
+                "or leave --units out",
+                "units",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +104,7 @@ class Descent:
 class Output:
     """What is written."""
 
-    size: str | None = option("512", "long side in px, or 1.5mp, or 36in with --dpi", metavar="SIZE")
+    size: str | None = option("512", "long side in px, or 1.5mp, or 36in with --dpi", metavar="SIZE", number=True)
     dpi: float | None = option(None, "dots per inch, written to the file", low=1.0, high=10_000.0)
     bits: Literal[8, 16] = option(8, "bits per channel")
     keep_location: bool = option(False, "keep the place where the photograph was taken")
@@ -112,6 +122,9 @@ class Machine:
     precision: Precision = option("auto", "of the network; losses are always summed in more")
     threads: int | None = option(None, "CPU threads", low=1, high=1024)
     tile: int | None = option(None, "side of a tile in px, a multiple of 16; untiled if absent", low=64, high=65536)
+    weights: str | None = option(
+        None, "VGG-19 weights: a .pth, .safetensors or .h5 file, or vgg19-fp32 once fetched", metavar="FILE"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -152,7 +165,8 @@ class Options:
             if name not in known:
                 raise OptionError(f"no option is called {name!r}; {suggest(name, known)}", name)
         groups = {
-            key: group(**{f.name: flat[f.name] for f in fields(group) if f.name in flat}) for key, group in GROUPS.items()
+            key: group(**{f.name: flat[f.name] for f in fields(group) if f.name in flat})
+            for key, group in GROUPS.items()
         }
         return cls(recipe=recipe, **groups)
 
@@ -220,22 +234,28 @@ def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
         allowed = get_args(kind)
         if value not in allowed:
             raise OptionError(f"{name} is {value!r}; {suggest(str(value), [str(a) for a in allowed])}", name)
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return allowed[allowed.index(value)]
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        # A size in px may be given as a number; numpy's numbers are as good as Python's.
+        value = float(value) if kind is float else str(value) if facts.get("number") else int(value)
+    elif kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         value = float(value)
+    elif kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise OptionError(f"{name} is {value!r}; it takes {_word(kind)}", name)
     if kind is float and not math.isfinite(value):
         raise OptionError(f"{name} is {value}; give a finite number", name)
     low, high = facts.get("low"), facts.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
-        span = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise OptionError(f"{name} is {value}; it goes {span}" if high is not None else f"{name} is {value}; give {span}", name)
+        allowed = f"give at least {low}" if high is None else f"it goes from {low} to {high}"
+        raise OptionError(f"{name} is {value}; {allowed}", name)
     return value
 
 
 def _word(kind: Any) -> str:
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
+    words: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return words[kind]
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
@@ -258,9 +278,13 @@ def parse_weights(text: str, name: str = "layers") -> dict[str, float]:
         try:
             weight = float(number) if number else 1.0
         except ValueError:
-            raise OptionError(f"{name}: the weight of {layer!r} is {number!r}; give a number, as in {layer}=0.5", name) from None
+            raise OptionError(
+                f"{name}: the weight of {layer!r} is {number!r}; give a number, as in {layer}=0.5", name
+            ) from None
         if not layer or not math.isfinite(weight) or weight < 0:
-            raise OptionError(f"{name}: cannot use {part!r}; write layers as relu1_1=1+relu3_1=0.5, weights 0 or more", name)
+            raise OptionError(
+                f"{name}: cannot use {part!r}; write layers as relu1_1=1+relu3_1=0.5, weights 0 or more", name
+            )
         if layer in weights:
             raise OptionError(f"{name}: {layer} is named twice", name)
         weights[layer] = weight

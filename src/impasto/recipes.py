@@ -6,6 +6,7 @@ configuration folder, written by ``impasto recipes save``.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -113,19 +114,37 @@ def get(name: str) -> Recipe:
     Raises:
         OptionError: no recipe has the name, or its file is damaged.
     """
+    return _found(name, ())
+
+
+def _found(name: str, children: tuple[str, ...]) -> Recipe:
+    """Return a recipe that ``children``, each based on the next, are based on in the end."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     mine = own()
     if name not in mine:
         raise OptionError(f"no recipe is called {name!r}; {suggest(name, [*BUILT_IN, *mine])}", "recipe")
+    if name in children:
+        chain = " on ".join([*children, name])
+        raise OptionError(
+            f"recipes are based on each other in a circle ({chain}); mend or delete {mine[name]}", "recipe"
+        )
     try:
         settings = tomllib.loads(mine[name].read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(f"the recipe {name} in {mine[name]} cannot be read ({error}); mend or delete it", "recipe") from None
-    based = settings.pop("based_on", DEFAULT)
-    parent = get(based) if based in BUILT_IN else BUILT_IN[DEFAULT]
-    merged = _merge(parent.settings, settings)
-    return Recipe(f"your own, based on {based}", f"{mine[name].name}", parent.departures, merged, parent.published_steps)
+        reason = " ".join(str(error).split())
+        raise OptionError(
+            f"the recipe {name} in {mine[name]} cannot be read ({reason}); mend or delete it", "recipe"
+        ) from None
+    based = str(settings.pop("based_on", DEFAULT))
+    parent = _found(based, (*children, name))
+    return Recipe(
+        f"your own, based on {based}",
+        mine[name].name,
+        parent.departures,
+        _merge(parent.settings, settings),
+        parent.published_steps,
+    )
 
 
 def resolve(**given: Any) -> Options:
@@ -144,15 +163,22 @@ def resolve(**given: Any) -> Options:
 
 
 def _merge(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay chosen values over a recipe's; a strength displaces the recipe's raw weights and the other way round."""
+    """Lay chosen values over a recipe's; a strength displaces the recipe's raw weights and the other way round.
+
+    A weight of total variation goes with its units: where these change, the recipe's is dropped.
+    """
     merged = dict(settings)
     raw = [key for key in RAW if key in chosen]
+    unitless = merged.get("units", "unitless") == "unitless"
     if "strength" in chosen and not raw:
-        for key in (*RAW, "units", "tv_weight"):
+        if not unitless:
+            merged.pop("tv_weight", None)
+        for key in (*RAW, "units"):
             merged.pop(key, None)
     elif raw and "strength" not in chosen:
         merged["strength"] = None
-        if merged.get("units", "unitless") == "unitless":
+        if unitless and chosen.get("units") != "unitless" and not any(key in merged for key in RAW):
+            merged.pop("tv_weight", None)
             merged["units"] = "neural-style"
     merged.update(chosen)
     return merged
@@ -165,15 +191,25 @@ def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> 
         OptionError: the name is taken by a built-in recipe or cannot be a file name, or a setting is not allowed.
     """
     if name in BUILT_IN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
-        raise OptionError(f"a recipe cannot be called {name!r}; use letters, digits, - and _, and no built-in name", "recipe")
-    chosen = {key: value for key, value in settings.items() if value is not None}
-    resolve(recipe=based_on, **chosen)
+        raise OptionError(
+            f"a recipe cannot be called {name!r}; use letters, digits, - and _, and no built-in name", "recipe"
+        )
+    if name == based_on:
+        raise OptionError(f"the recipe {name!r} cannot be based on itself; choose another name", "recipe")
+    checked = resolve(recipe=based_on, **settings).flat()
+    chosen = {key: checked[key] for key, value in settings.items() if value is not None}
     lines = [f'based_on = "{based_on}"', *(f"{key} = {_toml(value)}" for key, value in sorted(chosen.items()))]
-    folder().mkdir(parents=True, exist_ok=True)
     path = folder() / f"{name}.toml"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OptionError(
+            f"the recipe cannot be saved to {path} ({reason}); set IMPASTO_CONFIG to a folder you may write", "recipe"
+        ) from None
     return path
 
 
@@ -181,6 +217,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # JSON's escapes are TOML's, which wants one character more escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

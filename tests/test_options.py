@@ -1,0 +1,206 @@
+"""Options: what is refused and how it is said, and the flat form there and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import OptionError
+from impasto.options import Options, declared, names, parse_weights
+
+DECLARED = {item.name: item for item in declared()}
+RANGED = [item for item in DECLARED.values() if item.facts.get("low") is not None]
+CHOSEN = [item for item in DECLARED.values() if item.choices]
+FLOATS = [item.name for item in DECLARED.values() if item.type is float]
+
+
+def refused(**flat: Any) -> OptionError:
+    """Return the error that the options meet."""
+    with pytest.raises(OptionError) as caught:
+        Options.of(**flat)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_the_defaults_are_allowed_and_frozen() -> None:
+    options = Options()
+    assert options == Options.of()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.tradeoff.strength = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number_may_be_infinite_or_none(name: str, value: float) -> None:
+    error = refused(**{"strength": None, "style_weight": 1.0, name: value})
+    assert error.option == name
+    assert str(error) == f"{name} is {value}; give a finite number"
+
+
+@pytest.mark.parametrize("item", RANGED, ids=lambda item: item.name)
+def test_below_the_range(item: Any) -> None:
+    error = refused(**{item.name: item.facts["low"] - 1})
+    assert error.option == item.name
+    assert str(item.facts["low"]) in str(error)
+
+
+@pytest.mark.parametrize("item", [i for i in RANGED if i.facts.get("high")], ids=lambda item: item.name)
+def test_above_the_range(item: Any) -> None:
+    error = refused(**{item.name: item.facts["high"] + 1})
+    assert f"it goes from {item.facts['low']} to {item.facts['high']}" in str(error)
+
+
+def test_a_negative_weight_says_what_is_allowed() -> None:
+    assert str(refused(tv_weight=-0.5)) == "tv_weight is -0.5; give at least 0.0"
+
+
+@pytest.mark.parametrize("item", CHOSEN, ids=lambda item: item.name)
+def test_a_choice_that_does_not_exist(item: Any) -> None:
+    wrong = f"{item.choices[0]}x" if item.type is str else 7
+    error = refused(**{item.name: wrong})
+    assert error.option == item.name
+    for choice in item.choices:
+        assert str(choice) in str(error)
+
+
+def test_the_nearest_choice_is_named() -> None:
+    assert "did you mean 'average'?" in str(refused(pooling="avrage"))
+
+
+def test_an_unknown_name_meets_the_nearest() -> None:
+    error = refused(strenght=0.5)
+    assert error.option == "strenght"
+    assert "no option is called 'strenght'; did you mean 'strength'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("steps", 2.5, "a whole number"),
+        ("steps", True, "a whole number"),
+        ("strength", "half", "a number"),
+        ("strength", True, "a number"),
+        ("keep_location", "yes", "true or false"),
+        ("keep_location", 1, "true or false"),
+        ("init", 3, "text"),
+        ("size", 512.5, "text"),
+    ],
+)
+def test_the_wrong_kind_of_value(name: str, value: Any, wanted: str) -> None:
+    assert str(refused(**{name: value})) == f"{name} is {value!r}; it takes {wanted}"
+
+
+def test_none_is_refused_where_a_value_is_needed() -> None:
+    assert refused(tv_weight=None).option == "tv_weight"
+
+
+def test_a_number_of_numpy_and_a_size_in_px_will_do() -> None:
+    options = Options.of(strength=np.float32(0.25), steps=np.int64(7), size=640, dpi=300)
+    assert options.flat()["strength"] == 0.25
+    assert type(options.flat()["steps"]) is int
+    assert options.output.size == "640"
+    assert type(options.output.dpi) is float
+
+
+def test_a_path_will_do_for_a_file() -> None:
+    assert Options.of(init=Path("start.png")).descent.init == "start.png"
+
+
+def test_strength_and_raw_weights_exclude_each_other() -> None:
+    assert "strength and raw weights are both given" in str(refused(strength=0.5, style_weight=1.0))
+    assert "neither strength nor raw weights" in str(refused(strength=None))
+    assert Options.of(strength=None, style_weight=1.0).tradeoff.content_weight is None
+
+
+def test_units_belong_to_raw_weights() -> None:
+    assert "units is 'gatys', which is for raw weights" in str(refused(units="gatys"))
+    assert Options.of(strength=None, content_weight=1e-3, units="gatys").tradeoff.units == "gatys"
+
+
+def test_a_tile_is_aligned() -> None:
+    assert str(refused(tile=100)) == "tile is 100; give a multiple of 16, such as 512"
+
+
+def test_no_flat_name_is_used_twice() -> None:
+    flat = [item.name for item in declared()]
+    assert len(flat) == len(set(flat)) == len(names())
+    assert "recipe" not in flat
+
+
+def test_every_option_explains_itself() -> None:
+    for item in declared():
+        assert item.facts["help"], item.name
+
+
+def values_of(item: Any) -> st.SearchStrategy[Any]:
+    """Return values that an option takes."""
+    if item.choices:
+        return st.sampled_from(item.choices)
+    low, high = item.facts.get("low"), item.facts.get("high")
+    if item.name == "tile":
+        return st.integers(4, 4096).map(lambda n: 16 * n)
+    if item.type is bool:
+        return st.booleans()
+    if item.type is int:
+        return st.integers(low, high if high is not None else 10**9)
+    if item.type is float:
+        return st.floats(low, high if high is not None else 1e30, allow_subnormal=False)
+    if item.facts.get("kind") == "layers":
+        return st.just("relu1_1=0.5+relu4_2")
+    return st.text(max_size=8)
+
+
+@given(st.data())
+def test_flat_and_back_is_the_same(data: st.DataObject) -> None:
+    chosen = {
+        name: data.draw(values_of(item), label=name) for name, item in DECLARED.items() if data.draw(st.booleans())
+    }
+    raw = {"content_weight", "style_weight"} & chosen.keys()
+    if raw:
+        chosen["strength"] = None
+    elif "units" in chosen:
+        chosen["units"] = "unitless"
+    options = Options.of(**chosen)
+    assert Options.of(**options.flat()) == options
+    assert options.replace() == options
+    for name, value in chosen.items():
+        assert options.flat()[name] == value
+
+
+def test_replace_changes_one_thing() -> None:
+    options = Options.of(recipe="gatys2016", seed=3)
+    assert options.replace(strength=0.9).flat() == {**options.flat(), "strength": 0.9}
+    with pytest.raises(OptionError, match="no option is called 'colour'"):
+        options.replace(colour=1)
+
+
+def test_layers_and_weights_are_read() -> None:
+    assert parse_weights("relu1_1=1+relu3_1=0.5") == {"relu1_1": 1.0, "relu3_1": 0.5}
+    assert parse_weights(" relu1_1 + relu2_1 = 2 ") == {"relu1_1": 1.0, "relu2_1": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("relu1_1=a", "the weight of 'relu1_1' is 'a'; give a number, as in relu1_1=0.5"),
+        ("relu1_1=nan", "cannot use 'relu1_1=nan'"),
+        ("relu1_1=inf", "cannot use 'relu1_1=inf'"),
+        ("relu1_1=-1", "weights 0 or more"),
+        ("relu1_1+", "cannot use ''"),
+        ("", "cannot use ''"),
+        ("relu1_1+relu1_1=2", "relu1_1 is named twice"),
+        ("relu1_1=0+relu2_1=0", "every weight in 'relu1_1=0+relu2_1=0' is 0"),
+    ],
+)
+def test_layers_that_cannot_be_read(text: str, message: str) -> None:
+    error = refused(style_layers=text)
+    assert error.option == "style_layers"
+    assert str(error).startswith("style_layers: ")
+    assert message in str(error)
