@@ -1,13 +1,14 @@
 """VGG with named layers: pictures in, features out.
 
-In: a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32. Out: a dict from layer name to features ``[B, C, H/s, W/s]`` in the
-encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the blocks 1 to 5. The encoder owns the means, the BGR order, the
-padding, the pooling, the dtype and the memory format; nobody else knows of them.
+In: a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32. Out: a dict from layer name to features ``[B, C, H/s, W/s]`` in
+the encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the blocks 1 to 5. The encoder owns the means, the BGR
+order, the padding, the pooling, the dtype and the memory format; nobody else knows of them.
 
-Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to 255,
-means subtracted). Departures: the means and the channel order are folded into the first convolution; the first convolution
-sees replicated pixels beyond the picture's edge instead of zeros (after crowsonkb/style-transfer-pytorch), which leaves no
-dark frame around the picture; average and L2 pooling are rescaled so that activations keep the size that max pooling gives.
+Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to
+255, means subtracted). Departures: the means and the channel order are folded into the first convolution; the first
+convolution sees replicated pixels beyond the picture's edge instead of zeros (after crowsonkb/style-transfer-pytorch),
+which leaves no dark frame around the picture; average and L2 pooling are rescaled so that activations keep the size
+that max pooling gives.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class Encoder(nn.Module):
         device: where it runs.
     """
 
+    means: Tensor
+
     def __init__(
         self,
         state: Mapping[str, Tensor],
@@ -130,10 +133,12 @@ class Encoder(nn.Module):
             layers: names such as ``relu4_1`` or ``conv4_2``.
 
         Raises:
+            OptionError: the network has no such layer.
             ImageError: the canvas is too small for the deepest layer.
         """
         if not layers:
             return {}
+        check_layers(layers, self.network)
         wanted = set(layers)
         deepest = max(wanted, key=lambda name: (block(name), int(name[-1]), name.startswith("relu")))
         least = stride(deepest)
@@ -184,7 +189,7 @@ class Encoder(nn.Module):
 
 
 def _folded(state: Mapping[str, Tensor], padding: Padding) -> dict[str, Tensor]:
-    """Turn the first convolution, made for BGR minus means, into one for RGB in [0, 1] (means kept under zero padding)."""
+    """Turn the first convolution, for BGR minus means, into one for RGB in [0, 1] (means stay under zero padding)."""
     folded = {name: tensor.detach().float() for name, tensor in state.items()}
     weight = folded["conv1_1.weight"]
     if padding == "zeros":

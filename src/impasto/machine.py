@@ -32,7 +32,7 @@ def devices() -> list[str]:
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions are computed by the hardware and not emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False

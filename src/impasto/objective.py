@@ -1,8 +1,8 @@
 """The terms for one scale: a canvas in, values and the gradient out.
 
-Every term is ``value(sum of summarise)`` (see ``losses.protocol``). The whole picture takes one forward and one backward pass.
-Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of the gradient is pushed
-back against the fixed derivative of the values with respect to the summaries.
+Every term is ``value(sum of summarise)`` (see ``losses.protocol``). The whole picture takes one forward and one
+backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of the
+gradient is pushed back against the fixed derivative of the values with respect to the summaries.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Objective:
             weights: by term; a term without weight, or with weight 0, is not computed.
         """
         active = {name: loss for name, loss in self.terms.items() if weights.get(name, 0.0) != 0.0}
+        if not active:
+            return Evaluation({}, 0.0, torch.zeros_like(canvas))
         if len(self.regions) == 1:
             return self._evaluate_whole(canvas, active, weights)
         return self._evaluate_tiled(canvas, active, weights)
@@ -81,20 +83,14 @@ class Objective:
                 tile = _read(canvas, region, self._halo())
                 yield tile, self.encoder(tile, self.layers), region
 
-    def _evaluate_whole(
-        self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]
-    ) -> Evaluation:
+    def _evaluate_whole(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         leaf = canvas.detach().requires_grad_(True)
         features = self.encoder(leaf, _layers(active))
         region = self.regions[0]
-        values = [
-            weights[name] * loss.value(loss.summarise(leaf, features, region)) for name, loss in active.items()
-        ]
+        values = [weights[name] * loss.value(loss.summarise(leaf, features, region)) for name, loss in active.items()]
         return _finish(active, values, leaf)
 
-    def _evaluate_tiled(
-        self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]
-    ) -> Evaluation:
+    def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         with torch.no_grad():
             sums = self._summaries(canvas, active)
         leaves = {name: total.requires_grad_(True) for name, total in sums.items()}
@@ -132,8 +128,6 @@ def _layers(terms: Mapping[str, Loss]) -> tuple[str, ...]:
 
 
 def _finish(active: Mapping[str, Loss], values: list[Tensor], leaf: Tensor) -> Evaluation:
-    if not values:
-        return Evaluation({}, 0.0, torch.zeros_like(leaf))
     stacked = torch.stack([value.float() for value in values])
     (gradient,) = torch.autograd.grad(stacked.sum(), leaf)
     numbers = stacked.detach().tolist()

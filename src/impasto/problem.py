@@ -1,8 +1,8 @@
 """From pictures and options to the objective of one scale: targets, terms, and the sizes that make them unitless.
 
-Each term is divided by its own size at a reference point, so that a strength looks alike across pairs of pictures, sizes and
-losses: the content term by what it is at noise of the style's colours, the style term by what it is at the content, total
-variation by the style's own. A floor keeps a reference from vanishing (a picture repainted with itself).
+Each term is divided by its own size at a reference point, so that a strength looks alike across pairs of pictures,
+sizes and losses: the content term by what it is at noise of the style's colours, the style term by what it is at the
+content, total variation by the style's own. A floor keeps a reference from vanishing (a picture repainted with itself).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Coarse to fine, as plain data: which sizes a run goes through, and how many steps each gets.
 
-Large shapes of the style come from the coarse scales, where the network's field of view covers more of the picture; brush
-strokes come from the fine ones. Coarse scales lose content more easily, so each has a factor on the content's weight.
+Large shapes of the style come from the coarse scales, where the network's field of view covers more of the picture;
+brush strokes come from the fine ones. Coarse scales lose content more easily, so each has a factor on the content's
+weight.
 """
 
 from __future__ import annotations

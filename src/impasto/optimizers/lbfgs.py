@@ -1,14 +1,15 @@
 """Projected L-BFGS: the canvas stays in [0, 1], so what is saved is what was optimised.
 
-In: the loss and its gradient at the canvas. Out: the next canvas. Liu & Nocedal, Mathematical Programming 1989 (the two-loop
-recursion); projection of the step after Bertsekas, SIAM J. Control and Optimization 1982: a pixel that sits on a bound and is
-pushed outwards takes no part. Departures: no line search, since a trial step costs as much as a real one. The full step is taken;
-where the loss rises it is taken back to a shorter one on the same line, and where the direction does not descend the history
-is dropped. A step moves the picture by at most ``max_change`` (root mean square over its values). The recursion starts from a
-multiple of the preconditioner in ``precondition`` instead of the identity.
+In: the loss and its gradient at the canvas. Out: the next canvas. Liu & Nocedal, Mathematical Programming 1989 (the
+two-loop recursion); projection of the step after Bertsekas, SIAM J. Control and Optimization 1982: a pixel that sits on
+a bound and is pushed outwards takes no part. Departures: no line search, since a trial step costs as much as a real
+one. The full step is taken; where the loss rises it is taken back to a shorter one on the same line, and where the
+direction does not descend the history is dropped. A step moves the picture by at most ``max_change`` (root mean square
+over its values). The recursion starts from a multiple of the preconditioner in ``precondition`` instead of the
+identity.
 
-A sigmoid (x = sigmoid(u)) and a sine were compared with the projection: the projection was ahead at every number of steps, and
-reaches pure white and black, which a sigmoid only approaches.
+A sigmoid (x = sigmoid(u)) and a sine were compared with the projection: the projection was ahead at every number of
+steps, and reaches pure white and black, which a sigmoid only approaches.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class BoundedLBFGS:
         if not self._order:  # no curvature is known yet
             return direction * (min(FIRST_CHANGE, self.limit) / change)
         return direction * min(1.0, self.limit / change)
+
     def _remember(self, step: Tensor, change: Tensor) -> None:
         curvature = float(step @ change)
         if curvature <= 1e-10 * float(step.norm() * change.norm()):
