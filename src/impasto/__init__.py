@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.events import Mailbox as Mailbox
     from impasto.options import Options as Options
-    from impasto.stylize import Result as Result
+    from impasto.result import Result as Result
     from impasto.stylize import iter_stylize as iter_stylize
     from impasto.stylize import stylize as stylize
 
@@ -23,7 +23,7 @@ _HOMES = {
     "ImpastoError": "impasto.errors",
     "Mailbox": "impasto.events",
     "Options": "impasto.options",
-    "Result": "impasto.stylize",
+    "Result": "impasto.result",
     "iter_stylize": "impasto.stylize",
     "stylize": "impasto.stylize",
 }

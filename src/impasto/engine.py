@@ -1,13 +1,16 @@
 """The loop: an objective, an optimiser and a mailbox in, events out.
 
-Weights live here and nowhere else, so that steering changes a number and no object. Commands are read at the top of a step.
+Weights live here and nowhere else, so that steering changes a number and no object. Commands are read at the top of a
+step.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -37,8 +40,8 @@ class Optimizer(Protocol):
 class Knobs:
     """What a person can turn during a run.
 
-    With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs strength over
-    its own. Without one they carry raw weights.
+    With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs
+    strength over its own. Without one they carry raw weights.
     """
 
     strength: float | None
@@ -91,7 +94,10 @@ class Knobs:
 
 @dataclass
 class Run:
-    """The mutable state of a run, as a checkpoint keeps it."""
+    """The mutable state of a run, as a checkpoint keeps it.
+
+    ``steering`` lists the commands that were obeyed; ``repeated`` counts those of an earlier run that were looked at.
+    """
 
     knobs: Knobs
     step: int = 0
@@ -100,8 +106,21 @@ class Run:
     paused: bool = False
     stopped: bool = False
     recoveries: int = 0
+    repeated: int = 0
     steering: list[dict[str, Any]] = field(default_factory=list)
     losses: list[dict[str, float]] = field(default_factory=list)
+
+
+class Keeper(Protocol):
+    """Who makes a run survive its process (see ``impasto.checkpoint``)."""
+
+    def log(self, run: Run, entry: Mapping[str, Any]) -> None:
+        """Write a command down, durably, before it is obeyed."""
+        ...
+
+    def keep(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
+        """Keep the state if that is due, or now, and return what the person should know."""
+        ...
 
 
 def as_preview(picture: Tensor) -> Any:
@@ -119,6 +138,7 @@ def descend(
     content_factor: float = 1.0,
     mailbox: Mailbox | None = None,
     replayed: Sequence[Mapping[str, Any]] = (),
+    keeper: Keeper | None = None,
     preview_every: int = 0,
     snapshot_every: int = 0,
 ) -> Iterator[Event]:
@@ -133,6 +153,7 @@ def descend(
         content_factor: multiplies the content's weight at this scale.
         mailbox: commands from outside.
         replayed: steering of an earlier run, as ``run.steering`` recorded it, to be repeated at the same steps.
+        keeper: keeps commands and states on disk.
         preview_every, snapshot_every: every how many steps a picture goes along; 0 for never.
 
     Raises:
@@ -140,24 +161,27 @@ def descend(
     """
     weights = run.knobs.weights(references, content_factor)
     while run.scale_step < steps and not run.stopped:
-        due = [Command("set", entry["values"]) for entry in replayed if entry["step"] == run.step + 1]
-        commands = due + (_collect(run, mailbox) if mailbox is not None else [])
-        for command in commands:
-            yield from _obey(run, command, optimizer, list(references))
-        if any(command.name == "set" for command in commands):
+        told = set()
+        for command in chain(_due(run, replayed), _collect(run, mailbox) if mailbox is not None else ()):
+            told.add(command.name)
+            yield from _obey(run, command, optimizer, list(references), keeper)
+        if "set" in told:
             turned = run.knobs.weights(references, content_factor)
             if turned != weights:
                 weights = turned
                 optimizer.changed()
         if run.stopped:
             return
+        # Only now can a resumed run begin with the state: commands are obeyed, the history dropped where it must be.
+        yield from _keep(run, optimizer, objective, keeper, "checkpoint" in told)
         evaluation = objective.evaluate(optimizer.canvas(), weights)
         if not (math.isfinite(evaluation.total) and math.isfinite(float(evaluation.gradient.sum()))):
             run.recoveries += 1
             if run.recoveries > RECOVERIES:
                 raise NumericalError(
-                    f"the loss is not a number at step {run.step + 1}, {RECOVERIES} halvings of the step size did not help; "
-                    "the last good picture is kept: try --precision fp32, a smaller --step-size or smaller weights"
+                    f"the loss is not a number at step {run.step + 1}, {RECOVERIES} halvings of the step size "
+                    "did not help; the last good picture is kept: try --precision fp32, a smaller --step-size "
+                    "or smaller weights"
                 )
             optimizer.recover()
             yield Warned(f"not a number at step {run.step + 1}: back to the last good picture, step size halved")
@@ -193,20 +217,50 @@ def _paused_after(paused: bool, commands: Sequence[Command]) -> bool:
     return paused
 
 
-def _obey(run: Run, command: Command, optimizer: Optimizer, names: Sequence[str]) -> Iterator[Event]:
+def _due(run: Run, replayed: Sequence[Mapping[str, Any]]) -> Iterator[Command]:
+    """Yield what an earlier run was told before the step that comes next, counting it as it goes."""
+    while run.repeated < len(replayed) and replayed[run.repeated]["step"] <= run.step + 1:
+        entry = replayed[run.repeated]
+        run.repeated += 1
+        if entry["step"] == run.step + 1:
+            yield Command(entry.get("command", "set"), entry.get("values", {}))
+
+
+def _obey(
+    run: Run, command: Command, optimizer: Optimizer, names: Sequence[str], keeper: Keeper | None
+) -> Iterator[Event]:
     step = run.step + 1
+    if command.name == "checkpoint":
+        return
     if command.name == "set":
+        knobs = deepcopy(run.knobs)
         try:
-            run.knobs.turn(command.values, names)
+            knobs.turn(command.values, names)
         except OptionError as error:
             yield Warned(str(error))
             return
-        optimizer.set_step_size(run.knobs.step_size)
-        run.steering.append({"step": step, "values": dict(command.values)})
-        yield Steered(step, "set", dict(command.values))
-        return
-    if command.name == "stop":
+        _note(run, {"step": step, "values": dict(command.values)}, keeper)
+        run.knobs = knobs
+        optimizer.set_step_size(knobs.step_size)
+    elif command.name == "stop":
+        _note(run, {"step": step, "command": "stop"}, keeper)
         run.stopped = True
     elif command.name == "snapshot":
         yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
-    yield Steered(step, command.name, {})
+    yield Steered(step, command.name, dict(command.values))
+
+
+def _note(run: Run, entry: dict[str, Any], keeper: Keeper | None) -> None:
+    if keeper is not None:
+        keeper.log(run, entry)
+    run.steering.append(entry)
+
+
+def _keep(run: Run, optimizer: Optimizer, objective: Objective, keeper: Keeper | None, now: bool) -> Iterator[Event]:
+    if keeper is not None:
+        for note in keeper.keep(run, optimizer, objective, now=now):
+            yield Warned(note)
+        if now:
+            yield Steered(run.step + 1, "checkpoint", {})
+    elif now:
+        yield Warned("a checkpoint was asked for and this run keeps none: give it a folder, with --run-dir")

@@ -108,6 +108,7 @@ class Output:
     dpi: float | None = option(None, "dots per inch, written to the file", low=1.0, high=10_000.0)
     bits: Literal[8, 16] = option(8, "bits per channel")
     keep_location: bool = option(False, "keep the place where the photograph was taken")
+    no_metadata: bool = option(False, "write neither the record of the run nor the photograph's EXIF data")
     max_pixels: int = option(200_000_000, "largest picture that is read, in pixels", low=1)
 
     def __post_init__(self) -> None:

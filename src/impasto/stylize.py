@@ -6,73 +6,64 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto import images, recipes
-from impasto.encoder import Encoder, check_layers
+from impasto import recipes, record
+from impasto.checkpoint import Keeper
+from impasto.encoder import Encoder
 from impasto.engine import Knobs, Optimizer, Run, descend
-from impasto.errors import ImageError, NumericalError
+from impasto.errors import NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
-from impasto.machine import Place, choose
+from impasto.job import Job, prepare
 from impasto.optimizers import Adam, BoundedLBFGS
-from impasto.options import Options, parse_weights
-from impasto.problem import Problem, build, resize, starting_canvas
-from impasto.schedule import Scale, plan
+from impasto.options import Options
+from impasto.problem import Problem, build, starting_canvas
+from impasto.result import Result, finish
+from impasto.schedule import Scale
 from impasto.weights import vgg19_state
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 
-STYLE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
-CONTENT_LAYERS = "relu4_2"
-SMALLEST_SIDE = 16
+# Options that the engine reads by itself: runs that differ only in these have the same objective.
+ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
 
 
-@dataclass(frozen=True)
-class Result:
-    """A finished picture.
+@dataclass
+class Shared:
+    """What several runs on the same pictures have in common, made once and used again.
 
     Args:
-        pixels: ``[H, W, 3]`` float32, sRGB in [0, 1]; rounded to the bits asked for.
-        alpha: ``[H, W]`` float32, the content's own, or None.
-        options: all of them, as resolved.
-        losses: weighted terms by step.
-        saved_losses: weighted terms of the picture as it is saved.
-        steps: evaluations of the objective.
-        stopped: whether the run was cut short.
-        record: what a saved picture carries.
-        path: where it was saved.
+        state: weights of the network instead of those that the options name, as ``weights.vgg19_state`` returns them.
     """
 
-    pixels: NDArray[np.float32] = field(repr=False)
-    alpha: NDArray[np.float32] | None = field(repr=False)
-    options: Options
-    losses: list[dict[str, float]] = field(repr=False)
-    saved_losses: dict[str, float]
-    steps: int
-    stopped: bool
-    record: dict[str, Any] = field(repr=False)
-    path: Path | None = None
+    state: Mapping[str, Tensor] | None = None
+    _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
+    _problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
 
-    @property
-    def picture(self) -> Image:
-        """The picture as a PIL image, with the content's alpha if it had one."""
-        from PIL import Image as pil
+    def encoder(self, job: Job) -> Encoder:
+        """Return the network that a job asks for."""
+        pooling, place, file = job.options.features.pooling, job.place, job.options.machine.weights
+        key = (pooling, place.dtype, place.device, file)
+        if key not in self._encoders:
+            state = self.state if self.state is not None else vgg19_state(file)
+            self._encoders[key] = Encoder(state, pooling=pooling, dtype=place.dtype, device=place.device)
+        return self._encoders[key]
 
-        rgb = images.quantise(self.pixels, 8)
-        if self.alpha is None:
-            return pil.fromarray(rgb)
-        return pil.fromarray(np.dstack([rgb, images.quantise(self.alpha, 8)]))
-
-    @property
-    def tensor(self) -> Tensor:
-        """The picture as ``[1, 3, H, W]`` float32 in [0, 1]."""
-        return _tensor(self.pixels)
+    def problem(self, job: Job, scale: Scale) -> Problem:
+        """Return the targets and terms of one scale of a job."""
+        flat = job.options.flat()
+        settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE}
+        pictures = [(part, file.sha256, file.crop) for part, file in job.files.items() if part != "init"]
+        key = (record.text(settings), tuple(pictures), scale.height, scale.width)
+        if key not in self._problems:
+            encoder = self.encoder(job)
+            self._problems[key] = build(
+                encoder, job.content, job.style, scale, job.options, job.style_layers, job.content_layers
+            )
+        return self._problems[key]
 
 
 def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None = None, **options: Any) -> Result:
@@ -82,7 +73,8 @@ def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None =
         content: path, PIL image, array ``[H, W, 3]`` or tensor ``[3, H, W]``: what is to be seen.
         style: likewise: how it is painted.
         output: where to save the result, if anywhere.
-        options: any option by its flat name, such as ``strength=0.7`` or ``recipe="gatys2016"``.
+        options: any option by its flat name, such as ``strength=0.7`` or ``recipe="gatys2016"``; or anything else that
+            ``iter_stylize`` takes.
 
     Returns:
         The picture, its losses by step and its options.
@@ -92,8 +84,13 @@ def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None =
         MachineError: the device or precision is not there.
         NumericalError: the optimisation could not recover from not-a-number.
     """
+    return last(iter_stylize(content, style, output=output, **options))
+
+
+def last(events: Iterator[Event]) -> Result:
+    """Return the result at the end of a run's events."""
     result = None
-    for event in iter_stylize(content, style, output=output, **options):
+    for event in events:
         if isinstance(event, Finished):
             result = event.result
     assert isinstance(result, Result)
@@ -109,6 +106,14 @@ def iter_stylize(
     preview_every: int = 0,
     snapshot_every: int = 0,
     steering: Sequence[Mapping[str, Any]] = (),
+    start: Any = None,
+    parents: Sequence[Mapping[str, Any]] = (),
+    resolved: Options | None = None,
+    decisions: Mapping[str, Any] | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 10.0,
+    resume: bool = False,
+    shared: Shared | None = None,
     **options: Any,
 ) -> Iterator[Event]:
     """Repaint one picture in the manner of another, telling what happens.
@@ -119,121 +124,126 @@ def iter_stylize(
         preview_every: every how many steps a ``Stepped`` carries a preview; 0 for never.
         snapshot_every: every how many steps a ``Snapshot`` comes; 0 for never.
         steering: an earlier run's commands to repeat, as its record lists them.
+        start: a picture that the canvas begins as, instead of what ``init`` says.
+        parents: records of the pictures that ``start`` came from, the oldest first; they go into the new record.
+        resolved: all options at once, instead of single ones.
+        decisions: an earlier run's, to be taken again, as its record lists them.
+        checkpoint_dir: a folder to keep the run in, so that it can be resumed.
+        checkpoint_seconds: how long between two checkpoints; 0 for every step.
+        resume: go on from the last checkpoint in the folder, if it has one.
+        shared: what other runs have prepared and this one may use.
 
     Yields:
-        ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, at the end ``Finished`` with a ``Result``.
+        ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, at the end ``Finished`` with a
+        ``Result``.
     """
-    chosen = recipes.resolve(**options)
-    job = _prepare(content, style, chosen, output)
+    chosen = resolved or recipes.resolve(**options)
+    job = prepare(content, style, chosen, output, start=start, decisions=decisions)
     yield Planned(
         tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in job.scales),
         sum(s.steps for s in job.scales),
         job.decisions,
     )
-    if job.style_is_small:
-        yield Warned("the style is smaller than the picture asks for: its strokes are painted at its own size, not enlarged")
-    run = Run(_knobs(chosen))
-    generator = torch.Generator().manual_seed(chosen.descent.seed)
-    encoder = Encoder(
-        vgg19_state(), pooling=chosen.features.pooling, dtype=job.place.dtype, device=job.place.device
-    )
-    canvas: Tensor | None = None
-    problem: Problem | None = None
+    for note in job.notes:
+        yield Warned(note)
+    painting = _Painting(job, shared or Shared(), list(steering), parents)
     try:
-        for run.scale, scale in enumerate(job.scales):
-            run.scale_step = 0
-            problem = build(encoder, job.content, job.style, scale, chosen, job.style_layers, job.content_layers)
-            canvas = starting_canvas(canvas, problem, chosen.descent.init, generator)
-            optimizer = _optimizer(chosen, canvas)
-            yield ScaleStarted(run.scale, len(job.scales), scale.height, scale.width, scale.steps)
-            try:
-                yield from descend(
-                    run,
-                    problem.objective,
-                    optimizer,
-                    steps=scale.steps,
-                    references=problem.references,
-                    content_factor=scale.content_factor,
-                    mailbox=mailbox,
-                    replayed=steering,
-                    preview_every=preview_every,
-                    snapshot_every=snapshot_every,
-                )
-            finally:
-                canvas = optimizer.picture()
-            if run.stopped:
-                break
-    except NumericalError as error:
-        if job.output is not None and canvas is not None:
-            _save(job, canvas, {}, chosen)
-            raise NumericalError(f"{error} ({job.output})") from error
-        raise
-    assert canvas is not None and problem is not None
-    result = _finish(job, chosen, run, canvas, problem)
-    yield Finished(run.step, run.stopped, result)
+        if checkpoint_dir is not None:
+            yield from painting.keep_in(Path(checkpoint_dir), checkpoint_seconds, resume)
+        yield from painting.paint(mailbox=mailbox, preview_every=preview_every, snapshot_every=snapshot_every)
+        result = painting.result()
+    finally:
+        if painting.keeper is not None:
+            painting.keeper.close()
+    yield Finished(result.steps, result.stopped, result)
 
 
-@dataclass(frozen=True)
-class _Job:
-    content: Tensor
-    style: Tensor
-    content_file: images.Picture
-    style_file: images.Picture
-    output: Path | None
-    place: Place
-    scales: list[Scale]
-    style_layers: dict[str, float]
-    content_layers: dict[str, float]
-    size: tuple[int, int]
-    style_is_small: bool
+class _Painting:
+    """One run from its first scale, or from a checkpoint, to its last."""
 
-    @property
-    def decisions(self) -> dict[str, Any]:
-        return {
-            "device": str(self.place.device),
-            "precision": str(self.place.dtype).removeprefix("torch."),
-            "threads": self.place.threads,
-            "scales": [[s.height, s.width, s.steps] for s in self.scales],
-        }
+    def __init__(
+        self, job: Job, shared: Shared, steering: list[Mapping[str, Any]], parents: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.job, self.shared, self.steering, self.parents = job, shared, steering, parents
+        self.run = Run(_knobs(job.options))
+        self.generator = torch.Generator().manual_seed(job.options.descent.seed)
+        self.canvas: Tensor | None = None
+        self.problem: Problem | None = None
+        self.keeper: Keeper | None = None
 
-
-def _prepare(content: Any, style: Any, chosen: Options, output: str | os.PathLike[str] | None) -> _Job:
-    place = choose(chosen.machine)
-    style_layers = parse_weights(chosen.features.style_layers or STYLE_LAYERS, "style_layers")
-    content_layers = parse_weights(chosen.features.content_layers or CONTENT_LAYERS, "content_layers")
-    check_layers(style_layers, option="style_layers")
-    check_layers(content_layers, option="content_layers")
-    limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
-    content_file = images.load(content, **limits)
-    style_file = images.load(style, **limits)
-    sources = [file.source for file in (content_file, style_file) if file.source is not None]
-    target = images.check_output(output, inputs=sources) if output is not None else None
-    height, width = content_file.height, content_file.width
-    if chosen.output.size is not None:
-        height, width = images.parse_size(chosen.output.size, chosen.output.dpi).fit(height, width)
-    if min(height, width) < SMALLEST_SIDE:
-        raise ImageError(
-            f"the picture would be {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: give a larger --size or another picture"
+    def keep_in(self, folder: Path, seconds: float, resume: bool) -> Iterator[Event]:
+        """Keep the run in a folder, and go on from what is kept there."""
+        beginning = record.make(
+            self.job.options.flat(), self.job.decisions, self.job.files, steering=self.steering, parents=self.parents
         )
-    scales = plan(
-        height, width, quality=chosen.descent.quality, scales=chosen.descent.scales, steps=chosen.descent.steps
-    )
-    scales = [scale for scale in scales if min(scale.height, scale.width) >= SMALLEST_SIDE]
-    wanted = max(height, width) * chosen.features.style_scale
-    return _Job(
-        content=_tensor(content_file.pixels).to(place.device),
-        style=_tensor(style_file.pixels).to(place.device),
-        content_file=content_file,
-        style_file=style_file,
-        output=target,
-        place=place,
-        scales=scales,
-        style_layers=style_layers,
-        content_layers=content_layers,
-        size=(height, width),
-        style_is_small=max(style_file.height, style_file.width) < 0.9 * wanted,
-    )
+        beginning |= {
+            "places": {part: str(file.source.resolve()) for part, file in self.job.files.items() if file.source},
+            "output": str(self.job.output.resolve()) if self.job.output is not None else None,
+            "seconds": seconds,
+        }
+        self.keeper = Keeper(folder, seconds, beginning, self.generator, resume=resume)
+        self.steering = self.keeper.commands(self.steering)
+        if self.keeper.state is not None:
+            self.run = self.keeper.state.run
+            self.run.repeated = len(self.run.steering)
+        for note in self.keeper.notes:
+            yield Warned(note)
+        self.keeper.notes.clear()
+
+    def paint(self, **listeners: Any) -> Iterator[Event]:
+        """Go through the scales that are left."""
+        job, run = self.job, self.run
+        state = self.keeper.state if self.keeper is not None else None
+        for index in range(run.scale, len(job.scales)):
+            scale = job.scales[index]
+            if state is None:
+                run.scale, run.scale_step = index, 0
+            self.problem = self.shared.problem(job, scale)
+            references = self.problem.references if state is None else state.references
+            if state is None:
+                self.canvas = starting_canvas(
+                    self.canvas if index else job.start, self.problem, job.options.descent.init, self.generator
+                )
+            optimizer = _optimizer(job, self.canvas if self.canvas is not None else self.problem.content)
+            if self.keeper is not None:
+                self.keeper.references = references
+            if state is not None:
+                state.restore(optimizer, self.problem.objective, self.generator)
+                state = None
+            yield ScaleStarted(index, len(job.scales), scale.height, scale.width, scale.steps)
+            yield from self._descend(optimizer, scale, references, listeners)
+            if run.stopped:
+                return
+
+    def _descend(
+        self, optimizer: Optimizer, scale: Scale, references: Mapping[str, float], listeners: Mapping[str, Any]
+    ) -> Iterator[Event]:
+        assert self.problem is not None
+        try:
+            yield from descend(
+                self.run,
+                self.problem.objective,
+                optimizer,
+                steps=scale.steps,
+                references=references,
+                content_factor=scale.content_factor,
+                replayed=self.steering,
+                keeper=self.keeper,
+                **listeners,
+            )
+        except NumericalError as error:
+            if self.job.output is None:
+                raise
+            self.canvas = optimizer.picture()
+            kept = self.result().path
+            raise NumericalError(f"{error} ({kept})") from error
+        finally:
+            self.canvas = optimizer.picture()
+
+    def result(self) -> Result:
+        """Return the picture as it is now, saved if that was asked for."""
+        assert self.canvas is not None and self.problem is not None
+        return finish(self.job, self.run, self.canvas, self.problem, self.parents)
 
 
 def _knobs(chosen: Options) -> Knobs:
@@ -243,74 +253,8 @@ def _knobs(chosen: Options) -> Knobs:
     return Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, chosen.descent.step_size)
 
 
-def _optimizer(chosen: Options, canvas: Tensor) -> Optimizer:
-    optimizer: Optimizer = Adam(canvas) if chosen.descent.optimizer == "adam" else BoundedLBFGS(canvas)
-    optimizer.set_step_size(chosen.descent.step_size)
+def _optimizer(job: Job, canvas: Tensor) -> Optimizer:
+    descent = job.options.descent
+    optimizer: Optimizer = Adam(canvas) if descent.optimizer == "adam" else BoundedLBFGS(canvas)
+    optimizer.set_step_size(descent.step_size)
     return optimizer
-
-
-def _finish(job: _Job, chosen: Options, run: Run, canvas: Tensor, problem: Problem) -> Result:
-    if tuple(canvas.shape[-2:]) != job.size:
-        canvas = resize(canvas, job.size)
-    record = {
-        "impasto": _version(),
-        "options": chosen.flat(),
-        "decisions": job.decisions,
-        "inputs": {
-            "content": {"name": job.content_file.name, "sha256": job.content_file.sha256},
-            "style": {"name": job.style_file.name, "sha256": job.style_file.sha256},
-        },
-        "steering": run.steering,
-        "steps": run.step,
-        "stopped": run.stopped,
-    }
-    bits = chosen.output.bits
-    levels = 2**bits - 1
-    pixels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), bits).astype(np.float32) / np.float32(levels)
-    at_size = run.scale == len(job.scales) - 1
-    record["losses"] = _losses_of(pixels, problem, run, job) if at_size else {}
-    path = _save(job, canvas, record, chosen) if job.output is not None else None
-    saved = record["losses"]
-    if path is not None and at_size and path.suffix.lower() not in (".png", ".tif", ".tiff", ".bmp"):
-        saved = _losses_of(images.load(path).pixels, problem, run, job)
-    return Result(
-        pixels, _alpha(job), chosen, run.losses, saved, run.step, run.stopped, record, path
-    )
-
-
-def _losses_of(pixels: NDArray[np.float32], problem: Problem, run: Run, job: _Job) -> dict[str, float]:
-    weights = run.knobs.weights(problem.references, job.scales[run.scale].content_factor)
-    values = problem.objective.values(_tensor(pixels).to(job.place.device))
-    return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
-
-
-def _alpha(job: _Job) -> NDArray[np.float32] | None:
-    alpha = job.content_file.alpha
-    return None if alpha is None else images.resize(alpha, job.size)
-
-
-def _save(job: _Job, canvas: Tensor, record: Mapping[str, Any], chosen: Options) -> Path:
-    import json
-
-    assert job.output is not None
-    if tuple(canvas.shape[-2:]) != job.size:
-        canvas = resize(canvas, job.size)
-    return images.save(
-        job.output,
-        canvas[0].permute(1, 2, 0).cpu().numpy(),
-        alpha=_alpha(job),
-        exif=job.content_file.exif,
-        bits=chosen.output.bits,
-        dpi=chosen.output.dpi,
-        record=json.dumps(record, sort_keys=True) if record else None,
-    )
-
-
-def _version() -> str:
-    from impasto import __version__
-
-    return __version__
-
-
-def _tensor(pixels: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]

@@ -1,0 +1,300 @@
+"""A run that survives its process: states and commands on disk, and the way back.
+
+In: the run, its optimiser and its losses, at the top of a step. Out: a folder with
+
+    run.json                 what the run is: options, decisions, inputs, where they lie, where the picture goes
+    steering.jsonl           every command with its step, flushed to the disk before it is obeyed
+    checkpoint-000120.*      the last two states: tensors in ``.safetensors``, all else in ``.json``
+
+A state counts once its ``.json`` is there, which is written last and in one step. Writing happens beside the run, in
+a thread, on a copy of the tensors. A damaged state is passed over for the one before it. Because commands are logged
+before they count and a state is taken after, a run killed at any moment and resumed ends with the bytes of the one
+that was not killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from impasto import images
+from impasto.engine import Knobs, Optimizer, Run
+from impasto.errors import MachineError, RecordError
+from impasto.losses.protocol import Refreshing
+from impasto.objective import Objective
+
+FORMAT = 1
+RUN, STEERING = "run.json", "steering.jsonl"
+KEPT = 2
+LARGEST_SHARE = 0.02  # of the run's time that checkpoints may take
+SHAPE = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
+
+
+@dataclass(frozen=True)
+class State:
+    """A checkpoint as it comes back: the run, the references of its scale, and tensors by name."""
+
+    run: Run
+    references: dict[str, float]
+    tensors: dict[str, Tensor]
+
+    def restore(self, optimizer: Optimizer, objective: Objective, generator: torch.Generator) -> None:
+        """Put an optimiser, the losses and the randomness where they were."""
+        optimizer.load_state(self._part("optimizer"))
+        for name, loss in objective.terms.items():
+            if isinstance(loss, Refreshing):
+                loss.load_state(self._part(f"loss.{name}"))
+        generator.set_state(self.tensors["generator"].cpu())
+
+    def _part(self, name: str) -> dict[str, Tensor]:
+        start = f"{name}/"
+        return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
+
+
+class Keeper:
+    """Keeps one run in one folder.
+
+    Args:
+        folder: the run's own.
+        seconds: how long between two states; longer where states cost more than 2 % of the time.
+        beginning: what the run is, as ``run.json`` keeps it.
+        generator: the run's randomness.
+        resume: go on from what the folder holds; otherwise what it holds is removed.
+
+    Raises:
+        RecordError: the folder holds another run, or one of a newer version.
+        MachineError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, seconds: float, beginning: Mapping[str, Any], generator: torch.Generator, *, resume: bool
+    ) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.references: dict[str, float] = {}
+        self._generator = generator
+        self._writer: threading.Thread | None = None
+        self._failure: OSError | None = None
+        self._began = self._cost = 0.0
+        self.notes: list[str] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            same = resume and (folder / RUN).exists()
+            if same:
+                _check_same(read_run(folder), beginning)
+            else:
+                _clear(folder)
+                images.write_atomically(folder / RUN, _json({"format": FORMAT, **beginning}))
+            self._log = _read_log(folder / STEERING)
+            self.state = self._newest() if same else None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise MachineError(
+                f"the run cannot be kept in {str(folder)!r} ({reason}): choose another folder"
+            ) from error
+        self._logged_before = len(self._log)
+        self._given_before = int(self._log[-1]["given"]) if self._log else 0
+        self._due = time.monotonic() + seconds
+
+    def commands(self, given: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return what the run is to repeat: what its log holds, then what it was given and had not come to."""
+        return [line["entry"] for line in self._log] + list(given)[self._given_before :]
+
+    def log(self, run: Run, entry: Mapping[str, Any]) -> None:
+        """Write a command to the disk before it is obeyed; one that is repeated from the log is there already."""
+        if len(run.steering) < len(self._log):
+            return
+        given = self._given_before + max(0, run.repeated - self._logged_before)
+        line = {"entry": dict(entry), "given": given}
+        new = not (self.folder / STEERING).exists()
+        with (self.folder / STEERING).open("ab") as file:
+            file.write(_json(line) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            _sync_folder(self.folder)
+        self._log.append(line)
+
+    def keep(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
+        """Keep the state at the top of a step if that is due, or now; return what the person should know."""
+        if not now and (time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())):
+            return self._news()
+        self._wait()
+        began, self._began = time.perf_counter(), time.monotonic()
+        self._due = self._began + self.seconds
+        tensors = {"generator": self._generator.get_state()}
+        tensors |= {f"optimizer/{key}": value for key, value in optimizer.state().items()}
+        for name, loss in objective.terms.items():
+            if isinstance(loss, Refreshing):
+                tensors |= {f"loss.{name}/{key}": value for key, value in loss.state().items()}
+        copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+        about = {"format": FORMAT, "run": asdict(run), "references": dict(self.references)}
+        self._cost = time.perf_counter() - began
+        self._writer = threading.Thread(target=self._write, args=(run.step, copies, _json(about)), daemon=True)
+        self._writer.start()
+        if now:
+            self._wait()
+        return self._news()
+
+    def close(self) -> None:
+        """Wait until the last state is written."""
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def _news(self) -> list[str]:
+        news, self.notes = self.notes, []
+        if self._failure is not None:
+            reason = self._failure.strerror or str(self._failure)
+            news.append(
+                f"a checkpoint could not be written to {str(self.folder)!r} ({reason}); the run goes on without"
+            )
+            self._failure = None
+        return news
+
+    def _write(self, step: int, tensors: dict[str, Tensor], about: bytes) -> None:
+        """Write a state: the tensors first, then the JSON that makes it count, then drop what is too old."""
+        began = time.thread_time()
+        name = f"checkpoint-{step:09d}"
+        try:
+            data = save_tensors(tensors)
+            digest = hashlib.sha256(data).hexdigest()
+            images.write_atomically(self.folder / f"{name}.safetensors", data)
+            whole = _json({**json.loads(about), "sha256": digest})
+            images.write_atomically(
+                self.folder / f"{name}.json", _json({"state": whole.decode(), "sha256": _sha(whole)})
+            )
+            _sync_folder(self.folder)
+            kept = [path.stem for path in _states(self.folder)[:KEPT]]
+            for path in self.folder.glob("checkpoint-*"):
+                if path.stem not in kept:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            self._failure = error
+        self._put_off(self._cost + time.thread_time() - began)
+
+    def _put_off(self, cost: float) -> None:
+        """Let the next state wait until this one's cost is a small share of the time; every 0 s is every step."""
+        if self.seconds > 0:
+            self._due = max(self._due, self._began + cost / LARGEST_SHARE)
+
+    def _newest(self) -> State | None:
+        """Return the newest state that is whole, noting those that are not."""
+        damaged = []
+        for path in _states(self.folder):
+            try:
+                state = _read_state(path)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+                damaged.append(path.stem)
+                continue
+            if damaged:
+                self.notes.append(f"{' and '.join(damaged)} is damaged; going on from {path.stem} before it")
+            return state
+        if damaged:
+            self.notes.append(f"{' and '.join(damaged)} is damaged and there is none before it; starting again")
+        return None
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what a run folder says its run is.
+
+    Raises:
+        RecordError: there is no run in it, its description is damaged, or of a newer version.
+    """
+    try:
+        beginning = json.loads((folder / RUN).read_bytes())
+        number = int(beginning["format"])
+    except FileNotFoundError:
+        raise RecordError(f"{str(folder)!r} holds no run: give the folder that --run-dir named") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RecordError(f"{str(folder / RUN)!r} is damaged: the run cannot be resumed, start it again") from None
+    if number > FORMAT:
+        raise RecordError(f"{str(folder)!r} holds the run of a newer impasto: pip install --upgrade impasto")
+    return dict(beginning)
+
+
+def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
+    now = json.loads(_json(beginning))
+    for part in SHAPE:
+        if kept.get(part) != now.get(part):
+            raise RecordError(
+                f"the run in this folder has other {part} than this one: resume it as it was, or choose another folder"
+            )
+
+
+def _clear(folder: Path) -> None:
+    for path in [*folder.glob("checkpoint-*"), folder / STEERING, folder / RUN]:
+        path.unlink(missing_ok=True)
+
+
+def _states(folder: Path) -> list[Path]:
+    """Return the states' JSON files, the newest first."""
+    return sorted(folder.glob("checkpoint-*.json"), reverse=True)
+
+
+def _read_state(path: Path) -> State:
+    outer = json.loads(path.read_bytes())
+    inner = str(outer["state"]).encode()
+    if _sha(inner) != outer["sha256"]:
+        raise ValueError(path)
+    about = json.loads(inner)
+    data = path.with_suffix(".safetensors").read_bytes()
+    if _sha(data) != about["sha256"]:
+        raise ValueError(path)
+    # Copied, so that every tensor lies in memory as the run's own did: sums may depend on it.
+    tensors = {key: value.clone() for key, value in load_tensors(data).items()}
+    run = Run(**{**about["run"], "knobs": Knobs(**about["run"]["knobs"])})
+    return State(run, about["references"], tensors)
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the log's lines and cut off one that was being written when the process ended."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    whole = data[: data.rfind(b"\n") + 1]
+    lines: list[dict[str, Any]] = []
+    for line in whole.splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            raise RecordError(f"{str(path)!r} is damaged at line {len(lines) + 1}: the run cannot be resumed") from None
+    if len(whole) < len(data):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return lines
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names durable, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,174 @@
+"""A run made ready: pictures loaded and checked, sizes planned, the machine chosen.
+
+In: what the person gave. Out: a ``Job``, which nothing changes afterwards. Everything that can be refused is refused
+here, before the network is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto import images
+from impasto.encoder import check_layers
+from impasto.errors import ImageError, RecordError
+from impasto.machine import Place, choose, devices
+from impasto.options import Options, parse_weights
+from impasto.schedule import Scale, plan
+
+STYLE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
+CONTENT_LAYERS = "relu4_2"
+SMALLEST_SIDE = 16
+NAMED_STARTS = ("content", "random", "style")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything that a run reads and nothing that it changes.
+
+    ``content``, ``style`` and ``start`` are ``[1, 3, H, W]`` at their own sizes, on the run's device; ``start`` is
+    the picture that the canvas begins as, where one was given. ``size`` is that of the result, ``(height, width)``.
+    """
+
+    options: Options
+    content: Tensor
+    style: Tensor
+    start: Tensor | None
+    files: Mapping[str, images.Picture]
+    output: Path | None
+    place: Place
+    scales: Sequence[Scale]
+    style_layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    size: tuple[int, int]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
+        return {
+            "device": str(self.place.device),
+            "precision": {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.place.dtype],
+            "threads": self.place.threads,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "tile": self.options.machine.tile,
+            "scales": [[s.height, s.width, s.steps, s.content_factor] for s in self.scales],
+            "style_layers": dict(self.style_layers),
+            "content_layers": dict(self.content_layers),
+        }
+
+
+def prepare(
+    content: Any,
+    style: Any,
+    options: Options,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    start: Any = None,
+    decisions: Mapping[str, Any] | None = None,
+) -> Job:
+    """Load and check everything that a run needs.
+
+    Args:
+        content, style: path, PIL image, array or tensor.
+        options: all of them, resolved.
+        output: where the picture goes.
+        start: a picture that the canvas begins as, instead of what ``init`` says.
+        decisions: of an earlier run, to be taken again.
+
+    Raises:
+        InputError: a picture or an option cannot be used.
+        MachineError: the device or precision is not there.
+    """
+    decided = decisions or {}
+    place = _place(options, decided)
+    style_layers = decided.get("style_layers") or parse_weights(
+        options.features.style_layers or STYLE_LAYERS, "style_layers"
+    )
+    content_layers = decided.get("content_layers") or parse_weights(
+        options.features.content_layers or CONTENT_LAYERS, "content_layers"
+    )
+    check_layers(style_layers, option="style_layers")
+    check_layers(content_layers, option="content_layers")
+    limits = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
+    files = {"content": images.load(content, **limits), "style": images.load(style, **limits)}
+    if start is None and options.descent.init not in NAMED_STARTS:
+        start = options.descent.init
+    if start is not None:
+        files["init"] = images.load(start, **limits)
+    sources = [file.source for file in files.values() if file.source is not None]
+    size = _size(files["content"], options)
+    target = None
+    if output is not None:
+        target = images.check_output(output, inputs=sources, size=size, bits=options.output.bits)
+    tensors = {part: tensor(file.pixels).to(place.device) for part, file in files.items()}
+    return Job(
+        options=options,
+        content=tensors["content"],
+        style=tensors["style"],
+        start=tensors.get("init"),
+        files=files,
+        output=target,
+        place=place,
+        scales=_scales(size, options, decided),
+        style_layers=style_layers,
+        content_layers=content_layers,
+        size=size,
+        notes=_notes(files, size, options),
+    )
+
+
+def _place(options: Options, decided: Mapping[str, Any]) -> Place:
+    """Return the place that an earlier run had, as far as this machine has it."""
+    wanted = options.machine
+    if "device" in decided and decided["device"] in devices():
+        wanted = replace(wanted, device=decided["device"], precision=decided["precision"], threads=decided["threads"])
+    return choose(wanted)
+
+
+def _size(content: images.Picture, options: Options) -> tuple[int, int]:
+    height, width = content.size
+    if options.output.size is not None:
+        height, width = images.parse_size(options.output.size, options.output.dpi).fit(height, width)
+    if min(height, width) < SMALLEST_SIDE:
+        raise ImageError(
+            f"the picture would be {width}x{height} px, too small for the layers; "
+            f"every side needs {SMALLEST_SIDE} px: give a larger --size or another picture"
+        )
+    return height, width
+
+
+def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any]) -> list[Scale]:
+    if "scales" in decided:
+        scales = [Scale(int(h), int(w), int(steps), float(factor)) for h, w, steps, factor in decided["scales"]]
+        if (scales[-1].height, scales[-1].width) != size:
+            raise RecordError(
+                f"the record's plan ends at {scales[-1].width}x{scales[-1].height} px and its options at "
+                f"{size[1]}x{size[0]}: the record was altered"
+            )
+        return scales
+    descent = options.descent
+    scales = plan(*size, quality=descent.quality, scales=descent.scales, steps=descent.steps)
+    return [scale for scale in scales if min(scale.height, scale.width) >= SMALLEST_SIDE]
+
+
+def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: Options) -> list[str]:
+    notes = [note for file in files.values() for note in file.notes]
+    if max(files["style"].size) < 0.9 * max(size) * options.features.style_scale:
+        notes.append(
+            "the style is smaller than the picture asks for: its strokes are painted at its own size, not enlarged"
+        )
+    return notes
+
+
+def tensor(pixels: NDArray[np.float32]) -> Tensor:
+    """Return pixels ``[H, W, 3]`` as ``[1, 3, H, W]``."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]

@@ -1,0 +1,123 @@
+"""A finished picture: what a run returns, and how it is judged and saved.
+
+In: the canvas at the end of a run. Out: a ``Result``, and a file if one was asked for. The losses reported are those
+of the picture as it is saved: rounded to its bits, and decoded again where the format loses something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto import images, record
+from impasto.engine import Run
+from impasto.job import Job, tensor
+from impasto.options import Options
+from impasto.problem import Problem, resize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
+
+LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture.
+
+    Args:
+        pixels: ``[H, W, 3]`` float32, sRGB in [0, 1]; rounded to the bits asked for.
+        alpha: ``[H, W]`` float32, the content's own, or None.
+        options: all of them, as resolved.
+        losses: weighted terms by step.
+        saved_losses: weighted terms of the picture as it is saved.
+        steps: evaluations of the objective.
+        stopped: whether the run was cut short.
+        record: what a saved picture carries.
+        path: where it was saved.
+    """
+
+    pixels: NDArray[np.float32] = field(repr=False)
+    alpha: NDArray[np.float32] | None = field(repr=False)
+    options: Options
+    losses: list[dict[str, float]] = field(repr=False)
+    saved_losses: dict[str, float]
+    steps: int
+    stopped: bool
+    record: dict[str, Any] = field(repr=False)
+    path: Path | None = None
+
+    @property
+    def picture(self) -> PilImage:
+        """The picture as a PIL image, with the content's alpha if it had one."""
+        from PIL import Image
+
+        rgb = images.quantise(self.pixels, 8)
+        if self.alpha is None:
+            return Image.fromarray(rgb)
+        return Image.fromarray(np.dstack([rgb, images.quantise(self.alpha, 8)]))
+
+    @property
+    def tensor(self) -> Tensor:
+        """The picture as ``[1, 3, H, W]`` float32 in [0, 1]."""
+        return tensor(self.pixels)
+
+
+def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequence[Mapping[str, Any]] = ()) -> Result:
+    """Round the canvas, measure it, save it if a file was asked for, and return it.
+
+    Args:
+        job: what the run read.
+        run: where it ended.
+        canvas: ``[1, 3, H, W]`` in [0, 1], enlarged here if the run was stopped before its last scale.
+        problem: of the last scale that was painted.
+        parents: records of the pictures that the run started from.
+    """
+    canvas = resize(canvas, job.size)
+    bits = job.options.output.bits
+    levels = np.float32(2**bits - 1)
+    pixels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), bits).astype(np.float32) / levels
+    at_size = run.scale == len(job.scales) - 1
+    saved = losses_of(pixels, problem, run, job) if at_size else {}
+    about = record.make(job.options.flat(), job.decisions, job.files, steering=run.steering, parents=parents)
+    about |= {"steps": run.step, "stopped": run.stopped, "losses": saved}
+    path = save(job, pixels, about) if job.output is not None else None
+    if path is not None and at_size and path.suffix.lower() not in LOSSLESS:
+        saved = losses_of(images.load(path).pixels, problem, run, job)
+    return Result(pixels, _alpha(job), job.options, run.losses, saved, run.step, run.stopped, about, path)
+
+
+def losses_of(pixels: NDArray[np.float32], problem: Problem, run: Run, job: Job) -> dict[str, float]:
+    """Return the weighted terms of a picture ``[H, W, 3]`` of the last scale's size."""
+    weights = run.knobs.weights(problem.references, job.scales[run.scale].content_factor)
+    values = problem.objective.values(tensor(pixels).to(job.place.device))
+    return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
+
+
+def save(job: Job, pixels: NDArray[np.float32], about: Mapping[str, Any] | None) -> Path:
+    """Write a picture ``[H, W, 3]`` where the job says, with its record unless that is not wanted."""
+    assert job.output is not None
+    options = job.options.output
+    inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, job.output)
+    if side is not None:
+        images.write_atomically(record.side_file(job.output), side)
+    return images.save(
+        job.output,
+        pixels,
+        alpha=_alpha(job),
+        exif=None if options.no_metadata else job.files["content"].exif,
+        bits=options.bits,
+        dpi=options.dpi,
+        record=inside,
+    )
+
+
+def _alpha(job: Job) -> NDArray[np.float32] | None:
+    alpha = job.files["content"].alpha
+    return None if alpha is None else images.resize(alpha, job.size)
