@@ -30,6 +30,9 @@ Network = Literal["vgg19", "vgg16"]
 BLOCKS: dict[str, tuple[int, ...]] = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
 CHANNELS = (64, 128, 256, 512, 512)
 MEANS_BGR = (103.939, 116.779, 123.68)
+# What brings activations back to the size that max pooling gives, on photographs and paintings (root mean square over
+# relu2_1 to relu5_1, on the sample pictures; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
+POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
 _LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
 
 
@@ -89,7 +92,7 @@ class Encoder(nn.Module):
     Args:
         state: ``conv1_1.weight``, ``conv1_1.bias`` and so on, in the Caffe convention.
         network: which of the two the state belongs to.
-        pooling: ``max``, ``average`` (times 2) or ``l2`` (times 0.78).
+        pooling: ``max``, ``average`` or ``l2``; the latter two are rescaled, see ``POOLING_SCALES``.
         padding: ``replicate`` continues the edge pixels under the first convolution, ``zeros`` is the original network,
             ``circular`` joins opposite edges in every layer, for pictures that tile.
         dtype: of everything after the first convolution; the first runs in float32, since bfloat16 holds no 8-bit step.
@@ -184,8 +187,8 @@ class Encoder(nn.Module):
         if self.pooling == "max":
             return functional.max_pool2d(x, 2)
         if self.pooling == "average":
-            return functional.avg_pool2d(x, 2) * 2
-        return functional.avg_pool2d(x.square(), 2).mul(4).add(1e-8).sqrt() * 0.78
+            return functional.avg_pool2d(x, 2) * POOLING_SCALES["average"]
+        return functional.avg_pool2d(x.square(), 2).mul(4).add(1e-8).sqrt() * POOLING_SCALES["l2"]
 
 
 def _folded(state: Mapping[str, Tensor], padding: Padding) -> dict[str, Tensor]:

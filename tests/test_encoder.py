@@ -1,0 +1,236 @@
+"""The encoder against an independent forward pass, and what its names, sizes and fields of view promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import encoder as encoder_module
+from impasto import samples
+from impasto.encoder import (
+    BLOCKS,
+    CHANNELS,
+    MEANS_BGR,
+    Encoder,
+    Padding,
+    Pooling,
+    channels,
+    check_layers,
+    layer_names,
+    receptive_radius,
+    stride,
+)
+from impasto.errors import ImageError, OptionError
+from impasto.weights import vgg19_state
+
+State = dict[str, Tensor]
+FIVE = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": lambda x: functional.max_pool2d(x, 2),
+    "average": lambda x: 1.43 * functional.avg_pool2d(x, 2),
+    "l2": lambda x: 0.65 * functional.lp_pool2d(x, 2.0, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    """Return the real weights."""
+    return vgg19_state()
+
+
+@pytest.fixture(scope="module")
+def canvas(tiny_picture: NDArray[np.uint8]) -> Tensor:
+    """Return a picture ``[1, 3, 96, 128]`` with smooth parts and edges."""
+    small = torch.from_numpy(tiny_picture).permute(2, 0, 1)[None].float() / 255
+    return functional.interpolate(small, scale_factor=2, mode="bilinear")
+
+
+def drawn_state(last: str, *, positive: bool = False, network: encoder_module.Network = "vgg19") -> State:
+    """Return seeded weights up to a convolution that keep activations at their size; ``positive`` ones let all pass."""
+    generator, made, before = torch.Generator().manual_seed(5), {}, 3
+    for block, (count, after) in enumerate(zip(BLOCKS[network], CHANNELS, strict=True), start=1):
+        for index in range(1, count + 1):
+            name = f"conv{block}_{index}"
+            weight = torch.full((after, before, 3, 3), 1 / (9 * before))
+            if not positive:
+                weight = torch.randn(after, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5
+            made[f"{name}.weight"], made[f"{name}.bias"] = weight, torch.full((after,), 1e-3)
+            if positive and name == "conv1_1":  # the means must not push everything below zero
+                made[f"{name}.bias"] += 200
+            before = after
+            if name == last:
+                return made
+    raise AssertionError(last)
+
+
+def plain(state: State, canvas: Tensor, wanted: list[str], padding: Padding, pooling: Pooling) -> dict[str, Tensor]:
+    """Return features by the textbook: BGR less the means, convolution, activation, pooling, all in float32."""
+    x = canvas.flip(1) * 255 - torch.tensor(MEANS_BGR).view(1, 3, 1, 1)
+    found = {}
+    for block, count in enumerate((2, 2, 4, 4, 4), start=1):
+        for index in range(1, count + 1):
+            mode = padding if padding == "circular" or (block, index) == (1, 1) else "zeros"
+            x = functional.pad(x, (1, 1, 1, 1), mode="constant" if mode == "zeros" else mode)
+            x = functional.conv2d(x, state[f"conv{block}_{index}.weight"], state[f"conv{block}_{index}.bias"])
+            found[f"conv{block}_{index}"] = x
+            x = functional.relu(x)
+            found[f"relu{block}_{index}"] = x
+        x = POOLINGS[pooling](x)
+    return {name: found[name] for name in wanted}
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """Return the distance of two maps relative to the second."""
+    return float((one.double() - other.double()).norm() / other.double().norm())
+
+
+@pytest.mark.parametrize("padding", ["replicate", "zeros", "circular"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+def test_features_are_those_of_the_textbook(state: State, canvas: Tensor, padding: Padding, pooling: Pooling) -> None:
+    wanted = ["conv1_1", "relu1_1", "conv2_2", "relu3_4", "relu4_2", "conv5_1"]
+    net = Encoder(state, padding=padding, pooling=pooling)
+    found, expected = net(canvas, wanted), plain(state, canvas, wanted, padding, pooling)
+    assert set(found) == set(wanted)
+    for name in wanted:
+        assert found[name].shape == expected[name].shape == (1, channels(name), *_cells(canvas, name))
+        assert apart(found[name], expected[name]) < 2e-5, name
+
+
+def _cells(canvas: Tensor, layer: str) -> tuple[int, int]:
+    return canvas.shape[-2] // stride(layer), canvas.shape[-1] // stride(layer)
+
+
+def test_the_whole_network_is_there(state: State, canvas: Tensor) -> None:
+    names = layer_names()
+    assert names[:4] == ["conv1_1", "relu1_1", "conv1_2", "relu1_2"]
+    assert len(names) == 32
+    assert set(Encoder(state)(canvas, names)) == set(names)
+
+
+@pytest.mark.parametrize("pooling", ["average", "l2"])
+def test_activations_keep_their_size_under_any_pooling(state: State, pooling: Pooling) -> None:
+    for sample in ("cat", "blue_swirls"):
+        picture = torch.from_numpy(samples.load(sample)).permute(2, 0, 1)[None].float() / 255
+        canvas = functional.interpolate(picture, size=(96, 128), mode="bilinear", antialias=True)
+        usual, other = (Encoder(state, pooling=kind)(canvas, FIVE) for kind in ("max", pooling))
+        for name in FIVE:
+            ratio = float(other[name].square().mean().sqrt() / usual[name].square().mean().sqrt())
+            assert 0.7 < ratio < 1.4, (sample, name, ratio)
+
+
+def test_bfloat16_is_close_to_float32(state: State, canvas: Tensor) -> None:
+    exact, coarse = (Encoder(state, dtype=dtype)(canvas, FIVE) for dtype in (torch.float32, torch.bfloat16))
+    for name in FIVE:
+        assert coarse[name].dtype == torch.bfloat16
+        assert apart(coarse[name], exact[name]) < 0.02, name
+        grams = [torch.einsum("bchw,bdhw->cd", f.float(), f.float()) for f in (coarse[name], exact[name])]
+        assert apart(grams[0], grams[1]) < 0.01, name
+
+
+def test_no_frame_around_a_constant_picture(state: State) -> None:
+    grey = torch.full((1, 3, 32, 32), 0.3)
+    smooth, framed = (Encoder(state, padding=kind)(grey, ["relu1_1"])["relu1_1"] for kind in ("replicate", "zeros"))
+    assert float(smooth.std((2, 3)).max()) < 1e-3
+    assert float(framed.std((2, 3)).max()) > 1
+
+
+def test_circular_padding_knows_no_edge(canvas: Tensor) -> None:
+    net = Encoder(drawn_state("conv3_1"), padding="circular")
+    moved = net(canvas.roll((32, -16), (2, 3)), ["relu3_1"])["relu3_1"]
+    still = net(canvas, ["relu3_1"])["relu3_1"].roll((8, -4), (2, 3))
+    torch.testing.assert_close(moved, still, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["relu1_1", "conv1_2", "relu2_1", "relu3_1", "relu3_3", "relu4_2", "relu5_1"])
+def test_the_field_of_view_is_what_the_gradient_reaches(layer: str) -> None:
+    net = Encoder(drawn_state("conv5_1", positive=True), pooling="average")
+    cell, reach = stride(layer), receptive_radius([layer])
+    position = -(-reach // cell)  # so far in that the edge is out of sight
+    size = (2 * position + 1) * cell
+    leaf = torch.full((1, 3, size, size), 0.5, requires_grad=True)
+    net(leaf, [layer])[layer][..., position, position].sum().backward()
+    assert leaf.grad is not None
+    seen = leaf.grad.abs().sum((0, 1)).sum(0).nonzero().flatten()
+    assert int(seen.min()) == position * cell - reach
+    assert int(seen.max()) == (position + 1) * cell - 1 + reach
+
+
+def test_the_field_of_view_of_several_layers_is_the_largest() -> None:
+    assert receptive_radius(["relu1_1", "relu4_1", "relu2_2"]) == receptive_radius(["relu4_1"])
+    assert receptive_radius([]) == 0
+    assert receptive_radius(["relu5_1"], "vgg16") < receptive_radius(["relu5_1"], "vgg19")
+
+
+def test_nothing_is_computed_beyond_the_deepest_layer(canvas: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Encoder(drawn_state("conv3_2"))  # it has no more weights than these
+    done: list[str] = []
+    convolve = net._convolve
+    monkeypatch.setattr(net, "_convolve", lambda x, name: (done.append(name), convolve(x, name))[1])
+    assert set(net(canvas, ["relu3_2", "relu1_1"])) == {"relu3_2", "relu1_1"}
+    assert done == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2"]
+    done.clear()
+    net(canvas, ["conv2_1"])
+    assert done[-1] == "conv2_1"
+    done.clear()
+    assert net(canvas, []) == {}
+    assert done == []
+
+
+def test_the_layers_of_vgg16() -> None:
+    assert len(layer_names("vgg16")) == 26
+    assert "relu3_4" not in layer_names("vgg16")
+    with pytest.raises(OptionError, match="vgg16 has no layer 'relu3_4'"):
+        Encoder(drawn_state("conv2_1", network="vgg16"), network="vgg16")(torch.rand(1, 3, 16, 16), ["relu3_4"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("relu6_1", "relu"), ("relu_4_1", "relu4_1"), ("relu1_3", "relu"), ("Relu4_1", "relu4_1")]
+)
+def test_an_unknown_layer_meets_the_nearest(wrong: str, near: str) -> None:
+    with pytest.raises(
+        OptionError, match=f"style_layers: vgg19 has no layer '{wrong}'; did you mean '{near}"
+    ) as caught:
+        check_layers(["relu1_1", wrong], option="style_layers")
+    assert caught.value.option == "style_layers"
+    with pytest.raises(OptionError, match=f"no layer '{wrong}'"):
+        Encoder(drawn_state("conv1_1"))(torch.rand(1, 3, 16, 16), [wrong])
+
+
+@pytest.mark.parametrize("question", [stride, channels])
+def test_a_name_that_is_no_layer_has_no_facts(question: Callable[[str], int]) -> None:
+    with pytest.raises(OptionError, match="no layer is called 'pool4'"):
+        question("pool4")
+
+
+def test_a_picture_too_small_for_a_layer() -> None:
+    net = Encoder(drawn_state("conv5_1"))
+    assert net(torch.rand(1, 3, 16, 17), ["relu5_1"])["relu5_1"].shape == (1, 512, 1, 1)
+    with pytest.raises(ImageError, match=r"17x15 px is too small for layer relu5_1: .* at least 16 px"):
+        net(torch.rand(1, 3, 15, 17), ["relu1_1", "relu5_1"])
+
+
+def test_an_unknown_pooling_meets_the_nearest() -> None:
+    with pytest.raises(OptionError, match="pooling is 'avg'; did you mean 'average'") as caught:
+        Encoder(drawn_state("conv1_1"), pooling="avg")  # type: ignore[arg-type]
+    assert caught.value.option == "pooling"
+
+
+def test_the_network_is_not_trained(state: State) -> None:
+    net = Encoder(state)
+    assert list(net.parameters()) == []
+    assert not any(buffer.requires_grad for buffer in net.buffers())
+
+
+def test_the_canvas_is_left_alone(canvas: Tensor) -> None:
+    before = canvas.clone()
+    net = Encoder(drawn_state("conv2_1"))
+    both = net(canvas, ["conv1_1", "relu1_1", "conv2_1"])
+    assert torch.equal(canvas, before)
+    assert torch.equal(functional.relu(both["conv1_1"]), both["relu1_1"])
+    assert float(both["conv1_1"].min()) < 0  # the activation was not taken in place
