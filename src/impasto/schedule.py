@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 RATIO = 0.6
 SMALLEST_LONG_SIDE = 150
-CONTENT_EXPONENT = 0.5
+CONTENT_EXPONENT = 1.0
 
 # Steps from the coarsest scale to the finest; sizes in between take the geometric mean.
-STEPS: dict[str, tuple[int, int]] = {"draft": (40, 8), "standard": (70, 25), "fine": (150, 80)}
+STEPS: dict[str, tuple[int, int]] = {"draft": (30, 8), "standard": (60, 22), "fine": (150, 80)}
 
 
 @dataclass(frozen=True)
