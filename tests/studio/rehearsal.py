@@ -73,8 +73,10 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
         for command in mailbox.collect():
             if command.name == "set":
                 state.update({key: value for key, value in command.values.items() if key in state})
-            yield Steered(step, command.name, command.values) if command.name != "checkpoint" else _checkpoint(
-                task.checkpoint_dir, state
+            yield (
+                Steered(step, command.name, command.values)
+                if command.name != "checkpoint"
+                else _checkpoint(task.checkpoint_dir, state)
             )
             picture = paint(state["chain"], state["strength"], side)
             if command.name == "snapshot":

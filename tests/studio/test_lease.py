@@ -140,9 +140,7 @@ def test_a_paused_job_of_a_dead_worker_waits_without_blame(store: Store, clock: 
 
 
 @pytest.mark.parametrize(("order", "state"), [("pause", "paused"), ("cancel", "cancelled"), ("stop", "queued")])
-def test_what_was_wanted_outlives_the_worker(
-    store: Store, clock: Any, submit: Submit, order: Any, state: str
-) -> None:
+def test_what_was_wanted_outlives_the_worker(store: Store, clock: Any, submit: Submit, order: Any, state: str) -> None:
     job = submit()
     taken(store)
     store.command(job.id, order)

@@ -168,9 +168,7 @@ def test_a_job_that_is_over_takes_no_commands(store: Store, submit: Submit) -> N
         ("cancel", "resume", "on its way to cancel"),
     ],
 )
-def test_orders_that_contradict_are_refused(
-    store: Store, submit: Submit, first: str, then: str, message: str
-) -> None:
+def test_orders_that_contradict_are_refused(store: Store, submit: Submit, first: str, then: str, message: str) -> None:
     job = submit()
     assert claim(store, "w", 60) is not None
     store.command(job.id, first)  # type: ignore[arg-type]
@@ -180,7 +178,12 @@ def test_orders_that_contradict_are_refused(
 
 def test_a_failed_transaction_changes_nothing(store: Store, submit: Submit) -> None:
     job = submit()
-    with pytest.raises(ZeroDivisionError), store.transaction() as connection:
-        store.set_state(connection, job.id, "failed")
-        raise ZeroDivisionError
+
+    def stumble() -> None:
+        with store.transaction() as connection:
+            store.set_state(connection, job.id, "failed")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stumble()
     assert store.job(job.id) == job

@@ -214,9 +214,7 @@ def test_a_job_cancelled_while_nobody_looked_is_not_run(store: Store, worker: Wo
     assert steps(store, job) == []
 
 
-def test_previews_are_thinned(
-    store: Store, worker: Worker, submit: Submit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_previews_are_thinned(store: Store, worker: Worker, submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "PREVIEWS_KEPT", 6)
     job = submit(steps=60)
     worker.work_once()

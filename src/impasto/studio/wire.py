@@ -12,6 +12,18 @@ from typing import Any
 
 from impasto.events import Event, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
 
+KINDS = (
+    "state",  # the store's own: queued, running, paused, done, cancelled, failed
+    "planned",
+    "scale",
+    "resumed",  # steps above the one named are undone and will come again
+    "step",
+    "snapshot",
+    "steered",
+    "warned",
+    "finished",
+)
+
 
 def wire(event: Event) -> tuple[str, dict[str, Any]]:
     """Return an event's kind and its plain data; what is not a finite number becomes None."""

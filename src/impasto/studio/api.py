@@ -1,0 +1,69 @@
+"""The studio's REST API: the app, its error answers, its guard, its OpenAPI document.
+
+In: a ``Studio``. Out: an ASGI app. The API never computes: it writes wishes into the store and reads what workers have
+written there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from impasto import __version__
+from impasto.studio import jobs_api, library_api, problems
+from impasto.studio.context import PREFIX, Studio
+from impasto.studio.guard import Guard
+from impasto.studio.stream import Tail
+from impasto.studio.views import NewJob
+
+
+def create_app(studio: Studio) -> FastAPI:
+    """Build the application; nothing is started until a server runs it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.tail = Tail(studio.store)
+        await app.state.tail.start()
+        yield
+        await app.state.tail.stop()
+
+    app = FastAPI(
+        title="Impasto studio",
+        version=__version__,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.studio = studio
+    problems.install(app)
+    app.include_router(jobs_api.router)
+    app.include_router(library_api.router)
+    app.add_middleware(Guard, rules=studio.rules, loose=studio.loose)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, in which every error is a problem document."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        schemas = schema["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        described = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(described.pop("$defs"))
+        schemas["Problem"] = described
+        schemas["NewJob"] = schemas.get("NewJob") or _new_job_schema(schemas)
+    assert app.openapi_schema is not None
+    return app.openapi_schema
+
+
+def _new_job_schema(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Describe the body that ``create_job`` reads by itself."""
+    described = NewJob.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(described.pop("$defs"))
+    return described

@@ -1,0 +1,112 @@
+"""The worker processes: a crew that the server keeps alive, and what each of them does when it is started.
+
+In: a data folder and the name of a module with ``run`` and ``pens``. Out: child processes that claim jobs. A child
+whose standard input closes (because the server stopped, or was killed) checkpoints its job, puts it back and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from impasto.studio.lease import release_dead
+from impasto.studio.store import Store
+from impasto.studio.worker import Worker
+
+PAINTING = "impasto.studio.painting"
+
+
+class Crew:
+    """Starts worker processes, starts them again when they die, and ends them.
+
+    Args:
+        store: the data folder's.
+        size: how many, usually one a device.
+        module: where the workers find ``run`` and ``pens``.
+        patience_seconds: how long a worker may take to put its job down before it is killed.
+    """
+
+    def __init__(self, store: Store, size: int = 1, module: str = PAINTING, patience_seconds: float = 20.0) -> None:
+        self.store = store
+        self.size = size
+        self.module = module
+        self.patience_seconds = patience_seconds
+        self.restarts = 0
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the workers and watch over them in a thread."""
+        release_dead(self.store)
+        self._children = [self._child() for _ in range(self.size)]
+        self._thread = threading.Thread(target=self._watch, name="crew", daemon=True)
+        self._thread.start()
+
+    def living(self) -> list[int]:
+        """Return the process ids of the workers that live."""
+        return [child.pid for child in self._children if child.poll() is None]
+
+    def stop(self) -> None:
+        """Tell the workers to put their jobs down, and wait for them."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        for child in self._children:
+            if child.stdin is not None:
+                child.stdin.close()
+        deadline = time.monotonic() + self.patience_seconds
+        for child in self._children:
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        release_dead(self.store)
+
+    def _child(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "impasto.studio.crew", str(self.store.folder), self.module]
+        return subprocess.Popen(command, stdin=subprocess.PIPE)
+
+    def _watch(self) -> None:
+        """Replace the dead; a worker that dies at once, again and again, is given ever more time."""
+        pause = 0.2
+        while not self._ended.wait(pause):
+            dead = [index for index, child in enumerate(self._children) if child.poll() is not None]
+            pause = min(pause * 2, 30.0) if dead else max(pause * 0.9, 0.2)
+            if dead:
+                release_dead(self.store)
+            for index in dead:
+                self._children[index] = self._child()
+                self.restarts += 1
+        self.store.close()
+
+
+def main(folder: str, module: str) -> None:
+    """Be a worker until standard input closes or a SIGTERM comes."""
+    store = Store(Path(folder))
+    part = importlib.import_module(module)
+    worker = Worker(store, part.run, part.pens)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our standard input
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        worker.stopping.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    worker.work()
+    store.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

@@ -1,0 +1,208 @@
+"""Who may come in, and what the browser may do with what it gets.
+
+In: every request, before any route sees it. Out: a problem document, or the request with a cap on its body and the
+answer with security headers. Host is checked against rebinding, Origin against other pages, the token against everybody
+else.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "impasto_token"
+API = "/api/"
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self'{script}; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; "
+    "media-src 'self' blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+PAGE_POLICY = _PAGE_POLICY.format(script="")
+CONTROLS_POLICY = _PAGE_POLICY.format(script=" 'unsafe-inline' 'unsafe-eval'")
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the guard insists on.
+
+    Args:
+        token: who has it may come in; None on loopback, where nobody else can.
+        names: DNS names by which the server may be called, besides localhost.
+        any_address: whether any IP address may be called; else only loopback's. A page that rebinds a DNS name to
+            this machine always calls it by that name, never by a number.
+        body_bytes: the largest request.
+    """
+
+    token: str | None = None
+    names: tuple[str, ...] = ()
+    any_address: bool = False
+    body_bytes: int = 256 << 20
+
+
+class Guard:
+    """ASGI middleware around the whole app, the page's own routes included."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, loose: Iterable[str] = ()) -> None:
+        self.app = app
+        self.rules = rules
+        self.loose = tuple(loose)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if scope["type"] == "websocket":
+            if refusal is not None:
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await self.app(scope, receive, send)
+            return
+        send = self._with_headers(scope, send)
+        if refusal is not None:
+            await _answer(scope, send, *refusal)
+        elif (cleaned := self._token_in_address(scope)) is not None:
+            cookie = f"{COOKIE}={self.rules.token}; HttpOnly; SameSite=Strict; Path=/"
+            await _redirect(send, cleaned, cookie)
+        else:
+            await self.app(scope, self._capped(receive), send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """Return status and reason if the request may not pass."""
+        host = headers.get("host", "")
+        if not self._host_allowed(host):
+            return 400, f"this server does not answer to the name {host!r}; start it with --allow-host to add one"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, f"a page from {origin} may not talk to this server"
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+            return 403, "another site's page may not talk to this server"
+        if self.rules.token is not None and not self._token_given(scope, headers):
+            return (
+                401,
+                "this server wants its token: open the address that it printed, or send Authorization: Bearer",
+            )
+        try:
+            length = int(headers.get("content-length", "0"))
+        except ValueError:
+            return 400, "Content-Length is not a number"
+        if length > self.rules.body_bytes:
+            return 413, f"the request has more than {self.rules.body_bytes >> 20} MiB"
+        return None
+
+    def _host_allowed(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        name = name.strip("[]").rstrip(".").lower()
+        if name == "localhost" or name in self.rules.names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.rules.any_address or address.is_loopback
+
+    def _token_given(self, scope: Scope, headers: Headers) -> bool:
+        assert self.rules.token is not None
+        candidates = []
+        scheme, _, value = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            candidates.append(value.strip())
+        cookies: SimpleCookie = SimpleCookie()
+        try:
+            cookies.load(headers.get("cookie", ""))
+        except CookieError:
+            cookies.clear()
+        if COOKIE in cookies:
+            candidates.append(cookies[COOKIE].value)
+        if scope.get("method") == "GET" and not scope["path"].startswith(API):
+            candidates += [value for name, value in _query(scope) if name == "token"]
+        expected = self.rules.token.encode()
+        return any(hmac.compare_digest(candidate.encode(), expected) for candidate in candidates)
+
+    def _token_in_address(self, scope: Scope) -> str | None:
+        """Return the address without its token, so that it stays neither in the history nor in a link."""
+        if self.rules.token is None or scope["method"] != "GET" or scope["path"].startswith(API):
+            return None
+        query = _query(scope)
+        rest = [(name, value) for name, value in query if name != "token"]
+        if len(rest) == len(query):
+            return None
+        path = "/" + str(scope["path"]).lstrip("/")  # two slashes would lead to another host
+        return path + (f"?{urlencode(rest)}" if rest else "")
+
+    def _capped(self, receive: Receive) -> Receive:
+        """Count a body whose length nobody told."""
+        seen = 0
+
+        async def counting() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > self.rules.body_bytes:
+                    raise HTTPException(413, f"the request has more than {self.rules.body_bytes >> 20} MiB")
+            return message
+
+        return counting
+
+    def _with_headers(self, scope: Scope, send: Send) -> Send:
+        path: str = scope["path"]
+        policy = API_POLICY if path.startswith(API) else PAGE_POLICY
+        if any(path.startswith(prefix) for prefix in self.loose):
+            policy = CONTROLS_POLICY
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = policy
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["X-Frame-Options"] = "SAMEORIGIN"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                headers["Permissions-Policy"] = "camera=(self), microphone=(), geolocation=()"
+                if path.startswith(API):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        return sending
+
+
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+
+
+async def _answer(scope: Scope, send: Send, status: int, detail: str) -> None:
+    """Send a problem document without an app."""
+    problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": scope["path"],
+        "errors": [],
+    }
+    headers = [(b"content-type", b"application/problem+json")]
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
+
+
+async def _redirect(send: Send, location: str, cookie: str) -> None:
+    """Send the browser on, with the token in its pocket."""
+    headers = [(b"location", location.encode("ascii", "replace")), (b"set-cookie", cookie.encode("ascii"))]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,266 @@
+"""Routes of jobs: create, list, steer, order about, follow, and the pictures that they leave behind.
+
+In: wishes. Out: rows of the store, event streams, files. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from impasto.studio.context import ALWAYS, PREFIX, Here, Studio
+from impasto.studio.forms import Steer, resolved
+from impasto.studio.problems import ProblemError, documented
+from impasto.studio.rows import NotFoundError, Order, State, StoredResult
+from impasto.studio.stream import Tail
+from impasto.studio.uploads import receive
+from impasto.studio.views import ORDERS, JobDetail, JobList, JobView, NewJob, ResultView
+from impasto.studio.wire import KINDS
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", responses=ALWAYS)
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
+
+_MULTIPART = {
+    "type": "object",
+    "required": ["content", "style"],
+    "properties": {
+        "content": {"type": "string", "format": "binary", "description": "a picture, or an asset id"},
+        "style": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": 8},
+        "options": {"type": "string", "description": "JSON, as 'options' of the other form"},
+    },
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=JobView,
+    responses=documented(404, 413, 415, 422, 429),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/NewJob"}},
+                "multipart/form-data": {"schema": _MULTIPART},
+            },
+        }
+    },
+)
+async def create_job(request: Request, response: Response, studio: Here) -> JobView:
+    """Queue a job, from pictures in a form or from assets."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        wish = _parsed(NewJob, await request.body())
+    elif kind == "multipart/form-data":
+        async with request.form(max_files=9, max_fields=12, max_part_size=1 << 16) as form:
+            wish = await _from_form(form, studio)
+    else:
+        raise ProblemError(415, "send application/json or multipart/form-data")
+    options = resolved(wish.options)
+    pictures = {"content": wish.content, "styles": [style.model_dump() for style in wish.styles]}
+    assets = [wish.content, *(style.asset for style in wish.styles)]
+    client = request.client.host if request.client else "unknown"
+
+    def create() -> JobView:
+        job = studio.store.create_job(client, pictures, assets, options, studio.limits)
+        return JobView.of(job, studio.store)
+
+    view = await run_in_threadpool(create)
+    response.headers["Location"] = f"{PREFIX}/jobs/{view.id}"
+    return view
+
+
+def _parsed(model: type[NewJob], body: bytes) -> NewJob:
+    """Read a body that FastAPI did not, with the same problem documents."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from error
+
+
+async def _from_form(form: FormData, studio: Studio) -> NewJob:
+    """Store a form's pictures and read its options."""
+    content = form.getlist("content")
+    styles = form.getlist("style")
+    for name, values in (("content", content[:1]), ("style", styles)):
+        if not values:
+            raise ProblemError(422, f"the form has no {name}", name)
+    if not 1 <= len(styles) <= 8 or len(content) > 1:
+        raise ProblemError(422, "give one content and one to eight styles", "style")
+    try:
+        options = json.loads(str(form.get("options") or "{}"))
+    except ValueError as error:
+        raise ProblemError(422, f"options is not JSON: {error}", "options") from error
+    ids = [await _asset_of(value, "content", studio) for value in content]
+    blend = [{"asset": await _asset_of(value, "style", studio)} for value in styles]
+    return _parsed(NewJob, json.dumps({"content": ids[0], "styles": blend, "options": options}).encode())
+
+
+async def _asset_of(value: UploadFile | str, name: str, studio: Studio) -> str:
+    """Store a form's file, or take its text for an asset id."""
+    if isinstance(value, str):
+        return value
+
+    async def chunks() -> AsyncIterator[bytes]:
+        while chunk := await value.read(1 << 16):
+            yield chunk
+
+    return (await receive(studio.store, chunks(), studio.caps, name)).id
+
+
+@router.get("", response_model=JobList, responses=documented(422))
+def list_jobs(
+    studio: Here,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    before: Annotated[int | None, Query(ge=1, le=2**53, description="only jobs with a lower number")] = None,
+    state: State | None = None,
+) -> JobList:
+    """List the newest jobs first."""
+    jobs = studio.store.jobs(limit, before, state)
+    last = jobs[-1].number if len(jobs) == limit else None
+    return JobList(jobs=[JobView.of(job, studio.store) for job in jobs], next_before=last)
+
+
+@router.get("/{job_id}", response_model=JobDetail, responses=documented(404, 422))
+def read_job(job_id: JobId, studio: Here) -> JobDetail:
+    """Show a job, its results and its record."""
+    return JobDetail.of(studio.store.job(job_id), studio.store)
+
+
+@router.patch("/{job_id}", response_model=JobView, responses=documented(404, 409, 422))
+def steer_job(job_id: JobId, wish: Steer, studio: Here) -> JobView:  # type: ignore[valid-type]
+    """Turn a job's knobs, now or when it starts."""
+    return JobView.of(studio.store.command(job_id, "set", wish.amounts()), studio.store)  # type: ignore[attr-defined]
+
+
+@router.delete("/{job_id}", status_code=204, responses=documented(404, 422))
+def delete_job(job_id: JobId, studio: Here) -> Response:
+    """Forget a job and its pictures, running or not."""
+    studio.store.delete_job(job_id)
+    return Response(status_code=204)
+
+
+def _add_order(name: Order, text: str) -> None:
+    """Make a route of an order."""
+
+    @router.post(
+        f"/{{job_id}}/{name}",
+        response_model=JobView,
+        responses=documented(404, 409, 422),
+        summary=text,
+        operation_id=f"{name}_job",
+    )
+    def order(job_id: JobId, studio: Here) -> JobView:
+        return JobView.of(studio.store.command(job_id, name), studio.store)
+
+
+for _name, _text in zip(
+    ORDERS,
+    (
+        "Hold a job; its worker keeps it as long as nobody else waits",
+        "Let a paused job go on",
+        "End a job now and keep its picture",
+        "End a job and keep no picture",
+        "Keep the picture as it is at this step",
+    ),
+    strict=True,
+):
+    _add_order(_name, _text)
+
+
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "the event's number; goes back as Last-Event-ID"},
+        "event": {"enum": [*KINDS, "deleted"]},
+        "data": {"type": "string", "description": "JSON"},
+    },
+}
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "events from then on"},
+        204: {"description": "the job is over and all its events are known"},
+        **documented(404, 422),
+    },
+)
+async def follow_job(
+    job_id: JobId,
+    request: Request,
+    studio: Here,
+    after: Annotated[int, Query(ge=0, le=2**53, description="the last number already known")] = 0,
+    last_event_id: Annotated[
+        str | None, Header(pattern=r"^\d{1,15}$", description="the same, as browsers send it")
+    ] = None,
+) -> Response:
+    """Tell a job's events as they happen, as server-sent events; numbers go on where a lost connection ended."""
+    known = int(last_event_id) if last_event_id is not None else after
+    job = studio.store.job(job_id)
+    if job.over and known >= job.last_event:
+        return Response(status_code=204)  # the one answer after which a browser does not come back
+    tail: Tail = request.app.state.tail
+    return StreamingResponse(
+        tail.follow(job_id, known),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/{job_id}/results", response_model=list[ResultView], responses=documented(404, 422))
+def list_results(job_id: JobId, studio: Here) -> list[ResultView]:
+    """List the pictures that a job has kept, by step."""
+    studio.store.job(job_id)
+    return [ResultView.of(result) for result in studio.store.results(job_id)]
+
+
+@router.get(
+    "/{job_id}/results/{step}",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the picture"},
+        **documented(404, 422),
+    },
+)
+def read_result(
+    job_id: JobId,
+    step: Annotated[str, Path(pattern=r"^(\d{1,9}|latest|final)$", description="a step, 'latest' or 'final'")],
+    studio: Here,
+    kind: Literal["preview", "snapshot", "final"] | None = None,
+    download: bool = False,
+) -> FileResponse:
+    """Send a job's picture at a step that it kept."""
+    job = studio.store.job(job_id)
+    result = _chosen(studio.store.results(job_id), step, kind)
+    path = studio.store.job_folder(job_id) / result.file
+    if not path.is_file():
+        raise NotFoundError(f"the picture of step {result.step} was cleared away")
+    name = f"impasto-{job.number}-{result.step}{path.suffix}" if download else None
+    headers = {"Cache-Control": "private, no-cache"}
+    return FileResponse(path, media_type=result.media_type, filename=name, headers=headers)
+
+
+def _chosen(results: list[StoredResult], step: str, kind: str | None) -> StoredResult:
+    """Pick a result: the most finished one of its step."""
+    if step == "final":
+        kind = "final"
+    rank = ("preview", "snapshot", "final")
+    matching = [
+        result
+        for result in results
+        if (kind is None or result.kind == kind) and (not step.isdigit() or result.step == int(step))
+    ]
+    if not matching:
+        raise NotFoundError(f"the job has kept no {kind or 'picture'} at step {step}")
+    return max(matching, key=lambda result: (result.step, rank.index(result.kind)))

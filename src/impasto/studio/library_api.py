@@ -1,0 +1,142 @@
+"""Routes of everything but jobs: uploaded pictures, samples, presets, health.
+
+In: pictures and questions. Out: assets by content hash, and lists that a form can be built from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from impasto import __version__, recipes, samples
+from impasto.options import declared
+from impasto.studio.context import ALWAYS, PREFIX, Here
+from impasto.studio.forms import INITS, SERVER_OWNED
+from impasto.studio.problems import documented
+from impasto.studio.rows import NotFoundError
+from impasto.studio.uploads import receive
+from impasto.studio.views import AssetId, AssetView, Health, OptionView, Presets, RecipeView
+from impasto.studio.vitals import disk_bytes, memory_bytes, torch_loaded
+
+router = APIRouter(prefix=PREFIX, responses=ALWAYS)
+
+
+@router.post(
+    "/assets",
+    status_code=201,
+    response_model=AssetView,
+    responses=documented(413, 415, 422),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def create_asset(request: Request, studio: Here) -> AssetView:
+    """Take in a picture, sent as the plain body; its first bytes say what it is."""
+    return AssetView.of(await receive(studio.store, request.stream(), studio.caps, "body"))
+
+
+@router.get("/assets", response_model=list[AssetView])
+def list_assets(studio: Here) -> list[AssetView]:
+    """List the newest pictures first."""
+    return [AssetView.of(asset) for asset in studio.store.assets()]
+
+
+@router.get("/assets/{asset_id}", response_model=AssetView, responses=documented(404, 422))
+def read_asset(asset_id: Annotated[AssetId, Path()], studio: Here) -> AssetView:
+    """Show what is known of a picture."""
+    return AssetView.of(studio.store.asset(asset_id))
+
+
+@router.get(
+    "/assets/{asset_id}/file",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the picture"},
+        **documented(404, 422),
+    },
+)
+def read_asset_file(asset_id: Annotated[AssetId, Path()], studio: Here) -> FileResponse:
+    """Send a picture as it was uploaded."""
+    asset = studio.store.asset(asset_id)
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(studio.store.asset_path(asset), media_type=asset.media_type, headers=headers)
+
+
+@router.delete("/assets/{asset_id}", status_code=204, responses=documented(404, 409, 422))
+def delete_asset(asset_id: Annotated[AssetId, Path()], studio: Here) -> Response:
+    """Remove a picture that no job uses."""
+    studio.store.delete_asset(asset_id)
+    return Response(status_code=204)
+
+
+@router.post("/samples/{name}", response_model=AssetView, responses=documented(404, 422))
+async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: Here) -> AssetView:
+    """Make an asset of a sample picture."""
+    if name not in samples.names():
+        raise NotFoundError(f"there is no sample {name!r}; choose from: {', '.join(samples.names())}")
+    body = (await run_in_threadpool(samples.stored, name))[1]
+
+    async def once() -> AsyncIterator[bytes]:
+        yield body
+
+    return AssetView.of(await receive(studio.store, once(), studio.caps, "name"))
+
+
+@router.get("/presets", response_model=Presets)
+def list_presets() -> Presets:
+    """List recipes, options and samples: all that a form needs."""
+    names = [*recipes.BUILT_IN, *recipes.own()]
+    return Presets(recipes=[_recipe(name) for name in names], options=_options(), samples=list(samples.names()))
+
+
+def _recipe(name: str) -> RecipeView:
+    recipe = recipes.get(name)
+    return RecipeView(
+        name=name,
+        summary=recipe.summary,
+        source=recipe.source,
+        departures=list(recipe.departures),
+        settings=dict(recipe.settings),
+    )
+
+
+def _options() -> list[OptionView]:
+    return [
+        OptionView(
+            name=option.name,
+            group=option.group,
+            type=option.type.__name__,
+            default=option.default,
+            choices=list(INITS if option.name == "init" else option.choices or ()) or None,
+            help=option.facts.get("help", ""),
+            low=option.facts.get("low"),
+            high=option.facts.get("high"),
+            live=bool(option.facts.get("live")),
+        )
+        for option in declared()
+        if option.name not in SERVER_OWNED
+    ]
+
+
+@router.get("/health", response_model=Health)
+def health(studio: Here) -> Health:
+    """Say how the server is."""
+    vitals = studio.vitals()
+    used, free = disk_bytes(studio.store.folder)
+    return Health(
+        status="ok" if vitals["workers"] else "no workers",
+        version=__version__,
+        memory_bytes=memory_bytes(),
+        torch_loaded=torch_loaded(),
+        jobs=studio.store.counts(),
+        disk_bytes=used,
+        disk_free_bytes=free,
+        **vitals,
+    )

@@ -1,0 +1,68 @@
+"""The page: our own HTML and scripts for pictures and canvas, and a frame for the controls that Gradio draws.
+
+In: an app. Out: the app with ``/``, ``/static/`` and, as soon as Gradio is imported, ``/controls/``. The page answers
+at once and can be used before the controls are there.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import FastAPI
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, Response
+
+from impasto.studio.rows import NotFoundError
+
+CONTROLS = "/controls"
+STATIC = Path(__file__).parent / "static"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class Frame:
+    """The controls, from the wish to their being there."""
+
+    def __init__(self) -> None:
+        self.state: Literal["loading", "ready", "failed", "off"] = "loading"
+        self.error: str | None = None
+
+    def load(self, app: FastAPI) -> None:
+        """Import Gradio, build the controls and mount them; whatever goes wrong, the rest of the page lives on."""
+        try:
+            from impasto.studio import ui
+
+            ui.mount(app, CONTROLS)
+        except Exception:  # the page guards itself: without Gradio it says so and keeps working
+            self.error = traceback.format_exc()
+            self.state = "failed"
+        else:
+            self.state = "ready"
+
+
+def install(app: FastAPI, frame: Frame) -> None:
+    """Give an app its page."""
+
+    @app.get("/", include_in_schema=False)
+    def index() -> FileResponse:
+        return _static("index.html")
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> FileResponse:
+        return _static("icon.svg")
+
+    @app.get("/static/{name}", include_in_schema=False)
+    def static(name: Annotated[str, PathParameter(pattern=r"^[a-z_]+\.(css|js|svg)$")]) -> Response:
+        return _static(name)
+
+    app.state.frame = frame
+
+
+def _static(name: str) -> FileResponse:
+    """Send one of our own files."""
+    path = STATIC / name
+    if not re.fullmatch(r"[a-z_]+\.[a-z]+", name) or not path.is_file():
+        raise NotFoundError(f"there is no {name}")
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})

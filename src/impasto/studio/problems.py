@@ -1,0 +1,146 @@
+"""Errors as problem documents (RFC 9457), the field at fault named.
+
+In: whatever a route raised. Out: ``application/problem+json`` with a title, a sentence, and ``errors`` where a form can
+show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from impasto.errors import InputError, OptionError
+from impasto.studio.rows import ConflictError, NotFoundError, QueueFullError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="path of the field, such as options.strength")
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem document, RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldProblem] = []
+
+
+class ProblemError(Exception):
+    """A route's way to answer with a problem document.
+
+    Args:
+        status: of the answer.
+        detail: one sentence for the user.
+        field: which field is at fault, if one is.
+        headers: to go along.
+    """
+
+    def __init__(
+        self, status: int, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.field = field
+        self.headers = dict(headers or {})
+
+
+def respond(
+    status: int,
+    detail: str,
+    instance: str,
+    errors: Sequence[tuple[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return a problem document."""
+    problem = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=instance,
+        errors=[FieldProblem(field=field, detail=text) for field, text in errors],
+    )
+    return JSONResponse(problem.model_dump(), status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route's OpenAPI entry says of its problems."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
+        for status in statuses
+    }
+
+
+_REFERENCE = {"$ref": "#/components/schemas/Problem"}
+
+
+def install(app: FastAPI) -> None:
+    """Make an app answer every error with a problem document."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [(_path(item["loc"]), str(item["msg"])) for item in error.errors()]
+        detail = "; ".join(f"{field}: {text}" for field, text in wrong)
+        return respond(422, detail, request.url.path, wrong)
+
+    @app.exception_handler(ProblemError)
+    async def told(request: Request, error: ProblemError) -> JSONResponse:
+        wrong = [(error.field, error.detail)] if error.field else []
+        return respond(error.status, error.detail, request.url.path, wrong, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return respond(error.status_code, str(error.detail), request.url.path, headers=headers)
+
+    @app.exception_handler(InputError)
+    async def unusable(request: Request, error: InputError) -> JSONResponse:
+        field = error.option if isinstance(error, OptionError) else None
+        wrong = [(f"options.{field}", str(error))] if field else []
+        return respond(422, str(error), request.url.path, wrong)
+
+    @app.exception_handler(NotFoundError)
+    async def missing(request: Request, error: NotFoundError) -> JSONResponse:
+        return respond(404, str(error), request.url.path)
+
+    @app.exception_handler(ConflictError)
+    async def conflict(request: Request, error: ConflictError) -> JSONResponse:
+        return respond(409, str(error), request.url.path)
+
+    @app.exception_handler(QueueFullError)
+    async def full(request: Request, error: QueueFullError) -> JSONResponse:
+        return respond(429, str(error), request.url.path, headers={"Retry-After": str(error.retry_after)})
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Return every method that some route has for the path; the router itself tells only the first route's."""
+    methods: set[str] = set()
+    for path, operations in app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            methods.update(name.upper() for name in operations)
+    return methods
+
+
+def _path(location: Sequence[Any]) -> str:
+    """Join a validation error's location, without the word for where the value came in."""
+    parts = [str(part) for part in location]
+    inside = parts[1:] if parts and parts[0] in ("body", "query", "path", "header") else parts
+    return ".".join(inside) or "body"

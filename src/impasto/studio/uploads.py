@@ -1,0 +1,92 @@
+"""Take a picture in as it streams, count it, name it by its content.
+
+In: chunks of bytes from anybody. Out: an asset in the store. Bytes and pixels are capped on the way, the user's file
+name is never looked at, and nothing is decoded: that is the worker's part, under its own limits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from impasto.studio.problems import ProblemError
+from impasto.studio.rows import Asset
+from impasto.studio.sniff import HEAD_BYTES, Header, UnknownFormatError, sniff
+from impasto.studio.store import Store
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The largest picture that is taken in."""
+
+    bytes: int = 64 << 20
+    pixels: int = 120_000_000
+
+
+async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field: str) -> Asset:
+    """Write a picture to the store while it comes in.
+
+    Args:
+        store: where to.
+        chunks: the picture's bytes.
+        caps: what is too large.
+        field: what the form calls it, for the problem document.
+
+    Raises:
+        ProblemError: 413 too many bytes or pixels; 415 no picture; 422 empty.
+    """
+    part = store.folder / "incoming" / secrets.token_hex(8)
+    digest, size, head = hashlib.sha256(), 0, b""
+    header: Header | None = None
+    try:
+        with part.open("wb") as file:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > caps.bytes:
+                    raise ProblemError(
+                        413, f"the picture has more than {caps.bytes >> 20} MiB; give a smaller one", field
+                    )
+                digest.update(chunk)
+                file.write(chunk)
+                if header is None and len(head) < HEAD_BYTES:
+                    head += chunk
+                    header = _checked(head, False, caps, field)
+        if size == 0:
+            raise ProblemError(422, "the picture is empty", field)
+        if header is None:
+            header = _checked(await run_in_threadpool(part.read_bytes), True, caps, field)
+        assert header is not None
+        asset = Asset(
+            digest.hexdigest(), header.media_type, header.extension, size, header.width, header.height, store.clock()
+        )
+        return await run_in_threadpool(store.keep_asset, asset, part)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _checked(head: bytes, whole: bool, caps: Caps, field: str) -> Header | None:
+    """Read the header as far as it is there, and refuse what is too large."""
+    try:
+        header = sniff(head, whole)
+    except UnknownFormatError as error:
+        raise ProblemError(415, str(error), field) from error
+    if header is not None and header.width * header.height > caps.pixels:
+        raise ProblemError(
+            413,
+            f"the picture has {header.width}x{header.height} pixels, more than {caps.pixels // 1_000_000} million; "
+            "give a smaller one",
+            field,
+        )
+    return header
+
+
+async def chunks_of(path: Path, size: int = 1 << 16) -> AsyncIterator[bytes]:
+    """Read a file on this machine as an upload would come."""
+    with path.open("rb") as file:
+        while chunk := await run_in_threadpool(file.read, size):
+            yield chunk

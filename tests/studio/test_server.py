@@ -1,0 +1,173 @@
+"""The server as it is started: it answers, keeps its workers alive, and loses nothing when it is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import rehearsal
+
+from impasto.errors import InputError
+from impasto.studio.server import Settings, is_loopback, rules_for, serve
+
+START = """
+import sys
+from pathlib import Path
+from impasto.studio.server import Settings, serve
+serve(Settings(Path(sys.argv[1]), port=0, module="rehearsal", browser=False, controls=False), lambda s: print(s, flush=True))
+"""
+
+
+class Started:
+    """A studio in a process of its own."""
+
+    def __init__(self, data: Path) -> None:
+        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(data)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+        assert self.process.stdout is not None
+        found = re.search(r"http://\S+", self.process.stdout.readline())
+        assert found is not None
+        self.client = httpx.Client(base_url=found.group() + "api/v1", timeout=30)
+
+    def get(self, path: str) -> Any:
+        return self.client.get(path).raise_for_status().json()
+
+    def submit(self, **options: Any) -> str:
+        """Queue a job; the rehearsal's own options go through steps that the API knows."""
+        body = rehearsal.png(np.full((40, 60, 3), 9, np.uint8))
+        files = {"content": ("a", body), "style": ("b", body)}
+        made = self.client.post("/jobs", files=files, data={"options": json.dumps(options)})
+        return str(made.raise_for_status().json()["id"])
+
+    def until(self, path: str, wanted: Any) -> Any:
+        """Ask until the answer is as wanted, however slow the machine."""
+        for _ in range(600):
+            answer = self.get(path)
+            if wanted(answer):
+                return answer
+            time.sleep(0.05)
+        raise AssertionError(answer)
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> None:
+        self.client.close()
+        self.process.send_signal(how)
+        self.process.wait(60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def studios(tmp_path: Path) -> Iterator[Any]:
+    started: list[Started] = []
+
+    def start() -> Started:
+        started.append(Started(tmp_path / "data"))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.end(signal.SIGKILL)
+
+
+def test_the_whole_way_and_no_torch(studios: Any) -> None:
+    studio = studios()
+    job = studio.submit(steps=30)
+    done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
+    assert done["record"] == {"chain": rehearsal.expected(30)}
+    health = studio.get("/health")
+    assert health["status"] == "ok"
+    assert not health["torch_loaded"]
+    assert health["memory_bytes"] < 300 << 20
+    assert studio.client.get(str(studio.client.base_url).replace("/api/v1/", "/")).text.startswith("<!doctype html>")
+    studio.end()
+    assert studio.process.returncode in (0, -signal.SIGINT, 130)
+
+
+def test_killed_workers_and_a_killed_server_lose_nothing(studios: Any) -> None:
+    studio = studios()
+    job = studio.submit(steps=400)
+    studio.until(f"/jobs/{job}", lambda job: job["step"] > 3)
+    worker = int(_worker_of(studio, job).split(":")[1])
+    os.kill(worker, signal.SIGKILL)
+    studio.until("/health", lambda health: health["restarts"] == 1)
+    studio.end(signal.SIGKILL)
+    studio = studios()
+    done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
+    assert done["record"] == {"chain": rehearsal.expected(400)}
+    text = studio.client.get(f"/jobs/{job}/events").text
+    assert text.count("event: finished") == 1
+    assert text.count("event: resumed") >= 1
+
+
+def _worker_of(studio: Started, job: str) -> str:
+    import sqlite3
+
+    data = Path(studio.process.args[-1])  # type: ignore[index, arg-type]
+    with contextlib.closing(sqlite3.connect(data / "studio.sqlite3")) as connection:
+        return str(connection.execute("SELECT worker FROM jobs WHERE id = ?", (job,)).fetchone()[0])
+
+
+def test_many_listeners_miss_nothing(studios: Any) -> None:
+    studio = studios()
+    job = studio.submit(steps=60)
+    heard: list[str] = []
+
+    def listen() -> None:
+        with httpx.Client(timeout=60) as client:
+            heard.append(client.get(f"{studio.client.base_url}jobs/{job}/events").text)
+
+    threads = [threading.Thread(target=listen) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [[int(found) for found in re.findall(r"^id: (\d+)$", text, re.MULTILINE)] for text in heard]
+    assert len(numbers) == 50
+    assert all(one == list(range(1, len(one) + 1)) for one in numbers)
+    assert all('"state": "done"' in text for text in heard)
+
+
+def test_one_studio_a_folder_and_one_server_a_port(studios: Any, tmp_path: Path) -> None:
+    studio = studios()
+    with pytest.raises(InputError, match="another studio uses"):
+        serve(Settings(tmp_path / "data"))
+    with pytest.raises(InputError, match="cannot listen on 127.0.0.1 port"):
+        serve(Settings(tmp_path / "other", port=studio.client.base_url.port))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("box", False)],
+)
+def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+    assert (rules_for(Settings(Path(), host=host)).token is None) is loopback
+
+
+def test_tokens(tmp_path: Path) -> None:
+    assert rules_for(Settings(tmp_path, host="0.0.0.0", token="mine")).token == "mine"
+    assert rules_for(Settings(tmp_path, token="mine")).token == "mine"
+    first, second = (rules_for(Settings(tmp_path, host="0.0.0.0")).token for _ in range(2))
+    assert first != second
+    for wrong in ("", "a b", "a;b", "é", "a\n"):
+        with pytest.raises(InputError, match="visible ASCII"):
+            rules_for(Settings(tmp_path, token=wrong))
