@@ -10,17 +10,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from impasto.errors import NumericalError, OptionError
+from impasto.errors import NumericalError, OptionError, suggest
 from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective import Objective
+from impasto.options import declared
 
 RECOVERIES = 3
+LIVE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size")
 
 
 class Optimizer(Protocol):
@@ -41,7 +42,7 @@ class Knobs:
     """What a person can turn during a run.
 
     With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs
-    strength over its own. Without one they carry raw weights.
+    strength over its own. Without one they carry raw weights; a run that is not ``unitless`` has no other.
     """
 
     strength: float | None
@@ -50,6 +51,7 @@ class Knobs:
     tv_weight: float
     step_size: float = 1.0
     terms: dict[str, float] = field(default_factory=dict)
+    unitless: bool = True
 
     def turn(self, values: Mapping[str, float], names: Sequence[str]) -> None:
         """Change values; a term's own name multiplies its weight.
@@ -57,23 +59,27 @@ class Knobs:
         Raises:
             OptionError: a name is unknown or a value not allowed.
         """
+        live = {item.name: item.facts for item in declared() if item.name in LIVE}
         for name, value in values.items():
-            if not math.isfinite(value) or value < 0:
-                raise OptionError(f"{name} is {value}; give a finite number, 0 or more", name)
-            if name == "strength":
-                if value > 1:
-                    raise OptionError(f"strength is {value}; it goes from 0 to 1", name)
-                self.strength = value
-            elif name in ("content_weight", "style_weight"):
-                self.strength = None
-                setattr(self, name, value)
-            elif name in ("tv_weight", "step_size"):
-                setattr(self, name, value)
-            elif name in names:
+            if name not in live and name not in names:
+                raise OptionError(f"nothing called {name!r} can be steered; {suggest(name, [*live, *names])}", name)
+            facts = live.get(name, {})
+            low, high = facts.get("low", 0.0), facts.get("high", math.inf)
+            if not math.isfinite(value) or not low <= value <= high:
+                allowed = f"{low:g} or more" if math.isinf(high) else f"from {low:g} to {high:g}"
+                raise OptionError(f"{name} is {value}; give a finite number, {allowed}", name)
+            if name not in live:
                 self.terms[name] = value
-            else:
-                known = ["strength", "content_weight", "style_weight", "tv_weight", "step_size", *names]
-                raise OptionError(f"nothing called {name!r} can be steered; choose from: {', '.join(known)}", name)
+                continue
+            if name == "strength" and not self.unitless:
+                raise OptionError(
+                    f"strength is {value}, and this run has raw weights: set content_weight or style_weight", name
+                )
+            if name in ("content_weight", "style_weight") and self.strength is not None:
+                # The one that is not named goes on weighing what it has weighed.
+                self.content_weight, self.style_weight = 1 - self.strength, self.strength
+                self.strength = None
+            setattr(self, name, value)
 
     def weights(self, references: Mapping[str, float], content_factor: float) -> dict[str, float]:
         """Return the weight of each term, given the terms' sizes at their reference points."""
@@ -162,7 +168,7 @@ def descend(
     weights = run.knobs.weights(references, content_factor)
     while run.scale_step < steps and not run.stopped:
         told = set()
-        for command in chain(_due(run, replayed), _collect(run, mailbox) if mailbox is not None else ()):
+        for command in _commands(run, replayed, mailbox):
             told.add(command.name)
             yield from _obey(run, command, optimizer, list(references), keeper)
         if "set" in told:
@@ -200,21 +206,14 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and (step == 1 or step % every == 0)
 
 
-def _collect(run: Run, mailbox: Mailbox) -> list[Command]:
-    commands = mailbox.collect()
-    while _paused_after(run.paused, commands):
+def _commands(run: Run, replayed: Sequence[Mapping[str, Any]], mailbox: Mailbox | None) -> Iterator[Command]:
+    """Yield what is to be obeyed before the next step; a paused run waits here, and obeys the while."""
+    yield from _due(run, replayed)
+    while mailbox is not None:
+        yield from mailbox.collect()
+        if not run.paused:
+            return
         mailbox.wait(0.5)
-        commands += mailbox.collect()
-    return commands
-
-
-def _paused_after(paused: bool, commands: Sequence[Command]) -> bool:
-    for command in commands:
-        if command.name in ("resume", "stop"):
-            paused = False
-        elif command.name == "pause":
-            paused = True
-    return paused
 
 
 def _due(run: Run, replayed: Sequence[Mapping[str, Any]]) -> Iterator[Command]:
@@ -240,11 +239,14 @@ def _obey(
             yield Warned(str(error))
             return
         _note(run, {"step": step, "values": dict(command.values)}, keeper)
+        if knobs.step_size != run.knobs.step_size:  # else a step that was halved for good reason would grow again
+            optimizer.set_step_size(knobs.step_size)
         run.knobs = knobs
-        optimizer.set_step_size(knobs.step_size)
+    elif command.name in ("pause", "resume"):
+        run.paused = command.name == "pause"
     elif command.name == "stop":
         _note(run, {"step": step, "command": "stop"}, keeper)
-        run.stopped = True
+        run.stopped, run.paused = True, False
     elif command.name == "snapshot":
         yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
     yield Steered(step, command.name, dict(command.values))
