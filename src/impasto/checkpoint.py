@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -101,10 +104,7 @@ class Keeper:
             self._log = _read_log(folder / STEERING)
             self.state = self._newest() if same else None
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise MachineError(
-                f"the run cannot be kept in {str(folder)!r} ({reason}): choose another folder"
-            ) from error
+            raise _cannot_keep(folder, error) from error
         self._logged_before = len(self._log)
         self._given_before = int(self._log[-1]["given"]) if self._log else 0
         self._due = time.monotonic() + seconds
@@ -227,6 +227,44 @@ def read_run(folder: Path) -> dict[str, Any]:
     if number > FORMAT:
         raise RecordError(f"{str(folder)!r} holds the run of a newer impasto: pip install --upgrade impasto")
     return dict(beginning)
+
+
+def keep_picture(folder: Path, part: str, picture: images.Picture) -> None:
+    """Keep an input that is no file: an array, a tensor, a picture in memory."""
+    empty = np.zeros(0, np.float32)
+    file = io.BytesIO()
+    np.savez(
+        file,
+        pixels=picture.pixels,
+        alpha=empty if picture.alpha is None else picture.alpha,
+        exif=np.frombuffer(picture.exif or b"", np.uint8),
+        about=np.array([picture.name, picture.sha256, str(picture.bits)]),
+    )
+    try:
+        images.write_atomically(folder / f"input-{part}.npz", file.getvalue())
+    except OSError as error:
+        raise _cannot_keep(folder, error) from error
+
+
+def kept_picture(folder: Path, part: str) -> images.Picture:
+    """Return what ``keep_picture`` kept.
+
+    Raises:
+        RecordError: it is missing or damaged.
+    """
+    path = folder / f"input-{part}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            name, digest, bits = (str(text) for text in kept["about"])
+            alpha, exif = kept["alpha"], kept["exif"].tobytes()
+            return images.Picture(kept["pixels"], alpha if alpha.size else None, exif or None, name, digest, int(bits))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise RecordError(f"{str(path)!r} is missing or damaged: the run cannot be resumed, start it again") from None
+
+
+def _cannot_keep(folder: Path, error: OSError) -> MachineError:
+    reason = error.strerror or str(error)
+    return MachineError(f"the run cannot be kept in {str(folder)!r} ({reason}): choose another folder")
 
 
 def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:

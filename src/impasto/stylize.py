@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from impasto import recipes, record
-from impasto.checkpoint import Keeper
+from impasto.checkpoint import RUN, Keeper, keep_picture, read_run
 from impasto.encoder import Encoder
 from impasto.engine import Knobs, Optimizer, Run, descend
 from impasto.errors import NumericalError
@@ -23,7 +23,7 @@ from impasto.options import Options
 from impasto.problem import Problem, build, starting_canvas
 from impasto.result import Result, finish
 from impasto.schedule import Scale
-from impasto.weights import vgg19_state
+from impasto.weights import stored, vgg19_state
 
 __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 
@@ -48,7 +48,7 @@ class Shared:
         pooling, place, file = job.options.features.pooling, job.place, job.options.machine.weights
         key = (pooling, place.dtype, place.device, file)
         if key not in self._encoders:
-            state = self.state if self.state is not None else vgg19_state(file)
+            state = self.state if self.state is not None else vgg19_state(_weights_file(file))
             self._encoders[key] = Encoder(state, pooling=pooling, dtype=place.dtype, device=place.device)
         return self._encoders[key]
 
@@ -138,6 +138,9 @@ def iter_stylize(
         ``Result``.
     """
     chosen = resolved or recipes.resolve(**options)
+    if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
+        kept = read_run(Path(checkpoint_dir))
+        decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
     job = prepare(content, style, chosen, output, start=start, decisions=decisions)
     yield Planned(
         tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in job.scales),
@@ -179,8 +182,12 @@ class _Painting:
         beginning |= {
             "places": {part: str(file.source.resolve()) for part, file in self.job.files.items() if file.source},
             "output": str(self.job.output.resolve()) if self.job.output is not None else None,
+            "weights": _absolute(self.job.options.machine.weights),
             "seconds": seconds,
         }
+        for part, file in self.job.files.items():
+            if file.source is None:
+                keep_picture(folder, part, file)
         self.keeper = Keeper(folder, seconds, beginning, self.generator, resume=resume)
         self.steering = self.keeper.commands(self.steering)
         if self.keeper.state is not None:
@@ -205,6 +212,7 @@ class _Painting:
                     self.canvas if index else job.start, self.problem, job.options.descent.init, self.generator
                 )
             optimizer = _optimizer(job, self.canvas if self.canvas is not None else self.problem.content)
+            optimizer.set_step_size(run.knobs.step_size)
             if self.keeper is not None:
                 self.keeper.references = references
             if state is not None:
@@ -246,15 +254,24 @@ class _Painting:
         return finish(self.job, self.run, self.canvas, self.problem, self.parents)
 
 
+def _weights_file(wanted: str | None) -> str | Path | None:
+    """Return the file of weights that a name or a path stands for."""
+    return stored("vgg19-fp32") if wanted == "vgg19-fp32" else wanted
+
+
+def _absolute(file: str | None) -> str | None:
+    """Return a weights file's whole path; a name of fetched weights stays a name."""
+    return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
+
+
 def _knobs(chosen: Options) -> Knobs:
     tradeoff = chosen.tradeoff
     content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
     style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
-    return Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, chosen.descent.step_size)
+    unitless = tradeoff.units == "unitless"
+    return Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, chosen.descent.step_size, unitless=unitless)
 
 
 def _optimizer(job: Job, canvas: Tensor) -> Optimizer:
     descent = job.options.descent
-    optimizer: Optimizer = Adam(canvas) if descent.optimizer == "adam" else BoundedLBFGS(canvas)
-    optimizer.set_step_size(descent.step_size)
-    return optimizer
+    return Adam(canvas) if descent.optimizer == "adam" else BoundedLBFGS(canvas)

@@ -1,0 +1,252 @@
+"""A picture made again from its record, gone on with, or a run resumed from its folder.
+
+In: a picture that carries a record, a sheet of ``impasto explore``, or a run folder. Out: the events of the new run.
+Inputs are matched by their hashes. A picture that was started from another one (a cell of a sheet, a picture gone on
+with) finds that one as a file, or makes it again first: its record has the records of all the pictures before it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from impasto import images, record
+from impasto.checkpoint import kept_picture, read_run
+from impasto.errors import ImageError, OptionError, RecordError
+from impasto.events import Event, Warned
+from impasto.options import Options
+from impasto.stylize import Shared, iter_stylize, last
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be made again.
+
+    Args:
+        record: of the picture.
+        folders: where inputs are looked for.
+        path: the picture itself, if there is one.
+        large: options to use where another size is asked for, if the picture is a proof.
+        given: where the person says that inputs are, by their part.
+        shared: what several runs have in common.
+    """
+
+    record: Record
+    folders: tuple[Path, ...]
+    path: Path | None = None
+    large: Options | None = None
+    given: Mapping[str, str] | None = None
+    shared: Shared | None = None
+
+
+def read_source(
+    path: str | Path, cell: tuple[int, int] | None = None, given: Mapping[str, str] | None = None
+) -> Source:
+    """Read a picture's record, or that of one cell of a sheet.
+
+    Args:
+        path: a picture, or the JSON file beside a sheet.
+        cell: row and column from 1, for a sheet.
+        given: where inputs are, by their part; others are looked for beside the picture and in the current folder.
+
+    Raises:
+        ImageError: the file is missing or not a picture.
+        RecordError: it carries no record, a damaged one, or one of a newer version; or the sheet has no such cell.
+        OptionError: a cell is given for a picture, or none for a sheet.
+    """
+    path = Path(path)
+    folders = (path.resolve().parent, Path.cwd())
+    if path.suffix.lower() != ".json":
+        if cell is not None:
+            raise OptionError(f"--cell is for the JSON file of a sheet, and {path.name!r} is a picture", "cell")
+        return Source(record.read(path), folders, path, given=given)
+    sheet = read_sheet(path)
+    if cell is None:
+        raise OptionError(f"{path.name!r} is a sheet: choose one of its pictures with --cell ROW,COLUMN", "cell")
+    for entry in sheet["cells"]:
+        if (entry["row"], entry["column"]) == cell:
+            about = record.parsed(json.dumps(entry["record"]), f"cell {cell[0]},{cell[1]} of {str(path)!r}")
+            return Source(
+                about,
+                folders,
+                path.with_name(entry["file"]),
+                record.options_of({**about, "options": entry["options"]}),
+                given,
+            )
+    rows, columns = max(e["row"] for e in sheet["cells"]), max(e["column"] for e in sheet["cells"])
+    raise RecordError(
+        f"{path.name!r} has no cell {cell[0]},{cell[1]}: rows go from 1 to {rows}, columns from 1 to {columns}"
+    )
+
+
+def read_sheet(path: Path) -> dict[str, Any]:
+    """Return the JSON of a sheet.
+
+    Raises:
+        ImageError: the file is missing.
+        RecordError: it is not the JSON of a sheet, or of a newer version.
+    """
+    try:
+        sheet = json.loads(path.read_bytes())
+        cells, number = sheet["cells"], int(sheet["sheet"])
+        assert cells and all({"row", "column", "file", "options", "record"} <= set(cell) for cell in cells)
+    except OSError as error:
+        raise ImageError(f"{str(path)!r} cannot be read ({error.strerror}): check the name") from None
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise RecordError(
+            f"{str(path)!r} is not the JSON of a sheet: give the file that impasto explore wrote"
+        ) from None
+    if number > record.FORMAT:
+        raise RecordError(f"{str(path)!r} was made by a newer impasto: pip install --upgrade impasto")
+    return dict(sheet)
+
+
+def iter_replay(
+    source: Source,
+    output: str | Path | None = None,
+    *,
+    seed: int | None = None,
+    size: str | None = None,
+    more_steps: int | None = None,
+    **listeners: Any,
+) -> Iterator[Event]:
+    """Make a picture again, or go on from it.
+
+    Args:
+        source: as ``read_source`` returned it.
+        output: where the new picture goes.
+        seed: another seed.
+        size: another size; what was steered holds from the first step on.
+        more_steps: go on from the picture for that many steps instead of making it again.
+        listeners: ``mailbox``, ``preview_every`` and the like, as for ``iter_stylize``.
+
+    Yields:
+        What ``iter_stylize`` yields.
+
+    Raises:
+        RecordError: an input is missing or changed.
+        OptionError: size and more steps are asked for at once.
+    """
+    if size is not None and more_steps is not None:
+        raise OptionError("--size and --more-steps are both given: make it larger first, then go on from that", "size")
+    about = source.record
+    options = source.large if size is not None and source.large is not None else record.options_of(about)
+    decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
+    start: Any = None
+    if more_steps is not None:
+        if source.path is None or not source.path.exists():
+            raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
+        start = images.load(source.path)
+        parents.append({key: value for key, value in about.items() if key != "parents"})
+        options = options.replace(steps=more_steps, scales=1)
+    elif size is not None and source.large is not None:
+        parents = []
+        options = options.replace(size=size)
+    else:
+        start = _start(source)
+        options = options if size is None else options.replace(size=size)
+    if size is not None or more_steps is not None:
+        del decisions["scales"]
+        steering = _from_the_first_step(steering)
+    if seed is not None:
+        options = options.replace(seed=seed)
+    if seed is None and size is None and more_steps is None:
+        for difference in record.differences(about):
+            yield Warned(f"{difference}: the picture may differ in its last bits")
+    yield from iter_stylize(
+        _input(source, "content"),
+        _input(source, "style"),
+        output=output,
+        resolved=options,
+        decisions=decisions,
+        steering=steering,
+        start=start,
+        parents=parents,
+        shared=source.shared,
+        **listeners,
+    )
+
+
+def _input(source: Source, part: str) -> images.Picture:
+    place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
+    return record.load_input(source.record, part, place)
+
+
+def _start(source: Source) -> images.Picture | None:
+    """Return the picture that a run started from: as a file, or made again from the records of those before it."""
+    about, parents = source.record, list(source.record.get("parents", ()))
+    if "init" not in about["inputs"]:
+        return None
+    try:
+        return _input(source, "init")
+    except RecordError:
+        if not parents or "init" in (source.given or {}):
+            raise
+    name, wanted = str(about["inputs"]["init"]["name"]), about["inputs"]["init"]["sha256"]
+    parent = replace(source, record={**parents[-1], "parents": parents[:-1]}, path=None)
+    with tempfile.TemporaryDirectory() as folder:
+        is_file = bool(Path(name).suffix)
+        result = last(iter_replay(parent, Path(folder) / name if is_file else None))
+        made = images.load(result.path if result.path is not None else result.pixels)
+    if made.sha256 != wanted:
+        raise RecordError(
+            f"the picture {name!r} that this one started from is missing, and making it again gave another: "
+            "give it with --init FILE"
+        )
+    return replace(made, name=name, source=None)
+
+
+def _from_the_first_step(steering: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    values: dict[str, float] = {}
+    for entry in steering:
+        values |= entry.get("values", {})
+    return [{"step": 1, "values": values}] if values else []
+
+
+def iter_resume(folder: str | Path, *, given: Mapping[str, str] | None = None, **listeners: Any) -> Iterator[Event]:
+    """Go on with a run from its last checkpoint, or from its beginning if it has none.
+
+    Args:
+        folder: that the run was kept in.
+        given: where inputs are, by their part, if they were moved.
+        listeners: ``mailbox``, ``preview_every`` and the like, as for ``iter_stylize``.
+
+    Yields:
+        What ``iter_stylize`` yields; the picture is saved where the run would have saved it.
+
+    Raises:
+        RecordError: the folder holds no run, or an input is missing or changed.
+    """
+    folder = Path(folder)
+    beginning = read_run(folder)
+    places = beginning["places"]
+    folders = [Path(place).parent for place in places.values()]
+    pictures = {}
+    for part in beginning["inputs"]:
+        if part in places:
+            place = record.find_input(
+                beginning, part, (given or {}).get(part), (*folders, folder.resolve().parent, Path.cwd())
+            )
+            pictures[part] = record.load_input(beginning, part, place)
+        else:
+            pictures[part] = kept_picture(folder, part)
+    options = record.options_of(beginning)
+    if beginning.get("weights"):
+        options = options.replace(weights=beginning["weights"])
+    yield from iter_stylize(
+        pictures["content"],
+        pictures["style"],
+        start=pictures.get("init"),
+        output=beginning["output"],
+        resolved=options,
+        checkpoint_dir=folder,
+        checkpoint_seconds=float(beginning["seconds"]),
+        resume=True,
+        **listeners,
+    )
