@@ -309,6 +309,17 @@ def test_deep_pictures_cut_short(kind):
         one_line(caught, "picture")
 
 
+def test_a_tiff_cut_short_says_nothing_else_on_the_terminal(capfd):
+    for options in ({}, {"compression": "tiff_adobe_deflate"}):
+        data = bytearray(written(RGB, "tif", **options))
+        with Image.open(io.BytesIO(data)) as image:
+            start, size = image.tag_v2[273][0], image.tag_v2[279][0]
+        with pytest.raises(ImageError, match="shorter than it says"):
+            load(io.BytesIO(bytes(data).replace(struct.pack("<L", size), struct.pack("<L", size + len(data)))))
+        assert start > 0
+    assert capfd.readouterr() == ("", "")
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_damaged_anywhere_is_a_picture_or_one_error(data):

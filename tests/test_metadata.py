@@ -74,6 +74,12 @@ def test_exif_is_kept_without_place_and_thumbnail(tmp_path):
     assert b"THUMBNAIL" not in load(path).exif
 
 
+def test_exif_made_by_a_program_is_cleaned_like_that_of_a_file(tmp_path):
+    for place in (False, True):
+        made = metadata.clean_exif(phone_exif(), place)
+        assert made == load(phone_picture(tmp_path), keep_location=place).exif
+
+
 def test_the_place_is_kept_where_asked(tmp_path):
     kept = read_exif(load(phone_picture(tmp_path), keep_location=True).exif)
     assert kept.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"

@@ -51,18 +51,24 @@ def clean_exif(exif: Image.Exif, keep_location: bool = False) -> bytes | None:
     for tag, value in exif.items():
         if tag not in _STORAGE_TAGS and not isinstance(value, dict):
             kept[tag] = value
-    camera = dict(exif.get_ifd(ExifTags.IFD.Exif))
+    camera = _block(exif, ExifTags.IFD.Exif)
     for tag in (*_OLD_DIMENSIONS, ExifTags.IFD.Interop):
         camera.pop(tag, None)
     if camera:
         kept[ExifTags.IFD.Exif] = camera
-    place = dict(exif.get_ifd(ExifTags.IFD.GPSInfo)) if keep_location else {}
+    place = _block(exif, ExifTags.IFD.GPSInfo) if keep_location else {}
     if place:
         kept[ExifTags.IFD.GPSInfo] = place
     if len(kept) == 0:
         return None
     kept[ExifTags.Base.Orientation] = 1
     return kept.tobytes()
+
+
+def _block(exif: Image.Exif, tag: int) -> dict[int, Any]:
+    """Return a copy of a block of tags, whether it was read from a file or put there by a program."""
+    value = exif.get(tag)
+    return dict(value if isinstance(value, dict) else exif.get_ifd(tag))
 
 
 def with_resolution(exif: bytes | None, dpi: float | None) -> bytes | None:

@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import hashlib
 import io
+import logging
 import os
 import re
 import stat
@@ -187,6 +188,10 @@ def _damaged(shown: str, reason: Exception) -> str:
 
 def read(stream: IO[bytes], shown: str, max_pixels: int, keep_location: bool) -> Raw:
     """Decode a file whose pixel count is within the limit."""
+    for library in ("PIL", "tifffile"):  # else what they log about damage would reach the person's terminal raw
+        logger = logging.getLogger(library)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
     notes: list[str] = []
     with quiet(notes):
         image = identified(stream, shown)
@@ -214,6 +219,8 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
     """Decode an opened picture, turn it upright, convert it to sRGB and clean its EXIF."""
     try:
         exif, notes = _exif_of(image, keep_location)
+        if stream is not None and isinstance(image, TiffImagePlugin.TiffImageFile):
+            sixteen.check_tiff_length(image, stream)
         if stream is not None and sixteen.is_deep(image, stream):
             if image.format == "PNG":
                 _verify_png(stream)

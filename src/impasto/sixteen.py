@@ -32,6 +32,15 @@ def is_deep(image: Image.Image, stream: IO[bytes]) -> bool:
     return False
 
 
+def check_tiff_length(image: TiffImagePlugin.TiffImageFile, stream: IO[bytes]) -> None:
+    """Raise ValueError if a TIFF lacks some of its data; decoders fill the gap, or complain on the terminal."""
+    length = stream.seek(0, io.SEEK_END)
+    for starts, sizes in ((273, 279), (324, 325)):  # strips, tiles
+        for start, size in zip(image.tag_v2.get(starts, ()), image.tag_v2.get(sizes, ()), strict=False):
+            if start + size > length:
+                raise ValueError("the file is shorter than it says")
+
+
 def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]:
     """Read a PNG or TIFF for which ``is_deep`` holds.
 
@@ -78,13 +87,9 @@ def _by_opencv(stream: IO[bytes]) -> Deep:
 def _by_tifffile(stream: IO[bytes]) -> Deep:
     import tifffile
 
-    length = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
         page = file.pages.first
-        ends = [start + size for start, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
-        if ends and max(ends) > length:
-            raise ValueError("the file is shorter than it says")
         try:
             values = page.asarray()
         except ValueError as exc:
