@@ -1,8 +1,9 @@
 """Content: what the picture shows, as the features of a middle layer.
 
 In: features of the canvas and of the content image. Out: the mean of their squared differences, weighted by layer.
-Gatys, Ecker & Bethge, CVPR 2016, equation 1. Departure: a mean instead of half a sum, so that the size of the picture does not
-matter; ``half_sum`` gives the paper's own number. 0 means the same features; nothing but equal features leaves it unchanged.
+Gatys, Ecker & Bethge, CVPR 2016, equation 1. Departure: a mean instead of half a sum, so that the size of the
+picture does not matter; ``half_sum`` gives the paper's own number. 0 means the same features; nothing but equal
+features leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.encoder import channels, stride
-from impasto.losses.protocol import Features
+from impasto.encoder import stride
+from impasto.losses.protocol import Features, Maps, at_least_float32
 from impasto.losses.region import Region
-
-Maps = Mapping[str, Tensor]
 
 
 class ContentLoss:
@@ -38,15 +37,15 @@ class ContentLoss:
         self._factors = []
         for layer, weight in weights.items():
             positions = float(mask[layer].sum()) if mask else target[layer].shape[-2] * target[layer].shape[-1]
-            self._factors.append(weight / 2 if half_sum else weight / max(positions * channels(layer), 1.0))
+            self._factors.append(weight / 2 if half_sum else weight / max(positions * target[layer].shape[1], 1.0))
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return the sum of squared differences of each layer, ``[L]``."""
         sums = []
         for layer in self.layers:
             step = stride(layer)
-            difference = region.own(features[layer], step).float() - region.share(self._target[layer], step).float()
-            squares = difference.square()
+            target = at_least_float32(region.share(self._target[layer], step))
+            squares = (at_least_float32(region.own(features[layer], step)) - target).square()
             if self._mask is not None:
                 squares = squares * region.share(self._mask[layer], step)
             sums.append(squares.sum())

@@ -1,10 +1,11 @@
 """Style as Gram matrices: which features occur together, wherever they occur.
 
 In: features of the canvas and of the style image. Out: squared distance between Gram matrices, weighted by layer.
-Gatys, Ecker & Bethge, CVPR 2016, equations 3 to 5: E_l = sum (G - A)^2 / (4 C^2 N^2). Departures: each Gram matrix is divided by
-its own number of positions, so the style may have another size than the canvas; besides the paper's normalisation there are
-that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative one, sum (G - A)^2 / sum A^2, which has no
-unit. 0 means equal Gram matrices; any rearrangement of positions leaves it unchanged.
+Gatys, Ecker & Bethge, CVPR 2016, equations 3 to 5: E_l = sum (G - A)^2 / (4 C^2 N^2). Departures: each Gram matrix
+is divided by its own number of positions, so the style may have another size than the canvas; besides the paper's
+normalisation there are that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative one, sum
+(G - A)^2 / sum A^2, which has no unit. 0 means equal Gram matrices; any rearrangement of positions leaves it
+unchanged.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from impasto.encoder import channels, stride
-from impasto.losses.content import Maps
-from impasto.losses.protocol import Features
+from impasto.encoder import stride
+from impasto.losses.protocol import Features, Maps, at_least_float32
 from impasto.losses.region import Region
 
 Normalisation = Literal["gatys", "neural-style", "relative"]
@@ -32,8 +32,7 @@ def gram_matrix(features: Tensor) -> Tensor:
     Returns:
         ``[B, C, C]`` float32 (float64 for float64), unchanged by any rearrangement of positions.
     """
-    flat = features.flatten(2)  # [B, C, H*W]
-    flat = flat if flat.dtype == torch.float64 else flat.float()
+    flat = at_least_float32(features.flatten(2))  # [B, C, H*W]
     return flat @ flat.transpose(1, 2)
 
 
@@ -64,7 +63,7 @@ class GramLoss:
         self._factors = {layer: weights[layer] * self._factor(layer, normalisation) for layer in self.layers}
 
     def _factor(self, layer: str, normalisation: Normalisation) -> float:
-        count = channels(layer)
+        count = len(self._targets[layer])
         if normalisation == "gatys":
             return 1 / (4 * count**2)
         if normalisation == "neural-style":
@@ -90,9 +89,9 @@ class GramLoss:
         return total
 
     def _split(self, summary: Tensor) -> Iterator[tuple[str, Tensor]]:
-        sizes = [channels(layer) ** 2 for layer in self.layers]
+        sizes = [self._targets[layer].numel() for layer in self.layers]
         for layer, part in zip(self.layers, summary.split(sizes), strict=True):
-            yield layer, part.view(channels(layer), channels(layer))
+            yield layer, part.view(self._targets[layer].shape)
 
 
 def gram_targets(features: Features, mask: Maps | None = None) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """What a loss can do: ``value(sum over tiles of summarise(tile))``.
 
-This split is what lets tiles, processes and masks add up to exactly the loss of the whole picture. A loss with samples or
-matches can also ``refresh`` them; between two refreshes it is a fixed function of the canvas.
+This split is what lets tiles, processes and masks add up to exactly the loss of the whole picture. A loss with
+samples or matches can also ``refresh`` them; between two refreshes it is a fixed function of the canvas.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ from torch import Tensor
 from impasto.losses.region import Region
 
 Features = Mapping[str, Tensor]
+Maps = Mapping[str, Tensor]
+"""Weight of each position by layer, ``[1, 1, H/s, W/s]``: a mask brought to the layers."""
+
 Sweep = Callable[[], Iterable[tuple[Tensor, Features, Region]]]
 """Yields (canvas, features, region) tile by tile, without gradient."""
 
 
 class Loss(Protocol):
-    """A term of the objective. A mask is a weight inside ``summarise``."""
+    """A term of the objective. A mask is a weight inside ``summarise``.
+
+    A loss that reads beyond what a region owns (patches, interpolated features) has an attribute ``reach``: how
+    many pixels, beyond the encoder's own field of view. One that keeps samples or matches says in ``every`` after
+    how many steps they are worth renewing.
+    """
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -57,3 +65,8 @@ class Refreshing(Protocol):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
         ...
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return values in float32, or unchanged where they are in float64: sums are never taken in half precision."""
+    return values if values.dtype == torch.float64 else values.float()

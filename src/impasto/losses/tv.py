@@ -1,9 +1,11 @@
 """Total variation: how much neighbouring pixels differ.
 
-In: the canvas. Out: the mean difference over horizontal and vertical pairs, squared (``l2``) or absolute (``l1``, as in
-neural-style-pt, whose sum over pixels in 0 to 255 the engine reaches with a factor).
-Rudin, Osher & Fatemi, Physica D 1992; as a term of style transfer: Mahendran & Vedaldi, CVPR 2015, section 3.
-0 means a constant picture; adding a constant leaves it unchanged.
+In: the canvas. Out: the mean difference over horizontal and vertical pairs, squared (``l2``) or absolute (``l1``,
+as in neural-style-pt, whose sum over pixels in 0 to 255 the engine reaches with a factor); or squared over all
+eight neighbours (``nine``, as in crowsonkb/style-transfer-pytorch: a third for straight pairs and a twelfth for
+diagonal ones, twice), which has no preferred direction. Rudin, Osher & Fatemi, Physica D 1992; as a term of style
+transfer: Mahendran & Vedaldi, CVPR 2015, section 3. 0 means a constant picture; adding a constant leaves it
+unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch import Tensor
 from impasto.losses.protocol import Features
 from impasto.losses.region import Region
 
-Norm = Literal["l1", "l2"]
+Norm = Literal["l1", "l2", "nine"]
 
 
 class TotalVariationLoss:
@@ -24,7 +26,7 @@ class TotalVariationLoss:
 
     Args:
         height, width: of the whole picture in px.
-        norm: ``l1`` absolute, ``l2`` squared.
+        norm: ``l1`` absolute, ``l2`` squared, ``nine`` squared with diagonals.
         factor: what the mean is multiplied with.
     """
 
@@ -35,7 +37,7 @@ class TotalVariationLoss:
         self._scale = factor / (3 * height * width)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
-        """Return the sum over the pairs whose upper or left pixel the region owns, ``[1]``."""
+        """Return the sum over the pairs that the region owns, by their upper or left pixel, ``[1]``."""
         top, left = region.top - region.read_top, region.left - region.read_left
         rows = min(region.bottom + 1, region.height) - region.top
         columns = min(region.right + 1, region.width) - region.left
@@ -45,7 +47,13 @@ class TotalVariationLoss:
         across = (area[..., 1:] - area[..., :-1])[..., :owned_rows, :]
         if self._norm == "l1":
             return (down.abs().sum() + across.abs().sum()).reshape(1)
-        return (down.square().sum() + across.square().sum()).reshape(1)
+        straight = down.square().sum() + across.square().sum()
+        if self._norm == "l2":
+            return straight.reshape(1)
+        # Both diagonals of each square of four pixels, counted with the square's upper left one.
+        falling, rising = area[..., 1:, 1:] - area[..., :-1, :-1], area[..., 1:, :-1] - area[..., :-1, 1:]
+        diagonal = falling.square().sum() + rising.square().sum()
+        return (2 * (straight / 3 + diagonal / 12)).reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the mean over the picture's values."""

@@ -1,0 +1,91 @@
+"""The positions of a layer: what they weigh together, which a region owns, and which are drawn as samples.
+
+Samples are drawn once for the whole picture, as indices into a layer's cells, and each region fills in its own rows
+of a buffer of fixed size. The sum of the buffers over regions is the buffer of the whole picture, so a loss on
+samples is additive like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import stride
+from impasto.losses.protocol import Maps, at_least_float32
+from impasto.losses.region import Region
+
+
+def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None = None) -> dict[str, float]:
+    """Return how many positions a canvas has in each layer, or how much its mask weighs there.
+
+    Args:
+        layers: names.
+        height, width: of the canvas in px.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``.
+    """
+    if mask is not None:
+        return {layer: max(float(mask[layer].sum()), 1e-12) for layer in layers}
+    return {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in layers}
+
+
+def owned(feature: Tensor, layer: str, region: Region) -> Tensor:
+    """Return what a region owns of a layer as vectors, ``[n, C]``, float32 or float64."""
+    return at_least_float32(region.own(feature, stride(layer))[0].flatten(1).T)
+
+
+def shared(mask: Maps | None, layer: str, region: Region) -> Tensor | None:
+    """Return a region's part of a mask as ``[n, 1]``, or None without a mask."""
+    return None if mask is None else region.share(mask[layer], stride(layer)).reshape(-1, 1)
+
+
+def stratified(count: int, generator: torch.Generator) -> Tensor:
+    """Return ``[count]`` float64 numbers in [0, 1), one drawn in each of as many equal intervals, in rising order."""
+    draws = torch.rand(count, generator=generator, dtype=torch.float64)
+    return (torch.arange(count, dtype=torch.float64) + draws) / count
+
+
+def pick(fractions: Tensor, cells: int, mask: Tensor | None = None) -> Tensor:
+    """Turn fractions into indices of cells; as many as there are cells, without a mask, gives each cell once.
+
+    Args:
+        fractions: ``[K]`` float64 in [0, 1).
+        cells: how many there are.
+        mask: weight of each, any shape with ``cells`` values; a cell is picked in proportion to it.
+
+    Returns:
+        ``[K]`` int64.
+    """
+    if mask is None:
+        return (fractions * cells).long().clamp_(0, cells - 1)
+    cumulative = mask.detach().flatten().double().cpu().cumsum(0)
+    return torch.searchsorted(cumulative, fractions * cumulative[-1], right=True).clamp_(0, cells - 1)
+
+
+def gather(feature: Tensor, layer: str, region: Region, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sampled vectors that a region owns, and which samples they are.
+
+    Args:
+        feature: ``[1, C, h, w]`` on the region's canvas.
+        layer: its name.
+        region: what is owned.
+        index: ``[K]`` indices into the whole picture's cells of that layer.
+
+    Returns:
+        ``[n, C]`` and ``[n]``; n is K where the region is the whole picture.
+    """
+    step = stride(layer)
+    part = region.own(feature, step)[0]
+    rows, columns = index // (region.width // step), index % (region.width // step)
+    (top, bottom), (left, right) = region.rows(step), region.columns(step)
+    inside = ((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)).nonzero()[:, 0]
+    local = (rows[inside] - top) * part.shape[-1] + columns[inside] - left
+    return at_least_float32(part.flatten(1)[:, local.to(feature.device)].T), inside.to(feature.device)
+
+
+def scatter(vectors: Tensor, which: Tensor, count: int) -> Tensor:
+    """Put vectors ``[n, D]`` into their rows of a buffer of zeros ``[count, D]``."""
+    if len(which) == count:
+        return vectors
+    return vectors.new_zeros(count, vectors.shape[1]).index_copy(0, which, vectors)
