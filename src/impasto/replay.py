@@ -8,13 +8,14 @@ with) finds that one as a file, or makes it again first: its record has the reco
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from impasto import images, record
+from impasto import images, recipes, record
 from impasto.checkpoint import kept_picture, read_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
@@ -107,6 +108,29 @@ def read_sheet(path: Path) -> dict[str, Any]:
     return dict(sheet)
 
 
+def as_command(about: Record) -> str:
+    """Return the command that would paint a record's picture, leaving out what its recipe says anyway."""
+    options = record.options_of(about).flat()
+    name = options.pop("recipe")
+    try:
+        usual = recipes.resolve(recipe=name).flat()
+    except OptionError:  # a person's own recipe that is not here
+        usual = {}
+    words = ["impasto", "stylize", *(_with_crop(about["inputs"][part]) for part in ("content", "style"))]
+    if name != recipes.DEFAULT and usual:
+        words += ["--recipe", name]
+    for option, value in options.items():
+        if value is None or value is False or value == usual.get(option):
+            continue
+        words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return shlex.join(words)
+
+
+def _with_crop(about: Mapping[str, Any]) -> str:
+    crop = ",".join(str(number) for number in about["crop"]) if about.get("crop") else ""
+    return f"{about['name']}#{crop}" if crop else str(about["name"])
+
+
 def iter_replay(
     source: Source,
     output: str | Path | None = None,
@@ -160,8 +184,8 @@ def iter_replay(
         for difference in record.differences(about):
             yield Warned(f"{difference}: the picture may differ in its last bits")
     yield from iter_stylize(
-        _input(source, "content"),
-        _input(source, "style"),
+        input_of(source, "content"),
+        input_of(source, "style"),
         output=output,
         resolved=options,
         decisions=decisions,
@@ -173,9 +197,9 @@ def iter_replay(
     )
 
 
-def _input(source: Source, part: str) -> images.Picture:
+def input_of(source: Source, part: str) -> images.Picture:
     place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
-    return record.load_input(source.record, part, place)
+    return record.loadinput_of(source.record, part, place)
 
 
 def _start(source: Source) -> images.Picture | None:
@@ -184,7 +208,7 @@ def _start(source: Source) -> images.Picture | None:
     if "init" not in about["inputs"]:
         return None
     try:
-        return _input(source, "init")
+        return input_of(source, "init")
     except RecordError:
         if not parents or "init" in (source.given or {}):
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import lists, pictures
+from impasto.cli import again, lists, pictures
 
 app = typer.Typer(
     name="impasto",
@@ -33,6 +33,9 @@ def _root(
 
 app.command("stylize")(pictures.stylize)
 app.command("demo")(pictures.demo)
+app.command("inspect")(again.inspect)
+app.command("replay")(again.replay)
+app.command("resume")(again.resume)
 app.command("samples")(lists.samples)
 app.command("layers")(lists.layers)
 app.command("doctor")(lists.doctor)

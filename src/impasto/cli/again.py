@@ -1,0 +1,133 @@
+"""``impasto inspect``, ``replay`` and ``resume``: how a picture was made, once more, and on after a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from impasto.cli.progress import Listener, watch
+from impasto.errors import ImageError, OptionError
+from impasto.events import Mailbox
+
+if TYPE_CHECKING:
+    from impasto.replay import Source
+
+CONTENT = typer.Option(None, "--content", help="Where the content is, if it moved.")
+STYLE = typer.Option(None, "--style", help="Where the style is, if it moved.")
+INIT = typer.Option(None, "--init", help="Where the picture that it started from is, if it moved.")
+QUIET = typer.Option(False, "--quiet", "-q", help="Show no progress.")
+TIMELAPSE = typer.Option(None, "--timelapse", help="Film of the run: .mp4, .gif or .webp.")
+
+
+def inspect(
+    picture: Path = typer.Argument(..., help="A picture that impasto saved."),
+    as_json: bool = typer.Option(False, "--json", help="Print the whole record as JSON."),
+) -> None:
+    """Show how a picture was made."""
+    import json
+
+    from impasto import record
+    from impasto.replay import as_command
+
+    about = record.read(picture)
+    if as_json:
+        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    typer.echo(as_command(about))
+    for part, found in about["inputs"].items():
+        typer.echo(f"{part + ':':10s} {found['name']}  sha256 {found['sha256']}")
+    for title in ("versions", "decisions", "losses"):
+        typer.echo(f"{title + ':':10s} " + ", ".join(f"{key} {value}" for key, value in about.get(title, {}).items()))
+    how = "stopped after" if about.get("stopped") else "ran"
+    typer.echo(f"steps:     {how} {about.get('steps')}")
+    for entry in about["steering"]:
+        told = entry.get("command") or ", ".join(f"{key} {value}" for key, value in entry["values"].items())
+        typer.echo(f"  step {entry['step']}: {told}")
+    for number, parent in enumerate(about["parents"], start=1):
+        typer.echo(f"parent {number}: {as_command(parent)}")
+    typer.echo(
+        "options:   " + ", ".join(f"{key} {value}" for key, value in about["options"].items() if value is not None)
+    )
+
+
+def replay(
+    picture: Path = typer.Argument(..., help="A picture that impasto saved, or the JSON file of a sheet."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="Where to save. (default: NAME-again)"),
+    cell: str | None = typer.Option(None, "--cell", metavar="ROW,COLUMN", help="Which picture of a sheet, from 1,1."),
+    size: str | None = typer.Option(None, "--size", help="Paint it at another size."),
+    seed: int | None = typer.Option(None, "--seed", min=0, help="Paint it with another seed."),
+    more_steps: int | None = typer.Option(None, "--more-steps", min=1, help="Go on from it for so many steps."),
+    content: str | None = CONTENT,
+    style: str | None = STYLE,
+    init: str | None = INIT,
+    timelapse: Path | None = TIMELAPSE,
+    report: Path | None = typer.Option(None, "--report", help="Folder for one web page that shows the run."),
+    quiet: bool = QUIET,
+) -> None:
+    """Make a picture again from the record inside it, or go on from it."""
+    from impasto.replay import iter_replay, read_source
+
+    given = {part: place for part, place in (("content", content), ("style", style), ("init", init)) if place}
+    source = read_source(picture, _cell(cell), given)
+    target = output if output is not None else _beside(picture, cell)
+    if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
+        raise ImageError(f"{str(target)!r} is the picture itself: name another file with -o")
+    listeners = _listeners(source, timelapse, report)
+    mailbox = Mailbox()
+    events = iter_replay(
+        source,
+        target,
+        seed=seed,
+        size=size,
+        more_steps=more_steps,
+        mailbox=mailbox,
+        preview_every=1 if listeners else 0,
+    )
+    watch(events, mailbox, listeners, quiet)
+
+
+def resume(
+    run_dir: Path = typer.Argument(..., help="The folder that --run-dir named."),
+    content: str | None = CONTENT,
+    style: str | None = STYLE,
+    init: str | None = INIT,
+    quiet: bool = QUIET,
+) -> None:
+    """Go on with a run that was interrupted, from its last checkpoint."""
+    from impasto.replay import iter_resume
+
+    given = {part: place for part, place in (("content", content), ("style", style), ("init", init)) if place}
+    mailbox = Mailbox()
+    watch(iter_resume(run_dir, given=given, mailbox=mailbox), mailbox, [], quiet)
+
+
+def _listeners(source: Source, timelapse: Path | None, report: Path | None) -> list[Listener]:
+    listeners: list[Listener] = []
+    if timelapse is not None:
+        from impasto.film import Film
+
+        listeners.append(Film(timelapse))
+    if report is not None:
+        from impasto.replay import input_of
+        from impasto.report import Report
+
+        listeners.append(Report(report, input_of(source, "content"), input_of(source, "style")))
+    return listeners
+
+
+def _cell(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    row, comma, column = text.partition(",")
+    if not comma or not row.strip().isdigit() or not column.strip().isdigit():
+        raise OptionError(f"--cell is {text!r}; give row and column from 1, such as 2,3", "cell")
+    return int(row), int(column)
+
+
+def _beside(picture: Path, cell: str | None) -> Path:
+    """Return a name that says what it was made from; JPEG stays JPEG."""
+    suffix = ".png" if picture.suffix.lower() == ".json" else picture.suffix
+    which = f"-{cell.replace(',', '-')}" if cell else ""
+    return picture.with_name(f"{picture.stem}{which}-again{suffix}")

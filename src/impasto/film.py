@@ -1,0 +1,179 @@
+"""The film of a run: its steps in, an .mp4, .gif or .webp out.
+
+The first steps change the picture most, so the film goes slowly at first: the step shown at time t of the whole (0
+to 1) is ``steps * t ** EASE``, and frames between two steps are mixed of both. Frames are written as the run makes
+them, so a film takes no memory; it ends on the finished picture. PyAV writes it, no other program is needed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.filter
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto import images
+from impasto.errors import OptionError, suggest
+from impasto.events import Event, Finished, Planned, Stepped
+
+EASE = 2.2
+SECONDS = 6.0
+HOLD_SECONDS = 2.0
+LONG_SIDE = {".mp4": 1080, ".webp": 640, ".gif": 480}
+RATE = {".mp4": 30, ".webp": 20, ".gif": 15}
+
+Frame = NDArray[np.float32]
+
+
+class Film:
+    """Listens to a run and writes its film; call it with every event.
+
+    Args:
+        path: an .mp4, .gif or .webp.
+        seconds: how long the way takes; the finished picture is held for two more.
+
+    Raises:
+        OptionError: another suffix, or a folder that cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], seconds: float = SECONDS) -> None:
+        self.path = Path(path)
+        self._suffix = self.path.suffix.lower()
+        if self._suffix not in RATE:
+            raise OptionError(f"--timelapse {self.path.name!r}: {suggest(self._suffix, RATE)}", "timelapse")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"--timelapse {self.path}: the folder cannot be made ({error.strerror})") from None
+        self._part = self.path.with_name(f".{self.path.stem}.part{self._suffix}")
+        self._frames = round(seconds * RATE[self._suffix])
+        self._written = 0
+        self._total = 1
+        self._size = (0, 0)
+        self._before: tuple[int, Frame] | None = None
+        self._sink: _Sink | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event: the plan opens the film, a step with a preview adds to it, the end closes it."""
+        if isinstance(event, Planned):
+            last = event.scales[-1]
+            self._total = event.total_steps
+            self._size = film_size(last["height"], last["width"], LONG_SIDE[self._suffix])
+        elif isinstance(event, Stepped) and event.preview is not None:
+            self._add(event.step, event.preview)
+        elif isinstance(event, Finished) and event.result is not None:
+            self._end(event.result.pixels)
+
+    def close(self) -> None:
+        """Give up a film that has no end."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+        self._part.unlink(missing_ok=True)
+
+    def _add(self, step: int, preview: NDArray[np.uint8]) -> None:
+        if self._sink is None:
+            self._sink = _Sink(self._part, self._suffix, self._size)
+        due = [i for i in range(self._written, self._frames) if shown_step(i, self._frames, self._total) <= step]
+        frame: Frame | None = None
+        if due or step >= shown_step(self._written, self._frames, self._total) - 1:
+            frame = images.resize(preview.astype(np.float32) / np.float32(255), self._size)
+        for index in due:
+            assert frame is not None
+            self._sink.write(self._mixed(shown_step(index, self._frames, self._total), step, frame))
+        self._written += len(due)
+        if frame is not None:
+            self._before = step, frame
+
+    def _mixed(self, at: float, step: int, frame: Frame) -> Frame:
+        """Return the picture at a step that lies between two that were seen."""
+        if self._before is None or self._before[0] >= step:
+            return frame
+        earlier, picture = self._before
+        share = min(1.0, max(0.0, (at - earlier) / (step - earlier)))
+        return picture + np.float32(share) * (frame - picture)
+
+    def _end(self, pixels: Frame) -> None:
+        if self._sink is None:
+            self._sink = _Sink(self._part, self._suffix, self._size)
+        final = images.resize(pixels, self._size)
+        for _ in range(max(1, round(HOLD_SECONDS * RATE[self._suffix]))):
+            self._sink.write(final)
+        self._sink.close()
+        self._sink = None
+        self._part.replace(self.path)
+
+
+def shown_step(frame: int, frames: int, total: int) -> float:
+    """Return which step a frame shows, from 1 to ``total``; the first steps take the most frames."""
+    return 1.0 + (total - 1) * math.pow(frame / max(1, frames - 1), EASE)
+
+
+def film_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return the size of a film, even numbers as the video format needs them."""
+    factor = min(1.0, long_side / max(height, width))
+    return max(2, 2 * round(height * factor / 2)), max(2, 2 * round(width * factor / 2))
+
+
+class _Sink:
+    """Frames ``[H, W, 3]`` float32 in, a file out."""
+
+    def __init__(self, path: Path, suffix: str, size: tuple[int, int]) -> None:
+        self._rate, self._count = RATE[suffix], 0
+        height, width = size
+        options = {"loop": "0"} if suffix != ".mp4" else {"movflags": "+faststart"}
+        self._file: Any = av.open(str(path), "w", options=options)
+        codec, layout = {
+            ".mp4": ("libx264", "yuv420p"),
+            ".webp": ("libwebp_anim", "yuv420p"),
+            ".gif": ("gif", "pal8"),
+        }[suffix]
+        self._stream: Any = self._file.add_stream(codec, rate=self._rate, width=width, height=height, pix_fmt=layout)
+        if suffix == ".mp4":
+            # Brush strokes are fine detail: a quality at which they stay, in the colours that screens expect.
+            self._stream.options = {"crf": "18", "preset": "medium"}
+        elif suffix == ".webp":
+            self._stream.options = {"quality": "80"}
+        self._palette = _palette_graph(size, self._rate) if suffix == ".gif" else None
+
+    def write(self, frame: Frame) -> None:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.quantise(frame), np.uint8), format="rgb24")
+        picture.pts, picture.time_base = self._count, Fraction(1, self._rate)
+        self._count += 1
+        if self._palette is not None:
+            self._palette.push(picture)
+        else:
+            self._encode(picture)
+
+    def close(self) -> None:
+        if self._palette is not None and self._count:
+            self._palette.push(None)
+            for _ in range(self._count):
+                self._encode(self._palette.pull())
+        if self._count:
+            self._encode(None)
+        self._file.close()
+
+    def _encode(self, picture: Any) -> None:
+        for packet in self._stream.encode(picture):
+            self._file.mux(packet)
+
+
+def _palette_graph(size: tuple[int, int], rate: int) -> Any:
+    """Return a graph that gives all frames the best 256 colours of the whole film."""
+    graph: Any = av.filter.Graph()
+    source = graph.add_buffer(width=size[1], height=size[0], format="rgb24", time_base=Fraction(1, rate))
+    split, make, use = graph.add("split"), graph.add("palettegen"), graph.add("paletteuse", "dither=sierra2_4a")
+    source.link_to(split)
+    split.link_to(make, 0, 0)
+    split.link_to(use, 1, 0)
+    make.link_to(use, 0, 1)
+    use.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
