@@ -1,11 +1,14 @@
 """Impasto: repaint one picture in the manner of another.
 
-``impasto.stylize("photo.jpg", "painting.jpg")`` returns a Result; ``impasto.iter_stylize`` tells what happens on the way.
+``impasto.stylize("photo.jpg", "painting.jpg")`` returns a Result; ``impasto.iter_stylize`` tells what happens on the
+way.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +32,17 @@ _HOMES = {
 }
 
 __all__ = ["ImpastoError", "Mailbox", "Options", "Result", "__version__", "iter_stylize", "stylize"]
+
+
+class _Package(ModuleType):
+    """Keeps ``impasto.stylize`` the function: importing the module of that name would put the module in its place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        is_module = name == "stylize" and isinstance(value, ModuleType)
+        super().__setattr__(name, value.stylize if is_module else value)  # type: ignore[attr-defined]
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
