@@ -199,7 +199,7 @@ def iter_replay(
 
 def input_of(source: Source, part: str) -> images.Picture:
     place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
-    return record.loadinput_of(source.record, part, place)
+    return record.load_input(source.record, part, place)
 
 
 def _start(source: Source) -> images.Picture | None:
