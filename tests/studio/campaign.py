@@ -25,8 +25,8 @@ from impasto.studio.rows import Asset
 from impasto.studio.store import Store
 from impasto.studio.worker import Pace, Pens, Saved, Worker
 
-MARKS = {"claim": "SET worker = '", "checkpoint": "checkpoint_step = ", "finish": "'finished'", "anywhere": ""}
-PACE = Pace(poll=0.004, checkpoint=0.0, preview=0.0, idle=0.001)
+MARKS = {"claim": "SET worker = '", "finish": "'finished'", "anywhere": ""}
+PACE = Pace(poll=0.004, preview=0.0, idle=0.001)
 
 
 def live(folder: Path, seed: int, phase: str, log: int) -> None:
@@ -43,6 +43,16 @@ def live(folder: Path, seed: int, phase: str, log: int) -> None:
 
     if phase in MARKS:
         arm(store, MARKS[phase], dice, lambda: die(phase))
+    if phase == "checkpoint":
+        left = dice.randrange(1, 60)
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                die("checkpoint")
+
+        rehearsal.witness = count
     pens = rehearsal.pens
     if phase == "pen":
         pens = Pens(pens.preview, lambda outcome, path: torn(outcome, path, die), ".png")
@@ -107,7 +117,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     def keep(slot: int) -> None:
         nonlocal killed
         while killed < kills:
-            phase = dice.choice([*MARKS, "pen", "outside", "outside", "outside", "outside"])
+            phase = dice.choice([*MARKS, "pen", "checkpoint", "outside", "outside", "outside", "outside"])
             process = spawn(folder, dice.randrange(2**30), phase, log)
             if phase == "outside":
                 time.sleep(dice.uniform(0.0, 0.06))

@@ -66,4 +66,4 @@ def submit(store: Store, asset: Asset) -> Callable[..., Job]:
 
 @pytest.fixture
 def worker(store: Store) -> Worker:
-    return Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.005, checkpoint=0.0, preview=0.0, idle=0.005))
+    return Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.005, preview=0.0, idle=0.005))

@@ -22,7 +22,7 @@ from impasto.studio.worker import Worker
 
 HOME = "http://127.0.0.1:7860"
 NOBODY = "0" * 16
-SECRET = "s3cret"
+SECRET = "s3cret"  # noqa: S105
 
 
 @pytest.fixture

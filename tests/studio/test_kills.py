@@ -30,12 +30,12 @@ def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     store = Store(folder)
     release_dead(store)
-    worker = Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.01, checkpoint=60.0), max_failures=10_000)
+    worker = Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.01), max_failures=10_000)
     while worker.work_once():
         pass
     store.close()

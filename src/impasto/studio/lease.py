@@ -58,7 +58,7 @@ def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = M
         store: where.
         worker: who claims.
         lease_seconds: how long the claim holds without a heartbeat.
-        max_failures: a job whose workers died this often without a new checkpoint is marked failed.
+        max_failures: a job whose workers died this often without getting any further is marked failed.
 
     Returns:
         The lease, or None if nothing waits.
@@ -197,16 +197,27 @@ class Lease:
         step: int | None = None,
         total_steps: int | None = None,
         result: StoredResult | None = None,
+        obeyed: int | None = None,
     ) -> None:
-        """Log events, and with them in one transaction the progress and the picture that they speak of."""
+        """Log events, and with them in one transaction the progress and the picture that they speak of.
+
+        Args:
+            events: kinds and data.
+            step: how far the run is; further than ever clears the count of failures.
+            total_steps: how far it goes.
+            result: a picture that was written.
+            obeyed: number of the last command that the run has obeyed.
+        """
         with self._held() as connection:
             if result is not None:
                 self._keep(connection, result)
             for kind, data in events:
                 self.store.add_event(connection, self.job.id, kind, data)
             connection.execute(
-                "UPDATE jobs SET step = COALESCE(?, step), total_steps = COALESCE(?, total_steps) WHERE id = ?",
-                (step, total_steps, self.job.id),
+                "UPDATE jobs SET failures = CASE WHEN ?1 > best_step THEN 0 ELSE failures END, "
+                "best_step = MAX(best_step, COALESCE(?1, 0)), step = COALESCE(?1, step), "
+                "total_steps = COALESCE(?2, total_steps), obeyed = MAX(obeyed, COALESCE(?3, 0)) WHERE id = ?4",
+                (step, total_steps, obeyed, self.job.id),
             )
 
     def _keep(self, connection: sqlite3.Connection, result: StoredResult) -> None:
@@ -225,20 +236,6 @@ class Lease:
             connection.executemany(
                 "DELETE FROM results WHERE job = ? AND step = ? AND kind = ?",
                 [(self.job.id, result.step, result.kind) for result in results],
-            )
-
-    def checkpointed(self, step: int, command: int) -> None:
-        """Note that a checkpoint is on disk; progress made clears the count of failures.
-
-        Args:
-            step: the step it holds.
-            command: number of the last command that it knows of.
-        """
-        with self._held() as connection:
-            connection.execute(
-                "UPDATE jobs SET failures = CASE WHEN ? > COALESCE(checkpoint_step, -1) THEN 0 ELSE failures END, "
-                "checkpoint_step = ?, checkpoint_command = ? WHERE id = ?",
-                (step, step, command, self.job.id),
             )
 
     def hold(self) -> None:

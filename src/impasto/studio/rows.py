@@ -68,8 +68,8 @@ class Job:
     traceback: str | None
     step: int
     total_steps: int | None
-    checkpoint_step: int | None
-    checkpoint_command: int
+    best_step: int
+    obeyed: int
     last_event: int
     stopped: bool
     record: dict[str, Any] | None

@@ -43,8 +43,8 @@ MIGRATIONS: tuple[str, ...] = (
         traceback TEXT,
         step INTEGER NOT NULL DEFAULT 0,
         total_steps INTEGER,
-        checkpoint_step INTEGER,
-        checkpoint_command INTEGER NOT NULL DEFAULT 0,
+        best_step INTEGER NOT NULL DEFAULT 0,
+        obeyed INTEGER NOT NULL DEFAULT 0,  -- number of the last command that the run has obeyed
         last_event INTEGER NOT NULL DEFAULT 0,
         stopped INTEGER NOT NULL DEFAULT 0,
         record TEXT

@@ -176,7 +176,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             raise InputError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; give another --port or --host"
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; give another --port"
             ) from error
         yield listener
 

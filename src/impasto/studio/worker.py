@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 from impasto.errors import InputError
 from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
-from impasto.studio.lease import Lease, LeaseLostError, claim, worker_name
+from impasto.studio.lease import Lease, LeaseLostError, Told, claim, worker_name
 from impasto.studio.rows import ResultKind, StoredResult
 from impasto.studio.store import Store
 from impasto.studio.wire import wire
@@ -43,6 +44,8 @@ class Task:
     resume: bool
 
 
+# A runner checkpoints by itself, and keeps in ``checkpoint_dir`` what it was told: a command that it has obeyed (its
+# ``Steered`` is out) is not told again after a crash.
 Runner = Callable[[Task, Mailbox], Iterator[Event]]
 
 
@@ -77,7 +80,6 @@ class Pace:
 
     lease: float = 15.0
     poll: float = 0.1
-    checkpoint: float = 10.0
     preview: float = 0.2
     idle: float = 0.2
     patience: float = 2.0  # a paused job keeps its worker that long while others wait
@@ -91,7 +93,7 @@ class _Orders:
     others_wait: bool = False
     lost: bool = False
     last_command: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    posted: deque[Told] = field(default_factory=deque)  # not yet obeyed
 
 
 class Worker:
@@ -161,15 +163,13 @@ class _Run:
         self.lease = lease
         self.folder = self.store.job_folder(lease.job.id)
         self.mailbox = Mailbox()
-        self.orders = _Orders(wanted=lease.job.wanted)
+        self.orders = _Orders(wanted=lease.job.wanted, last_command=lease.job.obeyed)
         self.ended = threading.Event()
         self.step = lease.job.step
         self.resuming = lease.job.step > 0
         self.stop_posted = False
         self.at_checkpoint = False  # whether all that was computed is on disk
         self.checkpoint_asked = False
-        self.command_at_checkpoint = 0
-        self.checkpoint_due = time.monotonic() + self.pace.checkpoint
         self.preview_due = 0.0
 
     def go(self) -> None:
@@ -178,11 +178,10 @@ class _Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         for litter in self.folder.glob("*.part*"):
             litter.unlink(missing_ok=True)
-        resume = job.checkpoint_step is not None
-        self._catch_up()
+        self._hear()  # what was told before this life, in order and before the first step
         listener = threading.Thread(target=self._listen, name=f"listen-{job.id}", daemon=True)
         listener.start()
-        events = self.worker.runner(self._task(resume), self.mailbox)
+        events = self.worker.runner(self._task(), self.mailbox)
         try:
             self._follow(events)
         finally:
@@ -190,7 +189,7 @@ class _Run:
             getattr(events, "close", lambda: None)()
             listener.join()
 
-    def _task(self, resume: bool) -> Task:
+    def _task(self) -> Task:
         """Turn asset ids into paths."""
         job = self.lease.job
 
@@ -204,19 +203,8 @@ class _Run:
             masks={part: path(asset_id) for part, asset_id in job.pictures.get("masks", {}).items()},
             options=job.options,
             checkpoint_dir=self.folder / CHECKPOINTS,
-            resume=resume,
+            resume=(self.folder / CHECKPOINTS).exists(),
         )
-
-    def _catch_up(self) -> None:
-        """Post what was told before: all of the steering if any of it is newer than the checkpoint."""
-        job = self.lease.job
-        wishes = self.lease.wishes(job.checkpoint_command)
-        if wishes.commands and job.steering:
-            self.mailbox.post("set", **job.steering)
-        if any(told.name == "snapshot" for told in wishes.commands):
-            self.mailbox.post("snapshot")
-        numbers = [told.number for told in wishes.commands]
-        self.orders.last_command = max(numbers, default=job.checkpoint_command)
 
     # The listening thread --------------------------------------------------------------------------------------------
 
@@ -238,16 +226,13 @@ class _Run:
 
     def _hear(self) -> None:
         """Pass new commands on to the mailbox."""
-        with self.orders.lock:
-            wishes = self.lease.wishes(self.orders.last_command)
-            for told in wishes.commands:
-                if told.name == "set":
-                    self.mailbox.post("set", **told.amounts)
-                else:
-                    self.mailbox.post("snapshot")
-                self.orders.last_command = told.number
-            self.orders.wanted = wishes.wanted
-            self.orders.others_wait = wishes.others_wait
+        wishes = self.lease.wishes(self.orders.last_command)
+        for told in wishes.commands:
+            self.orders.posted.append(told)
+            self.mailbox.post("set" if told.name == "set" else "snapshot", **told.amounts)
+            self.orders.last_command = told.number
+        self.orders.wanted = wishes.wanted
+        self.orders.others_wait = wishes.others_wait
 
     # The running thread ----------------------------------------------------------------------------------------------
 
@@ -265,20 +250,14 @@ class _Run:
                 if self._let_go_or_wait():
                     return
                 continue
-            if (stand_still or time.monotonic() >= self.checkpoint_due) and not self.checkpoint_asked:
-                self._ask_checkpoint()
+            if stand_still and not self.checkpoint_asked:
+                self.mailbox.post("checkpoint")
+                self.checkpoint_asked = True
             event = next(events, None)
             if event is None:
                 raise RuntimeError("the run ended without a result")
             if self._write(event):
                 return
-
-    def _ask_checkpoint(self) -> None:
-        """Post the wish, and remember which commands the checkpoint will know of."""
-        with self.orders.lock:
-            self.command_at_checkpoint = self.orders.last_command
-            self.mailbox.post("checkpoint")
-        self.checkpoint_asked = True
 
     def _let_go_or_wait(self) -> bool:
         """Hold a paused job as long as nobody else needs the worker; say whether it was let go."""
@@ -319,14 +298,23 @@ class _Run:
         kind, data = wire(event)
         if result is not None:
             data["picture"] = result.kind
-        self.lease.append([*lines, (kind, data)], self.step, total_steps, result)
-        if isinstance(event, Steered) and event.command == "checkpoint" and self.checkpoint_asked:
-            self.lease.checkpointed(max(event.step - 1, 0), self.command_at_checkpoint)
+        obeyed = self._obeyed(event) if isinstance(event, Steered) else None
+        self.lease.append([*lines, (kind, data)], self.step, total_steps, result, obeyed)
+        if isinstance(event, Steered) and event.command == "checkpoint":
             self.at_checkpoint, self.checkpoint_asked = True, False
-            self.checkpoint_due = time.monotonic() + self.pace.checkpoint
         if result is not None and result.kind == "preview":
             self._thin()
         return False
+
+    def _obeyed(self, event: Steered) -> int | None:
+        """Return the number of the command that an event answers; those before it were refused."""
+        posted = self.orders.posted
+        for told in list(posted):
+            if told.name == event.command and told.amounts == dict(event.values):
+                while posted.popleft() is not told:
+                    pass
+                return told.number
+        return None
 
     def _keep(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
         """Write a picture of a step: under a temporary name, then renamed."""
