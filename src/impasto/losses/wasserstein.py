@@ -1,0 +1,192 @@
+"""Style as Gaussians: how far the canvas's features must be moved until their mean and covariance are the style's.
+
+In: features of the canvas and of the style image. Out: for each layer ``(|mu - mu_t|^2 + tr(S + S_t - 2 (S_t^1/2 S
+S_t^1/2)^1/2)) / C``, the squared 2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate Analysis
+1982), weighted by layer, after crowsonkb/style-transfer-pytorch. Departures: the root comes from an
+eigendecomposition in float64 of ``R S R'`` with ``R' R = S_t`` and R as small as the style's rank allows, instead
+of Newton-Schulz iterations; a layer with fewer positions than that rank takes the small dual over positions, which
+has the same eigenvalues; instead of adding 1e-4 to both diagonals, roots are smoothed near zero by 1e-4 of the
+style's mean variance. 0 (up to that smoothing) means equal means and covariances; any rearrangement of positions
+leaves it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.encoder import stride
+from impasto.losses.positions import owned, positions, shared
+from impasto.losses.protocol import Features, Maps
+from impasto.losses.region import Region
+
+SMOOTHING = 1e-4
+RANK_TOLERANCE = 1e-10
+
+
+def moments(vectors: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the sums ``[C]`` of vectors and ``[C, C]`` of their outer products.
+
+    Args:
+        vectors: ``[n, C]``.
+        weights: of each, ``[n, 1]``.
+    """
+    weighted = vectors if weights is None else vectors * weights
+    return weighted.sum(0), weighted.T @ vectors
+
+
+def mean_and_covariance(features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return mean ``[C]`` and covariance ``[C, C]`` over positions, float64.
+
+    Args:
+        features: ``[1, C, h, w]``.
+        mask: weight of each position, ``[1, 1, h, w]``.
+    """
+    vectors = features[0].flatten(1).T.double()
+    weights = None if mask is None else mask.reshape(-1, 1).double()
+    first, second = moments(vectors, weights)
+    total = len(vectors) if weights is None else weights.sum()
+    mean = first / total
+    return mean, second / total - torch.outer(mean, mean)
+
+
+class _TraceOfRoot(torch.autograd.Function):
+    """The trace of a positive semidefinite matrix's square root, each root smoothed to ``sqrt(x + d^2) - d``."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, smoothing: float) -> Tensor:
+        symmetric = matrix.double()
+        values, vectors = torch.linalg.eigh((symmetric + symmetric.T) / 2)
+        roots = (values.clamp_min(0) + smoothing**2).sqrt()
+        ctx.save_for_backward(roots, vectors)
+        ctx.dtype = matrix.dtype
+        trace: Tensor = (roots - smoothing).sum().to(matrix.dtype)
+        return trace
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        roots, vectors = ctx.saved_tensors
+        slope = (vectors * (0.5 / roots)) @ vectors.T
+        return (slopes[0].double() * slope).to(ctx.dtype), None
+
+
+def trace_of_root(matrix: Tensor, smoothing: float) -> Tensor:
+    """Return the trace of a positive semidefinite matrix's square root, with a gradient that stays bounded.
+
+    Args:
+        matrix: ``[n, n]``.
+        smoothing: d > 0; each root is ``sqrt(x + d^2) - d``.
+    """
+    result: Tensor = _TraceOfRoot.apply(matrix, smoothing)  # type: ignore[no-untyped-call]
+    return result
+
+
+def factor(covariance: Tensor) -> Tensor:
+    """Return R ``[r, C]`` with ``R' R`` the covariance and r its rank (at least 1)."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    kept = values > RANK_TOLERANCE * values[-1].clamp_min(1e-300)
+    kept[-1] = True
+    root: Tensor = values[kept].clamp_min(0).sqrt()[:, None] * vectors[:, kept].T
+    return root
+
+
+class WassersteinLoss:
+    """Squared 2-Wasserstein distance of Gaussians, layer by layer.
+
+    Args:
+        style: the style's features by layer, ``[1, C, h, w]``.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_mask: likewise for the style.
+    """
+
+    def __init__(
+        self,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._weights = dict(weights)
+        self._mask = mask
+        self._positions = positions(self.layers, height, width, mask)
+        cells = positions(self.layers, height, width)
+        self._cells = {layer: int(cells[layer]) for layer in self.layers}
+        self._means, self._factors, self._smoothing, self._channels = {}, {}, {}, {}
+        for layer in self.layers:
+            mean, covariance = mean_and_covariance(style[layer], None if style_mask is None else style_mask[layer])
+            self._means[layer], self._factors[layer] = mean, factor(covariance)
+            self._channels[layer] = len(mean)
+            self._smoothing[layer] = max(SMOOTHING * float(covariance.trace()) / len(mean), 1e-12)
+
+    def is_dual(self, layer: str) -> bool:
+        """Whether a layer has so few positions that all of them are summarised instead of their moments."""
+        return self._cells[layer] < len(self._factors[layer])
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return each layer's sums of F and F F', or its positions where they are few, flattened and joined."""
+        parts = []
+        for layer in self.layers:
+            vectors = owned(features[layer], layer, region)
+            weights = shared(self._mask, layer, region)
+            if self.is_dual(layer):
+                parts.append(self._placed(vectors if weights is None else vectors * weights.sqrt(), layer, region))
+            else:
+                parts.extend(part.flatten() for part in moments(vectors, weights))
+        return torch.cat(parts)
+
+    def _placed(self, vectors: Tensor, layer: str, region: Region) -> Tensor:
+        """Put a region's vectors among zeros at their places in the whole picture, flattened."""
+        if region.is_whole:
+            return vectors.flatten()
+        step = stride(layer)
+        (top, bottom), (left, right) = region.rows(step), region.columns(step)
+        whole = vectors.new_zeros(region.height // step, region.width // step, vectors.shape[1])
+        padded = vectors.view(bottom - top, right - left, -1)
+        rest = (0, 0, left, whole.shape[1] - right, top, whole.shape[0] - bottom)
+        return functional.pad(padded, rest).flatten()
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the squared distance."""
+        total, offset = summary.new_zeros(()), 0
+        for layer in self.layers:
+            count, dual = self._channels[layer], self.is_dual(layer)
+            size = self._cells[layer] * count if dual else count * (count + 1)
+            part = summary[offset : offset + size]
+            offset += size
+            distance = self._dual(part, layer) if dual else self._primal(part, layer)
+            total = total + self._weights[layer] * distance / count
+        return total
+
+    def _primal(self, part: Tensor, layer: str) -> Tensor:
+        count, n = self._channels[layer], self._positions[layer]
+        mean = part[:count] / n
+        # Differences of large numbers follow, and products of small ones: float64 for the C x C part.
+        second = (part[count:].view(count, count) / n).double()
+        covariance = second - torch.outer(mean.double(), mean.double())
+        root = self._factors[layer]
+        cross = trace_of_root(root @ covariance @ root.T, self._smoothing[layer])
+        return self._combined(mean, covariance.trace(), cross, layer).to(part.dtype)
+
+    def _dual(self, part: Tensor, layer: str) -> Tensor:
+        placed = part.view(self._cells[layer], -1).double()
+        n = self._positions[layer]
+        roots = None if self._mask is None else self._mask[layer].reshape(-1, 1).double().sqrt()
+        mean = (placed if roots is None else placed * roots).sum(0) / n
+        centred = placed - (mean if roots is None else roots * mean)
+        projected = centred @ self._factors[layer].T  # [N, r]
+        cross = trace_of_root(projected @ projected.T / n, self._smoothing[layer])
+        return self._combined(mean, centred.square().sum() / n, cross, layer).to(part.dtype)
+
+    def _combined(self, mean: Tensor, trace: Tensor, cross: Tensor, layer: str) -> Tensor:
+        away = (mean.double() - self._means[layer]).square().sum()
+        return away + trace + self._factors[layer].square().sum() - 2 * cross
