@@ -1,0 +1,81 @@
+"""Style as the mean and the deviation of each channel, the statistics that batch normalisation keeps.
+
+In: features of the canvas and of the style image. Out: for each layer the mean over channels of ``(mu - mu_t)^2 +
+(sigma - sigma_t)^2``, weighted by layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 13, who find in it most of what
+the Gram matrix says. Departure: deviations are ``sqrt(variance + 1e-6 of the style's mean variance)``, whose
+gradient is bounded where a channel is constant. 0 means equal statistics; any rearrangement of positions leaves it
+unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from impasto.losses.positions import owned, positions, shared
+from impasto.losses.protocol import Features, Maps
+from impasto.losses.region import Region
+
+SMOOTHING = 1e-6
+
+
+class BatchNormLoss:
+    """Squared distance of channel means and deviations.
+
+    Args:
+        style: the style's features by layer, ``[1, C, h, w]``.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_mask: likewise for the style.
+    """
+
+    def __init__(
+        self,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._weights = dict(weights)
+        self._mask = mask
+        self._positions = positions(self.layers, height, width, mask)
+        self._means, self._deviations, self._smoothing = {}, {}, {}
+        for layer in self.layers:
+            vectors = style[layer][0].flatten(1).T.double()  # [n, C]
+            share = torch.ones(len(vectors), 1) if style_mask is None else style_mask[layer].reshape(-1, 1)
+            share = share.to(vectors) / share.sum()
+            mean = (share * vectors).sum(0)
+            variance = (share * (vectors - mean).square()).sum(0)
+            self._smoothing[layer] = max(SMOOTHING * float(variance.mean()), 1e-12)
+            self._means[layer] = mean
+            self._deviations[layer] = (variance + self._smoothing[layer]).sqrt()
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return each layer's sums of F and of F squared, joined, ``[sum of 2 C]``."""
+        parts = []
+        for layer in self.layers:
+            vectors = owned(features[layer], layer, region)
+            weights = shared(self._mask, layer, region)
+            weighted = vectors if weights is None else vectors * weights
+            parts += [weighted.sum(0), (weighted * vectors).sum(0)]
+        return torch.cat(parts)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the mean squared distance."""
+        total, offset = summary.new_zeros(()), 0
+        for layer in self.layers:
+            target = self._means[layer]
+            part = summary[offset : offset + 2 * len(target)].double() / self._positions[layer]
+            offset += 2 * len(target)
+            mean, square = part.chunk(2)
+            deviation = ((square - mean.square()).clamp_min(0) + self._smoothing[layer]).sqrt()
+            distance = (mean - target).square().mean() + (deviation - self._deviations[layer]).square().mean()
+            total = total + self._weights[layer] * distance.to(summary.dtype)
+        return total
