@@ -1,0 +1,182 @@
+"""Style as a distribution of features, compared by the maximum mean discrepancy.
+
+In: features of the canvas and of the style image. Out: ``E k(x, x') - 2 E k(x, y) + E k(y, y')`` over positions x
+of the canvas and y of the style, weighted by layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 9, who show that
+Gatys's loss is the one with ``k = (x'y)^2``.
+
+* ``PolynomialLoss``: ``k = (x'y + c)^2 / C^2`` has an explicit feature map, mean and raw second moments, so the
+  expectation is taken over all pairs of positions exactly: ``(|M - M_t|^2 + 2 c |mu - mu_t|^2) / C^2``. ``c`` is
+  the style's mean square.
+* ``GaussianLoss``: ``k = exp(-|x - y|^2 / (2 s^2))`` on samples of positions, s^2 half the mean squared distance of
+  the style's samples. Departures: all pairs of the samples instead of the linear-time estimator; the same fractions
+  of the two pictures are drawn, so that a picture is at distance 0 from itself.
+
+0 means equal moments (polynomial) or equal samples (Gaussian); rearranging positions leaves the first unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from impasto.losses.positions import gather, owned, pick, positions, scatter, shared, stratified
+from impasto.losses.protocol import Features, Maps, Sweep
+from impasto.losses.region import Region
+from impasto.losses.wasserstein import moments
+
+SAMPLES = 1024
+
+
+class PolynomialLoss:
+    """Maximum mean discrepancy with a polynomial kernel of degree 2.
+
+    Args:
+        style: the style's features by layer, ``[1, C, h, w]``.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_mask: likewise for the style.
+        offset: the kernel's c, relative to the style's mean square of a feature vector.
+    """
+
+    def __init__(
+        self,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+        offset: float = 1.0,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._weights = dict(weights)
+        self._mask = mask
+        self._positions = positions(self.layers, height, width, mask)
+        self._targets: dict[str, tuple[Tensor, Tensor]] = {}
+        self._offsets = {}
+        for layer in self.layers:
+            vectors = style[layer][0].flatten(1).T.double()
+            share = None if style_mask is None else style_mask[layer].reshape(-1, 1).double()
+            total = len(vectors) if share is None else share.sum()
+            first, second = moments(vectors, share)
+            self._targets[layer] = first / total, second / total
+            self._offsets[layer] = offset * float(second.trace() / total)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return each layer's sums of F and F F', flattened and joined, ``[sum of C (C + 1)]``."""
+        parts = []
+        for layer in self.layers:
+            vectors = owned(features[layer], layer, region)
+            parts += [part.flatten() for part in moments(vectors, shared(self._mask, layer, region))]
+        return torch.cat(parts)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the discrepancy."""
+        total, start = summary.new_zeros(()), 0
+        for layer in self.layers:
+            first, second = (target.to(summary.dtype) for target in self._targets[layer])
+            count = len(first)
+            part = summary[start : start + count * (count + 1)] / self._positions[layer]
+            start += count * (count + 1)
+            away = (part[:count] - first).square().sum()
+            apart = (part[count:].view(count, count) - second).square().sum()
+            total = total + self._weights[layer] * (apart + 2 * self._offsets[layer] * away) / count**2
+        return total
+
+
+class GaussianLoss:
+    """Maximum mean discrepancy with a Gaussian kernel, on samples of positions.
+
+    Args:
+        style: the style's features by layer, ``[1, C, h, w]``.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_mask: likewise for the style.
+        samples: most positions a layer.
+        generator: draws the first samples; a fixed seed if absent.
+    """
+
+    every = 1
+
+    def __init__(
+        self,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+        samples: int = SAMPLES,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._weights = dict(weights)
+        self._style = {layer: style[layer].detach() for layer in self.layers}
+        self._mask, self._style_mask = mask, style_mask
+        cells = positions(self.layers, height, width)
+        self._cells = {layer: int(cells[layer]) for layer in self.layers}
+        self._counts = {layer: min(samples, self._cells[layer]) for layer in self.layers}
+        self._fractions: dict[str, Tensor] = {}
+        self._draw(generator or torch.Generator().manual_seed(0))
+
+    def _draw(self, generator: torch.Generator) -> None:
+        self.load_state({layer: stratified(self._counts[layer], generator) for layer in self.layers})
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Draw new positions in the canvas and in the style."""
+        self._draw(generator)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the drawn fractions by layer."""
+        return dict(self._fractions)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self._fractions = dict(state)
+        self._index, self._targets, self._scales = {}, {}, {}
+        for layer in self.layers:
+            fractions = self._fractions[layer]
+            mask = None if self._mask is None else self._mask[layer]
+            style_mask = None if self._style_mask is None else self._style_mask[layer]
+            vectors = self._style[layer][0].flatten(1).T
+            chosen = pick(fractions, len(vectors), style_mask).to(vectors.device)
+            self._index[layer] = pick(fractions, self._cells[layer], mask)
+            self._targets[layer] = vectors[chosen].double()
+            spread = _squared_distances(self._targets[layer], self._targets[layer]).mean()
+            self._scales[layer] = max(float(spread), 1e-12)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the sampled vectors of each layer at their rows, flattened and joined."""
+        return torch.cat(
+            [
+                scatter(*gather(features[layer], layer, region, self._index[layer]), self._counts[layer]).flatten()
+                for layer in self.layers
+            ]
+        )
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the discrepancy."""
+        total, start = summary.new_zeros(()), 0
+        for layer in self.layers:
+            style = self._targets[layer].to(summary.dtype)
+            size = self._counts[layer] * style.shape[1]
+            drawn = summary[start : start + size].view(self._counts[layer], -1)
+            start += size
+            scale = self._scales[layer]
+            within = torch.exp(_squared_distances(drawn, drawn) / -scale).mean()
+            between = torch.exp(_squared_distances(drawn, style) / -scale).mean()
+            target = torch.exp(_squared_distances(style, style) / -scale).mean()
+            total = total + self._weights[layer] * (within - 2 * between + target)
+        return total
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Return ``[n, m]`` squared distances of the rows of ``[n, C]`` and ``[m, C]``."""
+    squares = x.square().sum(1, keepdim=True) + y.square().sum(1)
+    return (squares - 2 * x @ y.T).clamp_min(0)
