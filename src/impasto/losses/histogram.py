@@ -1,0 +1,153 @@
+"""Style as the histogram of every channel: features are pulled to where histogram matching would put them.
+
+In: features of the canvas and of the style image. Out: the mean of ``(F - R(F))^2``, where R remaps each channel so
+that its histogram becomes the style's; weighted by layer. Risser, Wilmot & Barnes, arXiv 1701.08893, section 4.2,
+where it stands beside a Gram loss to stop its unstable contrasts. Departures: R is a piecewise linear map between
+1024 quantiles of each (of at most 16384 positions) instead of 256 bins; the remapped targets stay fixed between two
+refreshes instead of being made anew at each step; values that occur many times, such as the zeros of a relu, go to
+the middle of their quantiles. 0 means equal histograms at the last refresh; rearranging positions leaves that
+unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import stride
+from impasto.losses.positions import gather, owned, pick, positions, scatter, shared, stratified
+from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.region import Region
+
+QUANTILES = 1024
+SAMPLES = 16384
+
+
+class HistogramLoss:
+    """Squared distance from the histogram-matched features.
+
+    Args:
+        style: the style's features by layer, ``[1, C, h, w]``.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_mask: likewise for the style.
+        samples: most positions a layer that quantiles are taken from.
+
+    ``refresh`` must be called before the first evaluation: targets belong to a canvas.
+    """
+
+    every = 5
+
+    def __init__(
+        self,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+        samples: int = SAMPLES,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._weights = dict(weights)
+        self._mask = mask
+        self._positions = positions(self.layers, height, width, mask)
+        self._shapes = {layer: (height // stride(layer), width // stride(layer)) for layer in self.layers}
+        self._channels = {layer: style[layer].shape[1] for layer in self.layers}
+        self._samples = samples
+        self._quantiles = {}
+        for layer in self.layers:
+            vectors = at_least_float32(style[layer][0].detach().flatten(1).T)
+            chosen = self._chosen(len(vectors), None if style_mask is None else style_mask[layer])
+            self._quantiles[layer] = quantiles(vectors[chosen.to(vectors.device)])
+        self._targets: dict[str, Tensor] = {}
+
+    def _chosen(self, cells: int, mask: Tensor | None) -> Tensor:
+        return pick(stratified(min(self._samples, cells), torch.Generator().manual_seed(0)), cells, mask)
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Match the histograms of the canvas as it is, and keep the remapped features as targets."""
+        tables = self._tables(sweep)
+        targets: dict[str, Tensor] = {}
+        for _, features, region in sweep():
+            for layer in self.layers:
+                part = features[layer]
+                if layer not in targets:
+                    targets[layer] = part.new_zeros(1, self._channels[layer], *self._shapes[layer])
+                cut = at_least_float32(region.own(part, stride(layer)))
+                mapped = remap(cut[0].flatten(1).T, tables[layer], self._quantiles[layer].to(cut)).T.reshape(cut.shape)
+                region.share(targets[layer], stride(layer)).copy_(mapped)
+        self._targets = targets
+
+    def _tables(self, sweep: Sweep) -> dict[str, Tensor]:
+        chosen = {}
+        for layer in self.layers:
+            mask = None if self._mask is None else self._mask[layer]
+            chosen[layer] = self._chosen(self._shapes[layer][0] * self._shapes[layer][1], mask)
+        drawn: dict[str, Tensor] = {}
+        for _, features, region in sweep():
+            for layer in self.layers:
+                part = scatter(*gather(features[layer], layer, region, chosen[layer]), len(chosen[layer]))
+                drawn[layer] = drawn[layer] + part if layer in drawn else part
+        return {layer: quantiles(vectors) for layer, vectors in drawn.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the targets by layer."""
+        return dict(self._targets)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self._targets = dict(state)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return each layer's sum of squared differences, ``[L]``."""
+        sums = []
+        for layer in self.layers:
+            vectors = owned(features[layer], layer, region)
+            target = region.share(self._targets[layer], stride(layer))[0].flatten(1).T.to(vectors)
+            squares = (vectors - target).square().sum(1, keepdim=True)
+            weights = shared(self._mask, layer, region)
+            sums.append((squares if weights is None else squares * weights).sum())
+        return torch.stack(sums)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the mean squared difference."""
+        factors = [self._weights[layer] / (self._positions[layer] * self._channels[layer]) for layer in self.layers]
+        return (summary * summary.new_tensor(factors)).sum()
+
+
+def quantiles(vectors: Tensor, count: int = QUANTILES) -> Tensor:
+    """Return evenly spaced quantiles of every column, ``[count, C]`` rising, from ``[n, C]``."""
+    ordered = vectors.sort(0).values
+    place = torch.linspace(0, len(vectors) - 1, count, dtype=torch.float64, device=vectors.device)
+    low = place.floor().long()
+    part = (place - low)[:, None].to(vectors)
+    return ordered[low] * (1 - part) + ordered[(low + 1).clamp_max(len(vectors) - 1)] * part
+
+
+def remap(vectors: Tensor, table: Tensor, target: Tensor) -> Tensor:
+    """Send each value from its place among one column's quantiles to the same place among another's.
+
+    Args:
+        vectors: ``[n, C]``.
+        table: the quantiles of the vectors' own distribution, ``[Q, C]``.
+        target: the quantiles wanted, ``[Q, C]``.
+
+    Returns:
+        ``[n, C]``.
+    """
+    columns = vectors.T.contiguous()  # [C, n]
+    knots, wanted = table.T.contiguous(), target.T.contiguous()  # [C, Q]
+    last = knots.shape[1] - 1
+    left = (torch.searchsorted(knots, columns, right=True) - 1).clamp(0, last)
+    first = torch.searchsorted(knots, columns).clamp(0, last)
+    low, high = knots.gather(1, left), knots.gather(1, (left + 1).clamp_max(last))
+    part = ((columns - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    between = wanted.gather(1, left).lerp(wanted.gather(1, (left + 1).clamp_max(last)), part)
+    # A value that fills several quantiles goes to the middle of them.
+    middle = wanted.gather(1, (first + left) // 2).lerp(wanted.gather(1, (first + left + 1) // 2), 0.5)
+    return torch.where(first < left, middle, between).T
