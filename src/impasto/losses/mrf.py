@@ -1,0 +1,161 @@
+"""Style by patches: every 3 x 3 patch of the canvas's features is pulled to the style's patch that it most resembles.
+
+In: features of the canvas and of the style image. Out: for each layer the mean of ``(Psi_i(F) -
+Psi_match(i)(S))^2`` over patches and their values, weighted by layer. Li & Wand, CVPR 2016, equations 2 and 3:
+matches have the largest normalised cross-correlation. Departures: a mean instead of a sum; matches stay fixed
+between two refreshes; the style is not turned or enlarged. A patch counts where its centre does, and the sum is
+taken cell by cell: each cell meets the cells that the patches around it want there. 0 means that every patch is one
+of the style's; shuffling patches that do not overlap leaves the style's side unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.encoder import stride
+from impasto.errors import OptionError
+from impasto.losses.matching import nearest
+from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.region import Region
+
+SIDE = 3
+OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
+
+
+class PatchLoss:
+    """Squared distance from matched patches of the style.
+
+    Args:
+        style: the style's features by layer, ``[1, C, h, w]``.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_mask: likewise for the style; patches are matched where it is above a half of its largest value.
+
+    ``refresh`` must be called before the first evaluation: matches belong to a canvas.
+
+    Raises:
+        OptionError: a layer of the canvas or of the style has no 3 x 3 patch.
+    """
+
+    every = 25
+
+    def __init__(
+        self,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        self.reach = max(stride(layer) for layer in self.layers)
+        self._weights = dict(weights)
+        self._style, self._centres, self._factors, self._mask = {}, {}, {}, {}
+        for layer in self.layers:
+            shape = height // stride(layer), width // stride(layer)
+            for side, of in ((min(shape), "canvas"), (min(style[layer].shape[-2:]), "style")):
+                if side < SIDE:
+                    raise OptionError(
+                        f"{layer} has only {side} cells on a side of the {of} and patches need {SIDE}: "
+                        f"give at least {SIDE * stride(layer)} px or a shallower layer",
+                        "style_layers",
+                    )
+            self._style[layer] = style[layer].detach()
+            inner = torch.zeros(style[layer].shape[-2:], dtype=torch.bool)
+            inner[1:-1, 1:-1] = True
+            if style_mask is not None:
+                kept = style_mask[layer][0, 0].cpu()
+                chosen = inner & (kept >= 0.5 * kept.max())
+                inner = chosen if chosen.any() else inner
+            self._centres[layer] = inner.flatten().nonzero()[:, 0]  # cells of the style with a whole patch
+            centre_weight = torch.zeros(shape)
+            centre_weight[1:-1, 1:-1] = 1.0 if mask is None else mask[layer][0, 0, 1:-1, 1:-1].cpu()
+            self._mask[layer] = centre_weight
+            total = float(centre_weight.sum()) * SIDE**2 * style[layer].shape[1]
+            self._factors[layer] = weights[layer] / max(total, 1e-12)
+        self._index: dict[str, Tensor] = {}
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Match every patch of the canvas anew."""
+        index = {layer: torch.zeros(self._mask[layer].shape, dtype=torch.int64) for layer in self.layers}
+        keys = {layer: self._keys(layer) for layer in self.layers}
+        for _, features, region in sweep():
+            for layer in self.layers:
+                vectors, rows, columns = _patches(features[layer], layer, region)
+                if vectors.numel():
+                    found = self._centres[layer][nearest(vectors, keys[layer]).cpu()]
+                    index[layer][rows[0] : rows[1], columns[0] : columns[1]] = found.view(rows[1] - rows[0], -1)
+        self._index = index
+
+    def _keys(self, layer: str) -> Tensor:
+        unfolded = functional.unfold(at_least_float32(self._style[layer]), SIDE)[0].T  # [(h-2)(w-2), 9 C]
+        width = self._style[layer].shape[-1]
+        centres = self._centres[layer]
+        place = (centres // width - 1) * (width - 2) + centres % width - 1
+        return unfolded[place.to(unfolded.device)]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the matched cell of the style for each patch's centre, by layer."""
+        return dict(self._index)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self._index = dict(state)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return each layer's sum of squared differences over the cells it owns, ``[L]``."""
+        sums = []
+        for layer in self.layers:
+            vectors = at_least_float32(region.own(features[layer], stride(layer)))[0].flatten(1)  # [C, n]
+            count, wanted, rest = self._wanted(layer, region, vectors)
+            near = (count * (vectors - wanted).square().sum(0)).sum()
+            sums.append(near + rest)
+        return torch.stack(sums)
+
+    def _wanted(self, layer: str, region: Region, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return by owned cell how many patches meet there and the mean they want; and the sum of their scatter."""
+        step = stride(layer)
+        (top, bottom), (left, right) = region.rows(step), region.columns(step)
+        style = at_least_float32(self._style[layer][0]).flatten(1).to(like)  # [C, M]
+        width = self._style[layer].shape[-1]
+        weight = functional.pad(self._mask[layer], (1, 1, 1, 1)).to(like)
+        index = functional.pad(self._index[layer], (1, 1, 1, 1))
+        count = like.new_zeros(like.shape[1])
+        first, second = torch.zeros_like(like), like.new_zeros(like.shape[1])
+        for row, column in OFFSETS:
+            # The patch centred at (p - offset) wants, at p, the cell at offset from its match's centre.
+            rows = slice(top + 1 - row, bottom + 1 - row)
+            columns = slice(left + 1 - column, right + 1 - column)
+            share = weight[rows, columns].flatten()
+            cell = (index[rows, columns] + row * width + column).flatten().clamp(0, style.shape[1] - 1)
+            vectors = style[:, cell.to(style.device)]
+            count += share
+            first += share * vectors
+            second += share * vectors.square().sum(0)
+        mean = first / count.clamp_min(1e-12)
+        return count, mean, (second - count * mean.square().sum(0)).clamp_min(0).sum()
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum over layers of the mean squared difference."""
+        return (summary * summary.new_tensor([self._factors[layer] for layer in self.layers])).sum()
+
+
+def _patches(feature: Tensor, layer: str, region: Region) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
+    """Return the patches whose centres a region owns, ``[n, 9 C]``, and the rows and columns of those centres."""
+    step = stride(layer)
+    height, width = region.height // step, region.width // step
+    rows, columns = region.rows(step), region.columns(step)
+    rows = max(rows[0], 1), min(rows[1], height - 1)
+    columns = max(columns[0], 1), min(columns[1], width - 1)
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+        return feature.new_zeros(0), rows, columns
+    down, across = region.read_top // step, region.read_left // step
+    area = feature[..., rows[0] - 1 - down : rows[1] + 1 - down, columns[0] - 1 - across : columns[1] + 1 - across]
+    return functional.unfold(at_least_float32(area), SIDE)[0].T, rows, columns
