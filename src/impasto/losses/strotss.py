@@ -1,0 +1,254 @@
+"""Style by relaxed optimal transport, and content by self-similarity, on sampled hypercolumns.
+
+In: the canvas and features of the canvas, of the style image and of the content image. Kolkin, Salavon &
+Shakhnarovich, Style Transfer by Relaxed Optimal Transport and Self-Similarity, CVPR 2019. Points are pixels drawn
+at random, a hypercolumn is the colour and all layers there.
+
+* ``StrotssLoss``: relaxed earth mover's distance (the larger of the two one-sided mean nearest distances, cosine),
+  plus the mean absolute difference of means and of covariances, plus the relaxed distance of the colours in an
+  opponent basis (cosine and Euclidean). Departures: 1024 points of the style instead of 5000, drawn anew with the
+  canvas's and at the same fractions, so that a picture is at distance 0 from itself; roots are smoothed at 1e-4.
+* ``SelfSimilarityLoss``: N times the mean absolute difference of the tables of pairwise cosine distances of N
+  points, each column divided by its sum. 0 for any picture whose places resemble one another as the content's do;
+  multiplying all features by a number leaves it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.losses.hypercolumn import REACH, at_points
+from impasto.losses.positions import pick, scatter, stratified
+from impasto.losses.protocol import Features, Maps, Sweep
+from impasto.losses.region import Region
+
+SAMPLES = 1024
+STYLE_SAMPLES = 1024
+ROOT_SMOOTHING = 1e-4
+COSINE_FLOOR = 1e-3  # a vector shorter than this (black) has no direction, and no steep gradient
+
+# An orthonormal basis of colour: grey, and two opponents.
+OPPONENT = ((1 / 3**0.5, 1 / 3**0.5, 1 / 3**0.5), (1 / 2**0.5, 0.0, -1 / 2**0.5), (1 / 6**0.5, -2 / 6**0.5, 1 / 6**0.5))
+
+
+class _Points:
+    """The points of one canvas: drawn fractions, and the buffer of hypercolumns that regions fill."""
+
+    def __init__(self, layers: tuple[str, ...], height: int, width: int, mask: Maps | None, samples: int) -> None:
+        self.layers = layers
+        self.cells = height * width
+        self.count = min(samples, self.cells)
+        self.mask = None if mask is None else _at_pixels(mask, height, width)
+        self.fractions = torch.empty(0)
+        self.index = torch.empty(0)
+
+    def use(self, fractions: Tensor) -> None:
+        self.fractions = fractions
+        self.index = pick(fractions, self.cells, self.mask)
+
+    def fill(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        vectors, which = at_points(canvas, features, self.layers, region, self.index)
+        return scatter(vectors, which, self.count)
+
+
+class StrotssLoss:
+    """Relaxed earth mover's distance, moments and palette.
+
+    Args:
+        picture: the style, ``[1, 3, h, w]``.
+        style: its features by layer, ``[1, C, h/s, w/s]``.
+        weights: the layers are its keys; weights multiply the layers' features.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent. The
+            finest counts.
+        style_mask: likewise for the style.
+        palette: factor of the palette term.
+        samples, style_samples: most points of the canvas and of the style.
+        generator: draws the first points; a fixed seed if absent.
+    """
+
+    every = 1
+    reach = REACH
+
+    def __init__(
+        self,
+        picture: Tensor,
+        style: Features,
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_mask: Maps | None = None,
+        palette: float = 1.0,
+        samples: int = SAMPLES,
+        style_samples: int = STYLE_SAMPLES,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._palette = palette
+        self._factors = _column_factors(style, weights)
+        self._points = _Points(self.layers, height, width, mask, samples)
+        style_height, style_width = picture.shape[-2:]
+        self._picture = picture.detach()
+        self._style = {layer: style[layer].detach() for layer in self.layers}
+        self._style_points = _Points(self.layers, style_height, style_width, style_mask, style_samples)
+        self._draw(generator or torch.Generator().manual_seed(0))
+
+    def _draw(self, generator: torch.Generator) -> None:
+        counts = self._points.count, self._style_points.count
+        drawn = stratified(counts[0], generator)
+        other = drawn if counts[0] == counts[1] else stratified(counts[1], generator)
+        self.load_state({"canvas": drawn, "style": other})
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Draw new points."""
+        self._draw(generator)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the drawn fractions."""
+        return {"canvas": self._points.fractions, "style": self._style_points.fractions}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self._points.use(state["canvas"])
+        self._style_points.use(state["style"])
+        region = Region.whole(*self._picture.shape[-2:])
+        with torch.no_grad():
+            self._target = self._style_points.fill(self._picture, self._style, region) * self._factors
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the hypercolumns of the points it owns at their rows, flattened."""
+        return self._points.fill(canvas, features, region).flatten()
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return transport plus moments plus palette."""
+        drawn = summary.view(self._points.count, -1) * self._factors.to(summary.dtype)
+        target = self._target.to(summary.dtype)
+        total = relaxed_transport(drawn, target) + moment_distance(drawn, target)
+        if self._palette:
+            basis = summary.new_tensor(OPPONENT).T
+            colours = drawn[:, :3] @ basis, target[:, :3] @ basis
+            total = total + self._palette * relaxed_transport(*colours, euclidean=True)
+        return total
+
+
+class SelfSimilarityLoss:
+    """Difference of the tables of pairwise cosine distances.
+
+    Args:
+        picture: the content at the canvas's size, ``[1, 3, H, W]``.
+        content: its features by layer, ``[1, C, H/s, W/s]``.
+        weights: the layers are its keys; weights multiply the layers' features.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent. The finest counts.
+        samples: most points.
+        generator: draws the first points; a fixed seed if absent.
+    """
+
+    every = 1
+    reach = REACH
+
+    def __init__(
+        self,
+        picture: Tensor,
+        content: Features,
+        weights: Mapping[str, float],
+        *,
+        mask: Maps | None = None,
+        samples: int = SAMPLES,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        self._factors = _column_factors(content, weights)
+        self._picture = picture.detach()
+        self._content = {layer: content[layer].detach() for layer in self.layers}
+        height, width = picture.shape[-2:]
+        self._points = _Points(self.layers, height, width, mask, samples)
+        self.refresh(generator or torch.Generator().manual_seed(0), lambda: ())
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Draw new points."""
+        self.load_state({"canvas": stratified(self._points.count, generator)})
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the drawn fractions."""
+        return {"canvas": self._points.fractions}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        self._points.use(state["canvas"])
+        with torch.no_grad():
+            points = self._points.fill(self._picture, self._content, Region.whole(*self._picture.shape[-2:]))
+            self._target = self_similarity(points * self._factors)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the hypercolumns of the points it owns at their rows, flattened."""
+        return self._points.fill(canvas, features, region).flatten()
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return N times the mean absolute difference of the tables."""
+        drawn = summary.view(self._points.count, -1) * self._factors.to(summary.dtype)
+        return (self_similarity(drawn) - self._target.to(summary.dtype)).abs().mean() * self._points.count
+
+
+def relaxed_transport(x: Tensor, y: Tensor, *, euclidean: bool = False) -> Tensor:
+    """Return the larger of the two mean distances to the nearest vector of the other set.
+
+    Args:
+        x: ``[N, D]``.
+        y: ``[M, D]``.
+        euclidean: add ``sqrt(|x - y|^2 / D)`` to the cosine distance.
+    """
+    with torch.no_grad():
+        # Only the nearest pairs have a gradient, so the whole table is needed for the choice alone.
+        table = 1 - _directions(x) @ _directions(y).T
+        if euclidean:
+            table = table + torch.cdist(x, y) / x.shape[1] ** 0.5
+        for_x, for_y = table.argmin(1), table.argmin(0)
+    one = _pair_distance(x, y[for_x], euclidean).mean()
+    other = _pair_distance(x[for_y], y, euclidean).mean()
+    return torch.maximum(one, other)
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    return functional.normalize(vectors, dim=1, eps=COSINE_FLOOR)
+
+
+def _pair_distance(x: Tensor, y: Tensor, euclidean: bool) -> Tensor:
+    cosine = (_directions(x) * _directions(y)).sum(1)
+    if not euclidean:
+        return 1 - cosine
+    squares = (x - y).square().mean(1)
+    return 1 - cosine + (squares + ROOT_SMOOTHING**2).sqrt() - ROOT_SMOOTHING
+
+
+def moment_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Return the mean absolute difference of the means, plus that of the covariances, of ``[N, D]`` and ``[M, D]``."""
+    means = x.mean(0), y.mean(0)
+    centred = x - means[0], y - means[1]
+    covariances = [part.T @ part / len(part) for part in centred]
+    return (means[0] - means[1]).abs().mean() + (covariances[0] - covariances[1]).abs().mean()
+
+
+def self_similarity(x: Tensor) -> Tensor:
+    """Return the pairwise cosine distances of ``[N, D]``, each column divided by its sum, ``[N, N]``."""
+    rows = _directions(x)
+    table = (1 - rows @ rows.T).clamp_min(0)
+    return table / table.sum(0, keepdim=True).clamp_min(1e-6 * len(x))
+
+
+def _column_factors(features: Features, weights: Mapping[str, float]) -> Tensor:
+    parts = [torch.ones(3)] + [torch.full((features[layer].shape[1],), weight) for layer, weight in weights.items()]
+    return torch.cat(parts).to(next(iter(features.values())).device)
+
+
+def _at_pixels(mask: Maps, height: int, width: int) -> Tensor:
+    """Return the finest map of a mask at the picture's size, ``[1, 1, H, W]``."""
+    finest = max(mask.values(), key=lambda part: part.shape[-1])
+    if tuple(finest.shape[-2:]) == (height, width):
+        return finest
+    return functional.interpolate(finest, (height, width), mode="nearest")
