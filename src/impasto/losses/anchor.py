@@ -1,0 +1,56 @@
+"""A colour anchor: the large, soft patches of colour of the canvas are held near the content's.
+
+In: the canvas and the content image. Out: the squared difference of their lowest cosine coefficients (DCT-II,
+orthonormal), divided by the number of pixel values, so that a picture shifted by d everywhere is at d^2. Not from a
+paper: the coefficients are linear in the canvas, so a tile's share of them is exact and a few numbers, whatever the
+picture's size. 0 means equal low frequencies; any detail finer than the last coefficient leaves it unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from impasto.losses.protocol import Features, at_least_float32
+from impasto.losses.region import Region
+
+FREQUENCIES = 8
+
+
+class ColourAnchorLoss:
+    """Squared difference of low cosine coefficients.
+
+    Args:
+        content: ``[1, 3, H, W]`` at the canvas's size.
+        frequencies: how many along each side; fewer where the picture has fewer pixels.
+    """
+
+    layers: tuple[str, ...] = ()
+
+    def __init__(self, content: Tensor, *, frequencies: int = FREQUENCIES) -> None:
+        height, width = content.shape[-2:]
+        self._rows = _cosines(min(frequencies, height), height).to(content.device)  # [k, H]
+        self._columns = _cosines(min(frequencies, width), width).to(content.device)
+        self._scale = 1 / (3 * height * width)
+        self._target = self.summarise(content.detach().double(), {}, Region.whole(height, width))
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the coefficients of what the region owns, ``[3 k k]``."""
+        owned = at_least_float32(region.own(canvas))[0]
+        rows = self._rows[:, region.top : region.bottom].to(owned)
+        columns = self._columns[:, region.left : region.right].to(owned)
+        return (rows @ owned @ columns.T).flatten()
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the squared difference by pixel value."""
+        return (summary - self._target.to(summary.dtype)).square().sum() * self._scale
+
+
+def _cosines(count: int, length: int) -> Tensor:
+    """Return the first vectors of the orthonormal DCT-II basis, ``[count, length]`` float64."""
+    place = (torch.arange(length, dtype=torch.float64) + 0.5) * math.pi / length
+    basis = torch.cos(torch.arange(count, dtype=torch.float64)[:, None] * place)
+    basis[0] *= math.sqrt(0.5)
+    return basis * math.sqrt(2 / length)

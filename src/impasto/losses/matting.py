@@ -1,0 +1,97 @@
+"""Photorealism: in every small window the canvas must be an affine function of the content's colours.
+
+In: the canvas and the content image. Out: ``sum over channels of V' L V`` divided by the number of windows, V the
+canvas's channel and L the matting Laplacian of Levin, Lischinski & Weiss, CVPR 2006, as the photorealism term of
+Luan, Paris, Shechtman & Bala, Deep Photo Style Transfer, CVPR 2017, equation 2. Departures: a mean over windows
+instead of a sum over pixels; L is never built: a window's share is ``9 (var(V) - cov(I, V)' (cov(I) + eps/9)^-1
+cov(I, V))``, which four box filters give. 0 means an affine change of colour in every 3 x 3 window; any such change
+of the whole canvas leaves it (up to eps) unchanged.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.errors import OptionError
+from impasto.losses.protocol import Features
+from impasto.losses.region import Region
+
+EPSILON = 1e-7
+SIDE = 3
+
+
+class MattingLoss:
+    """The canvas's energy under the content's matting Laplacian.
+
+    Args:
+        content: ``[1, 3, H, W]`` at the canvas's size.
+        epsilon: regularisation of the windows' covariances.
+
+    Raises:
+        OptionError: the picture has no 3 x 3 window.
+    """
+
+    layers: tuple[str, ...] = ()
+    reach = 2
+
+    def __init__(self, content: Tensor, *, epsilon: float = EPSILON) -> None:
+        height, width = content.shape[-2:]
+        if min(height, width) < SIDE:
+            raise OptionError(
+                f"a picture of {width}x{height} px has no 3x3 window: give a larger --size", "photo_weight"
+            )
+        self._content = content.detach()
+        self._scale = 1 / ((height - 2) * (width - 2))
+        guide = self._content[0].double()
+        mean = _box(guide)
+        products = torch.stack([guide[a] * guide[b] for a, b in PAIRS])
+        covariance = _box(products) - torch.stack([mean[a] * mean[b] for a, b in PAIRS])
+        self._inverse = _inverse(covariance, epsilon / SIDE**2).float()  # [6, H-2, W-2]
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the sum over the windows whose upper left pixel the region owns, ``[1]``."""
+        bottom, right = min(region.bottom, region.height - 2), min(region.right, region.width - 2)
+        if bottom <= region.top or right <= region.left:
+            return canvas.new_zeros(1) + 0 * canvas.sum()
+        rows, columns = slice(region.top, bottom + 2), slice(region.left, right + 2)
+        down, across = region.read_top, region.read_left
+        # Variances are small differences here, and there are only a dozen maps: float64.
+        mine = canvas[
+            0, :, rows.start - down : rows.stop - down, columns.start - across : columns.stop - across
+        ].double()
+        guide = self._content[0, :, rows, columns].double()
+        mean, guide_mean = _box(mine), _box(guide)
+        variance = _box(mine.square()) - mean.square()  # [3, h, w]
+        inverse = self._inverse[:, region.top : bottom, region.left : right].double()
+        total = variance.sum()
+        for channel in range(3):
+            covariance = _box(guide * mine[channel]) - guide_mean * mean[channel]  # [3, h, w]
+            for place, (a, b) in enumerate(PAIRS):
+                times = 1 if a == b else 2
+                total = total - times * (inverse[place] * covariance[a] * covariance[b]).sum()
+        energy = SIDE**2 * total
+        return energy.reshape(1).to(canvas.dtype)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the mean over windows."""
+        return summary.sum() * self._scale
+
+
+PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+def _box(maps: Tensor) -> Tensor:
+    """Return the means over 3 x 3 windows, ``[K, H-2, W-2]`` of ``[K, H, W]``."""
+    return functional.avg_pool2d(maps[None], SIDE, stride=1)[0]
+
+
+def _inverse(covariance: Tensor, ridge: float) -> Tensor:
+    """Return the inverses of symmetric 3 x 3 matrices, both as upper triangles ``[6, h, w]`` in ``PAIRS``'s order."""
+    a, b, c, d, e, f = covariance
+    a, d, f = a + ridge, d + ridge, f + ridge
+    cofactors = torch.stack([d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b])
+    determinant = a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
+    inverse: Tensor = cofactors / determinant.clamp_min(ridge**3)
+    return inverse
