@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from impasto.encoder import Encoder, receptive_radius
+from impasto.losses.blend import Blended
 from impasto.losses.protocol import Features, Loss
 from impasto.losses.region import Region
+from impasto.view import View
 
 TILE_ALIGNMENT = 16
 
@@ -41,12 +43,21 @@ class Objective:
         terms: losses by name.
         height, width: the canvas's size in px.
         tile: side of a tile in px, a multiple of 16; ``None`` evaluates the whole picture at once.
+        view: what picture a canvas stands for; itself if absent.
     """
 
     def __init__(
-        self, encoder: Encoder, terms: Mapping[str, Loss], height: int, width: int, *, tile: int | None = None
+        self,
+        encoder: Encoder,
+        terms: Mapping[str, Loss],
+        height: int,
+        width: int,
+        *,
+        tile: int | None = None,
+        view: View | None = None,
     ) -> None:
         self.encoder = encoder
+        self.view = None if view is None or view.is_plain else view
         self.terms = dict(terms)
         self.height, self.width = height, width
         self.layers = tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
@@ -54,6 +65,7 @@ class Objective:
 
     def _halo(self) -> int:
         radius = receptive_radius(self.layers, self.encoder.network) if self.layers else 1
+        radius += max((getattr(loss, "reach", 0) for loss in self.terms.values()), default=0)
         return math.ceil(max(radius, 1) / TILE_ALIGNMENT) * TILE_ALIGNMENT
 
     def evaluate(self, canvas: Tensor, weights: Mapping[str, float]) -> Evaluation:
@@ -63,22 +75,33 @@ class Objective:
             canvas: ``[1, 3, H, W]`` float32 in [0, 1].
             weights: by term; a term without weight, or with weight 0, is not computed.
         """
+        for name, loss in self.terms.items():
+            if isinstance(loss, Blended):
+                loss.blend(weights, name)
         active = {name: loss for name, loss in self.terms.items() if weights.get(name, 0.0) != 0.0}
         if not active:
             return Evaluation({}, 0.0, torch.zeros_like(canvas))
-        if len(self.regions) == 1:
-            return self._evaluate_whole(canvas, active, weights)
-        return self._evaluate_tiled(canvas, active, weights)
+        evaluate = self._evaluate_whole if len(self.regions) == 1 else self._evaluate_tiled
+        if self.view is None:
+            return evaluate(canvas, active, weights)
+        with torch.no_grad():
+            seen = self.view.seen(self.view.picture(canvas))
+        found = evaluate(seen, active, weights)
+        return replace(found, gradient=self.view.pull_back(canvas, found.gradient))
 
     def values(self, canvas: Tensor) -> dict[str, float]:
-        """Return the unweighted losses of a canvas."""
+        """Return the unweighted losses of a picture, which is taken as it is."""
         with torch.no_grad():
+            if self.view is not None:
+                canvas = self.view.seen(canvas)
             sums = self._summaries(canvas, self.terms)
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
     def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, Region]]:
         """Yield canvas, features and region tile by tile, without gradient."""
         with torch.no_grad():
+            if self.view is not None:
+                canvas = self.view.seen(self.view.picture(canvas))
             for region in self.regions:
                 tile = _read(canvas, region, self._halo())
                 yield tile, self.encoder(tile, self.layers), region
