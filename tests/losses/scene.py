@@ -1,0 +1,155 @@
+"""A small stage for the laws: a random narrow encoder, pictures, masks, and every loss made for them.
+
+``CASES`` is the table. A case says how its loss is made for a target picture, and at which picture it is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.encoder import Encoder, stride
+from impasto.losses.anchor import ColourAnchorLoss
+from impasto.losses.batchnorm import BatchNormLoss
+from impasto.losses.blemishes import BorderLoss, SpeckLoss
+from impasto.losses.content import ContentLoss
+from impasto.losses.edges import EdgeLoss
+from impasto.losses.gram import GramLoss, gram_targets
+from impasto.losses.histogram import HistogramLoss
+from impasto.losses.matting import MattingLoss
+from impasto.losses.mmd import GaussianLoss, PolynomialLoss
+from impasto.losses.moments import MomentsLoss, raw_moments
+from impasto.losses.mrf import PatchLoss
+from impasto.losses.nearest import NearestLoss
+from impasto.losses.positions import positions
+from impasto.losses.protocol import Loss, Refreshing
+from impasto.losses.sliced import SlicedLoss
+from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
+from impasto.losses.tv import TotalVariationLoss
+from impasto.losses.wasserstein import WassersteinLoss
+from impasto.objective import Objective
+
+WIDTHS = (4, 6, 8, 8, 8)
+COUNTS = (2, 2, 4, 4, 4)
+HEIGHT, WIDTH = 149, 101  # neither a multiple of 16 nor of 2
+LAYERS = {"relu1_1": 0.3, "relu2_1": 0.3, "relu3_1": 0.4}
+Maps = Mapping[str, Tensor]
+
+
+@cache
+def encoder() -> Encoder:
+    """Return VGG-19 with a few random channels a block."""
+    draws = torch.Generator().manual_seed(7)
+    state, before = {}, 3
+    for number, (count, width) in enumerate(zip(COUNTS, WIDTHS, strict=True), start=1):
+        for index in range(1, count + 1):
+            scale = (2 / (9 * before)) ** 0.5 * (0.02 if (number, index) == (1, 1) else 1.0)
+            state[f"conv{number}_{index}.weight"] = torch.randn(width, before, 3, 3, generator=draws) * scale
+            state[f"conv{number}_{index}.bias"] = torch.rand(width, generator=draws) * 0.1
+            before = width
+    return Encoder(state)
+
+
+def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Return a picture ``[1, 3, H, W]`` with large and small shapes."""
+    draws = torch.Generator().manual_seed(seed)
+    total = torch.zeros(1, 3, height, width)
+    for cells, share in ((4, 0.5), (16, 0.3), (64, 0.2)):
+        small = torch.rand(1, 3, cells, cells, generator=draws)
+        total += share * functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+    return total
+
+
+def noise(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Return uniform noise ``[1, 3, H, W]``."""
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def features(canvas: Tensor) -> dict[str, Tensor]:
+    """Return the features of ``LAYERS``."""
+    with torch.no_grad():
+        return encoder()(canvas, list(LAYERS))
+
+
+@cache
+def soft_mask(height: int = HEIGHT, width: int = WIDTH) -> dict[str, Tensor]:
+    """Return a mask by layer that rises from left to right and is empty on one side."""
+    ramp = torch.linspace(-0.3, 1, width).clamp_min(0).expand(1, 1, height, width)
+    return {
+        layer: functional.interpolate(ramp, (height // stride(layer), width // stride(layer)), mode="area")
+        for layer in LAYERS
+    }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss of the table.
+
+    Args:
+        make: builds the loss for a target picture, its features and a mask of the canvas.
+        own: makes of the target the picture at which the loss is 0.
+        floor: what is left there, relative to the loss at noise.
+        masked: whether it takes a mask.
+    """
+
+    make: Callable[[Tensor, Maps, Maps | None], Loss]
+    own: Callable[[Tensor], Tensor] = lambda target: target
+    floor: float = 1e-6
+    masked: bool = True
+
+
+def _flat(target: Tensor) -> Tensor:
+    return torch.full_like(target, 0.4)
+
+
+def _size(target: Tensor) -> tuple[int, int]:
+    return target.shape[-2], target.shape[-1]
+
+
+def _gram(target: Tensor, style: Maps, mask: Maps | None) -> Loss:
+    return GramLoss(gram_targets(style, mask), LAYERS, positions(LAYERS, *_size(target), mask), mask=mask)
+
+
+CASES: dict[str, Case] = {
+    "gram": Case(_gram),
+    "moments": Case(lambda t, f, m: MomentsLoss(raw_moments(f, m), LAYERS, *_size(t), mask=m)),
+    "wasserstein": Case(lambda t, f, m: WassersteinLoss(f, LAYERS, *_size(t), mask=m, style_mask=m), floor=2e-3),
+    "batchnorm": Case(lambda t, f, m: BatchNormLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
+    "mmd": Case(lambda t, f, m: PolynomialLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
+    "mmd-gauss": Case(lambda t, f, m: GaussianLoss(f, LAYERS, *_size(t), mask=m, style_mask=m, samples=200)),
+    "sliced": Case(lambda t, f, m: SlicedLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
+    "histogram": Case(lambda t, f, m: HistogramLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
+    "mrf": Case(lambda t, f, m: PatchLoss(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), mask=m), floor=1e-5),
+    "nearest": Case(lambda t, f, m: NearestLoss([f], LAYERS, *_size(t), mask=m, content=f), floor=1e-5),
+    "strotss": Case(
+        lambda t, f, m: StrotssLoss(t, f, LAYERS, *_size(t), mask=m, style_mask=m, samples=200, style_samples=200)
+    ),
+    "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m)),
+    "self-similarity": Case(lambda t, f, m: SelfSimilarityLoss(t, f, LAYERS, mask=m, samples=200), floor=1e-5),
+    "edges": Case(lambda t, f, m: EdgeLoss(t), masked=False),
+    "anchor": Case(lambda t, f, m: ColourAnchorLoss(t), masked=False),
+    "matting": Case(lambda t, f, m: MattingLoss(t), masked=False, floor=1e-3),
+    "specks": Case(lambda t, f, m: SpeckLoss(*_size(t)), own=_flat, masked=False),
+    "border": Case(lambda t, f, m: BorderLoss(*_size(t)), own=_flat, masked=False),
+    "tv-l1": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l1"), own=_flat, masked=False),
+    "tv-l2": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l2"), own=_flat, masked=False),
+    "tv-nine": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="nine"), own=_flat, masked=False),
+}
+
+
+def make(name: str, target: Tensor, *, masked: bool = False) -> Loss:
+    """Return a loss of the table for a target picture."""
+    return CASES[name].make(target, features(target), soft_mask(*_size(target)) if masked else None)
+
+
+def stage(loss: Loss, canvas: Tensor, *, tile: int | None = None, refresh: bool = True) -> Objective:
+    """Return an objective of one loss, its samples and matches drawn for a canvas."""
+    objective = Objective(encoder(), {"it": loss}, *_size(canvas), tile=tile)
+    if refresh and isinstance(loss, Refreshing):
+        loss.refresh(torch.Generator().manual_seed(3), lambda: objective.sweep(canvas))
+    return objective
