@@ -12,23 +12,29 @@ import torch
 from torch import Tensor
 
 from impasto import recipes, record
+from impasto.areas import PROTECTED
 from impasto.checkpoint import RUN, Keeper, keep_picture, read_run
-from impasto.encoder import Encoder
+from impasto.encoder import Encoder, Padding
 from impasto.engine import Knobs, Optimizer, Run, descend
 from impasto.errors import NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
 from impasto.job import Job, prepare
+from impasto.losses.protocol import Refreshing
 from impasto.optimizers import Adam, BoundedLBFGS
 from impasto.options import Options
+from impasto.placement import Placement, place
 from impasto.problem import Problem, build, starting_canvas
 from impasto.result import Result, finish
 from impasto.schedule import Scale
+from impasto.view import Viewed
 from impasto.weights import stored, vgg19_state
 
 __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 
 # Options that the engine reads by itself: runs that differ only in these have the same objective.
 ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
+# The plan of scales says what these come to.
+IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales")
 
 
 @dataclass
@@ -37,33 +43,41 @@ class Shared:
 
     Args:
         state: weights of the network instead of those that the options name, as ``weights.vgg19_state`` returns them.
+        keep: keep targets for runs to come; a single run has no use for those of the scales behind it.
     """
 
     state: Mapping[str, Tensor] | None = None
+    keep: bool = False
     _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
     _problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
 
     def encoder(self, job: Job) -> Encoder:
         """Return the network that a job asks for."""
         pooling, place, file = job.options.features.pooling, job.place, job.options.machine.weights
-        key = (pooling, place.dtype, place.device, file)
+        padding: Padding = "circular" if job.options.control.seamless else "replicate"
+        key = (pooling, padding, place.dtype, place.device, file)
         if key not in self._encoders:
             state = self.state if self.state is not None else vgg19_state(_weights_file(file))
-            self._encoders[key] = Encoder(state, pooling=pooling, dtype=place.dtype, device=place.device)
+            self._encoders[key] = Encoder(
+                state, pooling=pooling, padding=padding, dtype=place.dtype, device=place.device
+            )
         return self._encoders[key]
 
     def problem(self, job: Job, scale: Scale) -> Problem:
         """Return the targets and terms of one scale of a job."""
         flat = job.options.flat()
-        settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE}
+        settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
         pictures = [(part, file.sha256, file.crop) for part, file in job.files.items() if part != "init"]
-        key = (record.text(settings), tuple(pictures), scale.height, scale.width)
-        if key not in self._problems:
-            encoder = self.encoder(job)
-            self._problems[key] = build(
-                encoder, job.content, job.style, scale, job.options, job.style_layers, job.content_layers
-            )
-        return self._problems[key]
+        placed = record.text(job.placement.as_data())
+        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width)
+        if key in self._problems:
+            return self._problems[key]
+        encoder = self.encoder(job)
+        problem = build(encoder, job.control, scale, job.options, job.style_layers, job.content_layers)
+        # What a loss has drawn or matched belongs to one run alone.
+        if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
+            self._problems[key] = problem
+        return problem
 
 
 def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None = None, **options: Any) -> Result:
@@ -101,6 +115,9 @@ def iter_stylize(
     content: Any,
     style: Any,
     *,
+    regions: Any = (),
+    labels: Sequence[Any] | None = None,
+    protect: Any = None,
     output: str | os.PathLike[str] | None = None,
     mailbox: Mailbox | None = None,
     preview_every: int = 0,
@@ -119,7 +136,12 @@ def iter_stylize(
     """Repaint one picture in the manner of another, telling what happens.
 
     Args:
-        content, style, output, options: as for ``stylize``.
+        content, output, options: as for ``stylize``.
+        style: a painting, or a list of them to be blended; ``None`` where regions bring theirs.
+        regions: what is painted like another painting, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
+            style, or a mapping; see ``placement.place``. What no region takes is painted like ``style``, or stays.
+        labels: two pictures of flat colours, the content's and the style's: equal colours pair up.
+        protect: a mask of what stays as it is, or ``"faces"``.
         mailbox: for steering; see ``events.Command``.
         preview_every: every how many steps a ``Stepped`` carries a preview; 0 for never.
         snapshot_every: every how many steps a ``Snapshot`` comes; 0 for never.
@@ -138,9 +160,13 @@ def iter_stylize(
         ``Result``.
     """
     chosen = resolved or recipes.resolve(**options)
+    threads = torch.get_num_threads()
     if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
         kept = read_run(Path(checkpoint_dir))
         decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
+    if not isinstance(style, Placement):
+        limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
+        style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = prepare(content, style, chosen, output, start=start, decisions=decisions)
     yield Planned(
         tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in job.scales),
@@ -158,6 +184,7 @@ def iter_stylize(
     finally:
         if painting.keeper is not None:
             painting.keeper.close()
+        torch.set_num_threads(threads)  # the caller's own, which a run may have changed
     yield Finished(result.steps, result.stopped, result)
 
 
@@ -168,7 +195,7 @@ class _Painting:
         self, job: Job, shared: Shared, steering: list[Mapping[str, Any]], parents: Sequence[Mapping[str, Any]]
     ) -> None:
         self.job, self.shared, self.steering, self.parents = job, shared, steering, parents
-        self.run = Run(_knobs(job.options))
+        self.run = Run(_knobs(job))
         self.generator = torch.Generator().manual_seed(job.options.descent.seed)
         self.canvas: Tensor | None = None
         self.problem: Problem | None = None
@@ -211,7 +238,7 @@ class _Painting:
                 self.canvas = starting_canvas(
                     self.canvas if index else job.start, self.problem, job.options.descent.init, self.generator
                 )
-            optimizer = _optimizer(job, self.canvas if self.canvas is not None else self.problem.content)
+            optimizer = _optimizer(job, self.problem, self.canvas)
             optimizer.set_step_size(run.knobs.step_size)
             if self.keeper is not None:
                 self.keeper.references = references
@@ -264,14 +291,24 @@ def _absolute(file: str | None) -> str | None:
     return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
 
 
-def _knobs(chosen: Options) -> Knobs:
-    tradeoff = chosen.tradeoff
+def _knobs(job: Job) -> Knobs:
+    chosen, tradeoff = job.options, job.options.tradeoff
     content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
     style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
     unitless = tradeoff.units == "unitless"
-    return Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, chosen.descent.step_size, unitless=unitless)
+    own = {**job.control.strengths(), PROTECTED: 0.0}
+    return Knobs(
+        tradeoff.strength,
+        content,
+        style,
+        tradeoff.tv_weight,
+        chosen.descent.step_size,
+        unitless=unitless,
+        strengths=own,
+    )
 
 
-def _optimizer(job: Job, canvas: Tensor) -> Optimizer:
-    descent = job.options.descent
-    return Adam(canvas) if descent.optimizer == "adam" else BoundedLBFGS(canvas)
+def _optimizer(job: Job, problem: Problem, canvas: Tensor | None) -> Optimizer:
+    start = problem.content if canvas is None else canvas
+    optimizer: Optimizer = Adam(start) if job.options.descent.optimizer == "adam" else BoundedLBFGS(start)
+    return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import again, lists, pictures
+from impasto.cli import again, lists, look, pictures
 
 app = typer.Typer(
     name="impasto",
@@ -36,6 +36,9 @@ app.command("demo")(pictures.demo)
 app.command("inspect")(again.inspect)
 app.command("replay")(again.replay)
 app.command("resume")(again.resume)
+app.command("explore")(look.explore)
+app.command("evaluate")(look.evaluate)
+app.command("anatomy")(look.anatomy)
 app.command("samples")(lists.samples)
 app.command("layers")(lists.layers)
 app.command("doctor")(lists.doctor)

@@ -1,0 +1,272 @@
+"""A sheet of choices before the long run: one or two options varied, every picture small.
+
+In: a content, one or several styles, one or two axes. Out: a folder with the sheet, every cell, and ``sheet.json``,
+which holds each cell's options and record. The network and the targets are made once. Along an axis of numbers a
+cell starts from its neighbour's picture and takes fewer steps; its record holds the records of the cells before it,
+so that it can be made again. Other axes (layers, seeds, names) start afresh, since there the start is part of what
+is compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto import images, recipes, record, sheet
+from impasto.errors import OptionError, suggest
+from impasto.options import Declared, Options, declared
+from impasto.result import Result
+from impasto.stylize import Shared, iter_stylize, last
+
+PROOF_SIZE = "192"
+STEPS = 30
+STEPS_FROM_NOISE = 80
+WARM_SHARE = 0.4
+MOST_CELLS = 100
+SHEET, CELLS = "sheet.png", "sheet.json"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An option and the values it takes; ``style`` stands for the pictures themselves."""
+
+    name: str
+    values: tuple[Any, ...]
+    warm: bool
+
+    def label(self, index: int) -> str:
+        """Return what stands on the sheet beside a value."""
+        value = self.values[index]
+        shown = Path(images.split_crop(value)[0]).stem if self.name == "style" else str(value)
+        return f"{self.name.replace('_', '-')} {shown}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture of the sheet; rows and columns count from 1."""
+
+    row: int
+    column: int
+    count: int
+    result: Result
+
+
+def parse_axis(text: str) -> Axis:
+    """Read ``strength=0.2,0.4,0.6``; inside a set of layers, ``+`` joins.
+
+    Raises:
+        OptionError: no such option, no values, or a value that is not allowed.
+    """
+    name, equals, values = text.partition("=")
+    name = name.strip().removeprefix("--").replace("-", "_")
+    known = {item.name: item for item in declared()}
+    if name not in known:
+        shown = [option.replace("_", "-") for option in known]
+        raise OptionError(
+            f"--axis {text!r}: no option is called {name!r}; {suggest(name.replace('_', '-'), shown)}", "axis"
+        )
+    parts = [part.strip() for part in values.split(",")]
+    if not equals or not all(parts):
+        raise OptionError(
+            f"--axis {text!r}: give values, as in {name.replace('_', '-')}={_example(known[name])}", "axis"
+        )
+    converted = tuple(_value(known[name], part) for part in parts)
+    if len(set(converted)) < len(converted):
+        raise OptionError(f"--axis {text!r}: a value is given twice", "axis")
+    return Axis(name, converted, warm=known[name].type is float)
+
+
+def _value(item: Declared, text: str) -> Any:
+    """Return a value of the option's type; whether it is allowed, the option itself says."""
+    if item.optional and text == "none":
+        return None
+    try:
+        if item.type is bool:
+            return {"true": True, "false": False}[text]
+        value = item.type(text)
+    except (ValueError, KeyError):
+        words = {int: "whole numbers", float: "numbers", bool: "true and false"}
+        raise OptionError(
+            f"--axis {item.name.replace('_', '-')}: {text!r} is not allowed; it takes {words[item.type]}{_span(item)}",
+            "axis",
+        ) from None
+    if item.choices is not None and value not in item.choices:
+        raise OptionError(
+            f"--axis {item.name.replace('_', '-')}: {text!r} is not allowed; {suggest(text, map(str, item.choices))}",
+            "axis",
+        )
+    return value
+
+
+def _span(item: Declared) -> str:
+    low, high = item.facts.get("low"), item.facts.get("high")
+    return f" from {low} to {high}" if high is not None else "" if low is None else f" of at least {low}"
+
+
+def _example(item: Declared) -> str:
+    if item.choices is not None:
+        return ",".join(str(choice) for choice in item.choices)
+    return {float: "0.2,0.5,1", int: "1,2,3", bool: "false,true"}.get(item.type, "relu1_1,relu1_1+relu2_1")
+
+
+def axes_of(texts: Sequence[str], styles: Sequence[str], cells_allowed: int | None = MOST_CELLS) -> list[Axis]:
+    """Return the axes of a sheet, rows first where there are two; several styles are one of them.
+
+    Raises:
+        OptionError: none or more than two axes, one named twice, or more cells than allowed.
+    """
+    axes = [parse_axis(text) for text in texts]
+    if len(styles) > 1:
+        axes.insert(0, Axis("style", tuple(styles), warm=False))
+    elif len(axes) == 2:
+        axes.reverse()  # the first axis that is named runs along the rows, as one reads
+    if not 1 <= len(axes) <= 2:
+        raise OptionError(
+            f"{len(axes)} axes are given (several styles are one): give one or two, as in --axis strength=0.2,0.5,0.8",
+            "axis",
+        )
+    if len({axis.name for axis in axes}) < len(axes):
+        raise OptionError(f"--axis {axes[0].name} is given twice: vary it once", "axis")
+    count = 1
+    for axis in axes:
+        count *= len(axis.values)
+    if cells_allowed is not None and count > cells_allowed:
+        raise OptionError(f"the sheet would have {count} cells; --yes paints more than {cells_allowed}", "axis")
+    return axes
+
+
+def iter_explore(
+    content: str,
+    styles: Sequence[str],
+    axes: Sequence[Axis],
+    folder: Path,
+    *,
+    warm: bool = True,
+    shared: Shared | None = None,
+    **options: Any,
+) -> Iterator[Cell]:
+    """Paint a sheet, telling when a cell is done; the files are complete when it ends.
+
+    Args:
+        content: path of the content.
+        styles: paths of the styles.
+        axes: as ``axes_of`` returned them.
+        folder: where the sheet, the cells and ``sheet.json`` go.
+        warm: let cells start from their neighbours where their axis allows it.
+        shared: what other runs have prepared.
+        options: what all cells have in common.
+
+    Raises:
+        InputError: a picture or an option cannot be used; every cell's options are checked before the first is
+        painted.
+    """
+    rows, columns = (axes[0], axes[1]) if len(axes) == 2 else (None, axes[0])
+    plans = [
+        [_planned(styles, rows, columns, r, c, options) for c in range(len(columns.values))]
+        for r in range(len(rows.values) if rows else 1)
+    ]
+    shared = shared or Shared(keep=True)
+    done: dict[tuple[int, int], Result] = {}
+    count = len(plans) * len(plans[0])
+    _make(folder)
+    for r, row in enumerate(plans):
+        for c, (style, chosen) in enumerate(row):
+            start = _neighbour(done, rows, columns, r, c) if warm else None
+            path = folder / f"cell-{r + 1}-{c + 1}.png"
+            done[r, c] = _paint(content, style, _proof(chosen, start is not None, options), start, path, shared)
+            yield Cell(r + 1, c + 1, count, done[r, c])
+    _write(folder, plans, rows, columns, done)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(
+            f"the folder {str(folder)!r} cannot be made ({error.strerror}): name another", "output"
+        ) from None
+
+
+def _planned(
+    styles: Sequence[str], rows: Axis | None, columns: Axis, r: int, c: int, given: Mapping[str, Any]
+) -> tuple[str, Options]:
+    """Return a cell's style and its options, those of the long run."""
+    values = {columns.name: columns.values[c]}
+    if rows is not None:
+        values[rows.name] = rows.values[r]
+    style = values.pop("style", styles[0])
+    return style, recipes.resolve(**{**given, **values})
+
+
+def _proof(chosen: Options, warm: bool, given: Mapping[str, Any]) -> Options:
+    """Return options that paint small and short."""
+    steps = given.get("steps") or (STEPS_FROM_NOISE if chosen.descent.init != "content" else STEPS)
+    size = given.get("size") or PROOF_SIZE
+    return chosen.replace(size=size, steps=max(1, round(steps * WARM_SHARE)) if warm else steps, scales=1)
+
+
+def _neighbour(
+    done: Mapping[tuple[int, int], Result], rows: Axis | None, columns: Axis, r: int, c: int
+) -> Result | None:
+    """Return the cell to start from: the one before along the row, or the one above."""
+    if c and columns.warm:
+        return done[r, c - 1]
+    if r and rows is not None and rows.warm:
+        return done[r - 1, c]
+    return None
+
+
+def _paint(content: str, style: str, options: Options, start: Result | None, path: Path, shared: Shared) -> Result:
+    parents: list[dict[str, Any]] = []
+    if start is not None:
+        parents = [*start.record["parents"], {key: v for key, v in start.record.items() if key != "parents"}]
+    return last(
+        iter_stylize(
+            content,
+            style,
+            output=path,
+            resolved=options,
+            start=None if start is None else start.pixels,
+            parents=parents,
+            shared=shared,
+        )
+    )
+
+
+def _write(
+    folder: Path,
+    plans: Sequence[Sequence[tuple[str, Options]]],
+    rows: Axis | None,
+    columns: Axis,
+    done: Mapping[tuple[int, int], Result],
+) -> None:
+    """Write the sheet and its JSON."""
+    across = range(len(columns.values))
+    pictures = [[done[r, c].pixels for c in across] for r in range(len(plans))]
+    picture = sheet.draw(
+        pictures,
+        [rows.label(r) if rows else "" for r in range(len(plans))],
+        [columns.label(c) for c in across],
+        [[f"{r + 1},{c + 1}" for c in across] for r in range(len(plans))],
+    )
+    images.save(folder / SHEET, picture)
+    cells = [
+        {
+            "row": r + 1,
+            "column": c + 1,
+            "file": f"cell-{r + 1}-{c + 1}.png",
+            "options": chosen.flat(),
+            "record": done[r, c].record,
+        }
+        for r, row in enumerate(plans)
+        for c, (_, chosen) in enumerate(row)
+    ]
+    axes = [
+        {"name": axis.name, "values": [str(v) for v in axis.values]} for axis in (rows, columns) if axis is not None
+    ]
+    images.write_atomically(
+        folder / CELLS, json.dumps({"sheet": record.FORMAT, "axes": axes, "cells": cells}, indent=1).encode()
+    )
