@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto import images
+from impasto.control import Control, control
 from impasto.encoder import check_layers
-from impasto.errors import ImageError, RecordError
+from impasto.errors import ImageError, OptionError, RecordError, suggest
 from impasto.machine import Place, choose, devices
 from impasto.options import Options, parse_weights
+from impasto.placement import Placement, place
 from impasto.schedule import Scale, plan
 
 STYLE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
@@ -34,13 +36,14 @@ NAMED_STARTS = ("content", "random", "style")
 class Job:
     """Everything that a run reads and nothing that it changes.
 
-    ``content``, ``style`` and ``start`` are ``[1, 3, H, W]`` at their own sizes, on the run's device; ``start`` is
-    the picture that the canvas begins as, where one was given. ``size`` is that of the result, ``(height, width)``.
+    ``control`` holds the content and what is painted where, at its own size, on the run's device; ``start`` is the
+    picture ``[1, 3, H, W]`` that the canvas begins as, where one was given. ``size`` is that of the result,
+    ``(height, width)``.
     """
 
     options: Options
-    content: Tensor
-    style: Tensor
+    control: Control
+    placement: Placement
     start: Tensor | None
     files: Mapping[str, images.Picture]
     output: Path | None
@@ -54,7 +57,8 @@ class Job:
     @property
     def decisions(self) -> dict[str, Any]:
         """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
-        return {
+        placed = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
+        return placed | {
             "device": str(self.place.device),
             "precision": {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.place.dtype],
             "threads": self.place.threads,
@@ -78,7 +82,8 @@ def prepare(
     """Load and check everything that a run needs.
 
     Args:
-        content, style: path, PIL image, array or tensor.
+        content: path, PIL image, array or tensor.
+        style: likewise, or a ``Placement`` of styles.
         options: all of them, resolved.
         output: where the picture goes.
         start: a picture that the canvas begins as, instead of what ``init`` says.
@@ -89,7 +94,7 @@ def prepare(
         MachineError: the device or precision is not there.
     """
     decided = decisions or {}
-    place = _place(options, decided)
+    machine = _place(options, decided)
     style_layers = decided.get("style_layers") or parse_weights(
         options.features.style_layers or STYLE_LAYERS, "style_layers"
     )
@@ -98,31 +103,38 @@ def prepare(
     )
     check_layers(style_layers, option="style_layers")
     check_layers(content_layers, option="content_layers")
-    limits = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
-    files = {"content": images.load(content, **limits), "style": images.load(style, **limits)}
+    limits: dict[str, Any] = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
+    placement = style if isinstance(style, Placement) else place(style, limits=limits)
+    files = {"content": images.load(content, **limits), **placement.pictures}
     if start is None and options.descent.init not in NAMED_STARTS:
-        start = options.descent.init
+        start = _start_file(options.descent.init)
     if start is not None:
         files["init"] = images.load(start, **limits)
+    if min(files["style"].size) < SMALLEST_SIDE:
+        height, width = files["style"].size
+        raise ImageError(
+            f"the style is {width}x{height} px, too small for the layers; "
+            f"every side needs {SMALLEST_SIDE} px: give another picture"
+        )
     sources = [file.source for file in files.values() if file.source is not None]
     size = _size(files["content"], options)
     target = None
     if output is not None:
         target = images.check_output(output, inputs=sources, size=size, bits=options.output.bits)
-    tensors = {part: tensor(file.pixels).to(place.device) for part, file in files.items()}
+    controlled = control(placement, files["content"], options, machine.device)
     return Job(
         options=options,
-        content=tensors["content"],
-        style=tensors["style"],
-        start=tensors.get("init"),
+        control=controlled,
+        placement=placement,
+        start=tensor(files["init"].pixels).to(machine.device) if "init" in files else None,
         files=files,
         output=target,
-        place=place,
+        place=machine,
         scales=_scales(size, options, decided),
         style_layers=style_layers,
         content_layers=content_layers,
         size=size,
-        notes=_notes(files, size, options),
+        notes=[*_notes(files, size, options), *controlled.notes],
     )
 
 
@@ -132,6 +144,13 @@ def _place(options: Options, decided: Mapping[str, Any]) -> Place:
     if "device" in decided and decided["device"] in devices():
         wanted = replace(wanted, device=decided["device"], precision=decided["precision"], threads=decided["threads"])
     return choose(wanted)
+
+
+def _start_file(init: str) -> str:
+    """Return the picture file that ``init`` names, unless it looks like a misspelt name."""
+    if not images.split_crop(init)[0].suffix and not Path(init).exists():
+        raise OptionError(f"init is {init!r}; {suggest(init, NAMED_STARTS)}, or give a picture file", "init")
+    return init
 
 
 def _size(content: images.Picture, options: Options) -> tuple[int, int]:
@@ -157,7 +176,10 @@ def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any])
         return scales
     descent = options.descent
     scales = plan(*size, quality=descent.quality, scales=descent.scales, steps=descent.steps)
-    return [scale for scale in scales if min(scale.height, scale.width) >= SMALLEST_SIDE]
+    large = [scale for scale in scales if min(scale.height, scale.width) >= SMALLEST_SIDE]
+    if descent.steps is not None:  # the steps of scales too small to paint go to the finest
+        large[-1] = replace(large[-1], steps=large[-1].steps + descent.steps - sum(scale.steps for scale in large))
+    return large
 
 
 def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: Options) -> list[str]:

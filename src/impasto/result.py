@@ -24,7 +24,7 @@ from impasto.problem import Problem, resize
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
-LOSSLESS = frozenset({".png", ".tif", ".tiff", ".bmp"})
+LOSSLESS = frozenset({".png", ".tif", ".tiff"})  # BMP would be, had it alpha
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequen
     about |= {"steps": run.step, "stopped": run.stopped, "losses": saved}
     path = save(job, pixels, about) if job.output is not None else None
     if path is not None and at_size and path.suffix.lower() not in LOSSLESS:
-        saved = losses_of(images.load(path).pixels, problem, run, job)
+        saved = losses_of(images.load(path, max_pixels=pixels.size).pixels, problem, run, job)
     return Result(pixels, _alpha(job), job.options, run.losses, saved, run.step, run.stopped, about, path)
 
 
