@@ -1,0 +1,320 @@
+"""Each loss against its formula, written once more in float64 without any of the code under test."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scene import LAYERS, encoder, features, make, noise, picture, stage
+from torch import Tensor
+
+from impasto.losses.edges import EdgeLoss
+from impasto.losses.histogram import HistogramLoss, quantiles, remap
+from impasto.losses.matching import nearest
+from impasto.losses.matting import MattingLoss
+from impasto.losses.mmd import GaussianLoss, PolynomialLoss
+from impasto.losses.mrf import PatchLoss
+from impasto.losses.nearest import NearestLoss
+from impasto.losses.region import Region
+from impasto.losses.sliced import SlicedLoss
+from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
+from impasto.losses.wasserstein import WassersteinLoss, trace_of_root
+
+H, W = 40, 33
+Array = np.ndarray
+
+
+def vectors(parts: dict[str, Tensor], layer: str) -> Array:
+    """Return the positions of a layer, ``[N, C]``."""
+    return np.asarray(parts[layer][0].flatten(1).T.double())
+
+
+def pair() -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
+    canvas, style = noise(2, H, W), picture(1, 48, 40)
+    return canvas, features(canvas), style, features(style)
+
+
+def value(loss: object, canvas: Tensor) -> float:
+    return stage(loss, canvas).values(canvas)["it"]  # type: ignore[arg-type]
+
+
+def root(matrix: Array) -> Array:
+    values, basis = np.linalg.eigh(matrix)
+    return basis * np.sqrt(values.clip(0)) @ basis.T
+
+
+@pytest.mark.parametrize("shape", [(H, W), (10, 9)])
+def test_wasserstein(shape: tuple[int, int]) -> None:
+    canvas, (_, _, _, style) = noise(2, *shape), pair()
+    loss = WassersteinLoss(style, LAYERS, *shape)
+    assert loss.is_dual("relu3_1") == (shape == (10, 9))
+    expected = 0.0
+    for layer, weight in LAYERS.items():
+        x, y = vectors(features(canvas), layer), vectors(style, layer)
+        a, b = np.cov(x.T, bias=True), np.cov(y.T, bias=True)
+        middle = root(b) @ a @ root(b)
+        distance = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * np.trace(root(middle))
+        expected += weight * distance / x.shape[1]
+    assert value(loss, canvas) == pytest.approx(expected, rel=2e-3)
+
+
+def test_the_trace_of_a_root_has_its_slope() -> None:
+    draws = torch.Generator().manual_seed(1)
+    x = torch.randn(6, 4, generator=draws, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: trace_of_root(x @ x.T, 1e-2), (x,))  # rank 4 of 6
+
+
+def test_batchnorm() -> None:
+    canvas, mine, style, theirs = pair()
+    loss = make("batchnorm", style)
+    expected = 0.0
+    for layer, weight in LAYERS.items():
+        x, y = vectors(mine, layer), vectors(theirs, layer)
+        expected += weight * (((x.mean(0) - y.mean(0)) ** 2) + (x.std(0) - y.std(0)) ** 2).mean()
+    sized = type(loss)(theirs, LAYERS, H, W)  # type: ignore[call-arg]
+    assert value(sized, canvas) == pytest.approx(expected, rel=1e-3)
+
+
+def test_polynomial_discrepancy_over_all_pairs() -> None:
+    canvas, mine, _, theirs = pair()
+    expected = 0.0
+    for layer, weight in LAYERS.items():
+        x, y = vectors(mine, layer), vectors(theirs, layer)
+        c = (y**2).sum(1).mean()
+
+        def kernel(a: Array, b: Array, c: float = c) -> float:
+            return float(((a @ b.T + c) ** 2).mean() / a.shape[1] ** 2)
+
+        expected += weight * (kernel(x, x) - 2 * kernel(x, y) + kernel(y, y))
+    assert value(PolynomialLoss(theirs, LAYERS, H, W), canvas) == pytest.approx(expected, rel=1e-3)
+
+
+def test_gaussian_discrepancy_where_every_position_is_drawn() -> None:
+    canvas, style = noise(2, 24, 20), picture(1, 24, 20)
+    expected = 0.0
+    for layer, weight in LAYERS.items():
+        x, y = vectors(features(canvas), layer), vectors(features(style), layer)
+
+        def distances(a: Array, b: Array) -> Array:
+            return ((a[:, None] - b[None]) ** 2).sum(2)
+
+        scale = distances(y, y).mean()
+        terms = [np.exp(-distances(a, b) / scale).mean() for a, b in ((x, x), (x, y), (y, y))]
+        expected += weight * (terms[0] - 2 * terms[1] + terms[2])
+    assert value(GaussianLoss(features(style), LAYERS, 24, 20), canvas) == pytest.approx(expected, rel=1e-3)
+
+
+def test_sliced() -> None:
+    canvas, style = noise(2, H, W), picture(1, H, W)
+    loss = SlicedLoss(features(style), LAYERS, H, W)
+    found, expected = value(loss, canvas), 0.0
+    for layer, weight in LAYERS.items():
+        axes = np.asarray(loss.state()[f"axes {layer}"])
+        x, y = (np.sort(vectors(features(part), layer) @ axes, axis=0) for part in (canvas, style))
+        expected += weight * ((x - y) ** 2).mean()
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_histogram() -> None:
+    canvas, style = noise(2, H, W), picture(1, H, W)
+    found, expected = value(HistogramLoss(features(style), LAYERS, H, W), canvas), 0.0
+    for layer, weight in LAYERS.items():
+        x, y = vectors(features(canvas), layer), vectors(features(style), layer)
+        matched = np.zeros_like(x)
+        for channel in range(x.shape[1]):
+            column, wanted = x[:, channel], np.sort(y[:, channel])
+            below = np.searchsorted(np.sort(column), column, "left")
+            upto = np.searchsorted(np.sort(column), column, "right") - 1
+            matched[:, channel] = np.interp((below + upto) / 2, np.arange(len(wanted)), wanted)
+        expected += weight * ((x - matched) ** 2).mean()
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_matching_histograms_sends_quantiles_to_quantiles() -> None:
+    draws = torch.Generator().manual_seed(1)
+    x = torch.randn(4000, 2, generator=draws)
+    y = torch.rand(4000, 2, generator=draws).square() * 3
+    moved = remap(x, quantiles(x), quantiles(y))
+    assert torch.allclose(moved.sort(0).values, y.sort(0).values, atol=0.02)
+    assert torch.equal(moved[:, 0].argsort(), x[:, 0].argsort())
+
+
+def unit(x: Array) -> Array:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def test_patches() -> None:
+    canvas, mine, _, theirs = pair()
+    layer = "relu3_1"
+
+    def patches(parts: dict[str, Tensor]) -> Array:
+        maps = np.asarray(parts[layer][0].double())
+        rows, columns = maps.shape[1] - 2, maps.shape[2] - 2
+        places = itertools.product(range(rows), range(columns))
+        return np.stack([maps[:, r : r + 3, c : c + 3].ravel() for r, c in places])
+
+    x, y = patches(mine), patches(theirs)
+    matched = y[(unit(x) @ unit(y).T).argmax(1)]
+    expected = ((x - matched) ** 2).mean()
+    assert value(PatchLoss(theirs, {layer: 1.0}, H, W), canvas) == pytest.approx(expected, rel=1e-4)
+
+
+def test_nearest_neighbours() -> None:
+    # Sides that all strides divide; one layer of stride 4 and one of 2, whose cells are averaged.
+    canvas, style, content = noise(2, 40, 32), picture(1, 48, 40), picture(5, 40, 32)
+    weights = {"relu2_1": 1.0, "relu3_1": 1.0}
+
+    def columns(image: Tensor) -> Array:
+        parts = features(image)
+        fine = np.asarray(parts["relu2_1"][0].double())
+        count, rows, across = fine.shape
+        fine = fine.reshape(count, rows // 2, 2, across // 2, 2).mean((2, 4))
+        coarse = np.asarray(parts["relu3_1"][0].double())
+        joined = np.concatenate([fine / count, coarse / len(coarse)])
+        return joined.reshape(len(joined), -1).T
+
+    x, y, p = columns(canvas), columns(style), columns(content)
+    query = 0.25 * x + 0.75 * p
+    match = (unit(query - query.mean(0)) @ unit(y - y.mean(0)).T).argmax(1)
+    expected = (1 - (unit(x) * unit(y[match])).sum(1)).mean()
+    loss = NearestLoss([features(style)], weights, 40, 32, content=features(content))
+    assert value(loss, canvas) == pytest.approx(expected, rel=1e-4)
+
+
+def test_matching_in_chunks_equals_matching_at_once() -> None:
+    draws = torch.Generator().manual_seed(1)
+    queries, keys = torch.randn(57, 12, generator=draws), torch.randn(83, 12, generator=draws)
+    at_once = torch.nn.functional.cosine_similarity(queries[:, None], keys[None], dim=2).argmax(1)
+    assert torch.equal(nearest(queries, keys, query_chunk=10, key_chunk=7), at_once)
+
+
+def hypercolumns(image: Tensor, layers: list[str]) -> Array:
+    """Return colour and layers at every pixel, brought there by bilinear interpolation between cell centres."""
+    height, width = image.shape[-2:]
+    found = [np.asarray(image[0].double())]
+    with torch.no_grad():
+        made = encoder()(image, layers)
+    for layer in layers:
+        part = np.asarray(made[layer][0].double())
+        step = height // part.shape[1]
+
+        def along(size: int, cells: int, step: int = step) -> tuple[Array, Array, Array]:
+            place = np.clip((np.arange(size) + 0.5) / step - 0.5, 0, cells - 1)
+            low = np.floor(place).astype(int)
+            return low, np.minimum(low + 1, cells - 1), place - low
+
+        r0, r1, down = along(height, part.shape[1])
+        c0, c1, across = along(width, part.shape[2])
+        rows = part[:, r0] * (1 - down)[:, None] + part[:, r1] * down[:, None]
+        found.append(rows[:, :, c0] * (1 - across) + rows[:, :, c1] * across)
+    joined = np.concatenate(found)
+    return joined.reshape(len(joined), -1).T
+
+
+def test_strotss() -> None:
+    canvas, style, layers = noise(2, 24, 16), picture(1, 24, 16), list(LAYERS)
+    x, y = hypercolumns(canvas, layers), hypercolumns(style, layers)
+
+    def relaxed(table: Array) -> float:
+        return float(max(table.min(1).mean(), table.min(0).mean()))
+
+    transport = relaxed(1 - unit(x) @ unit(y).T)
+    moments = np.abs(x.mean(0) - y.mean(0)).mean() + np.abs(np.cov(x.T, bias=True) - np.cov(y.T, bias=True)).mean()
+    opponent = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+    a, b = x[:, :3] @ opponent.T, y[:, :3] @ opponent.T
+    distances = np.sqrt(((a[:, None] - b[None]) ** 2).mean(2))
+    palette = relaxed(1 - unit(a) @ unit(b).T + distances)
+    ones = dict.fromkeys(layers, 1.0)
+    loss = StrotssLoss(style, features(style), ones, 24, 16)
+    assert value(loss, canvas) == pytest.approx(transport + moments + palette, rel=2e-3)
+
+
+def test_self_similarity() -> None:
+    canvas, content, layers = noise(2, 24, 16), picture(1, 24, 16), list(LAYERS)
+
+    def table(image: Tensor) -> Array:
+        rows = unit(hypercolumns(image, layers))
+        distances = 1 - rows @ rows.T
+        return distances / distances.sum(0)
+
+    expected = np.abs(table(canvas) - table(content)).mean() * 24 * 16
+    loss = SelfSimilarityLoss(content, features(content), dict.fromkeys(layers, 1.0))
+    assert value(loss, canvas) == pytest.approx(expected, rel=1e-3)
+
+
+def test_edges() -> None:
+    canvas, content = noise(2, H, W), picture(1, H, W)
+
+    def laplacian(image: Tensor) -> Array:
+        grey = np.asarray(image[0].double()).sum(0)[: H // 4 * 4, : W // 4 * 4]
+        cells = grey.reshape(H // 4, 4, W // 4, 4).mean((1, 3))
+        found = np.zeros((H // 4 - 2, W // 4 - 2))
+        for r, c in np.ndindex(found.shape):
+            around = cells[r, c + 1] + cells[r + 2, c + 1] + cells[r + 1, c] + cells[r + 1, c + 2]
+            found[r, c] = 4 * cells[r + 1, c + 1] - around
+        return found
+
+    expected = ((laplacian(canvas) - laplacian(content)) ** 2).mean()
+    assert value(EdgeLoss(content, pools=(4,)), canvas) == pytest.approx(expected, rel=1e-4)
+
+
+def test_colour_anchor_is_the_shift_squared() -> None:
+    content = picture(1, H, W) * 0.8
+    assert value(make("anchor", content), content + 0.1) == pytest.approx(0.01, rel=1e-4)
+    everything = value(type(make("anchor", content))(content, frequencies=1000), noise(2, H, W))  # type: ignore[call-arg]
+    assert everything == pytest.approx(float((noise(2, H, W) - content).square().mean()), rel=1e-4)
+
+
+def test_matting() -> None:
+    height, width, epsilon = 8, 7, 1e-4
+    canvas, content = noise(2, height, width), picture(1, height, width)
+    guide, mine = np.asarray(content[0].double()), np.asarray(canvas[0].double())
+    laplacian = np.zeros((height * width, height * width))
+    for r, c in np.ndindex(height - 2, width - 2):
+        window = guide[:, r : r + 3, c : c + 3].reshape(3, 9)
+        place = (np.arange(r, r + 3)[:, None] * width + np.arange(c, c + 3)).ravel()
+        away = window - window.mean(1, keepdims=True)
+        inner = np.linalg.inv(away @ away.T / 9 + epsilon / 9 * np.eye(3))
+        laplacian[np.ix_(place, place)] += np.eye(9) - (1 + away.T @ inner @ away) / 9
+    expected = sum(float(v @ laplacian @ v) for v in mine.reshape(3, -1)) / ((height - 2) * (width - 2))
+    loss = MattingLoss(content, epsilon=epsilon)
+    assert value(loss, canvas) == pytest.approx(expected, rel=1e-3)
+
+
+def test_nine_point_variation() -> None:
+    x = np.asarray(noise(2, H, W)[0].double())
+    down, across = x[:, 1:] - x[:, :-1], x[..., 1:] - x[..., :-1]
+    falling, rising = x[:, 1:, 1:] - x[:, :-1, :-1], x[:, 1:, :-1] - x[:, :-1, 1:]
+    straight, diagonal = (down**2).sum() + (across**2).sum(), (falling**2).sum() + (rising**2).sum()
+    expected = 2 * (straight / 3 + diagonal / 12) / x.size
+    assert value(make("tv-nine", noise(2, H, W)), noise(2, H, W)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_line_is_no_speck_and_a_dot_is() -> None:
+    line, dot = torch.full((1, 3, 20, 20), 0.5), torch.full((1, 3, 20, 20), 0.5)
+    line[..., 10, :] = 1.0
+    dot[..., 10, 10] = 1.0
+    loss = make("specks", line)
+    assert value(loss, line) == 0
+    assert value(loss, dot) == pytest.approx(0.25 / 18**2)
+
+
+def test_a_frame_is_a_border_and_the_middle_is_not() -> None:
+    framed, centred = torch.full((1, 3, 64, 64), 0.5), torch.full((1, 3, 64, 64), 0.5)
+    framed[..., :2, :] = 0.0
+    centred[..., 30:34, 30:34] = 0.0
+    loss = make("border", framed)
+    assert value(loss, centred) == 0
+    # The step lies across one side; each of its 64 pixels and 3 channels counts 0.25.
+    assert value(loss, framed) == pytest.approx(64 * 3 * 0.25 / (6 * 8 * 128))
+
+
+def test_regions_of_a_summary_add_up() -> None:
+    canvas, target = noise(2, 64, 64), picture(1, 64, 64)
+    loss = make("anchor", target)
+    whole = loss.summarise(canvas, {}, Region.whole(64, 64))
+    halves = [Region(64, 64, 0, 0, 32, 64), Region(64, 64, 32, 0, 64, 64, 16, 0)]
+    parts = [loss.summarise(canvas[..., region.read_top :, :], {}, region) for region in halves]
+    assert torch.allclose(sum(parts), whole, atol=1e-4)  # type: ignore[arg-type]
