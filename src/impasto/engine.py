@@ -43,6 +43,7 @@ class Knobs:
 
     With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs
     strength over its own. Without one they carry raw weights; a run that is not ``unitless`` has no other.
+    ``strengths`` are those of regions that have their own, by the region's name.
     """
 
     strength: float | None
@@ -52,6 +53,7 @@ class Knobs:
     step_size: float = 1.0
     terms: dict[str, float] = field(default_factory=dict)
     unitless: bool = True
+    strengths: dict[str, float] = field(default_factory=dict)
 
     def turn(self, values: Mapping[str, float], names: Sequence[str]) -> None:
         """Change values; a term's own name multiplies its weight.
@@ -60,14 +62,19 @@ class Knobs:
             OptionError: a name is unknown or a value not allowed.
         """
         live = {item.name: item.facts for item in declared() if item.name in LIVE}
+        regional = [f"strength:{name.partition(':')[2]}" for name in names if name.startswith("style:")]
+        names = [*names, *regional]
         for name, value in values.items():
             if name not in live and name not in names:
                 raise OptionError(f"nothing called {name!r} can be steered; {suggest(name, [*live, *names])}", name)
-            facts = live.get(name, {})
+            facts = live.get("strength" if name in regional else name, {})
             low, high = facts.get("low", 0.0), facts.get("high", math.inf)
             if not math.isfinite(value) or not low <= value <= high:
                 allowed = f"{low:g} or more" if math.isinf(high) else f"from {low:g} to {high:g}"
                 raise OptionError(f"{name} is {value}; give a finite number, {allowed}", name)
+            if name in regional:
+                self.strengths[name.partition(":")[2]] = value
+                continue
             if name not in live:
                 self.terms[name] = value
                 continue
@@ -85,17 +92,27 @@ class Knobs:
         """Return the weight of each term, given the terms' sizes at their reference points."""
         weights = {}
         for name, reference in references.items():
-            kind = name.partition(":")[0]
+            kind, _, region = name.partition(":")
+            if kind == "blend":  # a style's part in a blend is the number itself
+                weights[name] = self.terms.get(name, reference)
+                continue
             if kind == "tv":
                 weight = self.tv_weight / reference
             elif kind == "content":
-                raw = self.content_weight if self.strength is None else 1 - self.strength
-                weight = raw * content_factor / reference
+                weight = self._tradeoff(region)[0] * content_factor / reference
             else:
-                raw = self.style_weight if self.strength is None else self.strength
-                weight = raw / reference
+                weight = self._tradeoff(region)[1] / reference
             weights[name] = weight * self.terms.get(name, 1.0)
         return weights
+
+    def _tradeoff(self, region: str) -> tuple[float, float]:
+        """Return the weights of content and style; a region's strength of 0.5 leaves raw weights as they are."""
+        own = self.strengths.get(region)
+        if self.strength is None:
+            content, style = (1.0, 1.0) if own is None else (2 * (1 - own), 2 * own)
+            return content * self.content_weight, style * self.style_weight
+        strength = self.strength if own is None else own
+        return 1 - strength, strength
 
 
 @dataclass

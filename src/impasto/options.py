@@ -24,6 +24,7 @@ OptimizerName = Literal["lbfgs", "adam"]
 Quality = Literal["draft", "standard", "fine"]
 Units = Literal["unitless", "gatys", "neural-style"]
 Precision = Literal["auto", "fp32", "bf16"]
+Color = Literal["style", "content", "match", "histogram", "palette"]
 PoolingName = Literal["max", "average", "l2"]
 
 
@@ -101,6 +102,26 @@ class Descent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control:
+    """Which colours, and how several styles and places share the picture."""
+
+    color: Color = option("style", "whose colours, and how they are taken")
+    saturation: float = option(1.0, "how vivid: 0 is grey, 1 as it comes", low=0.0, high=4.0)
+    style_blend: str | None = option(
+        None, "part of each style, such as 0.7,0.3; alike if absent", metavar="PART,PART..."
+    )
+    style_scales: str | None = option(
+        None, "stroke size by style, such as 1,0.5, in place of style_scale", metavar="SCALE,SCALE..."
+    )
+    rotate_style: float = option(0.0, "turn the style's strokes, degrees counter-clockwise", low=-360.0, high=360.0)
+    protect_strength: float = option(1.0, "how firmly protected places stay; 1 keeps their pixels", low=0.0, high=1.0)
+    seamless: bool = option(False, "make a picture that tiles: opposite edges join")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """What is written."""
 
@@ -137,6 +158,7 @@ GROUPS: dict[str, type[Any]] = {
     "tradeoff": Tradeoff,
     "features": Features,
     "descent": Descent,
+    "control": Control,
     "output": Output,
     "machine": Machine,
 }
@@ -149,6 +171,7 @@ class Options:
     tradeoff: Tradeoff = field(default_factory=Tradeoff)
     features: Features = field(default_factory=Features)
     descent: Descent = field(default_factory=Descent)
+    control: Control = field(default_factory=Control)
     output: Output = field(default_factory=Output)
     machine: Machine = field(default_factory=Machine)
     recipe: str = "impasto"

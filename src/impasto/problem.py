@@ -2,12 +2,13 @@
 
 Each term is divided by its own size at a reference point, so that a strength looks alike across pairs of pictures,
 sizes and losses: the content term by what it is at noise of the style's colours, the style term by what it is at the
-content, total variation by the style's own. A floor keeps a reference from vanishing (a picture repainted with itself).
+content, total variation by the style's own. A floor keeps a reference from vanishing (a picture repainted with
+itself).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,37 +17,45 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto import images
-from impasto.encoder import Encoder, stride
+from impasto.areas import MakeStyle, StyleData, area_terms, noise_maps, roughness
+from impasto.control import Control
+from impasto.encoder import Encoder
+from impasto.losses.blend import mix
 from impasto.losses.content import ContentLoss
-from impasto.losses.gram import GramLoss, gram_targets
+from impasto.losses.gram import GramLoss, Normalisation, gram_targets
 from impasto.losses.moments import MomentsLoss, raw_moments
-from impasto.losses.protocol import Loss
+from impasto.losses.positions import positions
+from impasto.losses.protocol import Loss, Maps
 from impasto.losses.tv import TotalVariationLoss, total_variation
 from impasto.objective import Objective
 from impasto.options import Options
 from impasto.schedule import Scale
+from impasto.view import View
 
 FLOOR = 1e-6
-BALANCE = 6.0  # how much more the style weighs than the content at strength 0.5; by eye, over the pairs in docs/default.md
+BALANCE = (
+    6.0  # how much more the style weighs than the content at strength 0.5; by eye, over the pairs in docs/default.md
+)
 
 
 @dataclass(frozen=True)
 class Problem:
     """An objective with what a run needs beside it.
 
-    ``content`` and ``style`` are ``[1, 3, H, W]`` at this scale; ``references`` divide each term's weight.
+    ``content`` is ``[1, 3, H, W]`` at this scale; ``references`` divide each term's weight, and hold the styles'
+    parts in blends; ``noise`` is the mean and the deviation of the colours that each place is painted with.
     """
 
     objective: Objective
     references: dict[str, float]
     content: Tensor
-    style: Tensor
+    noise: tuple[Tensor, Tensor]
+    view: View
 
 
 def build(
     encoder: Encoder,
-    content: Tensor,
-    style: Tensor,
+    control: Control,
     scale: Scale,
     options: Options,
     style_layers: Mapping[str, float],
@@ -56,31 +65,47 @@ def build(
 
     Args:
         encoder: the network.
-        content, style: ``[1, 3, H, W]`` in [0, 1], at their own sizes.
+        control: the content, and what is painted where.
         scale: the canvas's size.
         options: of the run.
         style_layers, content_layers: weight by layer.
     """
     height, width = scale.height, scale.width
-    content = resize(content, (height, width))
-    style = _style_at(style, max(height, width) * options.features.style_scale)
+    control = control.at((height, width))
+    view = View(control)
     units = options.tradeoff.units
     with torch.no_grad():
-        style_features = encoder(style, list(style_layers))
-        content_features = encoder(content, list(content_layers))
-    positions = {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in style_layers}
-    terms: dict[str, Loss] = {
-        "content": ContentLoss(content_features, content_layers, half_sum=units == "gatys"),
-        "style": MomentsLoss(raw_moments(style_features), style_layers, height, width)
-        if units == "unitless"
-        else GramLoss(gram_targets(style_features), style_layers, positions, normalisation=units),
-        "tv": _smoothness(height, width, units),
-    }
-    objective = Objective(encoder, terms, height, width, tile=options.machine.tile)
+        content_features = encoder(view.seen(control.content), list(content_layers))
+
+        def content_loss(mask: Maps | None) -> Loss:
+            return ContentLoss(content_features, content_layers, mask=mask, half_sum=units == "gatys")
+
+        maker = _style_maker(style_layers, height, width, units)
+        made = area_terms(encoder, control, list(style_layers), maker, content_loss, list(content_layers))
+    terms = {**made.losses, "tv": _smoothness(height, width, units)}
+    objective = Objective(encoder, terms, height, width, tile=options.machine.tile, view=view)
+    noise = noise_maps(control)
     references = dict.fromkeys(terms, 1.0)
     if units == "unitless":
-        references = _references(objective, content, style, options.descent.seed)
-    return Problem(objective, references, content, style)
+        generator = torch.Generator().manual_seed(options.descent.seed)
+        references = _references(objective, control, style_noise(noise, (height, width), generator))
+    references = {name: value / made.shares.get(name, 1.0) for name, value in references.items()}
+    return Problem(objective, {**references, **made.parts}, control.content, noise, view)
+
+
+def _style_maker(layers: Mapping[str, float], height: int, width: int, units: str) -> MakeStyle:
+    """Return what builds a style loss: statistics of several styles are mixed as raw moments."""
+
+    def make(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+        if units == "unitless":
+            raw = [raw_moments(style.features, style.mask) for style in styles]
+            return lambda parts: MomentsLoss(mix(raw, parts), layers, height, width, mask=mask)
+        grams = [gram_targets(style.features, style.mask) for style in styles]
+        places = positions(layers, height, width, mask)
+        kind: Normalisation = "gatys" if units == "gatys" else "neural-style"
+        return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalisation=kind)
+
+    return make
 
 
 def _smoothness(height: int, width: int, units: str) -> TotalVariationLoss:
@@ -90,21 +115,24 @@ def _smoothness(height: int, width: int, units: str) -> TotalVariationLoss:
     return TotalVariationLoss(height, width, norm="l1", factor=255.0 * 3 * height * width)
 
 
-def _references(objective: Objective, content: Tensor, style: Tensor, seed: int) -> dict[str, float]:
-    at_noise = objective.values(style_noise(style, content.shape[-2:], torch.Generator().manual_seed(seed)))
-    at_content = objective.values(content)
-    return {
-        "content": max(at_noise["content"], FLOOR),
-        "style": max(at_content["style"], FLOOR) / BALANCE,
-        "tv": max(total_variation(style), FLOOR),
-    }
+def _references(objective: Objective, control: Control, noise: Tensor) -> dict[str, float]:
+    at_noise, at_content = objective.values(noise), objective.values(control.content)
+    references = {}
+    for name in objective.terms:
+        kind = name.partition(":")[0]
+        if kind == "tv":
+            references[name] = max(roughness(control, total_variation), FLOOR)
+        elif kind == "content":
+            references[name] = max(at_noise[name], FLOOR)
+        else:
+            references[name] = max(at_content[name], FLOOR) / BALANCE
+    return references
 
 
-def style_noise(style: Tensor, size: torch.Size | tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Return noise ``[1, 3, H, W]`` with the style's mean and deviation in each channel."""
-    mean, deviation = style.mean((2, 3), keepdim=True), style.std((2, 3), keepdim=True)
-    noise = torch.randn(1, 3, *size, generator=generator).to(style.device)
-    return (mean + deviation * noise).clamp(0, 1)
+def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Return noise ``[1, 3, H, W]`` with the given mean and deviation."""
+    mean, deviation = noise
+    return (mean + deviation * torch.randn(1, 3, *size, generator=generator).to(mean)).clamp(0, 1)
 
 
 def starting_canvas(previous: Tensor | None, problem: Problem, init: str, generator: torch.Generator) -> Tensor:
@@ -125,7 +153,7 @@ def starting_canvas(previous: Tensor | None, problem: Problem, init: str, genera
     if init == "random":
         return torch.rand(1, 3, *size, generator=generator).to(device)
     if init == "style":
-        return style_noise(problem.style, size, generator)
+        return style_noise(problem.noise, size, generator)
     pixels = images.load(init).pixels
     return resize(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(device), size)
 
@@ -135,11 +163,3 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(picture.shape[-2:]) == tuple(size):
         return picture
     return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
-
-
-def _style_at(style: Tensor, long_side: float) -> Tensor:
-    """Bring the style to a long side; a style is made smaller where it must be, never larger."""
-    height, width = style.shape[-2:]
-    factor = min(1.0, long_side / max(height, width))
-    least = 16
-    return resize(style, (max(least, round(height * factor)), max(least, round(width * factor))))

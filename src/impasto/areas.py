@@ -1,0 +1,174 @@
+"""The terms of every area: its style, its share of the content, and how much of the picture it is.
+
+In: a ``Control`` at the canvas's size and how a style loss is built. Out: losses by name, ``style`` and ``content``
+for an area that is the whole picture, ``style:sky`` and ``content:sky`` for one that is called so. Masks are weights
+inside the losses, each normalised by its own sum, and an area's terms weigh as much as the area is of the picture:
+the pull on a pixel is the same wherever it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import masks
+from impasto.color import desaturated
+from impasto.control import Area, Control, StyleSource
+from impasto.encoder import Encoder, receptive_radius, stride
+from impasto.losses.blend import Blended, blend_name
+from impasto.losses.protocol import Features, Loss, Maps
+
+PROTECTED = "protected"
+PROTECTION = 10.0  # how much more the content weighs where it is protected, at protect_strength 1
+
+
+@dataclass(frozen=True)
+class StyleData:
+    """One style as the network sees it: features by layer, and the weight of their positions."""
+
+    features: Features
+    mask: Maps | None
+
+
+MakeStyle = Callable[[Sequence[StyleData], "Maps | None"], Callable[[Sequence[float]], Loss]]
+"""From the styles of an area and its mask by layer to what makes the style loss for the styles' parts in a blend."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the areas give to an objective.
+
+    ``losses`` and ``shares`` (how much of the picture each is) are by term, ``parts`` are the styles' parts in blends
+    by the name they are steered by.
+    """
+
+    losses: dict[str, Loss]
+    shares: dict[str, float]
+    parts: dict[str, float]
+
+
+def area_terms(
+    encoder: Encoder,
+    control: Control,
+    style_layers: Sequence[str],
+    make_style: MakeStyle,
+    make_content: Callable[[Maps | None], Loss],
+    content_layers: Sequence[str],
+) -> Terms:
+    """Return the style and content terms of every area.
+
+    Args:
+        encoder: the network.
+        control: at the canvas's size.
+        style_layers: read by the style losses.
+        make_style: builds a style loss.
+        make_content: builds a content loss from a mask by layer, None for all positions alike.
+        content_layers: read by the content losses.
+    """
+    losses: dict[str, Loss] = {}
+    shares: dict[str, float] = {}
+    parts: dict[str, float] = {}
+    for area in control.areas:
+        suffix = f":{area.name}" if area.name else ""
+        share = 1.0 if area.mask is None else float(area.mask.mean())
+        sources = [_data(encoder, source, area, control, style_layers) for source in area.styles]
+        maps = None if area.mask is None else at_layers(area.mask, style_layers, encoder)
+        losses[f"style{suffix}"] = _style(area, sources, maps, make_style)
+        losses[f"content{suffix}"] = make_content(_unmoved(area.mask, content_layers))
+        shares[f"style{suffix}"] = shares[f"content{suffix}"] = share
+        if len(area.styles) > 1:
+            for index, source in enumerate(area.styles):
+                parts[blend_name(f"style{suffix}", index)] = source.part
+    if control.protected is not None and control.areas:
+        losses[f"content:{PROTECTED}"] = make_content(_unmoved(control.protected, content_layers))
+        shares[f"content:{PROTECTED}"] = PROTECTION * max(float(control.protected.mean()), 1e-6)
+    return Terms(losses, shares, parts)
+
+
+def _style(area: Area, sources: Sequence[StyleData], maps: Maps | None, make_style: MakeStyle) -> Loss:
+    make = make_style(sources, maps)
+    return make([1.0]) if len(sources) == 1 else Blended([source.part for source in area.styles], make)
+
+
+def _data(encoder: Encoder, source: StyleSource, area: Area, control: Control, layers: Sequence[str]) -> StyleData:
+    height, width = control.content.shape[-2:]
+    picture = style_at(source.picture, max(height, width) * source.scale)
+    if area.grey:
+        picture = desaturated(picture)
+    if control.seamless:
+        # Opposite edges of the canvas join, those of the style do not.
+        encoder = copy(encoder)
+        encoder.padding = "replicate"
+    features = encoder(picture, list(layers))
+    if source.mask is None:
+        return StyleData(features, None)
+    mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))
+    return StyleData(features, at_layers(mask, layers, encoder))
+
+
+def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str, Tensor]:
+    """Return a mask as weights of the positions of layers, eroded by what they see."""
+    return masks.layer_masks(
+        mask,
+        {layer: stride(layer) for layer in layers},
+        {layer: receptive_radius([layer], encoder.network) for layer in layers},
+    )
+
+
+def _unmoved(mask: Tensor | None, layers: Sequence[str]) -> dict[str, Tensor] | None:
+    if mask is None:
+        return None
+    return masks.layer_masks(mask, {layer: stride(layer) for layer in layers}, dict.fromkeys(layers, 0))
+
+
+def style_at(style: Tensor, long_side: float) -> Tensor:
+    """Bring a style to a long side; a style is made smaller where it must be, never larger."""
+    height, width = style.shape[-2:]
+    factor = min(1.0, long_side / max(height, width))
+    least = 16
+    size = max(least, round(height * factor)), max(least, round(width * factor))
+    if size == (height, width):
+        return style
+    return functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def noise_maps(control: Control) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of the colours that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
+    if len(control.areas) == 1 and control.areas[0].mask is None and len(control.areas[0].styles) == 1:
+        return _statistics(control.areas[0].styles[0], control)
+    mean, deviation = control.content.mean((2, 3), keepdim=True), control.content.std((2, 3), keepdim=True)
+    for area in control.areas:
+        found = [_statistics(source, control) for source in area.styles]
+        parts = [source.part for source in area.styles]
+        total = sum(parts)
+        own = [sum(part / total * stats[k] for part, stats in zip(parts, found, strict=True)) for k in (0, 1)]
+        share = torch.ones_like(control.content[:, :1]) if area.mask is None else area.mask
+        mean, deviation = (base * (1 - share) + new * share for base, new in zip((mean, deviation), own, strict=True))
+    return mean, deviation
+
+
+def _statistics(source: StyleSource, control: Control) -> tuple[Tensor, Tensor]:
+    picture = style_at(source.picture, max(control.content.shape[-2:]) * source.scale)
+    if source.mask is None:
+        return picture.mean((2, 3), keepdim=True), picture.std((2, 3), keepdim=True)
+    mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))
+    share = mask / mask.sum()
+    mean = (picture * share).sum((2, 3), keepdim=True)
+    return mean, ((picture - mean).square() * share).sum((2, 3), keepdim=True).sqrt()
+
+
+def roughness(control: Control, total_variation: Callable[[Tensor], float]) -> float:
+    """Return the total variation of the styles, each by its share of the picture."""
+    found, weight = 0.0, 0.0
+    for area in control.areas:
+        share = 1.0 if area.mask is None else float(area.mask.mean())
+        for source in area.styles:
+            picture = style_at(source.picture, max(control.content.shape[-2:]) * source.scale)
+            found += share * source.part * total_variation(picture)
+            weight += share * source.part
+    return found / weight if weight > 0 else total_variation(control.content)

@@ -1,0 +1,342 @@
+"""From a placement to tensors: what each area is painted with, which pixels stay, whose colours are kept.
+
+In: a ``Placement``, the content and the options. Out: a ``Control`` at the content's own size, which ``at`` brings to
+a canvas's. Colour modes, saturation, turning and transparency act on the pictures here, before any network sees them,
+so the loop works towards them and nothing has to be mended afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import masks
+from impasto.color import recolour, saturate
+from impasto.errors import ImageError, OptionError
+from impasto.faces import face_mask
+from impasto.geometry import periodic, rotated
+from impasto.images import Picture
+from impasto.options import Options
+from impasto.placement import Placed, Placement, blend_of, check_count, missing, parse_numbers
+
+REST = "rest"
+FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture
+
+
+@dataclass(frozen=True, eq=False)
+class StyleSource:
+    """A style made ready: turned, in its colours, with what counts of it.
+
+    ``picture`` is ``[1, 3, h, w]``, ``mask`` ``[1, 1, h, w]`` or None, ``scale`` the size of its strokes relative to
+    the canvas, ``part`` its part in a blend.
+    """
+
+    picture: Tensor
+    mask: Tensor | None
+    scale: float
+    part: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Area:
+    """A part of the canvas and how it is painted.
+
+    ``name`` is empty for an area that is the whole picture; ``mask`` is ``[1, 1, H, W]``, None for everything alike;
+    ``grey`` says that lightness alone is compared.
+    """
+
+    name: str
+    mask: Tensor | None
+    styles: tuple[StyleSource, ...]
+    strength: float | None = None
+    grey: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """Everything that says where, how much and in which colours.
+
+    Maps are ``[1, 1, H, W]``, None where they would be empty: ``pin`` is how much of a pixel is ``pinned`` (a picture
+    ``[1, 3, H, W]``) whatever the canvas holds; ``keep_chroma`` where the content's chroma stays and lightness alone
+    is compared; ``protected`` where the content weighs more.
+    """
+
+    content: Tensor
+    areas: tuple[Area, ...]
+    protected: Tensor | None = None
+    pin: Tensor | None = None
+    pinned: Tensor | None = None
+    keep_chroma: Tensor | None = None
+    seamless: bool = False
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def strengths(self) -> dict[str, float]:
+        """Return the strengths that areas have of their own, by the area's name."""
+        return {area.name: area.strength for area in self.areas if area.strength is not None}
+
+    def at(self, size: tuple[int, int]) -> Control:
+        """Return it with the content and every map at a canvas's size; styles stay as they are."""
+        return replace(
+            self,
+            content=_resized(self.content, size),
+            areas=tuple(replace(area, mask=_mask_at(area.mask, size)) for area in self.areas),
+            protected=_mask_at(self.protected, size),
+            pin=_mask_at(self.pin, size),
+            pinned=None if self.pinned is None else _resized(self.pinned, size),
+            keep_chroma=_mask_at(self.keep_chroma, size),
+        )
+
+
+@dataclass
+class _Plot:
+    """An area on the way to being one: wishes, the content's part (None: everything), and label masks of the style."""
+
+    name: str
+    wishes: list[Placed]
+    share: Tensor | None = None
+    label: Tensor | None = None
+
+
+def plain(content: Tensor, style: Tensor, scale: float = 1.0) -> Control:
+    """Return the control of a run with one style everywhere and nothing else."""
+    return Control(content, (Area("", None, (StyleSource(style, None, scale),)),))
+
+
+def control(placement: Placement, content: Picture, options: Options, device: torch.device | str = "cpu") -> Control:
+    """Return a run's control.
+
+    Args:
+        placement: what is wanted where.
+        content: the content picture; its alpha says which pixels have a part in the statistics.
+        options: of the run.
+        device: where tensors go.
+
+    Raises:
+        InputError: a mask that does not fit, labels without partner, blends that sum to nothing, too many regions.
+    """
+    wishes = options.control
+    original = _picture(content).to(device)
+    visible = _alpha(content, original)
+    if visible is not None:
+        original = masks.fill_hidden(original, visible)
+    if wishes.seamless:
+        if options.machine.tile is not None:
+            raise OptionError("seamless needs the whole picture at once: leave --tile away", "seamless")
+        original = periodic(original)
+    source = saturate(original, wishes.saturation)
+    plots, notes = _plots(placement, content, original)
+    rest = _shared_out(plots)
+    protect = _protection(placement, content, original, notes)
+    kept = None if protect is None else protect * wishes.protect_strength
+    areas: list[Area] = []
+    pin, pinned, chroma = rest, source, None
+    for plot in plots:
+        color = _color(plot, options)
+        styles = _styles(plot, placement, source, visible, color, options)
+        share = torch.ones_like(source[:, :1]) if plot.share is None else plot.share
+        if color == "palette":
+            pinned = torch.lerp(pinned, styles[0].picture, share)
+            pin = share if pin is None else pin + share
+            continue
+        if color == "content":
+            chroma = share if chroma is None else chroma + share
+        mask = _taken_out(plot.share, kept, visible)
+        if mask is None or float(mask.sum()) > 1e-3:
+            areas.append(Area(plot.name, mask, styles, plot.wishes[0].strength, color == "content"))
+        else:
+            notes.append(f"nothing of {plot.name or 'the picture'} is left to paint: all of it is protected or hidden")
+    if protect is not None and wishes.protect_strength == 1:
+        pin, pinned = _over(pin, pinned, original, protect)
+    return Control(
+        content=source,
+        areas=_named(areas),
+        protected=kept if kept is None or visible is None else kept * visible,
+        pin=pin,
+        pinned=None if pin is None else pinned,
+        keep_chroma=chroma,
+        seamless=wishes.seamless,
+        notes=tuple(notes),
+    )
+
+
+def _plots(placement: Placement, content: Picture, original: Tensor) -> tuple[list[_Plot], list[str]]:
+    """Return the areas that are wished for, those of one style and settings merged, in the order of their names."""
+    size = content.size
+    whole = (int(original.shape[-2]), int(original.shape[-1]))
+    free = [wish for wish in placement.styles if wish.region is None]
+    if placement.labels:
+        pictures = placement.pictures
+        pairs, notes = masks.pair_labels(
+            missing(pictures, "labels content"), missing(pictures, "labels style"), size, pictures[free[0].style].size
+        )
+        check_count(len(pairs))
+        return [
+            _Plot(name, free, masks.resize_mask(there.to(original), whole), here.to(original))
+            for name, there, here in sorted(pairs, key=lambda pair: pair[0])
+        ], notes
+    merged: dict[tuple[object, ...], _Plot] = {}
+    for wish in sorted((w for w in placement.styles if w.region is not None), key=lambda w: str(w.region)):
+        assert wish.region is not None and wish.mask is not None
+        mask = masks.load_mask(missing(placement.pictures, wish.mask), size, f"the mask of region {wish.region}")
+        mask = masks.resize_mask(mask.to(original), whole)
+        key = _identity(wish, placement)
+        if key in merged:
+            plot = merged[key]
+            assert plot.share is not None
+            plot.share = (plot.share + mask).clamp(max=1)
+            plot.name += f"+{wish.region}"
+        else:
+            merged[key] = _Plot(wish.region, [wish], mask)
+    check_count(len(merged))
+    plots = list(merged.values())
+    if free:
+        same = merged.get(_identity(free[0], placement)) if len(free) == 1 else None
+        if same is not None:  # a region painted like the rest is part of the rest
+            plots.remove(same)
+        plots.append(_Plot(REST if plots else "", free))
+    return plots, []
+
+
+def _identity(wish: Placed, placement: Placement) -> tuple[object, ...]:
+    """Return what makes two areas one: the same pictures and the same settings."""
+    pictures = [
+        None if part is None else (missing(placement.pictures, part).sha256, missing(placement.pictures, part).crop)
+        for part in (wish.style, wish.style_mask)
+    ]
+    return (*pictures, wish.scale, wish.rotate, wish.strength, wish.color)
+
+
+def _shared_out(plots: list[_Plot]) -> Tensor | None:
+    """Let masks sum to one where they meet; give what is left to the rest, or return it where nobody has it."""
+    placed = [plot for plot in plots if plot.share is not None]
+    if not placed:
+        return None
+    shares = masks.share_out([plot.share for plot in placed if plot.share is not None])
+    for plot, share in zip(placed, shares, strict=True):
+        plot.share = share
+    left = (1 - torch.cat(shares).sum(0, keepdim=True)).clamp(0, 1)
+    left = torch.where(left < 1e-5, 0.0, left)
+    free = [plot for plot in plots if plot not in placed]
+    if free:
+        free[0].share = left
+        return None
+    if float(left.max()) > 0:
+        return left
+    if len(placed) == 1:
+        placed[0].share, placed[0].name = None, ""
+    return None
+
+
+def _protection(placement: Placement, content: Picture, like: Tensor, notes: list[str]) -> Tensor | None:
+    if placement.protect == "faces":
+        found = face_mask(content.pixels)
+        if found is None:
+            notes.append("no face was found, so none is protected: the detector sees upright faces from the front")
+            return None
+        return torch.from_numpy(found)[None, None].to(like)
+    if placement.protect == "mask":
+        mask = masks.load_mask(missing(placement.pictures, "protect"), content.size, "the mask of --protect")
+        return masks.resize_mask(mask.to(like), (int(like.shape[-2]), int(like.shape[-1])))
+    return None
+
+
+def _color(plot: _Plot, options: Options) -> str:
+    color = plot.wishes[0].color or options.control.color
+    # Without any saturation the canvas has no colour to choose: the grey content's is kept to the last digit.
+    return "content" if options.control.saturation == 0 and color != "palette" else color
+
+
+def _styles(
+    plot: _Plot, placement: Placement, source: Tensor, visible: Tensor | None, color: str, options: Options
+) -> tuple[StyleSource, ...]:
+    wishes = options.control
+    blend = blend_of(wishes.style_blend, len(plot.wishes)) if plot.wishes[0].region is None else [1.0]
+    scales = [options.features.style_scale] * len(plot.wishes)
+    if wishes.style_scales is not None and plot.wishes[0].region is None:
+        scales = parse_numbers(wishes.style_scales, "style_scales", len(plot.wishes), low=0.05, high=8.0)
+    made = []
+    for wish, part, scale in zip(plot.wishes, blend, scales, strict=True):
+        file = missing(placement.pictures, wish.style)
+        picture, mask = _picture(file).to(source), plot.label
+        if wish.style_mask is not None:
+            own = missing(placement.pictures, wish.style_mask)
+            mask = masks.load_mask(own, file.size, f"the mask of style {file.name}").to(source)
+        mask = None if mask is None else masks.resize_mask(mask, file.size)
+        alpha = _alpha(file, picture)
+        if alpha is not None:
+            picture = masks.fill_hidden(picture, alpha)
+            mask = alpha if mask is None else mask * alpha
+        picture, mask = rotated(picture, mask, wishes.rotate_style if wish.rotate is None else wish.rotate)
+        picture = saturate(picture, wishes.saturation)
+        weight = _taken_out(plot.share, None, visible)
+        if color in ("match", "histogram"):
+            picture = recolour(picture, source, color, mask, weight)
+        elif color == "palette":
+            picture = recolour(source, picture, color, weight, mask)
+        made.append(StyleSource(picture, mask, scale if wish.scale is None else wish.scale, part))
+    return tuple(made)
+
+
+def _taken_out(share: Tensor | None, kept: Tensor | None, visible: Tensor | None) -> Tensor | None:
+    """Return an area without what is kept and what is hidden; None still stands for everything."""
+    mask = share
+    for factor in (None if kept is None else 1 - kept, visible):
+        if factor is not None:
+            mask = factor if mask is None else mask * factor
+    return mask
+
+
+def _named(areas: Sequence[Area]) -> tuple[Area, ...]:
+    """An area alone in the picture needs no name: its terms are ``style`` and ``content``."""
+    if len(areas) == 1 and areas[0].name == REST:
+        return (replace(areas[0], name=""),)
+    return tuple(areas)
+
+
+def _over(pin: Tensor | None, pinned: Tensor, original: Tensor, protect: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay the protected content over what is pinned already."""
+    top = _feathered(protect)
+    if pin is None:
+        return top, original
+    total = top + (1 - top) * pin
+    return total, torch.lerp(pinned, original, top / total.clamp(min=1e-6))
+
+
+def _feathered(mask: Tensor) -> Tensor:
+    """Soften a mask's edge, inwards where there is room for it."""
+    reach = max(1, round(FEATHER * max(mask.shape[-2:])))
+    inner = masks.erode(mask, reach)
+    if float(inner.sum()) < masks.LEAST_LEFT * float(mask.sum()):
+        inner = mask
+    padded = functional.pad(inner, (reach,) * 4, mode="replicate")
+    return functional.avg_pool2d(padded, 2 * reach + 1, 1)
+
+
+def _picture(file: Picture) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(file.pixels.transpose(2, 0, 1)))[None]
+
+
+def _alpha(file: Picture, like: Tensor) -> Tensor | None:
+    """Return a picture's alpha, None where all of it is opaque."""
+    if file.alpha is None or float(file.alpha.min()) >= 1:
+        return None
+    if not float(file.alpha.max()) > 0:
+        raise ImageError(f"{file.name!r} is transparent everywhere: there is nothing to see in it")
+    alpha: NDArray[np.float32] = np.ascontiguousarray(file.alpha)
+    return torch.from_numpy(alpha)[None, None].to(like)
+
+
+def _mask_at(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:
+    return None if mask is None else masks.resize_mask(mask, size)
+
+
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(picture.shape[-2:]) == tuple(size):
+        return picture
+    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)

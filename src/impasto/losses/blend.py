@@ -1,0 +1,137 @@
+"""Several styles at once, each with its part.
+
+In: one loss, or one set of raw moments, for each style. Out: a loss whose parts can be turned while a run goes on.
+Statistics that mix linearly (Gram matrices, raw moments) are mixed, which asks for strokes that are between the styles;
+others cannot be mixed, and the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge,
+Hertzmann & Shechtman, CVPR 2017, section 6, mix styles; that a blend of a style with itself is that style holds either
+way. 0 means the mixed statistics are met, or all of the styles' at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.losses.protocol import Features, Loss, Refreshing, Sweep
+from impasto.losses.region import Region
+
+Moments = Mapping[str, Tensor]
+
+
+def blend_name(term: str, index: int) -> str:
+    """Return what a style's part in a term is called when it is steered: ``blend:1`` for the first, counted from 1."""
+    region = term.partition(":")[2]
+    return f"blend:{region}:{index + 1}" if region else f"blend:{index + 1}"
+
+
+def mix(moments: Sequence[Moments], parts: Sequence[float]) -> dict[str, Tensor]:
+    """Return the weighted mean of raw moments, layer by layer; the parts need not sum to one."""
+    total = sum(parts)
+    return {
+        layer: torch.stack([part / total * each[layer] for part, each in zip(parts, moments, strict=True)]).sum(0)
+        for layer in moments[0]
+    }
+
+
+class Blended:
+    """A loss against several styles.
+
+    Args:
+        parts: of each style, 0 or more, not all 0.
+        make: builds the loss for parts that sum to one: against mixed moments, or a ``Weighted`` of one loss a style.
+    """
+
+    def __init__(self, parts: Sequence[float], make: Callable[[Sequence[float]], Loss]) -> None:
+        self.parts = tuple(parts)
+        self._make = make
+        self._loss = make(_normalised(parts))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Encoder layers read."""
+        return self._loss.layers
+
+    def blend(self, weights: Mapping[str, float], term: str) -> None:
+        """Take the styles' parts from weights by name (see ``blend_name``); all at 0 leaves them as they are."""
+        parts = tuple(weights.get(blend_name(term, index), part) for index, part in enumerate(self.parts))
+        if parts != self.parts and sum(parts) > 0:
+            self.parts = parts
+            self._loss = self._make(_normalised(parts))
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the inner loss's summary."""
+        return self._loss.summarise(canvas, features, region)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the inner loss's value."""
+        return self._loss.value(summary)
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Refresh what the styles' own losses keep."""
+        if isinstance(self._loss, Refreshing):
+            self._loss.refresh(generator, sweep)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the styles' own losses keep."""
+        return self._loss.state() if isinstance(self._loss, Refreshing) else {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        if isinstance(self._loss, Refreshing):
+            self._loss.load_state(state)
+
+
+class Weighted:
+    """A weighted sum of losses, whose summaries stand side by side.
+
+    Args:
+        losses: each against one style; their summaries have one size.
+        parts: weight of each.
+    """
+
+    def __init__(self, losses: Sequence[Loss], parts: Sequence[float]) -> None:
+        self._losses, self._parts = tuple(losses), tuple(parts)
+        self.layers = tuple(dict.fromkeys(layer for loss in losses for layer in loss.layers))
+        self.reach = max((int(getattr(loss, "reach", 0)) for loss in losses), default=0)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the losses' summaries one after another."""
+        summaries = [loss.summarise(canvas, features, region) for loss in self._losses]
+        assert len({len(summary) for summary in summaries}) == 1
+        return torch.cat(summaries)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted sum of the losses' values."""
+        shares = summary.chunk(len(self._losses))
+        values = [part * loss.value(share) for part, loss, share in zip(self._parts, self._losses, shares, strict=True)]
+        return torch.stack(values).sum()
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Refresh the losses that keep anything, each from the same draws, so that equal styles stay equal."""
+        start = generator.get_state()
+        for loss in self._losses:
+            if isinstance(loss, Refreshing):
+                generator.set_state(start)
+                loss.refresh(generator, sweep)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the losses keep, by their number."""
+        return {
+            f"{number} {name}": value
+            for number, loss in enumerate(self._losses)
+            if isinstance(loss, Refreshing)
+            for name, value in loss.state().items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        for number, loss in enumerate(self._losses):
+            own = {name.partition(" ")[2]: v for name, v in state.items() if name.partition(" ")[0] == str(number)}
+            if isinstance(loss, Refreshing) and own:
+                loss.load_state(own)
+
+
+def _normalised(parts: Sequence[float]) -> list[float]:
+    return [part / sum(parts) for part in parts]

@@ -1,0 +1,242 @@
+"""Masks: which pixels a style, a colour or a protection is meant for.
+
+In: mask pictures (white is in, grey is partly in), label pictures (one colour a region), alpha. Out: tensors ``[1,
+1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the
+statistics: Gatys et al., CVPR 2017, section 4; label pictures in pairs: Champandard, "Semantic style transfer and
+turning two-bit doodles into fine artworks", 2016. Departure: a layer's mask is eroded by its field of view, as far
+as enough of the region is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import images
+from impasto.errors import ImageError, OptionError
+
+ASPECT_TOLERANCE = 0.01
+# Colours of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
+SAME_LABEL = 48.0
+SMALLEST_LABEL = 0.001  # of the pixels; rarer colours are noise
+LEAST_LEFT = 0.2  # of a region's weight that an erosion must leave
+
+
+def load_mask(source: Any, size: tuple[int, int], name: str) -> Tensor:
+    """Load a mask.
+
+    Args:
+        source: a picture as ``images.load`` takes it, or an array ``[H, W]`` of booleans; white is in. A picture whose
+            transparency varies and whose colour does not is read by its alpha.
+        size: ``(height, width)`` in px of the picture that it belongs to; the mask may have any size of that shape.
+        name: what to call it in messages.
+
+    Returns:
+        ``[1, 1, h, w]`` float32 in [0, 1], at its own size.
+
+    Raises:
+        ImageError: not a picture, another shape, or zero everywhere.
+    """
+    if isinstance(source, np.ndarray) and source.dtype == np.bool_:
+        source = source.astype(np.float32)
+    picture = images.load(source)
+    check_aspect(picture.size, size, name)
+    values = picture.pixels.mean(-1, dtype=np.float32)
+    if picture.alpha is not None:
+        values = picture.alpha if np.ptp(picture.pixels) < 1e-3 else values * picture.alpha
+    if not values.max() > 0:
+        raise ImageError(f"{name} is zero everywhere: paint white where it should apply")
+    return torch.from_numpy(np.ascontiguousarray(values))[None, None]
+
+
+def check_aspect(mask: tuple[int, int], size: tuple[int, int], name: str) -> None:
+    """Refuse a mask whose shape is more than 1 % off its picture's; one px of rounding is forgiven.
+
+    Raises:
+        ImageError: naming both sizes.
+    """
+    (h, w), (height, width) = mask, size
+    off = abs(w * height / (h * width) - 1)
+    rounded = abs(w - h * width / height) <= 1 or abs(h - w * height / width) <= 1
+    if off > ASPECT_TOLERANCE and not (rounded and off < 0.05):
+        raise ImageError(
+            f"{name} is {w}x{h} px and its picture {width}x{height}: the shape is {off:.1%} off, more than 1 %; "
+            "save the mask at the picture's own size"
+        )
+
+
+def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a mask at another size, antialiased; masks that sum to one still do."""
+    if tuple(mask.shape[-2:]) == tuple(size):
+        return mask
+    return functional.interpolate(mask, tuple(size), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def share_out(masks: Sequence[Tensor]) -> list[Tensor]:
+    """Return masks that sum to one wherever two or more of them meet, and to at most one elsewhere.
+
+    Args:
+        masks: ``[1, 1, H, W]`` in [0, 1], of one size.
+    """
+    if not masks:
+        return []
+    stacked = torch.cat(list(masks))  # [R, 1, H, W]
+    total = stacked.sum(0, keepdim=True)
+    meeting = (stacked > 0).sum(0, keepdim=True) > 1
+    divisor = torch.where(meeting, total, total.clamp(min=1)).clamp(min=1e-6)
+    return list(torch.split(stacked / divisor, 1))
+
+
+def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, int]) -> dict[str, Tensor]:
+    """Return the weight of each layer's positions.
+
+    A position counts as far as all it sees lies in the region: the mask is eroded by half the layer's field of view,
+    or by as much of it as leaves a fifth of the region. The caller normalises by each map's own sum.
+
+    Args:
+        mask: ``[1, 1, H, W]`` in [0, 1] at the canvas's size.
+        strides: px between two positions, by layer.
+        radii: how many px beyond its cell a position sees, by layer.
+
+    Returns:
+        ``[1, 1, H // s, W // s]`` by layer, zero outside the region, never zero everywhere unless the mask is.
+    """
+    height, width = mask.shape[-2:]
+    maps = {}
+    for layer, step in strides.items():
+        cut = mask[..., : height // step * step, : width // step * step]
+        means = functional.avg_pool2d(cut, step) if step > 1 else cut
+        # The network sees half as far as the sums of its kernels say: what lies further out hardly weighs.
+        reach = round(radii[layer] / 2 / step)
+        maps[layer] = _eroded_gently(means, reach)
+    return maps
+
+
+def _eroded_gently(cells: Tensor, reach: int) -> Tensor:
+    before = float(cells.sum())
+    while reach > 0:
+        eroded = erode(cells, reach)
+        if float(eroded.sum()) >= LEAST_LEFT * before:
+            return eroded
+        reach //= 2
+    return cells
+
+
+def erode(mask: Tensor, reach: int) -> Tensor:
+    """Return the least value within ``reach`` cells of each; beyond the picture's edge the region goes on."""
+    if reach < 1:
+        return mask
+    size = 2 * reach + 1
+    across = functional.max_pool2d(-mask, (1, size), 1, (0, reach))
+    return -functional.max_pool2d(across, (size, 1), 1, (reach, 0))
+
+
+def fill_hidden(picture: Tensor, alpha: Tensor) -> Tensor:
+    """Return a picture whose transparent pixels continue the visible ones, so that no hidden colour reaches the
+    network.
+
+    Args:
+        picture: ``[1, 3, H, W]``.
+        alpha: ``[1, 1, H, W]`` in [0, 1], not zero everywhere.
+    """
+    seen = (alpha > 0).to(picture)
+    return torch.where(seen > 0, picture, _continued(picture * seen, seen))
+
+
+def _continued(colour: Tensor, weight: Tensor) -> Tensor:
+    """Average coarser and coarser until everything is covered, then fill the holes from coarse to fine."""
+    if float(weight.min()) > 0 or max(weight.shape[-2:]) == 1:
+        return colour / weight.clamp(min=1e-6)
+    halved = [functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (colour, weight)]
+    coarse = _continued(halved[0], halved[1])
+    coarse = functional.interpolate(coarse, tuple(colour.shape[-2:]), mode="bilinear", align_corners=False)
+    return colour + (1 - weight.clamp(0, 1)) * coarse
+
+
+def pair_labels(
+    content: Any, style: Any, content_size: tuple[int, int], style_size: tuple[int, int]
+) -> tuple[list[tuple[str, Tensor, Tensor]], list[str]]:
+    """Return the regions that two label pictures share: equal colours pair up.
+
+    Args:
+        content, style: label pictures, one flat colour a region; transparent pixels belong to none.
+        content_size, style_size: ``(height, width)`` of the pictures that they belong to.
+
+    Returns:
+        ``(name, content mask, style mask)`` by label, the largest first, masks ``[1, 1, H, W]`` of 0 and 1; and
+        notes for the person, such as how many pixels were snapped to the nearest label.
+
+    Raises:
+        ImageError: a label picture of another shape than its picture.
+        OptionError: a colour of the content's labels has no partner among the style's.
+    """
+    notes: list[str] = []
+    sides = []
+    for source, size, name in (
+        (content, content_size, "the content's label picture"),
+        (style, style_size, "the style's label picture"),
+    ):
+        picture = images.load(source)
+        check_aspect(picture.size, size, name)
+        levels = np.round(picture.pixels * 255).astype(np.int32)
+        there = np.ones(picture.size, bool) if picture.alpha is None else picture.alpha >= 0.5
+        if not there.any():
+            raise ImageError(f"{name} is transparent everywhere: give each region a flat colour")
+        colours, indices, snapped = _snap(levels, there)
+        if snapped:
+            notes.append(
+                f"{snapped} px of {name} ({snapped / there.sum():.1%}) have a colour near a label and were given "
+                f"to the nearest of {len(colours)}: PNG keeps labels exact, JPEG does not"
+            )
+        sides.append((colours, indices))
+    (colours, indices), (style_colours, style_indices) = sides
+    pairs = []
+    for number, colour in enumerate(colours):
+        distances = np.sqrt(((style_colours - colour) ** 2).sum(-1))
+        partner = int(distances.argmin())
+        if distances[partner] > SAME_LABEL:
+            known = ", ".join(_hex(c) for c in style_colours)
+            raise OptionError(
+                f"label {_hex(colour)} of the content ({(indices == number).mean():.1%} of it) has no partner "
+                f"on the style side, which has {known}: paint it there, "
+                "or make those pixels transparent to leave them as they are",
+                "labels",
+            )
+        pairs.append((_hex(colour), _binary(indices == number), _binary(style_indices == partner)))
+    return pairs, notes
+
+
+def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.intp], int]:
+    """Return the label colours, each pixel's label (-1 for none), and how many pixels were of another colour."""
+    packed = levels[..., 0] << 16 | levels[..., 1] << 8 | levels[..., 2]
+    values, inverse, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
+    unique = np.stack([values >> 16, values >> 8 & 255, values & 255], -1).astype(np.float64)
+    order = np.argsort(-counts, kind="stable")
+    labels: list[int] = []
+    for position in order:
+        if labels and counts[position] < SMALLEST_LABEL * there.sum():
+            break
+        if all(((unique[position] - unique[k]) ** 2).sum() > SAME_LABEL**2 for k in labels):
+            labels.append(int(position))
+    colours = unique[labels]
+    # Distances label by label: there are few labels and, after JPEG, many colours.
+    distances = np.stack([((unique - colour) ** 2).sum(-1) for colour in colours])
+    nearest = distances.argmin(0)
+    indices = np.full(there.shape, -1, np.intp)
+    indices[there] = nearest[inverse.ravel()]
+    snapped = int(counts[distances.min(0) > 0].sum())
+    return colours, indices, snapped
+
+
+def _hex(colour: NDArray[Any]) -> str:
+    return "#" + "".join(f"{int(value):02x}" for value in colour)
+
+
+def _binary(mask: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(mask.astype(np.float32))[None, None]

@@ -1,0 +1,321 @@
+"""What the person wants where: styles, regions, labels and protection, as plain data with the pictures they name.
+
+In: ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects. Out: a
+``Placement``, which a record keeps as JSON. Nothing is computed here; ``control`` makes tensors of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from impasto import images
+from impasto.errors import ImageError, OptionError, suggest
+from impasto.options import Color
+
+SETTINGS = ("scale", "rotate", "strength", "color")
+_SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
+_RANGES = {"scale": (0.05, 8.0), "rotate": (-360.0, 360.0), "strength": (0.0, 1.0)}
+MOST_REGIONS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A style and the part of the content that it is for.
+
+    ``style``, ``mask`` and ``style_mask`` name pictures of the placement; without ``mask`` it is for everything that
+    no region takes. ``scale``, ``rotate``, ``strength`` and ``color`` are the run's own where absent.
+    """
+
+    style: str
+    region: str | None = None
+    mask: str | None = None
+    style_mask: str | None = None
+    scale: float | None = None
+    rotate: float | None = None
+    strength: float | None = None
+    color: str | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Every style with its place, and what is protected.
+
+    ``pictures`` are by the part that they play; ``labels`` says whether two label pictures are among them;
+    ``protect`` is ``faces``, ``mask`` or None.
+    """
+
+    styles: tuple[Placed, ...]
+    labels: bool = False
+    protect: str | None = None
+    pictures: Mapping[str, images.Picture] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one style for the whole picture and nothing more."""
+        return (
+            len(self.styles) == 1 and self.styles[0] == Placed(style="style") and not self.labels and not self.protect
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as a record keeps it, without the pictures."""
+        styles = [
+            {key: value for key, value in dataclasses.asdict(s).items() if value is not None} for s in self.styles
+        ]
+        return {"styles": styles, "labels": self.labels, "protect": self.protect}
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any], pictures: Mapping[str, images.Picture]) -> Placement:
+        """Return what ``as_data`` gave, with the pictures found again."""
+        return cls(tuple(Placed(**entry) for entry in data["styles"]), data["labels"], data["protect"], pictures)
+
+
+def place(
+    style: Any,
+    *,
+    regions: Iterable[Any] | Mapping[Any, Any] = (),
+    labels: Sequence[Any] | None = None,
+    protect: Any = None,
+    limits: Mapping[str, Any] | None = None,
+) -> Placement:
+    """Read wishes and load their pictures.
+
+    Args:
+        style: a style or a list of them, or None where regions bring theirs. A style is a picture as ``images.load``
+            takes it, a text ``FILE[#x,y,w,h][@MASK][,scale=..][,rotate=..]``, or a mapping with ``style`` and those
+            settings.
+        regions: each a text ``MASK=STYLE[,strength=..][,color=..]...``, a pair of mask and style, or a mapping with
+            ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
+        labels: two label pictures, the content's and the style's.
+        protect: a mask, or ``"faces"``.
+        limits: for ``images.load``.
+
+    Raises:
+        OptionError: wishes that contradict each other or cannot be understood.
+        ImageError: a picture cannot be read.
+    """
+    pictures: dict[str, images.Picture] = {}
+    limits = limits or {}
+    placed: list[Placed] = []
+    for number, wish in enumerate(_listed(style), start=1):
+        settings = _style_wish(wish)
+        part = "style" if number == 1 else f"style {number}"
+        placed.append(_keep(settings, part, None, pictures, limits))
+    entries = list(regions.items()) if isinstance(regions, Mapping) else list(regions or ())
+    taken: set[str] = set()
+    for entry in entries:
+        mask, settings = _region_wish(entry)
+        name = _name(mask, settings.pop("name", None), taken)
+        pictures[f"mask {name}"] = images.load(_array(mask), **limits)
+        placed.append(_keep(settings, f"style {name}", name, pictures, limits))
+    if not placed:
+        raise OptionError("no style is given: name a painting, or regions with --region MASK=PAINTING", "style")
+    if "style" not in pictures:
+        # The first region's painting stands for the run where one style must be named.
+        pictures = {"style": pictures[placed[0].style], **pictures}
+    if labels is not None:
+        _check_labels(labels, placed, entries)
+        for side, source in zip(("content", "style"), labels, strict=True):
+            pictures[f"labels {side}"] = images.load(source, **limits)
+    how = None
+    if protect is not None:
+        how = "faces" if isinstance(protect, str) and protect == "faces" else "mask"
+        if how == "mask":
+            pictures["protect"] = images.load(_array(protect), **limits)
+    return Placement(tuple(placed), labels is not None, how, pictures)
+
+
+def _check_labels(labels: Sequence[Any], placed: Sequence[Placed], regions: Sequence[Any]) -> None:
+    if isinstance(labels, (str, Path)) or len(labels) != 2:
+        raise OptionError("labels are two pictures: the content's labels, then the style's", "labels")
+    if regions:
+        raise OptionError("labels and regions are both given: choose --labels, or --region for each mask", "labels")
+    if len(placed) != 1 or placed[0].style_mask is not None:
+        raise OptionError("labels divide one style: give one painting, without a mask of its own", "labels")
+
+
+def _listed(style: Any) -> list[Any]:
+    if style is None:
+        return []
+    return list(style) if isinstance(style, (list, tuple)) else [style]
+
+
+def _keep(
+    settings: dict[str, Any],
+    part: str,
+    region: str | None,
+    pictures: dict[str, images.Picture],
+    limits: Mapping[str, Any],
+) -> Placed:
+    pictures[part] = images.load(settings.pop("style"), **limits)
+    mask, style_mask = settings.pop("style_mask", None), None
+    if mask is not None:
+        style_mask = f"{part} mask"
+        pictures[style_mask] = images.load(_array(mask), **limits)
+    return Placed(
+        style=part,
+        region=region,
+        mask=None if region is None else f"mask {region}",
+        style_mask=style_mask,
+        **_settings(settings, region or part),
+    )
+
+
+def _array(source: Any) -> Any:
+    """Let masks of booleans be pictures."""
+    if type(source).__name__ == "ndarray" and source.dtype == bool:
+        return source.astype("float32")
+    return source
+
+
+def _style_wish(wish: Any) -> dict[str, Any]:
+    if isinstance(wish, Mapping):
+        unknown = set(wish) - {"style", "style_mask", "scale", "rotate"}
+        if unknown:
+            raise OptionError(
+                f"a style has no setting {min(unknown)!r}; choose from: style, style_mask, scale, rotate", "style"
+            )
+        return dict(wish)
+    found = _split(wish)
+    for key in ("strength", "color"):
+        if key in found:
+            raise OptionError(f"{key} of a style: give --{key} for the whole picture, or a region its own", "style")
+    return found
+
+
+def _region_wish(entry: Any) -> tuple[Any, dict[str, Any]]:
+    if isinstance(entry, str):
+        mask, found, style = entry.partition("=")
+        if not found or not mask or not style:
+            raise OptionError(
+                f"region {entry!r} is not understood: write MASK=PAINTING, as in sky.png=a.jpg", "regions"
+            )
+        return mask, _split(style)
+    if isinstance(entry, Mapping):
+        unknown = set(entry) - {"mask", "style", "style_mask", "name", *SETTINGS}
+        if unknown or "mask" not in entry or "style" not in entry:
+            allowed = ", ".join(["mask", "style", "style_mask", "name", *SETTINGS])
+            wrong = f"has no setting {min(unknown)!r}" if unknown else "needs a mask and a style"
+            raise OptionError(f"a region {wrong}; choose from: {allowed}", "regions")
+        settings = {**dict(entry), **_split(entry["style"])}
+        return settings.pop("mask"), settings
+    if isinstance(entry, (list, tuple)) and len(entry) == 2:
+        mask, style = entry
+        return mask, dict(style) if isinstance(style, Mapping) else _split(style)
+    raise OptionError(f"region {entry!r} is not understood: give a mask and a style", "regions")
+
+
+def _split(wish: Any) -> dict[str, Any]:
+    """Take a text apart into style, mask and settings; anything but a text is a picture already."""
+    if not isinstance(wish, str):
+        return {"style": wish}
+    found: dict[str, Any] = {}
+    rest = wish
+    while not Path(rest).exists() and (match := _SETTING.search(rest)):
+        if match["key"] not in SETTINGS:
+            raise OptionError(
+                f"{wish!r}: there is no setting {match['key']!r}; {suggest(match['key'], SETTINGS)}", "style"
+            )
+        found[match["key"]] = match["value"].strip()
+        rest = rest[: match.start()]
+    if not Path(rest).exists() and "@" in rest:
+        rest, _, mask = rest.rpartition("@")
+        if not rest or not mask:
+            raise OptionError(f"{wish!r} is not understood: write PAINTING@MASK, as in a.jpg@mask.png", "style")
+        found["style_mask"] = mask
+    return {"style": rest, **found}
+
+
+def _settings(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key == "color":
+            if value not in get_args(Color):
+                raise OptionError(f"color of {name} is {value!r}; {suggest(str(value), get_args(Color))}", "color")
+            settings[key] = value
+            continue
+        low, high = _RANGES[key]
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not low <= number <= high:
+            raise OptionError(f"{key} of {name} is {value!r}; it goes from {low:g} to {high:g}", key)
+        settings[key] = number
+    return settings
+
+
+def _name(mask: Any, given: Any, taken: set[str]) -> str:
+    """Return a name for a region: its own, or its mask file's, made different from the others'."""
+    stem = str(given) if given else Path(images.split_crop(mask)[0]).stem if isinstance(mask, (str, Path)) else "region"
+    stem = re.sub(r"[^\w-]+", "_", stem) or "region"
+    name, number = stem, 1
+    while name in taken or name in ("rest", "protected"):
+        number += 1
+        name = f"{stem}{number}"
+    taken.add(name)
+    return name
+
+
+def check_count(count: int) -> None:
+    """Refuse more regions than memory is kept for.
+
+    Raises:
+        OptionError: with the count and what to do.
+    """
+    if count > MOST_REGIONS:
+        raise OptionError(
+            f"{count} regions with different styles or settings are given and at most {MOST_REGIONS} work at once: "
+            "give regions the same style and settings, which makes them one, or paint in several runs",
+            "regions",
+        )
+
+
+def parse_numbers(text: str, name: str, count: int, *, low: float = 0.0, high: float = math.inf) -> list[float]:
+    """Read numbers set apart by commas, as many as there are styles.
+
+    Raises:
+        OptionError: not numbers, another count, or out of range.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"{name} is {text!r}; give numbers with commas between, such as 0.7,0.3", name) from None
+    if len(numbers) != count:
+        raise OptionError(f"{name} has {len(numbers)} numbers and there are {count} styles: give one for each", name)
+    if not all(math.isfinite(number) and low <= number <= high for number in numbers):
+        span = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+        raise OptionError(f"{name} is {text!r}; each number is {span}", name)
+    return numbers
+
+
+def blend_of(text: str | None, count: int) -> list[float]:
+    """Return each style's part in a blend, summing to one.
+
+    Raises:
+        OptionError: another count than styles, or nothing to sum.
+    """
+    if text is None:
+        return [1 / count] * count
+    numbers = parse_numbers(text, "style_blend", count)
+    if not sum(numbers) > 0:
+        raise OptionError(f"style_blend is {text!r} and sums to nothing: give at least one style a part", "style_blend")
+    return [number / sum(numbers) for number in numbers]
+
+
+def missing(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:
+    """Return a picture of the placement by its part.
+
+    Raises:
+        ImageError: it is not there, as in a record that was altered.
+    """
+    if part not in pictures:
+        raise ImageError(f"the picture {part!r} of the placement is missing")
+    return pictures[part]

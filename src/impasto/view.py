@@ -1,0 +1,90 @@
+"""The picture that a canvas stands for, inside the loop.
+
+In: a canvas ``[1, 3, H, W]`` that the optimiser moves freely. Out: the picture, with the pixels that stay and the
+content's colours where they are kept; and what the losses see of a picture, which is its lightness alone where colours
+are kept. Everything is done pixel by pixel and has a gradient, so the losses are those of the picture that is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.color import ChromaKeeper, desaturated
+from impasto.control import Control
+
+
+class View:
+    """From canvas to picture, and from picture to what is compared.
+
+    Args:
+        control: at the canvas's size.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._keeper = None if control.keep_chroma is None else ChromaKeeper(control.content)
+        self._kept = control.keep_chroma
+        self._pin, self._pinned = control.pin, control.pinned
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the canvas is the picture and all of it is seen."""
+        return self._kept is None and self._pin is None
+
+    def picture(self, canvas: Tensor) -> Tensor:
+        """Return the picture of a canvas."""
+        if self._keeper is not None and self._kept is not None:
+            canvas = _mixed(canvas, self._keeper.colour(canvas), self._kept)
+        if self._pin is not None and self._pinned is not None:
+            canvas = _mixed(canvas, self._pinned, self._pin)
+        return canvas
+
+    def seen(self, picture: Tensor) -> Tensor:
+        """Return what the losses compare of a picture."""
+        return picture if self._kept is None else _mixed(picture, desaturated(picture), self._kept)
+
+    def pull_back(self, canvas: Tensor, gradient: Tensor) -> Tensor:
+        """Return the gradient with respect to the canvas from that with respect to what is seen of its picture."""
+        leaf = canvas.detach().requires_grad_(True)
+        (pulled,) = torch.autograd.grad(self.seen(self.picture(leaf)), leaf, gradient)
+        return pulled
+
+
+def _mixed(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
+    # Written so that shares of exactly 0 and 1 give exactly one of the two.
+    return under * (1 - share) + over * share
+
+
+class _Inner(Protocol):
+    def canvas(self) -> Tensor: ...
+    def picture(self) -> Tensor: ...
+    def tell(self, loss: float, gradient: Tensor) -> None: ...
+    def changed(self) -> None: ...
+    def recover(self) -> None: ...
+    def set_step_size(self, factor: float) -> None: ...
+    def state(self) -> dict[str, Tensor]: ...
+    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+class Viewed:
+    """An optimiser whose picture is seen through a view; its canvas stays its own.
+
+    Args:
+        optimizer: holds the canvas.
+        view: from canvas to picture.
+    """
+
+    def __init__(self, optimizer: _Inner, view: View) -> None:
+        self._view = view
+        self.canvas, self.tell, self.changed = optimizer.canvas, optimizer.tell, optimizer.changed
+        self.recover, self.set_step_size = optimizer.recover, optimizer.set_step_size
+        self.state, self.load_state = optimizer.state, optimizer.load_state
+        self._picture = optimizer.picture
+
+    def picture(self) -> Tensor:
+        """Return the picture as it would be saved."""
+        with torch.no_grad():
+            return self._view.picture(self._picture()).clamp(0, 1)
