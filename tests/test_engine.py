@@ -1,0 +1,334 @@
+"""The loop: steering, pausing, stopping, and getting up again after not-a-number."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.engine import LIVE, Knobs, Run, as_preview, descend
+from impasto.errors import NumericalError, OptionError
+from impasto.events import Event, Mailbox, Snapshot, Steered, Stepped, Warned
+from impasto.objective import Evaluation
+from impasto.optimizers import Adam, BoundedLBFGS
+from impasto.options import declared
+
+REFERENCES = {"content": 2.0, "style": 0.5, "tv": 4.0}
+SHAPE = (1, 3, 8, 10)
+
+
+class Pulls:
+    """An objective of three bowls, one a term; ``broken`` lists the evaluations, from 1, that are not a number."""
+
+    def __init__(self, broken: tuple[int, ...] = (), *, in_gradient: bool = False) -> None:
+        self.terms = dict.fromkeys(REFERENCES)
+        self.goals = {"content": 0.2, "style": 0.7, "tv": 0.5}
+        self.broken, self.in_gradient = broken, in_gradient
+        self.seen: list[dict[str, float]] = []
+        self.canvases: list[Tensor] = []
+
+    def evaluate(self, canvas: Tensor, weights: Mapping[str, float]) -> Evaluation:
+        """Return the weighted bowls."""
+        self.seen.append(dict(weights))
+        self.canvases.append(canvas.clone())
+        losses = {n: w * float((canvas - self.goals[n]).square().mean()) for n, w in weights.items() if w}
+        gradient = torch.zeros_like(canvas)
+        for name, weight in weights.items():
+            gradient += weight * 2 * (canvas - self.goals[name]) / canvas.numel()
+        total = sum(losses.values())
+        if len(self.seen) in self.broken or -1 in self.broken:
+            gradient[..., 0, 0] = math.nan
+            total = total if self.in_gradient else math.nan
+        return Evaluation(losses, total, gradient)
+
+
+class Calls(BoundedLBFGS):
+    """L-BFGS that notes when it is told of a change."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__(start)
+        self.called: list[Any] = []
+
+    def changed(self) -> None:
+        """Note it."""
+        self.called.append("changed")
+        super().changed()
+
+    def recover(self) -> None:
+        """Note it."""
+        self.called.append("recover")
+        super().recover()
+
+    def set_step_size(self, factor: float) -> None:
+        """Note it."""
+        self.called.append(factor)
+        super().set_step_size(factor)
+
+
+def knobs(strength: float | None = 0.5, **others: Any) -> Knobs:
+    """Return the knobs of a run."""
+    return Knobs(strength, 1.0, 1.0, 0.1, **others)
+
+
+def going(pulls: Pulls, optimizer: Any, run: Run | None = None, steps: int = 6, **others: Any) -> Iterator[Event]:
+    """Start a run."""
+    run = run or Run(knobs())
+    return descend(run, pulls, optimizer, steps=steps, references=REFERENCES, **others)  # type: ignore[arg-type]
+
+
+def start() -> Tensor:
+    """Return a picture to start from."""
+    return torch.full(SHAPE, 0.4)
+
+
+def of(events: list[Event], kind: type[Any]) -> list[Any]:
+    """Return the events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_step_is_an_evaluation() -> None:
+    pulls, run = Pulls(), Run(knobs(), step=10, scale=2)
+    events = list(going(pulls, BoundedLBFGS(start()), run))
+    assert [event.step for event in of(events, Stepped)] == [11, 12, 13, 14, 15, 16]
+    assert [event.scale_step for event in of(events, Stepped)] == [1, 2, 3, 4, 5, 6]
+    assert {event.scale for event in of(events, Stepped)} == {2}
+    assert len(pulls.seen) == 6 == len(run.losses)
+    for event, line in zip(of(events, Stepped), run.losses, strict=True):
+        assert event.total == pytest.approx(sum(event.losses.values()))
+        assert line == {"step": event.step, "scale": 2, "total": event.total, **event.losses}
+
+
+def test_strength_shares_between_the_terms() -> None:
+    weights = knobs(0.25).weights(REFERENCES, 3.0)
+    assert weights == {"content": 0.75 * 3 / 2, "style": 0.25 / 0.5, "tv": 0.1 / 4}
+    assert knobs(0.0).weights(REFERENCES, 1.0)["style"] == 0
+    assert knobs(1.0).weights(REFERENCES, 1.0)["content"] == 0
+    raw = Knobs(None, 5.0, 100.0, 0.0).weights(dict.fromkeys(REFERENCES, 1.0), 1.0)
+    assert raw == {"content": 5.0, "style": 100.0, "tv": 0.0}
+
+
+def test_terms_of_one_kind_have_factors_of_their_own() -> None:
+    references = {"content": 1.0, "style:sky": 2.0, "style:ground": 4.0, "tv": 1.0}
+    turned = knobs()
+    turned.turn({"style:sky": 3.0}, list(references))
+    weights = turned.weights(references, 1.0)
+    assert (weights["style:sky"], weights["style:ground"]) == (0.5 * 3 / 2, 0.5 / 4)
+
+
+def test_what_is_set_is_felt_at_the_next_step() -> None:
+    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    events = going(pulls, Calls(start()), run, mailbox=box)
+    next(events)
+    box.post("set", strength=0.9)
+    assert next(events) == Steered(2, "set", {"strength": 0.9})
+    next(events)
+    assert pulls.seen[0] == knobs().weights(REFERENCES, 1.0)
+    assert pulls.seen[1] == knobs(0.9).weights(REFERENCES, 1.0)
+    assert run.steering == [{"step": 2, "values": {"strength": 0.9}}]
+
+
+def test_a_changed_weight_drops_what_the_optimiser_knew() -> None:
+    box, optimizer = Mailbox(), Calls(start())
+    events = going(Pulls(), optimizer, mailbox=box)
+    next(events)
+    box.post("set", tv_weight=2.0)
+    list(events)
+    assert optimizer.called == ["changed"]
+
+
+@pytest.mark.parametrize("values", [{"strength": 0.5}, {"step_size": 1.0}, {"tv_weight": 0.1}, {"style": 1.0}])
+@pytest.mark.parametrize("kind", [BoundedLBFGS, Adam])
+def test_steering_to_the_same_value_changes_nothing(values: dict[str, float], kind: Any) -> None:
+    plain, steered, box = kind(start()), kind(start()), Mailbox()
+    # The step has been halved on the way, which being set to the value it started from must not undo.
+    alone = list(going(Pulls(broken=(3,)), plain, steps=12))
+    events = []
+    for event in going(Pulls(broken=(3,)), steered, steps=12, mailbox=box):
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == 5:
+            box.post("set", **values)
+    assert [e for e in events if not isinstance(e, Steered)] == alone
+    assert len(of(events, Steered)) == 1
+    assert torch.equal(plain.picture(), steered.picture())
+    assert torch.equal(plain.canvas(), steered.canvas())
+
+
+def test_a_step_size_reaches_the_optimiser_once() -> None:
+    box, optimizer = Mailbox(), Calls(start())
+    box.post("set", step_size=0.25)
+    box.post("set", step_size=0.25)
+    list(going(Pulls(), optimizer, mailbox=box))
+    assert optimizer.called == [0.25]
+
+
+def test_every_live_option_can_be_steered() -> None:
+    assert {item.name for item in declared() if item.facts.get("live")} >= set(LIVE)
+    for name in LIVE:
+        knobs().turn({name: 0.5}, [])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"strength": math.nan}, "strength is nan; give a finite number, from 0 to 1"),
+        ({"strength": 1.5}, "strength is 1.5; give a finite number, from 0 to 1"),
+        ({"strength": -0.5}, "strength is -0.5; give a finite number, from 0 to 1"),
+        ({"style_weight": math.inf}, "style_weight is inf; give a finite number, 0 or more"),
+        ({"step_size": 0.0}, "step_size is 0.0; give a finite number, from 0.0001 to 100"),
+        ({"style": -1.0}, "style is -1.0; give a finite number, 0 or more"),
+        ({"strenght": 0.5}, "nothing called 'strenght' can be steered; did you mean 'strength'"),
+    ],
+)
+def test_what_cannot_be_steered_is_said_and_changes_nothing(values: dict[str, float], message: str) -> None:
+    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    box.post("set", tv_weight=3.0, **values)  # the good half must not be taken either
+    events = list(going(pulls, Calls(start()), run, mailbox=box))
+    assert of(events, Warned)[0].message.startswith(message)
+    assert not of(events, Steered)
+    assert run.steering == []
+    assert pulls.seen[0] == knobs().weights(REFERENCES, 1.0)
+
+
+def test_a_raw_weight_takes_over_from_a_strength() -> None:
+    turned = knobs(0.8)
+    turned.turn({"content_weight": 0.1}, [])
+    assert turned.weights(REFERENCES, 1.0) == {"content": 0.1 / 2, "style": 0.8 / 0.5, "tv": 0.1 / 4}
+    turned.turn({"strength": 0.3}, [])
+    assert turned.weights(REFERENCES, 1.0) == knobs(0.3).weights(REFERENCES, 1.0)
+
+
+def test_a_run_with_raw_weights_has_no_strength() -> None:
+    with pytest.raises(OptionError, match="this run has raw weights: set content_weight or style_weight"):
+        Knobs(None, 5.0, 100.0, 0.0, unitless=False).turn({"strength": 0.5}, [])
+
+
+def test_a_paused_run_waits_and_obeys_the_while() -> None:
+    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    events = going(pulls, Calls(start()), run, mailbox=box)
+    next(events)
+    box.post("pause")
+    box.post("snapshot")
+    box.post("set", strength=0.1)
+    assert next(events) == Steered(2, "pause", {})
+    assert isinstance(next(events), Snapshot)
+    assert next(events) == Steered(2, "snapshot", {})
+    assert next(events) == Steered(2, "set", {"strength": 0.1})
+    assert run.paused
+    assert len(pulls.seen) == 1
+    box.post("resume")
+    assert next(events) == Steered(2, "resume", {})
+    assert isinstance(next(events), Stepped)
+    assert not run.paused
+    assert run.steering == [{"step": 2, "values": {"strength": 0.1}}]
+
+
+def test_a_pause_is_ended_from_another_thread() -> None:
+    box, paused, events = Mailbox(), threading.Event(), []
+    box.post("pause")
+
+    def work() -> None:
+        for event in going(Pulls(), Calls(start()), mailbox=box):
+            events.append(event)
+            if event == Steered(1, "pause", {}):
+                paused.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert paused.wait(30)
+    box.post("resume")
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(of(events, Stepped)) == 6
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_stop_ends_the_run_before_the_next_step(paused: bool) -> None:
+    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    events = going(pulls, Calls(start()), run, mailbox=box)
+    next(events)
+    if paused:
+        box.post("pause")
+    box.post("stop")
+    rest = list(events)
+    assert rest[-1] == Steered(2, "stop", {})
+    assert run.stopped
+    assert len(pulls.seen) == 1
+    assert list(going(pulls, Calls(start()), run)) == []
+
+
+def test_a_snapshot_is_the_picture_as_it_is() -> None:
+    box, optimizer = Mailbox(), Calls(start())
+    events = going(Pulls(), optimizer, mailbox=box)
+    next(events)
+    box.post("snapshot")
+    snapshot = next(events)
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.step, snapshot.picture.shape, str(snapshot.picture.dtype)) == (1, (8, 10, 3), "uint8")
+    assert (snapshot.picture == as_preview(optimizer.picture())).all()
+
+
+def test_previews_and_snapshots_come_when_due() -> None:
+    events = list(going(Pulls(), Calls(start()), steps=7, preview_every=3, snapshot_every=2))
+    assert [e.step for e in of(events, Stepped) if e.preview is not None] == [1, 3, 6]
+    assert [e.step for e in of(events, Snapshot)] == [1, 2, 4, 6]
+
+
+def test_replayed_steering_is_the_same_run() -> None:
+    box, run, first = Mailbox(), Run(knobs()), BoundedLBFGS(start())
+    pulls = Pulls(broken=(4,))
+    for event in going(pulls, first, run, steps=9, mailbox=box):
+        if isinstance(event, Stepped) and event.step in (2, 5):
+            box.post("set", strength=event.step / 10, step_size=0.5)
+    again, second = Run(knobs()), BoundedLBFGS(start())
+    list(going(Pulls(broken=(4,)), second, again, steps=9, replayed=run.steering))
+    assert again.steering == run.steering
+    assert again.losses == run.losses
+    assert torch.equal(first.picture(), second.picture())
+
+
+@pytest.mark.parametrize("in_gradient", [False, True])
+@pytest.mark.parametrize("kind", [BoundedLBFGS, Adam])
+def test_not_a_number_is_caught_where_it_appears(kind: Any, in_gradient: bool) -> None:
+    pulls, run, optimizer = Pulls(broken=(3, 6), in_gradient=in_gradient), Run(knobs()), kind(start())
+    events = list(going(pulls, optimizer, run, steps=6))
+    warned = of(events, Warned)
+    assert [event.message.split(":")[0] for event in warned] == ["not a number at step 3", "not a number at step 5"]
+    assert run.recoveries == 2
+    assert len(of(events, Stepped)) == 6
+    assert bool(optimizer.picture().isfinite().all())
+    assert all(math.isfinite(line["total"]) for line in run.losses)
+
+
+def test_after_a_turn_back_it_goes_on_from_a_good_picture() -> None:
+    pulls, optimizer = Pulls(broken=(4,)), Calls(start())
+    events = going(pulls, optimizer, steps=5)
+    pictures = [optimizer.picture().clone() for event in events if isinstance(event, Stepped)]
+    assert optimizer.called == ["recover"]
+    torch.testing.assert_close(pulls.canvases[4], pictures[2])
+
+
+def test_three_turns_back_are_enough() -> None:
+    pulls, run, optimizer = Pulls(broken=(3, 4, 5, 6)), Run(knobs()), Calls(start())
+    seen: list[Event] = []
+    with pytest.raises(NumericalError, match=r"not a number at step 3, 3 halvings of the step size did not help"):
+        seen.extend(going(pulls, optimizer, run))
+    assert optimizer.called == ["recover"] * 3
+    assert run.step == 2
+    assert bool(optimizer.picture().isfinite().all())
+
+
+def test_without_a_mailbox_nothing_is_waited_for() -> None:
+    run = Run(knobs(), paused=True)
+    assert len(list(going(Pulls(), Calls(start()), run))) == 6
+
+
+def test_a_checkpoint_without_a_folder_is_said() -> None:
+    box = Mailbox()
+    box.post("checkpoint")
+    events = list(going(Pulls(), Calls(start()), mailbox=box))
+    assert "this run keeps none" in of(events, Warned)[0].message
