@@ -6,5 +6,6 @@ save.
 
 from impasto.optimizers.adam import Adam
 from impasto.optimizers.lbfgs import BoundedLBFGS
+from impasto.optimizers.pyramid import Pyramid
 
-__all__ = ["Adam", "BoundedLBFGS"]
+__all__ = ["Adam", "BoundedLBFGS", "Pyramid"]
