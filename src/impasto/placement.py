@@ -310,6 +310,28 @@ def blend_of(text: str | None, count: int) -> list[float]:
     return [number / sum(numbers) for number in numbers]
 
 
+def as_words(data: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
+    """Return a placement as the command line takes it.
+
+    Args:
+        data: as ``Placement.as_data`` gives it.
+        files: names of the pictures by their part.
+    """
+    styles, regions = [], []
+    for entry in data["styles"]:
+        text = files[entry["style"]] + (f"@{files[entry['style_mask']]}" if "style_mask" in entry else "")
+        for key in SETTINGS:
+            if key in entry:
+                text += f",{key}={entry[key] if key == 'color' else format(entry[key], 'g')}"
+        if "mask" in entry:
+            regions += ["--region", f"{files[entry['mask']]}={text}"]
+        else:
+            styles.append(text)
+    labels = ["--labels", files["labels content"], files["labels style"]] if data["labels"] else []
+    protect = ["--protect", files.get("protect", "faces")] if data["protect"] else []
+    return [*styles, *regions, *labels, *protect]
+
+
 def missing(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:
     """Return a picture of the placement by its part.
 

@@ -20,6 +20,7 @@ from impasto.checkpoint import kept_picture, read_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
 from impasto.options import Options
+from impasto.placement import Placement, as_words
 from impasto.stylize import Shared, iter_stylize, last
 
 Record = Mapping[str, Any]
@@ -116,7 +117,9 @@ def as_command(about: Record) -> str:
         usual = recipes.resolve(recipe=name).flat()
     except OptionError:  # a person's own recipe that is not here
         usual = {}
-    words = ["impasto", "stylize", *(_with_crop(about["inputs"][part]) for part in ("content", "style"))]
+    files = {part: _with_crop(found) for part, found in about["inputs"].items()}
+    placed = about["decisions"].get("placement")
+    words = ["impasto", "stylize", files["content"], *([files["style"]] if placed is None else as_words(placed, files))]
     if name != recipes.DEFAULT and usual:
         words += ["--recipe", name]
     for option, value in options.items():
@@ -185,7 +188,7 @@ def iter_replay(
             yield Warned(f"{difference}: the picture may differ in its last bits")
     yield from iter_stylize(
         input_of(source, "content"),
-        input_of(source, "style"),
+        _style(about, {part: input_of(source, part) for part in about["inputs"] if part not in ("content", "init")}),
         output=output,
         resolved=options,
         decisions=decisions,
@@ -195,6 +198,12 @@ def iter_replay(
         shared=source.shared,
         **listeners,
     )
+
+
+def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | Placement:
+    """Return the style of a run, or all that it placed where it placed more."""
+    placed = about["decisions"].get("placement")
+    return pictures["style"] if placed is None else Placement.of_data(placed, pictures)
 
 
 def input_of(source: Source, part: str) -> images.Picture:
@@ -265,7 +274,7 @@ def iter_resume(folder: str | Path, *, given: Mapping[str, str] | None = None, *
         options = options.replace(weights=beginning["weights"])
     yield from iter_stylize(
         pictures["content"],
-        pictures["style"],
+        _style(beginning, pictures),
         start=pictures.get("init"),
         output=beginning["output"],
         resolved=options,

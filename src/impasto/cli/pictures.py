@@ -10,14 +10,35 @@ import typer
 
 from impasto.cli.flags import with_options
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
-from impasto.errors import OptionError
+from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 
 
 @with_options
 def stylize(
     content: str = typer.Argument(..., help="Photograph: what is to be seen."),
-    style: str = typer.Argument(..., help="Painting: how it is painted. painting.jpg#x,y,w,h takes a part of it."),
+    styles: list[str] | None = typer.Argument(
+        None,
+        metavar="STYLE...",
+        help="Painting: how it is painted. a.jpg#x,y,w,h takes a part of it, a.jpg@mask.png what is white in the mask; "
+        "several are blended. Not needed with --region.",
+    ),
+    region: list[str] | None = typer.Option(
+        None,
+        "--region",
+        metavar="MASK=STYLE",
+        help="Paint what is white in a mask like another painting: sky.png=a.jpg, with ,strength=0.8 ,color=content "
+        ",scale=0.5 ,rotate=45 behind it. Can be given again and again.",
+    ),
+    labels: tuple[str, str] | None = typer.Option(
+        None,
+        "--labels",
+        metavar="CONTENT STYLE",
+        help="Two pictures of flat colours, one for the content and one for the style: equal colours pair up.",
+    ),
+    protect: str | None = typer.Option(
+        None, "--protect", metavar="MASK|faces", help="What stays as it is: white in a mask, or the faces."
+    ),
     output: str = typer.Option("out.png", "--output", "-o", help="Where to save; the suffix chooses the format."),
     snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered pictures on the way."),
     every: int = typer.Option(10, "--every", min=1, help="Steps between two snapshots."),
@@ -33,17 +54,24 @@ def stylize(
     **options: Any,
 ) -> None:
     """Repaint CONTENT in the manner of STYLE."""
+    placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
     if run_dir is not None and (run_dir / "run.json").exists():
         raise OptionError(
             f"--run-dir {run_dir} holds a run: impasto resume {run_dir}, or name another folder", "run_dir"
         )
+    style: Any = styles[0] if styles else None
+    if report is not None and (style is None or not Path(style).exists()):
+        from impasto.placement import place
+
+        style = place(styles, **placed).pictures["style"].pixels
     listeners = listeners_for(content, style, snapshots, timelapse, report)
     from impasto.stylize import iter_stylize
 
     mailbox = Mailbox()
     events = iter_stylize(
         content,
-        style,
+        styles or None,
+        **placed,
         output=output,
         mailbox=mailbox,
         preview_every=1 if timelapse or report else 0,
@@ -56,7 +84,7 @@ def stylize(
 
 
 def listeners_for(
-    content: str, style: str, snapshots: Path | None, timelapse: Path | None, report: Path | None
+    content: str, style: Any, snapshots: Path | None, timelapse: Path | None, report: Path | None
 ) -> list[Listener]:
     """Return what writes snapshots, a film and a report, as far as they are asked for."""
     listeners: list[Listener] = []
@@ -77,14 +105,26 @@ def demo(
     out: Path = typer.Option(Path("demo"), "--out", help="Folder for the pictures."),
     content: str = typer.Option("coffee", "--content", help="Sample photograph."),
     style: str = typer.Option("blue_swirls", "--style", help="Sample painting."),
+    size: int = typer.Option(512, "--size", min=64, help="Long side in px."),
 ) -> None:
     """Repaint a sample photograph with a sample painting and show the way there."""
     from impasto import samples
+
+    for name, value, known in (("content", content, samples.PHOTO_NAMES), ("style", style, samples.STYLE_NAMES)):
+        if value not in known:
+            raise OptionError(f"--{name} is {value!r}; {suggest(value, known)}", name)
+    began = time.perf_counter()
+    out = folder_for(out, "out")
+    paths = {path.stem: path for path in samples.write(out / "samples")}
     from impasto.bench.demo import paint
 
-    began = time.perf_counter()
-    paths = {path.stem: path for path in samples.write(out / "samples")}
-    made = paint(paths[content], paths[style], out)
-    typer.echo(f"done in {time.perf_counter() - began:.0f} s:")
+    made = paint(
+        paths[content],
+        paths[style],
+        out,
+        size=size,
+        follow=lambda events, mailbox: watch(events, mailbox, [], quiet=False),
+    )
+    typer.echo(f"done in {time.perf_counter() - began:.0f} s; look at these:")
     for what, path in made.items():
         typer.echo(f"  {what:12s} {path}")
