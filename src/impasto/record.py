@@ -224,7 +224,7 @@ def find_input(
     places = " or ".join(repr(str(folder)) for folder in dict.fromkeys(folders)) or "any folder"
     raise RecordError(
         f"the {part} {name!r} (sha256 {wanted[:12]}) is missing: no such file in {places}; "
-        f"say where it is with --{part} FILE"
+        f"say where it is with {_flag(part)}"
     )
 
 
@@ -248,10 +248,15 @@ def _hash(path: Path) -> str | None:
         return None
 
 
+def _flag(part: str) -> str:
+    """Return how a person says where an input is."""
+    return f"--{part} FILE" if part in ("content", "style", "init") else f"--input '{part}=FILE'"
+
+
 def _changed(part: str, name: str, wanted: str, path: Path, found: str) -> str:
     return (
         f"the {part} {name!r} has changed: the run read sha256 {wanted[:12]} and {str(path)!r} has {found[:12]}; "
-        f"give the file as it was with --{part} FILE, or paint anew with impasto stylize"
+        f"give the file as it was with {_flag(part)}, or paint anew with impasto stylize"
     )
 
 

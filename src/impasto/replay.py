@@ -11,7 +11,7 @@ import json
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Source:
     path: Path | None = None
     large: Options | None = None
     given: Mapping[str, str] | None = None
-    shared: Shared | None = None
+    shared: Shared = field(default_factory=Shared)
 
 
 def read_source(
@@ -207,6 +207,11 @@ def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Pict
 
 
 def input_of(source: Source, part: str) -> images.Picture:
+    """Find and load an input of what is to be made again: ``content``, ``style``, ``init`` and so on.
+
+    Raises:
+        RecordError: it is missing or changed.
+    """
     place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
     return record.load_input(source.record, part, place)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CONTENT = typer.Option(None, "--content", help="Where the content is, if it moved.")
 STYLE = typer.Option(None, "--style", help="Where the style is, if it moved.")
+INPUT = typer.Option([], "--input", metavar="PART=FILE", help="Where any other input is; `inspect` names the parts.")
 INIT = typer.Option(None, "--init", help="Where the picture that it started from is, if it moved.")
 QUIET = typer.Option(False, "--quiet", "-q", help="Show no progress.")
 TIMELAPSE = typer.Option(None, "--timelapse", help="Film of the run: .mp4, .gif or .webp.")
@@ -62,6 +63,7 @@ def replay(
     content: str | None = CONTENT,
     style: str | None = STYLE,
     init: str | None = INIT,
+    inputs: list[str] = INPUT,
     timelapse: Path | None = TIMELAPSE,
     report: Path | None = typer.Option(None, "--report", help="Folder for one web page that shows the run."),
     quiet: bool = QUIET,
@@ -69,7 +71,7 @@ def replay(
     """Make a picture again from the record inside it, or go on from it."""
     from impasto.replay import iter_replay, read_source
 
-    given = {part: place for part, place in (("content", content), ("style", style), ("init", init)) if place}
+    given = _given(inputs, content=content, style=style, init=init)
     source = read_source(picture, _cell(cell), given)
     target = output if output is not None else _beside(picture, cell)
     if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
@@ -93,12 +95,13 @@ def resume(
     content: str | None = CONTENT,
     style: str | None = STYLE,
     init: str | None = INIT,
+    inputs: list[str] = INPUT,
     quiet: bool = QUIET,
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoint."""
     from impasto.replay import iter_resume
 
-    given = {part: place for part, place in (("content", content), ("style", style), ("init", init)) if place}
+    given = _given(inputs, content=content, style=style, init=init)
     mailbox = Mailbox()
     watch(iter_resume(run_dir, given=given, mailbox=mailbox), mailbox, [], quiet)
 
@@ -115,6 +118,17 @@ def _listeners(source: Source, timelapse: Path | None, report: Path | None) -> l
 
         listeners.append(Report(report, input_of(source, "content"), input_of(source, "style")))
     return listeners
+
+
+def _given(inputs: list[str], **named: str | None) -> dict[str, str]:
+    """Return where the person says that inputs are, by their part."""
+    given = {part: place for part, place in named.items() if place}
+    for entry in inputs:
+        part, equals, place = entry.partition("=")
+        if not equals or not part or not place:
+            raise OptionError(f"--input {entry!r}: write PART=FILE, such as 'mask sky=sky.png'", "input")
+        given[part] = place
+    return given
 
 
 def _cell(text: str | None) -> tuple[int, int] | None:

@@ -97,16 +97,16 @@ def _print_measures(found: Mapping[str, Any]) -> None:
     for row in found["rows"]:
         grid.add_column(row["name"], justify="right", overflow="fold")
     grid.add_column("better")
-    grid.add_column("meaning", overflow="fold")
+    several = len(found["rows"]) > 1
     for measure, about in found["measures"].items():
-        cells = [
-            f"{row[measure]:.4f}" + ("*" if len(found["rows"]) > 1 and found["best"][measure] == row["name"] else "")
-            for row in found["rows"]
-        ]
-        grid.add_row(measure, *cells, about["better"], about["meaning"])
+        best = found["best"][measure] if several else None
+        cells = [f"{row[measure]:.4f}" + ("*" if row["name"] == best else " ") for row in found["rows"]]
+        grid.add_row(measure, *cells, about["better"])
     Console(highlight=False).print(grid)
-    if len(found["rows"]) > 1:
-        typer.echo("* best of these; no claim rests on measures marked `same network`")
+    for measure, about in found["measures"].items():
+        typer.echo(f"{measure}: {about['meaning']}")
+    if several:
+        typer.echo("* the best of these; no claim rests on what is marked `same network`")
 
 
 @with_options
