@@ -56,7 +56,7 @@ HOMES: dict[str, frozenset[str]] = {
     "tifffile": frozenset({"sixteen"}),
     "cv2": frozenset({"brush", "sample_styles", "samples", "sixteen", "masks", "video", "evaluate"}),
     "skimage": frozenset({"evaluate", "faces"}),
-    "matplotlib": frozenset({"report"}),
+    "matplotlib": frozenset({"report", "bench"}),
     "av": frozenset({"video", "film"}),
     "ray": frozenset({"cluster"}),
     "fastapi": frozenset({"studio"}),

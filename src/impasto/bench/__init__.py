@@ -1,0 +1,1 @@
+"""Where the pictures and figures in the documentation come from."""
