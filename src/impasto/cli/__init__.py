@@ -20,12 +20,9 @@ def run(arguments: list[str]) -> int:
 
     try:
         code = app(arguments, standalone_mode=False)
-    except ImpastoError as error:
-        print(f"impasto: {error}", file=sys.stderr)
-        return 2
-    except TyperException as error:
-        if str(error):  # without arguments the help is shown, with nothing to add
-            print(f"impasto: {error}", file=sys.stderr)
+    except (ImpastoError, TyperException) as error:
+        if message := " ".join(str(error).split()):  # without arguments the help is shown, with nothing to add
+            print(f"impasto: {message}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         print("impasto: interrupted", file=sys.stderr)

@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -46,11 +48,16 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
 
 
 def folder_for(path: Path, option: str) -> Path:
-    """Make a folder that an option names, or say why not."""
+    """Make a folder that an option names and see that it can be written, or say why not."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"--{option} {path}: the folder cannot be made ({error.strerror})", option) from None
+    try:
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OptionError(f"--{option} {path}: the folder cannot be written ({error.strerror})", option) from None
     return path
 
 
@@ -97,7 +104,8 @@ def _show(events: Iterator[Event], listeners: Sequence[Listener], quiet: bool) -
         TimeRemainingColumn(elapsed_when_finished=False),
     )
     result = None
-    with Progress(*columns, console=console, disable=quiet) as bar:
+    events = chain([next(events)], events)  # what is refused is refused here, before anything is shown
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None, scale="preparing", step="0", losses="")
         pixels: tuple[int, ...] = ()
         total = 0
