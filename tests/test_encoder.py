@@ -121,7 +121,7 @@ def test_activations_keep_their_size_under_any_pooling(state: State, pooling: Po
         usual, other = (Encoder(state, pooling=kind)(canvas, FIVE) for kind in ("max", pooling))
         for name in FIVE:
             ratio = float(other[name].square().mean().sqrt() / usual[name].square().mean().sqrt())
-            assert 1 / 1.5 < ratio < 1.5, (sample, name, ratio)
+            assert 1 / 1.8 < ratio < 1.8, (sample, name, ratio)
 
 
 def test_bfloat16_is_close_to_float32(state: State, canvas: Tensor) -> None:
@@ -170,8 +170,8 @@ def test_the_field_of_view_of_several_layers_is_the_largest() -> None:
 def test_nothing_is_computed_beyond_the_deepest_layer(canvas: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Encoder(drawn_state("conv3_2"))  # it has no more weights than these
     done: list[str] = []
-    convolve = net._convolve
-    monkeypatch.setattr(net, "_convolve", lambda x, name: (done.append(name), convolve(x, name))[1])
+    layer = net._layer
+    monkeypatch.setattr(net, "_layer", lambda x, name, *rest: (done.append(f"conv{name}"), layer(x, name, *rest))[1])
     assert set(net(canvas, ["relu3_2", "relu1_1"])) == {"relu3_2", "relu1_1"}
     assert done == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2"]
     done.clear()

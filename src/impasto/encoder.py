@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from impasto.convolution import convolve_rectified, turned
 from impasto.errors import ImageError, OptionError, suggest
 
 Pooling = Literal["max", "average", "l2"]
@@ -122,8 +123,9 @@ class Encoder(nn.Module):
         for name, tensor in _folded(state, padding).items():
             first = name.startswith("conv1_1")
             kept = tensor.to(self.device, tensor.dtype if first else dtype)
-            if kept.ndim == 4 and not first:
+            if kept.ndim == 4:
                 kept = kept.contiguous(memory_format=torch.channels_last)
+                self.register_buffer(name.replace(".weight", "_back"), turned(kept.to(dtype)), persistent=False)
             self.register_buffer(name.replace(".", "_"), kept, persistent=False)
         means = torch.tensor(MEANS_BGR, dtype=torch.float32).flip(0)
         self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
@@ -155,20 +157,30 @@ class Encoder(nn.Module):
         x = canvas
         for number, count in enumerate(BLOCKS[self.network], start=1):
             for index in range(1, count + 1):
-                x = self._convolve(x, f"conv{number}_{index}")
-                if f"conv{number}_{index}" in wanted:
-                    features[f"conv{number}_{index}"] = x
-                    if deepest == f"conv{number}_{index}":
-                        return features
-                    x = functional.relu(x)
-                else:
-                    x = functional.relu_(x)
-                if f"relu{number}_{index}" in wanted:
-                    features[f"relu{number}_{index}"] = x
-                    if deepest == f"relu{number}_{index}":
-                        return features
+                x = self._layer(x, f"{number}_{index}", wanted, features)
+                if deepest in features:
+                    return features
             x = self._pool(x)
         return features
+
+    def _layer(self, x: Tensor, name: str, wanted: set[str], features: dict[str, Tensor]) -> Tensor:
+        """Return ``relu`` of the named convolution, noting it and what came before it if they are wanted."""
+        conv, relu = f"conv{name}", f"relu{name}"
+        if conv in wanted or self.padding == "circular" or (name == "1_1" and self.padding == "zeros"):
+            x = self._convolve(x, conv)
+            if conv in wanted:
+                features[conv] = x
+                x = functional.relu(x)
+            else:
+                x = functional.relu_(x)
+        else:
+            first = name == "1_1"
+            x = functional.pad(x, (1, 1, 1, 1), mode="replicate") if first else x
+            weight, bias, back = (getattr(self, f"{conv}_{part}") for part in ("weight", "bias", "back"))
+            x = convolve_rectified(x, weight, bias, back, padding=0 if first else 1)
+        if relu in wanted:
+            features[relu] = x
+        return x
 
     def _convolve(self, x: Tensor, name: str) -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")

@@ -8,7 +8,7 @@ itself).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,25 +17,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto import images
-from impasto.areas import MakeStyle, StyleData, area_terms, noise_maps, roughness
+from impasto.areas import area_terms, noise_maps, roughness
 from impasto.control import Control
 from impasto.encoder import Encoder
-from impasto.losses.blend import mix
-from impasto.losses.content import ContentLoss
-from impasto.losses.gram import GramLoss, Normalisation, gram_targets
-from impasto.losses.moments import MomentsLoss, raw_moments
-from impasto.losses.positions import positions
-from impasto.losses.protocol import Loss, Maps
-from impasto.losses.tv import TotalVariationLoss, total_variation
+from impasto.losses.tv import total_variation
 from impasto.objective import Objective
 from impasto.options import Options
 from impasto.schedule import Scale
+from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
 from impasto.view import View
 
 FLOOR = 1e-6
-BALANCE = (
-    6.0  # how much more the style weighs than the content at strength 0.5; by eye, over the pairs in docs/default.md
-)
+# How much more the style weighs than the content at strength 0.5; chosen by eye over the pairs in docs/default.md.
+BALANCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -75,44 +69,23 @@ def build(
     view = View(control)
     units = options.tradeoff.units
     with torch.no_grad():
-        content_features = encoder(view.seen(control.content), list(content_layers))
-
-        def content_loss(mask: Maps | None) -> Loss:
-            return ContentLoss(content_features, content_layers, mask=mask, half_sum=units == "gatys")
-
-        maker = _style_maker(style_layers, height, width, units)
-        made = area_terms(encoder, control, list(style_layers), maker, content_loss, list(content_layers))
-    terms = {**made.losses, "tv": _smoothness(height, width, units)}
+        seen = view.seen(control.content)
+        stage = Stage(encoder, seen, height, width, style_layers, content_layers, options)
+        made = area_terms(
+            encoder, control, list(style_layers), style_maker(stage), content_maker(stage), list(content_layers)
+        )
+    extra, extra_weights = guards(seen, options)
+    terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
     objective = Objective(encoder, terms, height, width, tile=options.machine.tile, view=view)
     noise = noise_maps(control)
     references = dict.fromkeys(terms, 1.0)
+    objective.refresh(control.content, options.descent.seed)
     if units == "unitless":
         generator = torch.Generator().manual_seed(options.descent.seed)
         references = _references(objective, control, style_noise(noise, (height, width), generator))
-    references = {name: value / made.shares.get(name, 1.0) for name, value in references.items()}
+    shares = {**made.shares, **extra_weights}
+    references = {name: value / shares.get(name, 1.0) for name, value in references.items()}
     return Problem(objective, {**references, **made.parts}, control.content, noise, view)
-
-
-def _style_maker(layers: Mapping[str, float], height: int, width: int, units: str) -> MakeStyle:
-    """Return what builds a style loss: statistics of several styles are mixed as raw moments."""
-
-    def make(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        if units == "unitless":
-            raw = [raw_moments(style.features, style.mask) for style in styles]
-            return lambda parts: MomentsLoss(mix(raw, parts), layers, height, width, mask=mask)
-        grams = [gram_targets(style.features, style.mask) for style in styles]
-        places = positions(layers, height, width, mask)
-        kind: Normalisation = "gatys" if units == "gatys" else "neural-style"
-        return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalisation=kind)
-
-    return make
-
-
-def _smoothness(height: int, width: int, units: str) -> TotalVariationLoss:
-    if units == "unitless":
-        return TotalVariationLoss(height, width)
-    # neural-style-pt sums absolute differences of values from 0 to 255.
-    return TotalVariationLoss(height, width, norm="l1", factor=255.0 * 3 * height * width)
 
 
 def _references(objective: Objective, control: Control, noise: Tensor) -> dict[str, float]:
@@ -122,7 +95,7 @@ def _references(objective: Objective, control: Control, noise: Tensor) -> dict[s
         kind = name.partition(":")[0]
         if kind == "tv":
             references[name] = max(roughness(control, total_variation), FLOOR)
-        elif kind == "content":
+        elif kind in ("content", "guard"):
             references[name] = max(at_noise[name], FLOOR)
         else:
             references[name] = max(at_content[name], FLOOR) / BALANCE

@@ -45,9 +45,13 @@ FIVE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
 
 BUILT_IN: dict[str, Recipe] = {
     "impasto": Recipe(
-        summary="the default: relative Gram matrices, coarse to fine, from the content",
-        source="Impasto; losses after Gatys, Ecker & Bethge, CVPR 2016",
-        departures=("each layer's Gram distance is relative to the style's own Gram matrix",),
+        summary="the default: means and covariances of five layers, coarse to fine, from the content",
+        source="Impasto; after Gatys, Ecker & Bethge, CVPR 2016, and Li, Wang, Liu & Hou, IJCAI 2017",
+        departures=(
+            "means and covariances instead of Gram matrices, each relative to the style's own",
+            "a little total variation, relative to the style's own, against hairline cracks in flat places",
+        ),
+        settings={"tv_weight": 0.05},
     ),
     "gatys2016": Recipe(
         summary="the original method, with the settings of its paper's figures",

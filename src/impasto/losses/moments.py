@@ -1,11 +1,12 @@
 """Style as means and covariances of features, each compared relative to the style's own.
 
-In: features of the canvas and of the style image. Out: for each layer ``|S - S_t|^2 / |S_t|^2 + |mu - mu_t|^2 / |mu_t|^2`` (Frobenius
-norms of covariances, Euclidean norms of means), weighted by layer. Matching mean and covariance instead of the Gram matrix
-follows Li, Wang, Liu & Hou, IJCAI 2017, who show what each statistic carries; dividing by the style's own size is ours: it
-gives each layer the same say in any network and any style. A Gram matrix mixes the two statistics, and its error is mostly the
-mean's; apart, colours come out right and strokes hang together. The targets are raw moments, which mix linearly, so
-several styles can be blended. 0 means equal means and covariances; any rearrangement of positions leaves it unchanged.
+In: features of the canvas and of the style image. Out: for each layer ``|S - S_t|^2 / |S_t|^2 + |mu - mu_t|^2 /
+|mu_t|^2`` (Frobenius norms of covariances, Euclidean norms of means), weighted by layer. Matching mean and
+covariance instead of the Gram matrix follows Li, Wang, Liu & Hou, IJCAI 2017, who show what each statistic carries;
+dividing by the style's own size is ours: it gives each layer the same say in any network and any style. A Gram
+matrix mixes the two statistics, and its error is mostly the mean's; apart, colours come out right and strokes hang
+together. The targets are raw moments, which mix linearly, so several styles can be blended. 0 means equal means and
+covariances; any rearrangement of positions leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.positions import owned, positions, shared
-from impasto.losses.protocol import Features, Maps
+from impasto.losses.masked import masked_moment_sums
+from impasto.losses.positions import positions, shared
+from impasto.losses.products import moment_sums, owned_rows
+from impasto.losses.protocol import Features, Maps, at_least_float32
 from impasto.losses.region import Region
 
 FLOOR = 1e-12
@@ -31,17 +34,18 @@ def raw_moments(features: Features, mask: Maps | None = None) -> dict[str, Tenso
     """
     found = {}
     for layer, feature in features.items():
-        vectors = feature[0].flatten(1).T
-        vectors = vectors if vectors.dtype == torch.float64 else vectors.float()
-        weights = None if mask is None else mask[layer].reshape(-1, 1).to(vectors.dtype)
-        total = float(len(vectors)) if weights is None else float(weights.sum())
-        found[layer] = _sums(vectors, weights) / max(total, FLOOR)
+        rows = feature[0].flatten(1).T
+        weights = None if mask is None else mask[layer].reshape(-1, 1)
+        total = float(len(rows)) if weights is None else float(weights.sum())
+        found[layer] = _sums(at_least_float32(rows), weights) / max(total, FLOOR)
     return found
 
 
-def _sums(vectors: Tensor, weights: Tensor | None) -> Tensor:
-    weighted = vectors if weights is None else vectors * weights
-    return torch.cat([weighted.T @ vectors, weighted.sum(0, keepdim=True)])
+def _sums(rows: Tensor, weights: Tensor | None) -> Tensor:
+    """Return ``[C + 1, C]``: the rows' summed outer products and below them their sum, each row with its weight."""
+    if weights is None:
+        return moment_sums(rows)
+    return masked_moment_sums(rows, weights)
 
 
 class MomentsLoss:
@@ -76,7 +80,7 @@ class MomentsLoss:
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return each layer's sums of F F' and of F, flattened and joined."""
         parts = [
-            _sums(owned(features[layer], layer, region), shared(self._mask, layer, region)).flatten()
+            _sums(owned_rows(features[layer], layer, region), shared(self._mask, layer, region)).flatten()
             for layer in self.layers
         ]
         return torch.cat(parts)

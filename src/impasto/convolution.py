@@ -1,0 +1,55 @@
+"""A 3x3 convolution and its rectifier as one step, with a gradient for the picture only.
+
+The network's weights are never trained, so the gradient with respect to the input is all that is needed, and for
+stride 1 that is again a convolution: with the weights turned by 180 degrees, input and output channels exchanged.
+oneDNN runs it up to three times as fast as its backward primitive, and only the output is kept for the backward pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def turned(weight: Tensor) -> Tensor:
+    """Return the weights ``[in, out, 3, 3]`` that push a gradient back through ``weight`` ``[out, in, 3, 3]``."""
+    return weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def convolve_rectified(x: Tensor, weight: Tensor, bias: Tensor, back: Tensor, padding: int = 1) -> Tensor:
+    """Return ``relu(conv(x))`` in the dtype of ``back``, in channels-last order.
+
+    Args:
+        x: ``[B, in, H, W]``.
+        weight, bias: ``[out, in, 3, 3]`` and ``[out]``, in the dtype of ``x``.
+        back: ``turned(weight)``, in the dtype of everything that follows.
+        padding: zeros around ``x``, 0 or 1.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return _forward(x, weight, bias, back.dtype, padding)
+    result: Tensor = _Rectified.apply(x, weight, bias, back, padding)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _forward(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, padding: int) -> Tensor:
+    x = x.contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(x, weight, bias, padding=padding).to(dtype).relu_()
+
+
+class _Rectified(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, back: Tensor, padding: int) -> Tensor:
+        out = _forward(x, weight, bias, back.dtype, padding)
+        ctx.save_for_backward(out, back)
+        ctx.padding, ctx.dtype = 2 - padding, x.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        out, back = ctx.saved_tensors
+        slope = slopes[0].contiguous(memory_format=torch.channels_last)
+        slope = torch.ops.aten.threshold_backward(slope, out, 0)
+        return functional.conv2d(slope, back, padding=ctx.padding).to(ctx.dtype), None, None, None, None

@@ -1,0 +1,64 @@
+"""Sums of features and of their outer products, the arithmetic that all losses on moments share, made fast.
+
+In bfloat16 the products run in bfloat16, in chunks of positions whose sums are added up in float32: the rounding of a
+chunk's sum (2^-9) averages out over the chunks, and no float32 copy of the features is made. Other dtypes take one
+plain product.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.encoder import stride
+from impasto.losses.protocol import at_least_float32
+from impasto.losses.region import Region
+
+CHUNKS = 16
+LEAST_POSITIONS = 64
+SUBSUMS = 16  # each chunk's plain sum is rounded in as many parts, since a mean needs to be known better than a product
+
+
+def owned_rows(feature: Tensor, layer: str, region: Region) -> Tensor:
+    """Return what a region owns of a layer ``[1, C, h, w]`` as rows ``[n, C]``, a view where possible."""
+    part = region.own(feature, stride(layer))
+    return part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
+
+
+def moment_sums(rows: Tensor) -> Tensor:
+    """Return ``[C + 1, C]``: the sum of the rows' outer products, and below it the sum of the rows.
+
+    Args:
+        rows: ``[n, C]``, any floating dtype.
+
+    Returns:
+        float32, float64 for float64.
+    """
+    if rows.dtype != torch.bfloat16:
+        rows = at_least_float32(rows)
+        return torch.cat([rows.T @ rows, rows.sum(0, keepdim=True)])
+    result: Tensor = _MomentSums.apply(rows)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _MomentSums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        count, channels = rows.shape
+        size = max(LEAST_POSITIONS, -(-count // (CHUNKS * SUBSUMS)) * SUBSUMS)
+        rest = -count % size
+        padded = functional.pad(rows, (0, 0, 0, rest)) if rest else rows
+        chunks = padded.view(-1, size, channels)
+        products = torch.bmm(chunks.transpose(1, 2), chunks).sum(0, dtype=torch.float32)
+        sums = padded.view(-1, size // SUBSUMS, channels).sum(1).sum(0, dtype=torch.float32)
+        return torch.cat([products, sums[None]])
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        products, sums = slopes[0][:-1], slopes[0][-1]
+        return torch.addmm(sums.to(rows.dtype), rows, (products + products.T).to(rows.dtype))
