@@ -29,10 +29,11 @@ PROTECTION = 10.0  # how much more the content weighs where it is protected, at 
 
 @dataclass(frozen=True)
 class StyleData:
-    """One style as the network sees it: features by layer, and the weight of their positions."""
+    """One style as the network sees it: features by layer, the weight of their positions, and ``[1, 3, h, w]``."""
 
     features: Features
     mask: Maps | None
+    picture: Tensor
 
 
 MakeStyle = Callable[[Sequence[StyleData], "Maps | None"], Callable[[Sequence[float]], Loss]]
@@ -106,9 +107,9 @@ def _data(encoder: Encoder, source: StyleSource, area: Area, control: Control, l
         encoder.padding = "replicate"
     features = encoder(picture, list(layers))
     if source.mask is None:
-        return StyleData(features, None)
+        return StyleData(features, None, picture)
     mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))
-    return StyleData(features, at_layers(mask, layers, encoder))
+    return StyleData(features, at_layers(mask, layers, encoder), picture)
 
 
 def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str, Tensor]:

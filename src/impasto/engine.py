@@ -21,6 +21,7 @@ from impasto.objective import Objective
 from impasto.options import declared
 
 RECOVERIES = 3
+SEED_STRIDE = 1_000_003
 LIVE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size")
 
 
@@ -31,6 +32,7 @@ class Optimizer(Protocol):
     def picture(self) -> Tensor: ...
     def tell(self, loss: float, gradient: Tensor) -> None: ...
     def changed(self) -> None: ...
+    def refreshed(self) -> None: ...
     def recover(self) -> None: ...
     def set_step_size(self, factor: float) -> None: ...
     def state(self) -> dict[str, Tensor]: ...
@@ -98,6 +100,8 @@ class Knobs:
                 continue
             if kind == "tv":
                 weight = self.tv_weight / reference
+            elif kind == "guard":
+                weight = 1 / reference
             elif kind == "content":
                 weight = self._tradeoff(region)[0] * content_factor / reference
             else:
@@ -164,6 +168,7 @@ def descend(
     keeper: Keeper | None = None,
     preview_every: int = 0,
     snapshot_every: int = 0,
+    seed: int = 0,
 ) -> Iterator[Event]:
     """Optimise at one scale until its steps are spent or a command stops the run.
 
@@ -178,6 +183,7 @@ def descend(
         replayed: steering of an earlier run, as ``run.steering`` recorded it, to be repeated at the same steps.
         keeper: keeps commands and states on disk.
         preview_every, snapshot_every: every how many steps a picture goes along; 0 for never.
+        seed: of the samples that losses draw anew.
 
     Raises:
         NumericalError: not-a-number appeared again after three halvings of the step.
@@ -197,6 +203,7 @@ def descend(
             return
         # Only now can a resumed run begin with the state: commands are obeyed, the history dropped where it must be.
         yield from _keep(run, optimizer, objective, keeper, "checkpoint" in told)
+        _refresh(run, objective, optimizer, seed)
         evaluation = objective.evaluate(optimizer.canvas(), weights)
         if not (math.isfinite(evaluation.total) and math.isfinite(float(evaluation.gradient.sum()))):
             run.recoveries += 1
@@ -217,6 +224,31 @@ def descend(
         yield Stepped(run.step, run.scale, run.scale_step, evaluation.total, evaluation.losses, picture)
         if _is_due(run.step, snapshot_every):
             yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
+
+
+def due(objective: Objective, step: int, settle: int = 1) -> list[str]:
+    """Return the terms whose samples or matches are to be renewed before a step.
+
+    Args:
+        objective: whose terms say in ``every`` after how many steps that pays.
+        step: of this scale, from 0.
+        settle: the fewest steps that the optimiser wants an objective to stay the same.
+    """
+    found = []
+    for name, loss in objective.terms.items():
+        every = getattr(loss, "every", None)
+        if every is not None and (step == 0 or (every > 0 and step % max(every, settle) == 0)):
+            found.append(name)
+    return found
+
+
+def _refresh(run: Run, objective: Objective, optimizer: Optimizer, seed: int) -> None:
+    """Renew samples and matches where it is time; a run that is resumed here does the same again."""
+    names = due(objective, run.scale_step, getattr(optimizer, "settle", 1))
+    if names:
+        objective.refresh(optimizer.canvas(), (seed * SEED_STRIDE + run.step) % 2**63, names)
+        if run.scale_step:
+            optimizer.refreshed()
 
 
 def _is_due(step: int, every: int) -> bool:

@@ -25,9 +25,8 @@ from impasto.machine import Place, choose, devices
 from impasto.options import Options, parse_weights
 from impasto.placement import Placement, place
 from impasto.schedule import Scale, plan
+from impasto.terms import default_content_layers, default_style_layers
 
-STYLE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
-CONTENT_LAYERS = "relu4_2"
 SMALLEST_SIDE = 16
 NAMED_STARTS = ("content", "random", "style")
 
@@ -96,13 +95,14 @@ def prepare(
     decided = decisions or {}
     machine = _place(options, decided)
     style_layers = decided.get("style_layers") or parse_weights(
-        options.features.style_layers or STYLE_LAYERS, "style_layers"
+        options.features.style_layers or default_style_layers(options), "style_layers"
     )
     content_layers = decided.get("content_layers") or parse_weights(
-        options.features.content_layers or CONTENT_LAYERS, "content_layers"
+        options.features.content_layers or default_content_layers(options), "content_layers"
     )
-    check_layers(style_layers, option="style_layers")
-    check_layers(content_layers, option="content_layers")
+    network = options.features.network
+    check_layers(style_layers, network, option="style_layers")
+    check_layers(content_layers, network, option="content_layers")
     limits: dict[str, Any] = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
     placement = style if isinstance(style, Placement) else place(style, limits=limits)
     files = {"content": images.load(content, **limits), **placement.pictures}

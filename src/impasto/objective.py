@@ -8,7 +8,7 @@ gradient is pushed back against the fixed derivative of the values with respect 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from impasto.encoder import Encoder, receptive_radius
 from impasto.losses.blend import Blended
-from impasto.losses.protocol import Features, Loss
+from impasto.losses.protocol import Features, Loss, Refreshing
 from impasto.losses.region import Region
 from impasto.view import View
 
@@ -105,6 +105,19 @@ class Objective:
             for region in self.regions:
                 tile = _read(canvas, region, self._halo())
                 yield tile, self.encoder(tile, self.layers), region
+
+    def refresh(self, canvas: Tensor, seed: int, names: Collection[str] | None = None) -> None:
+        """Draw samples and match anew, the same from the same seed.
+
+        Args:
+            canvas: ``[1, 3, H, W]`` that matches are made for.
+            seed: of the draws.
+            names: of the terms; all that have any if absent.
+        """
+        for name in self.terms if names is None else names:
+            loss = self.terms[name]
+            if isinstance(loss, Refreshing):
+                loss.refresh(torch.Generator().manual_seed(seed), lambda: self.sweep(canvas))
 
     def _evaluate_whole(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         leaf = canvas.detach().requires_grad_(True)

@@ -20,12 +20,28 @@ from typing import Any, Literal, get_args, get_origin
 from impasto.errors import OptionError, suggest
 
 Init = Literal["content", "random", "style"]
-OptimizerName = Literal["lbfgs", "adam"]
+OptimizerName = Literal["lbfgs", "adam", "pyramid"]
 Quality = Literal["draft", "standard", "fine"]
-Units = Literal["unitless", "gatys", "neural-style"]
+Units = Literal["unitless", "gatys", "neural-style", "plain"]
 Precision = Literal["auto", "fp32", "bf16"]
 Color = Literal["style", "content", "match", "histogram", "palette"]
 PoolingName = Literal["max", "average", "l2"]
+NetworkName = Literal["vgg19", "vgg16"]
+StyleLossName = Literal[
+    "moments",
+    "gram",
+    "wasserstein",
+    "batchnorm",
+    "mmd",
+    "mmd-gauss",
+    "sliced",
+    "histogram",
+    "mrf",
+    "nearest",
+    "strotss",
+]
+ContentLossName = Literal["features", "self-similarity"]
+TvNorm = Literal["l1", "l2", "nine"]
 
 
 def option(default: Any, text: str, **facts: Any) -> Any:
@@ -79,6 +95,17 @@ class Features:
         None, "layers and weights, such as relu4_2", metavar="LAYER[=WEIGHT]+...", kind="layers"
     )
     pooling: PoolingName = option("max", "how the network halves its maps")
+    network: NetworkName = option("vgg19", "whose features; vgg16 needs `impasto weights fetch vgg16`")
+    style_loss: StyleLossName | None = option(
+        None, "what style is; if absent moments, or gram with the raw weights of other programs"
+    )
+    content_loss: ContentLossName = option("features", "what content is")
+    preservation: float = option(
+        0.75, "for nearest: how far the content rather than the picture is matched", low=0.0, high=1.0
+    )
+    refresh_every: int | None = option(
+        None, "steps between new samples or matches, for losses that have any; 0 once a scale", low=0, high=1_000_000
+    )
     style_scale: float = option(1.0, "size of the style's strokes relative to the picture", low=0.05, high=8.0)
 
     def __post_init__(self) -> None:
@@ -91,11 +118,28 @@ class Descent:
 
     init: str = option("content", "initial image: content, random, style, or a picture file", metavar="NAME|FILE")
     seed: int = option(0, "repeats a run to the byte", low=0, high=2**63 - 1)
-    optimizer: OptimizerName = option("lbfgs", "L-BFGS, or Adam with averaging")
+    optimizer: OptimizerName = option(
+        "lbfgs", "L-BFGS, Adam with averaging, or Adam on the bands of a Laplacian pyramid"
+    )
     step_size: float = option(1.0, "step size relative to the optimiser's own", low=1e-4, high=100.0, live=True)
     quality: Quality = option("standard", "how many steps are spent")
     steps: int | None = option(None, "evaluations of the objective over all scales", low=1, high=1_000_000)
     scales: int | None = option(None, "sizes from coarse to fine; 1 paints at full size only", low=1, high=12)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guards:
+    """What else the picture should keep to, beside content and style."""
+
+    tv_norm: TvNorm | None = option(None, "how smoothness is measured; if absent as the units' program does, or l2")
+    edge_weight: float = option(0.0, "keep the content's edges; 1 weighs as much as the content", low=0.0)
+    anchor_weight: float = option(0.0, "keep the content's large patches of colour; 1 as the content", low=0.0)
+    photo_weight: float = option(0.0, "stay a photograph: change colours smoothly only", low=0.0)
+    speck_weight: float = option(0.0, "against isolated pixels", low=0.0)
+    border_weight: float = option(0.0, "against frames along the border", low=0.0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -158,6 +202,7 @@ GROUPS: dict[str, type[Any]] = {
     "tradeoff": Tradeoff,
     "features": Features,
     "descent": Descent,
+    "guards": Guards,
     "control": Control,
     "output": Output,
     "machine": Machine,
@@ -171,6 +216,7 @@ class Options:
     tradeoff: Tradeoff = field(default_factory=Tradeoff)
     features: Features = field(default_factory=Features)
     descent: Descent = field(default_factory=Descent)
+    guards: Guards = field(default_factory=Guards)
     control: Control = field(default_factory=Control)
     output: Output = field(default_factory=Output)
     machine: Machine = field(default_factory=Machine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from impasto.errors import NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
 from impasto.job import Job, prepare
 from impasto.losses.protocol import Refreshing
-from impasto.optimizers import Adam, BoundedLBFGS
+from impasto.optimizers import Adam, BoundedLBFGS, Pyramid
 from impasto.options import Options
 from impasto.placement import Placement, place
 from impasto.problem import Problem, build, starting_canvas
 from impasto.result import Result, finish
 from impasto.schedule import Scale
 from impasto.view import Viewed
-from impasto.weights import stored, vgg19_state
+from impasto.weights import stored, vgg16_state, vgg19_state
 
 __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 
@@ -35,6 +35,12 @@ __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
 # The plan of scales says what these come to.
 IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales")
+
+OPTIMIZERS: Mapping[str, Callable[[Tensor], Optimizer]] = {
+    "lbfgs": BoundedLBFGS,
+    "adam": Adam,
+    "pyramid": Pyramid,
+}
 
 
 @dataclass
@@ -53,13 +59,20 @@ class Shared:
 
     def encoder(self, job: Job) -> Encoder:
         """Return the network that a job asks for."""
-        pooling, place, file = job.options.features.pooling, job.place, job.options.machine.weights
+        asked, place, file = job.options.features, job.place, job.options.machine.weights
         padding: Padding = "circular" if job.options.control.seamless else "replicate"
-        key = (pooling, padding, place.dtype, place.device, file)
+        key = (asked.network, asked.pooling, padding, place.dtype, place.device, file)
         if key not in self._encoders:
-            state = self.state if self.state is not None else vgg19_state(_weights_file(file))
+            state = self.state
+            if state is None:
+                state = vgg16_state() if asked.network == "vgg16" else vgg19_state(_weights_file(file))
             self._encoders[key] = Encoder(
-                state, pooling=pooling, padding=padding, dtype=place.dtype, device=place.device
+                state,
+                network=asked.network,
+                pooling=asked.pooling,
+                padding=padding,
+                dtype=place.dtype,
+                device=place.device,
             )
         return self._encoders[key]
 
@@ -264,6 +277,7 @@ class _Painting:
                 content_factor=scale.content_factor,
                 replayed=self.steering,
                 keeper=self.keeper,
+                seed=self.job.options.descent.seed,
                 **listeners,
             )
         except NumericalError as error:
@@ -310,5 +324,5 @@ def _knobs(job: Job) -> Knobs:
 
 def _optimizer(job: Job, problem: Problem, canvas: Tensor | None) -> Optimizer:
     start = problem.content if canvas is None else canvas
-    optimizer: Optimizer = Adam(start) if job.options.descent.optimizer == "adam" else BoundedLBFGS(start)
+    optimizer: Optimizer = OPTIMIZERS[job.options.descent.optimizer](start)
     return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view)

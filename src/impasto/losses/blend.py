@@ -53,6 +53,16 @@ class Blended:
         """Encoder layers read."""
         return self._loss.layers
 
+    @property
+    def reach(self) -> int:
+        """How many pixels are read beyond the encoder's field of view."""
+        return int(getattr(self._loss, "reach", 0))
+
+    @property
+    def every(self) -> int | None:
+        """After how many steps samples and matches are worth renewing; None if there are none."""
+        return getattr(self._loss, "every", None)
+
     def blend(self, weights: Mapping[str, float], term: str) -> None:
         """Take the styles' parts from weights by name (see ``blend_name``); all at 0 leaves them as they are."""
         parts = tuple(weights.get(blend_name(term, index), part) for index, part in enumerate(self.parts))
@@ -95,6 +105,7 @@ class Weighted:
         self._losses, self._parts = tuple(losses), tuple(parts)
         self.layers = tuple(dict.fromkeys(layer for loss in losses for layer in loss.layers))
         self.reach = max((int(getattr(loss, "reach", 0)) for loss in losses), default=0)
+        self.every: int | None = min((loss.every for loss in losses if hasattr(loss, "every")), default=None)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return the losses' summaries one after another."""

@@ -90,7 +90,7 @@ class GramLoss:
 
     def _split(self, summary: Tensor) -> Iterator[tuple[str, Tensor]]:
         sizes = [self._targets[layer].numel() for layer in self.layers]
-        for layer, part in zip(self.layers, summary.split(sizes), strict=True):
+        for layer, part in zip(self.layers, torch.split(summary, sizes), strict=True):
             yield layer, part.view(self._targets[layer].shape)
 
 

@@ -4,7 +4,7 @@ In: features of the canvas and of the style image. Out: for each layer ``(|mu - 
 S_t^1/2)^1/2)) / C``, the squared 2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate Analysis
 1982), weighted by layer, after crowsonkb/style-transfer-pytorch. Departures: the root comes from an
 eigendecomposition in float64 of ``R S R'`` with ``R' R = S_t`` and R as small as the style's rank allows, instead
-of Newton-Schulz iterations; a layer with fewer positions than that rank takes the small dual over positions, which
+of Newton-Schulz iterations; a layer with fewer positions than channels takes the small dual over positions, which
 has the same eigenvalues; instead of adding 1e-4 to both diagonals, roots are smoothed near zero by 1e-4 of the
 style's mean variance. 0 (up to that smoothing) means equal means and covariances; any rearrangement of positions
 leaves it unchanged.
@@ -130,7 +130,7 @@ class WassersteinLoss:
 
     def is_dual(self, layer: str) -> bool:
         """Whether a layer has so few positions that all of them are summarised instead of their moments."""
-        return self._cells[layer] < len(self._factors[layer])
+        return self._cells[layer] < self._channels[layer]
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return each layer's sums of F and F F', or its positions where they are few, flattened and joined."""

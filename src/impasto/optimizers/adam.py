@@ -61,6 +61,9 @@ class Adam:
         self._averaged = 0
         self._mean.zero_()
 
+    def refreshed(self) -> None:
+        """Go on as before: the objective has drawn new samples."""
+
     def recover(self) -> None:
         """Go back to the average of the good pictures and halve the step."""
         self._x = self.picture().clone()

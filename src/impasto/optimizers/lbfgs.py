@@ -35,6 +35,8 @@ class BoundedLBFGS:
         history_dtype: what the pairs are kept in.
     """
 
+    settle = 10  # steps that samples and matches should stay fixed for: the history is dropped when they change
+
     def __init__(
         self, start: Tensor, *, history: int = 10, max_change: float = 0.2, history_dtype: torch.dtype = torch.float32
     ) -> None:
@@ -88,6 +90,10 @@ class BoundedLBFGS:
         self.forget()
         self._good_loss = float("inf")
         self._good_gradient = None
+
+    def refreshed(self) -> None:
+        """Drop the history and the known loss: the objective has drawn new samples."""
+        self.changed()
 
     def recover(self) -> None:
         """Go back to the last good picture and take half the step from there."""

@@ -99,6 +99,9 @@ class Pyramid:
     def changed(self) -> None:
         """Do nothing: neither moment speaks of the loss's value."""
 
+    def refreshed(self) -> None:
+        """Do nothing, likewise: the objective has drawn new samples."""
+
     def recover(self) -> None:
         """Go back to the last good picture and halve the step."""
         self._bands = [band.clone() for band in self._good]

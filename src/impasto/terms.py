@@ -1,0 +1,213 @@
+"""Which loss a name stands for, and what it is built from.
+
+In: names and numbers of the options, the encoder, the content and the styles of an area. Out: losses. This is the
+only place where a name becomes a loss; a loss itself knows no options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from impasto.areas import MakeStyle, StyleData
+from impasto.encoder import Encoder
+from impasto.losses.anchor import ColourAnchorLoss
+from impasto.losses.batchnorm import BatchNormLoss
+from impasto.losses.blemishes import BorderLoss, SpeckLoss
+from impasto.losses.blend import Weighted, mix
+from impasto.losses.content import ContentLoss
+from impasto.losses.edges import EdgeLoss
+from impasto.losses.gram import GramLoss, Normalisation, gram_targets
+from impasto.losses.histogram import HistogramLoss
+from impasto.losses.matting import MattingLoss
+from impasto.losses.mmd import GaussianLoss, PolynomialLoss
+from impasto.losses.moments import MomentsLoss, raw_moments
+from impasto.losses.mrf import PatchLoss
+from impasto.losses.nearest import NearestLoss, turned
+from impasto.losses.positions import positions
+from impasto.losses.protocol import Features, Loss, Maps
+from impasto.losses.sliced import SlicedLoss
+from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
+from impasto.losses.tv import TotalVariationLoss
+from impasto.losses.wasserstein import WassersteinLoss
+from impasto.options import Options, StyleLossName
+
+NORMALISATIONS: Mapping[str, Normalisation] = {"gatys": "gatys", "neural-style": "neural-style"}
+
+FIVE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
+HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
+STYLE_LAYERS: Mapping[str, str] = {
+    "histogram": "relu1_1=0.5+relu4_1=0.5",
+    "mrf": "relu3_1=0.5+relu4_1=0.5",
+    "nearest": f"{HYPERCOLUMN}+relu4_1+relu4_2+relu4_3",
+    "strotss": f"{HYPERCOLUMN}+relu4_3+relu5_3",
+}
+CONTENT_LAYERS: Mapping[str, str] = {
+    "features": "relu4_2",
+    "self-similarity": f"{HYPERCOLUMN}+relu4_3+relu5_3",
+}
+
+
+def default_style_layers(options: Options) -> str:
+    """Return the layers of a style loss where none are asked for."""
+    return STYLE_LAYERS.get(options.features.style_loss or "", FIVE_LAYERS)
+
+
+def default_content_layers(options: Options) -> str:
+    """Return the layers of a content loss where none are asked for."""
+    return CONTENT_LAYERS[options.features.content_loss]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What style and content losses of one scale are built from.
+
+    ``content`` is ``[1, 3, height, width]`` as the losses see it; ``style_layers`` and ``content_layers`` are weights.
+    """
+
+    encoder: Encoder
+    content: Tensor
+    height: int
+    width: int
+    style_layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    options: Options
+
+    @property
+    def style_loss(self) -> StyleLossName:
+        """Return the style loss: the one asked for, or that of the units."""
+        asked = self.options.features.style_loss
+        if asked is not None:
+            return asked
+        return "gram" if self.options.tradeoff.units in NORMALISATIONS else "moments"
+
+    def features(self, picture: Tensor, layers: Mapping[str, float]) -> Features:
+        """Return the features of a picture."""
+        with torch.no_grad():
+            found: Features = self.encoder(picture, list(layers))
+            return found
+
+
+Builder = Callable[[Stage, StyleData, "Maps | None"], Loss]
+SizedLoss = Callable[..., Loss]
+
+
+def _sized(kind: SizedLoss, stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
+    return kind(style.features, stage.style_layers, stage.height, stage.width, mask=mask, style_mask=style.mask)
+
+
+def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
+    layers = stage.style_layers
+    styles = [style.features, *(stage.features(picture, layers) for picture in turned(style.picture)[1:])]
+    masks = None
+    if style.mask is not None:
+        masks = [{layer: m.rot90(k, (2, 3)) for layer, m in style.mask.items()} for k in range(4)]
+    return NearestLoss(
+        styles,
+        layers,
+        stage.height,
+        stage.width,
+        mask=mask,
+        style_masks=masks,
+        content=stage.features(stage.content, layers),
+        preservation=stage.options.features.preservation,
+    )
+
+
+def _strotss(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
+    return StrotssLoss(
+        style.picture,
+        style.features,
+        stage.style_layers,
+        stage.height,
+        stage.width,
+        mask=mask,
+        style_mask=style.mask,
+        generator=torch.Generator().manual_seed(stage.options.descent.seed),
+    )
+
+
+# Losses against one style; "moments" and "gram" mix their statistics first, see style_maker.
+STYLE_LOSSES: Mapping[str, Builder] = {
+    "wasserstein": partial(_sized, WassersteinLoss),
+    "batchnorm": partial(_sized, BatchNormLoss),
+    "mmd": partial(_sized, PolynomialLoss),
+    "mmd-gauss": partial(_sized, GaussianLoss),
+    "sliced": partial(_sized, SlicedLoss),
+    "histogram": partial(_sized, HistogramLoss),
+    "mrf": partial(_sized, PatchLoss),
+    "nearest": _nearest,
+    "strotss": _strotss,
+}
+
+
+def style_maker(stage: Stage) -> MakeStyle:
+    """Return what builds an area's style loss: linear statistics of its styles are mixed, other losses weighted."""
+    name, units = stage.style_loss, stage.options.tradeoff.units
+    layers, size = stage.style_layers, (stage.height, stage.width)
+
+    def moments(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+        raw = [raw_moments(style.features, style.mask) for style in styles]
+        return lambda parts: MomentsLoss(mix(raw, parts), layers, *size, mask=mask)
+
+    def gram(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+        grams = [gram_targets(style.features, style.mask) for style in styles]
+        places, kind = positions(layers, *size, mask), NORMALISATIONS.get(units, "relative")
+        return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalisation=kind)
+
+    def separate(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+        # Built once: what they have drawn or matched outlives a change of the parts.
+        losses = [STYLE_LOSSES[name](stage, style, mask) for style in styles]
+        return lambda parts: losses[0] if len(losses) == 1 else Weighted(losses, parts)
+
+    return {"moments": moments, "gram": gram}.get(name, separate)
+
+
+def content_maker(stage: Stage) -> Callable[[Maps | None], Loss]:
+    """Return what builds a content loss from a mask by layer."""
+    features = stage.features(stage.content, stage.content_layers)
+    if stage.options.features.content_loss == "self-similarity":
+        return lambda mask: SelfSimilarityLoss(
+            stage.content,
+            features,
+            stage.content_layers,
+            mask=mask,
+            generator=torch.Generator().manual_seed(stage.options.descent.seed),
+        )
+    half_sum = stage.options.tradeoff.units == "gatys"
+    return lambda mask: ContentLoss(features, stage.content_layers, mask=mask, half_sum=half_sum)
+
+
+def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
+    """Return the total variation term, in the units' own measure where none is asked for."""
+    norm = options.guards.tv_norm
+    if options.tradeoff.units in NORMALISATIONS:
+        # neural-style-pt sums absolute differences of values from 0 to 255.
+        scale = 255.0 if norm in (None, "l1") else 255.0**2
+        return TotalVariationLoss(height, width, norm=norm or "l1", factor=scale * 3 * height * width)
+    return TotalVariationLoss(height, width, norm=norm or "l2")
+
+
+GUARDS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {
+    "guard:edges": ("edge_weight", EdgeLoss),
+    "guard:anchor": ("anchor_weight", ColourAnchorLoss),
+    "guard:photo": ("photo_weight", MattingLoss),
+    "guard:specks": ("speck_weight", lambda content: SpeckLoss(*content.shape[-2:])),
+    "guard:border": ("border_weight", lambda content: BorderLoss(*content.shape[-2:])),
+}
+
+
+def guards(content: Tensor, options: Options) -> tuple[dict[str, Loss], dict[str, float]]:
+    """Return the further terms that are asked for, and the weight of each.
+
+    Args:
+        content: ``[1, 3, H, W]`` as the losses see it.
+        options: of the run.
+    """
+    weights = {name: getattr(options.guards, option) for name, (option, _) in GUARDS.items()}
+    wanted = {name: weight for name, weight in weights.items() if weight > 0}
+    return {name: GUARDS[name][1](content) for name in wanted}, wanted
