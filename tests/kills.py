@@ -1,0 +1,242 @@
+"""Runs that are killed and resumed, for ``test_checkpoint``: one process that forks a child for every run.
+
+In: a folder. Out: one line of JSON a scenario, saying how the child died and whether the resumed picture is the one
+of the run that was not killed. The network is cut to two blocks, so that a run takes a fraction of a second. Children
+are killed with SIGKILL, by themselves at the worst moments or by their parent at any.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from impasto import checkpoint, images, result
+from impasto.events import Mailbox, Stepped
+from impasto.replay import iter_resume
+from impasto.stylize import Shared, iter_stylize
+from impasto.weights.vgg19 import layer_shapes
+
+OPTIONS: dict[str, Any] = {
+    "size": "64",
+    "steps": 30,
+    "scales": 2,
+    "style_layers": "relu1_1+relu2_1",
+    "content_layers": "relu2_2",
+    "precision": "fp32",
+    "init": "random",
+}
+STEERED = {9: {"strength": 0.8}, 10: {"step_size": 0.5}, 21: {"strength": 0.3}}
+
+
+def small_state() -> dict[str, torch.Tensor]:
+    """Return random weights for the first two blocks."""
+    generator = torch.Generator().manual_seed(7)
+    state = {}
+    for name, shape in layer_shapes().items():
+        if name < "conv3":
+            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(shape[0])
+    return state
+
+
+class Runs:
+    """Starts, kills and resumes runs in one folder each."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.shared = Shared(small_state())
+        rng = np.random.default_rng(3)
+        for name in ("content", "style"):
+            coarse = Image.fromarray((rng.random((8, 8, 3)) * 255).astype(np.uint8))
+            coarse.resize((64, 48)).save(root / f"{name}.png")
+
+    def follow(self, folder: Path, resume: bool, at: Callable[[int], None], options: dict[str, Any]) -> None:
+        """Run to the end, steering at fixed steps as one person would, once."""
+        mailbox = Mailbox()
+        if resume:
+            events = iter_resume(folder, mailbox=mailbox, shared=self.shared)
+        else:
+            events = iter_stylize(
+                self.root / "content.png",
+                self.root / "style.png",
+                output=folder / "out.png",
+                checkpoint_dir=folder,
+                checkpoint_seconds=0.0,
+                mailbox=mailbox,
+                shared=self.shared,
+                **{**OPTIONS, **options},
+            )
+        for event in events:
+            if isinstance(event, Stepped):
+                if event.step in STEERED and not told_before(folder, event.step + 1):
+                    mailbox.post("set", **STEERED[event.step])
+                at(event.step)
+
+    def child(self, task: Callable[[], None]) -> int:
+        """Fork a child that does a task, and return its process id."""
+        process = os.fork()
+        if process:
+            return process
+        try:
+            task()
+            os._exit(0)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            os._exit(1)
+
+    def whole(self, name: str, options: dict[str, Any]) -> str:
+        """Run without a kill and return the picture's hash."""
+        folder = self.root / name
+        assert ended(self.child(lambda: self.follow(folder, False, ignore, options))) == 0
+        return digest(folder / "out.png")
+
+    def killed(
+        self, name: str, options: dict[str, Any], die: Callable[[], Callable[[int], None]], times: int = 1
+    ) -> dict[str, Any]:
+        """Run, be killed, resume, maybe be killed again, resume to the end; return what happened."""
+        folder = self.root / name
+        attempts = [lambda resume=resume: self.follow(folder, resume, die(), options) for resume in (False, True, True)]
+        deaths = [ended(self.child(attempt)) for attempt in attempts[:times]]
+        last = ended(self.child(lambda: self.follow(folder, True, ignore, options)))
+        return {"name": name, "deaths": deaths, "last": last, "hash": digest(folder / "out.png")}
+
+    def killed_from_outside(self, name: str, options: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Kill a run after its first state and some time more, wherever it is, and resume it."""
+        folder = self.root / name
+        process = self.child(lambda: self.follow(folder, False, lambda step: time.sleep(0.02), options))
+        while not list(folder.glob("checkpoint-*.json")):
+            time.sleep(0.005)
+        time.sleep(seconds)
+        os.kill(process, signal.SIGKILL)
+        death = ended(process)
+        last = ended(self.child(lambda: self.follow(folder, True, ignore, options)))
+        return {"name": name, "deaths": [death], "last": last, "hash": digest(folder / "out.png")}
+
+
+def told_before(folder: Path, step: int) -> bool:
+    """Say whether a command for a step is in the log already."""
+    try:
+        lines = (folder / checkpoint.STEERING).read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return False
+    return any(json.loads(line)["entry"]["step"] == step for line in lines)
+
+
+def ended(process: int) -> int:
+    """Wait for a child and return its exit code, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def die() -> None:
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def digest(path: Path) -> str:
+    """Return a file's hash."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def ignore(step: int) -> None:
+    """Do nothing at a step."""
+
+
+def at_step(wanted: int) -> Callable[[], Callable[[int], None]]:
+    """Die when a step is done, before anything is kept of it."""
+    return lambda: lambda step: die() if step == wanted else None
+
+
+def patched(where: Any, name: str, replacement: Callable[[Any], Any]) -> Callable[[], Callable[[int], None]]:
+    """Replace a function in the child, so that it dies in the middle of it."""
+
+    def prepare() -> Callable[[int], None]:
+        setattr(where, name, replacement(getattr(where, name)))
+        return ignore
+
+    return prepare
+
+
+def after_logging(call: Any) -> Any:
+    """Die when a command is on the disk and not yet obeyed."""
+
+    def log(self: Any, run: Any, entry: Any) -> None:
+        call(self, run, entry)
+        if run.step == 21:
+            die()
+
+    return log
+
+
+def half_a_line(call: Any) -> Any:
+    """Die in the middle of writing a command down."""
+
+    def log(self: Any, run: Any, entry: Any) -> None:
+        if run.step == 21:
+            with (self.folder / checkpoint.STEERING).open("ab") as file:
+                file.write(b'{"entry": {"st')
+            die()
+        call(self, run, entry)
+
+    return log
+
+
+def before(wanted: str) -> Callable[[Any], Any]:
+    """Die before a file of a state is in place, with half of it under a passing name."""
+
+    def replacement(call: Any) -> Any:
+        def write(path: Path, data: bytes) -> None:
+            if path.suffix == f".{wanted}" and "checkpoint-000000012" <= path.stem < "d":
+                path.with_name(f".impasto-{path.name}.tmp").write_bytes(data[: len(data) // 2])
+                die()
+            call(path, data)
+
+        return write
+
+    return replacement
+
+
+def instead_of_saving(call: Any) -> Any:
+    """Die when the last step is done and the picture is not yet there."""
+    return lambda *args, **kwargs: die()
+
+
+def main(root: Path) -> None:
+    torch.set_num_threads(1)
+    runs = Runs(root)
+    write = images.write_atomically
+    whole = runs.whole("whole", {})
+    scenarios: dict[str, Callable[[], dict[str, Any]]] = {
+        "at once": lambda: runs.killed("at once", {}, at_step(1)),
+        "in the first scale": lambda: runs.killed("in the first scale", {}, at_step(10)),
+        "in the last scale": lambda: runs.killed("in the last scale", {}, at_step(29)),
+        "a command logged": lambda: runs.killed(
+            "a command logged", {}, patched(checkpoint.Keeper, "log", after_logging)
+        ),
+        "half a line": lambda: runs.killed("half a line", {}, patched(checkpoint.Keeper, "log", half_a_line)),
+        "no tensors": lambda: runs.killed("no tensors", {}, patched(images, "write_atomically", before("safetensors"))),
+        "no json": lambda: runs.killed("no json", {}, patched(images, "write_atomically", before("json"))),
+        "nothing saved": lambda: runs.killed("nothing saved", {}, patched(result, "save", instead_of_saving)),
+        "three times": lambda: runs.killed("three times", {}, at_step(24), times=3),
+        "from outside": lambda: runs.killed_from_outside("from outside", {}, 0.2),
+    }
+    assert images.write_atomically is write
+    for scenario in scenarios.values():
+        print(json.dumps({**scenario(), "whole": whole}), flush=True)
+    adam = {"optimizer": "adam", "init": "content"}
+    whole = runs.whole("adam whole", adam)
+    print(json.dumps({**runs.killed("adam", adam, at_step(17)), "whole": whole}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,356 @@
+"""A run on disk: killed at any moment it ends with the same bytes; what is damaged or foreign is said."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto import checkpoint, images
+from impasto.checkpoint import Keeper, State, kept_picture, read_run
+from impasto.engine import Knobs, Run
+from impasto.errors import MachineError, RecordError
+from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
+from impasto.optimizers import Adam
+from impasto.replay import iter_resume
+from impasto.stylize import Shared, iter_stylize, last
+from impasto.weights.vgg19 import layer_shapes
+
+KILLS = Path(__file__).with_name("kills.py")
+MOMENTS = (
+    "at once",
+    "in the first scale",
+    "in the last scale",
+    "a command logged",
+    "half a line",
+    "no tensors",
+    "no json",
+    "nothing saved",
+    "three times",
+    "from outside",
+    "adam",
+)
+FEW: dict[str, Any] = {
+    "size": "48",
+    "steps": 8,
+    "scales": 1,
+    "style_layers": "relu1_1",
+    "content_layers": "relu1_2",
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Kill and resume real processes at several moments, and return what came of each."""
+    folder = tmp_path_factory.mktemp("kills")
+    answer = subprocess.run(
+        [sys.executable, str(KILLS), str(folder)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert answer.returncode == 0, answer.stderr
+    return {entry["name"]: entry for entry in map(json.loads, answer.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_resumed_is_the_same_picture(killed: dict[str, dict[str, Any]], moment: str) -> None:
+    entry = killed[moment]
+    assert set(entry["deaths"]) == {-signal.SIGKILL}, "the run was to be killed"
+    assert entry["last"] == 0
+    assert entry["hash"] == entry["whole"]
+
+
+def test_steering_and_the_optimiser_are_part_of_it(killed: dict[str, dict[str, Any]]) -> None:
+    assert killed["adam"]["whole"] != killed["at once"]["whole"]
+
+
+@pytest.mark.slow
+def test_the_command_line_resumes_after_a_kill(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
+    content, style = tiny_files
+    start = [sys.executable, "-c", "from impasto.cli import main; main()"]
+    quick = [str(content), str(style), "--size", "64", "--steps", "12", "--threads", "1", "-q"]
+
+    def run(*words: str) -> None:
+        answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=200)
+        assert answer.returncode == 0, answer.stderr
+
+    run("stylize", *quick, "-o", str(tmp_path / "whole.png"))
+    kept, out = tmp_path / "kept", tmp_path / "out.png"
+    many = ["--run-dir", str(kept), "--checkpoint-every", "0"]
+    process = subprocess.Popen([*start, "stylize", *quick, "-o", str(out), *many])
+    for _ in range(4000):
+        if list(kept.glob("checkpoint-*.json")) or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    run("resume", str(kept), "-q")
+    assert out.read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    """Return random weights for the first block."""
+    generator = torch.Generator().manual_seed(7)
+    state = {}
+    for name, shape in layer_shapes().items():
+        if name < "conv2":
+            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(shape[0])
+    return Shared(state)
+
+
+def begin(files: Any, shared: Shared, folder: Path, stop_after: int | None = None, **options: Any) -> list[Event]:
+    """Run, or leave the run alone after a step as a crash would, keeping every step."""
+    events: list[Event] = []
+    options = {**FEW, "checkpoint_seconds": 0.0, **options}
+    run = iter_stylize(*files, shared=shared, checkpoint_dir=folder, output=folder.with_suffix(".png"), **options)
+    for event in run:
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == stop_after:
+            break
+    run.close()  # type: ignore[attr-defined]
+    return events
+
+
+def states(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.json"))
+
+
+def warnings(events: Iterator[Event]) -> list[str]:
+    return [event.message for event in events if isinstance(event, Warned)]
+
+
+def test_two_states_are_kept(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    begin(tiny_files, shared, tmp_path / "run")
+    assert len(states(tmp_path / "run")) == 2
+    assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_state_falls_back_to_the_one_before(
+    tmp_path: Path, tiny_files: Any, shared: Shared, suffix: str, damage: str
+) -> None:
+    begin(tiny_files, shared, tmp_path / "whole")
+    folder = tmp_path / "run"
+    begin(tiny_files, shared, folder, stop_after=6)
+    older, newest = states(folder)
+    file = newest.with_suffix(suffix)
+    data = bytearray(file.read_bytes())
+    if damage == "changed":
+        data[len(data) // 2] ^= 1
+    file.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
+    events = list(iter_resume(folder, shared=shared))
+    assert f"{newest.stem} is damaged; going on from {older.stem} before it" in warnings(iter(events))
+    assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_with_every_state_damaged_it_starts_again(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    begin(tiny_files, shared, tmp_path / "whole")
+    begin(tiny_files, shared, tmp_path / "run", stop_after=6)
+    for path in states(tmp_path / "run"):
+        path.write_bytes(b"{}")
+    events = list(iter_resume(tmp_path / "run", shared=shared))
+    assert any("there is none before it; starting again" in line for line in warnings(iter(events)))
+    assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_a_finished_run_resumes_to_the_same_file(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    begin(tiny_files, shared, tmp_path / "run")
+    before = (tmp_path / "run.png").read_bytes()
+    last(iter_resume(tmp_path / "run", shared=shared))
+    assert (tmp_path / "run.png").read_bytes() == before
+
+
+def test_a_run_on_arrays_keeps_its_inputs(
+    tmp_path: Path, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8], shared: Shared
+) -> None:
+    files = (tiny_picture, tiny_style)
+    begin(files, shared, tmp_path / "whole")
+    begin(files, shared, tmp_path / "run", stop_after=4)
+    last(iter_resume(tmp_path / "run", shared=shared))
+    assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_commands_are_on_disk_before_they_count(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    mailbox = Mailbox()
+    mailbox.post("set", strength=0.9)
+    log = tmp_path / "run" / checkpoint.STEERING
+    events = iter_stylize(*tiny_files, shared=shared, checkpoint_dir=tmp_path / "run", mailbox=mailbox, **FEW)
+    for event in events:
+        if isinstance(event, Steered):
+            break
+    assert json.loads(log.read_text())["entry"] == {"step": 1, "values": {"strength": 0.9}}
+
+
+def test_a_checkpoint_asked_for_is_there_when_it_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    mailbox = Mailbox()
+    folder = tmp_path / "run"
+    run = iter_stylize(
+        *tiny_files, shared=shared, checkpoint_dir=folder, checkpoint_seconds=1e6, mailbox=mailbox, **FEW
+    )
+    for event in run:
+        if isinstance(event, Stepped) and event.step == 3:
+            assert not states(folder)
+            mailbox.post("checkpoint")
+        if isinstance(event, Steered):
+            assert (event.command, event.step) == ("checkpoint", 4)
+            assert [path.stem for path in states(folder)] == ["checkpoint-000000003"]
+            break
+    else:
+        pytest.fail("the checkpoint was not said")
+
+
+def test_without_resume_the_folder_begins_anew(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    folder = tmp_path / "run"
+    begin(tiny_files, shared, folder, stop_after=5)
+    events = begin(tiny_files, shared, folder, seed=4)
+    assert [event.step for event in events if isinstance(event, Stepped)] == list(range(1, 9))
+
+
+def test_another_run_is_not_gone_on_with(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    begin(tiny_files, shared, tmp_path / "run", stop_after=5)
+    with pytest.raises(RecordError, match="the run in this folder has other options than this one"):
+        begin(tiny_files, shared, tmp_path / "run", resume=True, seed=4)
+
+
+def test_a_moved_input_is_found_by_its_hash(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    content, _ = tiny_files
+    begin(tiny_files, shared, tmp_path / "run", stop_after=5)
+    content.rename(tmp_path / "renamed.png")
+    assert isinstance(list(iter_resume(tmp_path / "run", shared=shared))[-1], Finished)
+    (tmp_path / "renamed.png").unlink()
+    with pytest.raises(
+        RecordError, match=r"the content 'content.png' .* is missing: .* say where it is with --content"
+    ):
+        list(iter_resume(tmp_path / "run", shared=shared))
+
+
+def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="holds no run: give the folder that --run-dir named"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "damaged: the run cannot be resumed, start it again"),
+        ('{"a": 1}', "damaged: the run cannot be resumed"),
+        ('{"format": 99}', "holds the run of a newer impasto: pip install --upgrade impasto"),
+    ],
+)
+def test_a_description_that_cannot_be_used_is_said(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / checkpoint.RUN).write_text(text)
+    with pytest.raises(RecordError, match=message):
+        read_run(tmp_path)
+
+
+def test_a_log_damaged_in_the_middle_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    begin(tiny_files, shared, tmp_path / "run", stop_after=3)
+    (tmp_path / "run" / checkpoint.STEERING).write_text('{"broken\n{}\n')
+    with pytest.raises(RecordError, match=r"steering.jsonl' is damaged at line 1: the run cannot be resumed"):
+        list(iter_resume(tmp_path / "run", shared=shared))
+
+
+def test_a_missing_kept_input_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"input-style.npz' is missing or damaged"):
+        kept_picture(tmp_path, "style")
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(MachineError, match=r"the run cannot be kept in '.*run' \(.*\): choose another"):
+        list(iter_stylize(*tiny_files, shared=shared, checkpoint_dir=tmp_path / "file" / "run", **FEW))
+
+
+def test_a_full_disk_ends_no_run(
+    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = images.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name.startswith("checkpoint-"):
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(images, "write_atomically", full)
+    events = begin(tiny_files, shared, tmp_path / "run")
+    assert any(
+        "a checkpoint could not be written" in line and "No space left" in line for line in warnings(iter(events))
+    )
+    assert isinstance(events[-1], Finished)
+
+
+class Drawing:
+    """A loss with a state of its own."""
+
+    layers: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.drawn = torch.zeros(3)
+
+    def summarise(self, canvas: Tensor, features: Any, region: Any) -> Tensor:
+        return canvas.sum().reshape(1)
+
+    def value(self, summary: Tensor) -> Tensor:
+        return summary.sum()
+
+    def refresh(self, generator: torch.Generator, sweep: Any) -> None:
+        self.drawn = torch.rand(3, generator=generator)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"drawn": self.drawn}
+
+    def load_state(self, state: Any) -> None:
+        self.drawn = state["drawn"]
+
+
+class Terms:
+    """What a checkpoint needs of an objective."""
+
+    def __init__(self, loss: Drawing) -> None:
+        self.terms = {"drawing": loss}
+
+
+def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(1)
+    loss, optimizer = Drawing(), Adam(torch.rand(1, 3, 4, 4, generator=generator))
+    loss.refresh(generator, None)
+    beginning = {"options": {}, "decisions": {}, "inputs": {}}
+    keeper = Keeper(tmp_path, 0.0, beginning, generator, resume=False)
+    keeper.references = {"drawing": 2.5}
+    keeper.keep(Run(Knobs(0.5, 1.0, 1.0, 0.0), step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
+    following = torch.rand(5, generator=generator)
+
+    other, fresh = torch.Generator(), Drawing()
+    state = Keeper(tmp_path, 0.0, beginning, other, resume=True).state
+    assert isinstance(state, State)
+    twin = Adam(torch.zeros(1, 3, 4, 4))
+    state.restore(twin, Terms(fresh), other)  # type: ignore[arg-type]
+    assert torch.equal(fresh.drawn, loss.drawn)
+    assert torch.equal(torch.rand(5, generator=other), following)
+    assert torch.equal(twin.canvas(), optimizer.canvas())
+    assert (state.run.step, state.references) == (3, {"drawing": 2.5})
+
+
+def test_states_are_put_off_where_they_cost_much(tmp_path: Path) -> None:
+    generator = torch.Generator()
+    keeper = Keeper(tmp_path, 5.0, {"options": {}, "decisions": {}, "inputs": {}}, generator, resume=False)
+    keeper._began = 100.0
+    keeper._due = 105.0
+    keeper._put_off(0.01)
+    assert keeper._due == 105.0
+    keeper._put_off(1.0)
+    assert keeper._due == pytest.approx(150.0)
