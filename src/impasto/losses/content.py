@@ -44,13 +44,22 @@ class ContentLoss:
         sums = []
         for layer in self.layers:
             step = stride(layer)
-            target = at_least_float32(region.share(self._target[layer], step))
-            squares = (at_least_float32(region.own(features[layer], step)) - target).square()
-            if self._mask is not None:
-                squares = squares * region.share(self._mask[layer], step)
-            sums.append(squares.sum())
+            own, target = region.own(features[layer], step), region.share(self._target[layer], step)
+            if self._mask is None:
+                sums.append((at_least_float32(own) - at_least_float32(target)).square().sum())
+                continue
+            # Only positions inside the mask are touched, so that many regions cost what the picture costs.
+            weights = region.share(self._mask[layer], step).flatten()
+            index = weights.nonzero()[:, 0]
+            own, target = (at_least_float32(_rows(part).index_select(0, index)) for part in (own, target))
+            sums.append(((own - target) * weights[index].sqrt().to(own.dtype)[:, None]).square().sum())
         return torch.stack(sums)
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted mean over layers' positions and channels."""
         return (summary * summary.new_tensor(self._factors)).sum()
+
+
+def _rows(part: Tensor) -> Tensor:
+    """Return ``[1, C, h, w]`` as ``[h * w, C]``, a view where the channels come last in memory."""
+    return part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
