@@ -1,0 +1,228 @@
+"""A picture made again from its record is the same to the byte; what cannot be made again is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from impasto import record
+from impasto.errors import ImageError, OptionError, RecordError
+from impasto.events import Mailbox, Stepped, Warned
+from impasto.explore import axes_of, iter_explore
+from impasto.replay import Source, as_command, iter_replay, read_sheet, read_source
+from impasto.result import Result
+from impasto.stylize import Shared, iter_stylize, last, stylize
+from impasto.weights.vgg19 import layer_shapes
+
+FEW: dict[str, Any] = {
+    "size": "48",
+    "steps": 6,
+    "style_layers": "relu1_1",
+    "content_layers": "relu1_2",
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    """Return random weights for the first block."""
+    generator = torch.Generator().manual_seed(7)
+    state = {}
+    for name, shape in layer_shapes().items():
+        if name < "conv2":
+            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(shape[0])
+    return Shared(state, keep=True)
+
+
+@pytest.fixture
+def painted(tiny_files: tuple[Path, Path], tmp_path: Path, shared: Shared) -> Any:
+    """Return a function that paints into a file."""
+
+    def paint(name: str = "out.png", **options: Any) -> Result:
+        return stylize(*tiny_files, output=tmp_path / name, shared=shared, **{**FEW, **options})
+
+    return paint
+
+
+def again(
+    path: Path, shared: Shared, name: str = "again.png", cell: tuple[int, int] | None = None, **changes: Any
+) -> Result:
+    source = read_source(path, cell)
+    output = path.with_name(name)
+    return last(iter_replay(replace(source, shared=shared), output, **changes))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"seed": 9, "init": "random"},
+        {"bits": 16, "optimizer": "adam"},
+        {"scales": 2, "init": "style", "strength": 0.8},
+        {"recipe": "gatys2016", "steps": 4, "style_layers": "relu1_1", "content_layers": "relu1_2"},
+    ],
+    ids=lambda options: "+".join(options) or "default",
+)
+def test_made_again_it_is_the_same_file(painted: Any, shared: Shared, options: dict[str, Any]) -> None:
+    first = painted(**options)
+    second = again(first.path, shared)
+    assert second.path is not None
+    assert second.path.read_bytes() == first.path.read_bytes()
+    assert second.record == first.record
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".webp"])
+def test_other_formats_as_well(painted: Any, shared: Shared, suffix: str) -> None:
+    first = painted(f"out{suffix}")
+    assert again(first.path, shared, f"again{suffix}").path.read_bytes() == first.path.read_bytes()
+
+
+def test_a_steered_and_stopped_run_is_repeated(tiny_files: tuple[Path, Path], tmp_path: Path, shared: Shared) -> None:
+    mailbox = Mailbox()
+    events = iter_stylize(
+        *tiny_files, output=tmp_path / "out.png", mailbox=mailbox, shared=shared, **{**FEW, "steps": 20}
+    )
+    for event in events:
+        if isinstance(event, Stepped) and event.step == 3:
+            mailbox.post("set", strength=0.95, style=2.0)
+        if isinstance(event, Stepped) and event.step == 7:
+            mailbox.post("stop")
+    steering = record.read(tmp_path / "out.png")["steering"]
+    assert steering == [{"step": 4, "values": {"strength": 0.95, "style": 2.0}}, {"step": 8, "command": "stop"}]
+    second = again(tmp_path / "out.png", shared)
+    assert (second.steps, second.stopped) == (7, True)
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+
+
+def test_a_picture_as_start_is_an_input(painted: Any, shared: Shared, tmp_path: Path) -> None:
+    start = tmp_path / "start.png"
+    Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(start)
+    first = painted(init=str(start))
+    assert first.record["options"]["init"] == "start.png"
+    assert again(first.path, shared).path.read_bytes() == first.path.read_bytes()
+    start.unlink()
+    with pytest.raises(RecordError, match="the init 'start.png' .* is missing"):
+        again(first.path, shared)
+
+
+def test_another_seed_is_another_picture(painted: Any, shared: Shared) -> None:
+    first = painted(init="random")
+    second = again(first.path, shared, seed=5)
+    assert second.options.descent.seed == 5
+    assert not np.array_equal(first.pixels, second.pixels)
+
+
+def test_another_size_keeps_all_else(painted: Any, shared: Shared) -> None:
+    second = again(painted(strength=0.7).path, shared, size="80")
+    assert second.pixels.shape == (60, 80, 3)
+    assert second.options.tradeoff.strength == 0.7
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg"])
+def test_going_on_starts_from_the_picture_and_can_be_repeated(
+    painted: Any, shared: Shared, tmp_path: Path, name: str
+) -> None:
+    first = painted(name)
+    second = again(first.path, shared, "more.png", more_steps=3)
+    assert [entry["options"]["steps"] for entry in second.record["parents"]] == [6]
+    assert second.losses[0]["total"] < first.losses[0]["total"]
+    assert again(tmp_path / "more.png", shared).path.read_bytes() == second.path.read_bytes()
+    first.path.unlink()  # made again from its own record, which the new one holds
+    assert again(tmp_path / "more.png", shared).path.read_bytes() == second.path.read_bytes()
+
+
+def test_steering_holds_from_the_start_at_another_size(painted: Any, shared: Shared, tmp_path: Path) -> None:
+    first = painted()
+    about = {
+        **first.record,
+        "steering": [{"step": 2, "values": {"strength": 0.9}}, {"step": 5, "values": {"style": 2.0}}],
+    }
+    larger = last(iter_replay(Source(about, (tmp_path,), first.path, shared=shared), size="80"))
+    assert larger.record["steering"] == [{"step": 1, "values": {"strength": 0.9, "style": 2.0}}]
+
+
+def test_another_version_is_warned_of(painted: Any, shared: Shared, tmp_path: Path) -> None:
+    about = painted().record
+    about["versions"]["torch"] = "1.0"
+    events = list(iter_replay(Source(about, (tmp_path,), shared=shared)))
+    notes = [event.message for event in events if isinstance(event, Warned)]
+    assert any(note.startswith("torch was 1.0 and is ") and "last bits" in note for note in notes)
+
+
+def test_a_sheet_is_made_again_cell_by_cell(tiny_files: tuple[Path, Path], tmp_path: Path, shared: Shared) -> None:
+    content, style = map(str, tiny_files)
+    axes = axes_of(["strength=0.2,0.8", "style-scale=0.5,1"], [style])
+    folder = tmp_path / "sheet"
+    list(iter_explore(content, [style], axes, folder, shared=shared, **FEW))
+    for name in ("content.png", "style.png"):
+        (tmp_path / name).rename(folder / name)
+    again(folder / "sheet.json", shared, cell=(2, 2))
+    assert (folder / "again.png").read_bytes() == (folder / "cell-2-2.png").read_bytes()
+    large = again(folder / "sheet.json", shared, "large.png", cell=(2, 2), size="80")
+    assert large.pixels.shape == (60, 80, 3)
+    assert large.record["parents"] == []
+    assert (large.options.tradeoff.strength, large.options.features.style_scale) == (0.8, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "cell", "kind", "message"),
+    [
+        ("{", (1, 1), RecordError, "is not the JSON of a sheet: give the file that impasto explore wrote"),
+        ('{"sheet": 9, "cells": [CELL]}', (1, 1), RecordError, "was made by a newer impasto"),
+        ('{"sheet": 1, "cells": [CELL]}', None, OptionError, "is a sheet: choose one of its pictures with --cell"),
+        (
+            '{"sheet": 1, "cells": [CELL]}',
+            (3, 1),
+            RecordError,
+            "has no cell 3,1: rows go from 1 to 1, columns from 1 to 1",
+        ),
+    ],
+)
+def test_a_sheet_that_cannot_be_used_is_said(
+    tmp_path: Path, text: str, cell: tuple[int, int] | None, kind: type[Exception], message: str
+) -> None:
+    entry = json.dumps({"row": 1, "column": 1, "file": "cell-1-1.png", "options": {}, "record": {}})
+    (tmp_path / "sheet.json").write_text(text.replace("CELL", entry))
+    with pytest.raises(kind, match=message):
+        read_source(tmp_path / "sheet.json", cell)
+
+
+def test_a_missing_sheet_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"sheet.json' cannot be read \(No such file or directory\): check the name"):
+        read_sheet(tmp_path / "sheet.json")
+
+
+def test_a_cell_of_a_picture_is_refused(painted: Any) -> None:
+    with pytest.raises(OptionError, match="--cell is for the JSON file of a sheet, and 'out.png' is a picture"):
+        read_source(painted().path, (1, 1))
+
+
+def test_size_and_more_steps_are_one_at_a_time(painted: Any, shared: Shared) -> None:
+    with pytest.raises(OptionError, match="--size and --more-steps are both given"):
+        again(painted().path, shared, size="80", more_steps=3)
+
+
+def test_without_a_picture_there_is_nothing_to_go_on_from(painted: Any, shared: Shared, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="there is no picture to go on from"):
+        list(iter_replay(Source(painted().record, (tmp_path,), shared=shared), more_steps=3))
+
+
+def test_without_metadata_it_cannot_be_repeated(painted: Any) -> None:
+    with pytest.raises(RecordError, match="carries no record"):
+        read_source(painted(no_metadata=True).path)
+
+
+def test_the_command_says_what_differs_from_the_recipe(painted: Any) -> None:
+    about = painted(recipe="gatys2016", steps=4, seed=3).record
+    assert as_command(about) == (
+        "impasto stylize content.png style.png --recipe gatys2016 --style-layers relu1_1 --content-layers relu1_2 "
+        "--seed 3 --steps 4 --size 48 --precision fp32"
+    )
