@@ -39,7 +39,7 @@ class Film:
         seconds: how long the way takes; the finished picture is held for two more.
 
     Raises:
-        OptionError: another suffix, or a folder that cannot be written.
+        OptionError: another suffix; when the run begins, a folder that cannot be made.
     """
 
     def __init__(self, path: str | os.PathLike[str], seconds: float = SECONDS) -> None:
@@ -47,10 +47,6 @@ class Film:
         self._suffix = self.path.suffix.lower()
         if self._suffix not in RATE:
             raise OptionError(f"--timelapse {self.path.name!r}: {suggest(self._suffix, RATE)}", "timelapse")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OptionError(f"--timelapse {self.path}: the folder cannot be made ({error.strerror})") from None
         self._part = self.path.with_name(f".{self.path.stem}.part{self._suffix}")
         self._frames = round(seconds * RATE[self._suffix])
         self._written = 0
@@ -65,10 +61,18 @@ class Film:
             last = event.scales[-1]
             self._total = event.total_steps
             self._size = film_size(last["height"], last["width"], LONG_SIDE[self._suffix])
+            self._make_folder()
         elif isinstance(event, Stepped) and event.preview is not None:
             self._add(event.step, event.preview)
         elif isinstance(event, Finished) and event.result is not None:
             self._end(event.result.pixels)
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OptionError(f"--timelapse {self.path}: the folder cannot be made ({reason})", "timelapse") from None
 
     def close(self) -> None:
         """Give up a film that has no end."""

@@ -44,17 +44,11 @@ class Report:
         content, style: what the run reads: path, array, tensor or PIL image.
 
     Raises:
-        OptionError: the folder cannot be made.
+        OptionError: when the run begins, the folder cannot be made.
     """
 
     def __init__(self, folder: str | Path, content: Any, style: Any) -> None:
         self.folder = Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OptionError(
-                f"--report {self.folder}: the folder cannot be made ({error.strerror})", "report"
-            ) from None
         self._content, self._style = content, style
         self._wanted: set[int] = set()
         self._frames: list[tuple[int, str]] = []
@@ -62,11 +56,19 @@ class Report:
     def __call__(self, event: Event) -> None:
         """Take an event: steps with a preview become frames, the end writes the page."""
         if isinstance(event, Planned):
+            self._make_folder()
             self._wanted = {round(shown_step(index, FRAMES, event.total_steps)) for index in range(FRAMES)}
         elif isinstance(event, Stepped) and event.preview is not None and event.step in self._wanted:
             self._frames.append((event.step, data_uri(event.preview, FRAME_SIDE, quality=80)))
         elif isinstance(event, Finished) and event.result is not None:
             write(self.folder, event.result, self._content, self._style, self._frames)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OptionError(f"--report {self.folder}: the folder cannot be made ({reason})", "report") from None
 
 
 def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequence[tuple[int, str]]) -> Path:

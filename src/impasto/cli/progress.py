@@ -33,8 +33,12 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
         quiet: show no progress.
     """
     began = time.perf_counter()
-    with _stop_on_interrupt(mailbox):
-        result: Result = _show(events, listeners, quiet)
+    try:
+        with _stop_on_interrupt(mailbox):
+            result: Result = _show(events, listeners, quiet)
+    finally:
+        for listener in listeners:  # a film that has no end is given up
+            getattr(listener, "close", lambda: None)()
     seconds = time.perf_counter() - began
     how = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
     height, width = result.pixels.shape[:2]
@@ -125,7 +129,7 @@ def _show(events: Iterator[Event], listeners: Sequence[Listener], quiet: bool) -
                 losses = " ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
                 bar.update(task, advance=pixels[event.scale], step=f"{event.step}/{total}", losses=losses)
             elif isinstance(event, Warned):
-                console.print(f"note: {event.message}", highlight=False)
+                console.print(f"note: {event.message}", highlight=False, soft_wrap=True)
             elif isinstance(event, Finished):
                 result = event.result
     return result
