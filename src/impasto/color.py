@@ -287,7 +287,8 @@ def transport(
             else:
                 turned[:, axis] = np.interp(turned[:, axis], here, there)
         moved = turned @ axes.T
-    return moved
+    # A direction in which the target has no spread, such as a grey's chroma, has none in the end.
+    return match(moved, target, weight, target_weight)
 
 
 def _systematic(count: int, weight: Rows | None) -> NDArray[np.intp]:

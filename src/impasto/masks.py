@@ -25,7 +25,7 @@ ASPECT_TOLERANCE = 0.01
 # Colours of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
 SAME_LABEL = 48.0
 SMALLEST_LABEL = 0.001  # of the pixels; rarer colours are noise
-LEAST_LEFT = 0.2  # of a region's weight that an erosion must leave
+LEAST_LEFT = 0.4  # of a region's weight that an erosion must leave
 
 
 def load_mask(source: Any, size: tuple[int, int], name: str) -> Tensor:
@@ -96,8 +96,8 @@ def share_out(masks: Sequence[Tensor]) -> list[Tensor]:
 def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, int]) -> dict[str, Tensor]:
     """Return the weight of each layer's positions.
 
-    A position counts as far as all it sees lies in the region: the mask is eroded by half the layer's field of view,
-    or by as much of it as leaves a fifth of the region. The caller normalises by each map's own sum.
+    A position counts as far as all it sees lies in the region: the mask is eroded by a third of the layer's
+    field of view, or by as much of it as leaves two fifths of the region. The caller normalises by each map's own sum.
 
     Args:
         mask: ``[1, 1, H, W]`` in [0, 1] at the canvas's size.
@@ -112,8 +112,8 @@ def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, in
     for layer, step in strides.items():
         cut = mask[..., : height // step * step, : width // step * step]
         means = functional.avg_pool2d(cut, step) if step > 1 else cut
-        # The network sees half as far as the sums of its kernels say: what lies further out hardly weighs.
-        reach = round(radii[layer] / 2 / step)
+        # What lies beyond a third of the way that the sums of the kernels reach hardly weighs.
+        reach = round(radii[layer] / 3 / step)
         maps[layer] = _eroded_gently(means, reach)
     return maps
 
@@ -217,10 +217,12 @@ def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[
     packed = levels[..., 0] << 16 | levels[..., 1] << 8 | levels[..., 2]
     values, inverse, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
     unique = np.stack([values >> 16, values >> 8 & 255, values & 255], -1).astype(np.float64)
-    order = np.argsort(-counts, kind="stable")
+    # Only flat places make a label: along an edge there are mixtures of two, which are none.
+    flat = np.bincount(inverse.ravel()[_is_flat(levels)[there]], minlength=len(values))
+    votes = flat if flat.any() else counts
     labels: list[int] = []
-    for position in order:
-        if labels and counts[position] < SMALLEST_LABEL * there.sum():
+    for position in np.argsort(-votes, kind="stable"):
+        if labels and votes[position] < SMALLEST_LABEL * there.sum():
             break
         if all(((unique[position] - unique[k]) ** 2).sum() > SAME_LABEL**2 for k in labels):
             labels.append(int(position))
@@ -232,6 +234,13 @@ def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[
     indices[there] = nearest[inverse.ravel()]
     snapped = int(counts[distances.min(0) > 0].sum())
     return colours, indices, snapped
+
+
+def _is_flat(levels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return where a pixel and its neighbours have nearly one colour, ``[H, W]``."""
+    planes = torch.from_numpy(levels.astype(np.float32)).permute(2, 0, 1)[None]
+    spread = functional.max_pool2d(planes, 3, 1, 1) + functional.max_pool2d(-planes, 3, 1, 1)
+    return np.asarray((spread.amax(1)[0] <= SAME_LABEL / 2).numpy(), bool)
 
 
 def _hex(colour: NDArray[Any]) -> str:
