@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 import time
 import zlib
@@ -24,6 +25,7 @@ from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snap
 from impasto.studio.worker import Pens, Saved, Task
 
 STEPS = 25
+DELAY_MS = float(os.environ.get("REHEARSAL_DELAY_MS", "0"))
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def paint(chain: str, strength: float, side: int = 48) -> Any:
 
 def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     """Rehearse a run."""
-    steps = int(task.options.get("steps") or STEPS)
-    delay = float(task.options.get("delay") or task.options.get("step_size", 0.0) / 1000)
+    steps = int(task.options.get("steps") or os.environ.get("REHEARSAL_STEPS") or STEPS)
+    delay = float(task.options.get("delay") or task.options.get("step_size", DELAY_MS) / 1000)
     side = int(task.options.get("size") or 48)
     fault = task.options.get("fault")
     state = {"step": 0, "chain": "", "strength": float(task.options.get("strength") or 0.5)}

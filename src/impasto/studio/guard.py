@@ -28,7 +28,7 @@ _PAGE_POLICY = (
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 PAGE_POLICY = _PAGE_POLICY.format(script="")
-CONTROLS_POLICY = _PAGE_POLICY.format(script=" 'unsafe-inline' 'unsafe-eval'")
+CONTROLS_POLICY = _PAGE_POLICY.format(script=" 'unsafe-inline'")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 

@@ -19,7 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from impasto.studio.context import ALWAYS, PREFIX, Here, Studio
 from impasto.studio.forms import Steer, resolved
 from impasto.studio.problems import ProblemError, documented
-from impasto.studio.rows import NotFoundError, Order, State, StoredResult
+from impasto.studio.rows import NotFoundError, Order, Purpose, State, StoredResult
 from impasto.studio.stream import Tail
 from impasto.studio.uploads import receive
 from impasto.studio.views import ORDERS, JobDetail, JobList, JobView, NewJob, ResultView
@@ -65,12 +65,13 @@ async def create_job(request: Request, response: Response, studio: Here) -> JobV
     else:
         raise ProblemError(415, "send application/json or multipart/form-data")
     options = resolved(wish.options)
-    pictures = {"content": wish.content, "styles": [style.model_dump() for style in wish.styles]}
-    assets = [wish.content, *(style.asset for style in wish.styles)]
+    masks = {"protect": wish.protect} if wish.protect else {}
+    pictures = {"content": wish.content, "styles": [style.model_dump() for style in wish.styles], "masks": masks}
+    assets = [wish.content, *(style.asset for style in wish.styles), *masks.values()]
     client = request.client.host if request.client else "unknown"
 
     def create() -> JobView:
-        job = studio.store.create_job(client, pictures, assets, options, studio.limits)
+        job = studio.store.create_job(client, pictures, assets, options, studio.limits, wish.purpose)
         return JobView.of(job, studio.store)
 
     view = await run_in_threadpool(create)
@@ -122,9 +123,10 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[int | None, Query(ge=1, le=2**53, description="only jobs with a lower number")] = None,
     state: State | None = None,
+    purpose: Purpose | None = None,
 ) -> JobList:
     """List the newest jobs first."""
-    jobs = studio.store.jobs(limit, before, state)
+    jobs = studio.store.jobs(limit, before, state, purpose)
     last = jobs[-1].number if len(jobs) == limit else None
     return JobList(jobs=[JobView.of(job, studio.store) for job in jobs], next_before=last)
 

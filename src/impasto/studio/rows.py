@@ -15,6 +15,7 @@ from impasto.errors import ImpastoError
 State = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
 OVER: tuple[State, ...] = ("done", "cancelled", "failed")
 Order = Literal["set", "snapshot", "pause", "resume", "stop", "cancel"]
+Purpose = Literal["picture", "proof"]
 ResultKind = Literal["preview", "snapshot", "final"]
 
 
@@ -54,6 +55,7 @@ class Job:
     number: int
     id: str
     client: str
+    purpose: Purpose
     state: State
     wanted: Literal["run", "pause", "stop", "cancel"]
     pictures: dict[str, Any]

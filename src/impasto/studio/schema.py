@@ -26,6 +26,7 @@ MIGRATIONS: tuple[str, ...] = (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
         client TEXT NOT NULL,
+        purpose TEXT NOT NULL DEFAULT 'picture' CHECK (purpose IN ('picture', 'proof')),
         state TEXT NOT NULL DEFAULT 'queued'
             CHECK (state IN ('queued', 'running', 'paused', 'done', 'cancelled', 'failed')),
         wanted TEXT NOT NULL DEFAULT 'run' CHECK (wanted IN ('run', 'pause', 'stop', 'cancel')),

@@ -122,7 +122,8 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
         _on_start(app, lambda: _open(settings, crew, frame, app, address, say))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a studio is meant to end
+                uvicorn.Server(config).run(sockets=[listener])
         finally:
             crew.stop()
             store.close()
@@ -178,6 +179,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
             raise InputError(
                 f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; give another --port"
             ) from error
+        listener.listen()  # from now on visitors wait instead of being turned away
         yield listener
 
 

@@ -28,6 +28,7 @@ from impasto.studio.rows import (
     Limits,
     NotFoundError,
     Order,
+    Purpose,
     QueueFullError,
     State,
     StoredEvent,
@@ -141,6 +142,7 @@ class Store:
         assets: Sequence[str],
         options: Mapping[str, Any],
         limits: Limits | None = None,
+        purpose: Purpose = "picture",
     ) -> Job:
         """Put a job at the end of the queue.
 
@@ -150,6 +152,7 @@ class Store:
             assets: every asset id that ``pictures`` names.
             options: JSON-able.
             limits: how much may wait already.
+            purpose: a picture for its own sake, or a proof to choose by.
 
         Raises:
             NotFoundError: an asset is not there.
@@ -168,8 +171,8 @@ class Store:
             if waiting >= limits.queue:
                 raise QueueFullError(f"{waiting} jobs wait already, {limits.queue} may", limits.retry_after)
             connection.execute(
-                "INSERT INTO jobs (id, client, pictures, options, created) VALUES (?, ?, ?, ?, ?)",
-                (job_id, client, json.dumps(pictures), json.dumps(options), self.clock()),
+                "INSERT INTO jobs (id, client, purpose, pictures, options, created) VALUES (?, ?, ?, ?, ?, ?)",
+                (job_id, client, purpose, json.dumps(pictures), json.dumps(options), self.clock()),
             )
             for asset in dict.fromkeys(assets):
                 self.asset(asset)
@@ -184,12 +187,18 @@ class Store:
             raise NotFoundError(f"there is no job {job_id!r}")
         return job_from_row(row)
 
-    def jobs(self, limit: int = 50, before: int | None = None, state: State | None = None) -> list[Job]:
+    def jobs(
+        self,
+        limit: int = 50,
+        before: int | None = None,
+        state: State | None = None,
+        purpose: Purpose | None = None,
+    ) -> list[Job]:
         """Return the newest jobs first, from below job number ``before`` on."""
         rows = self.connection().execute(
             "SELECT * FROM jobs WHERE (? IS NULL OR number < ?) AND (? IS NULL OR state = ?) "
-            "ORDER BY number DESC LIMIT ?",
-            (before, before, state, state, limit),
+            "AND (? IS NULL OR purpose = ?) ORDER BY number DESC LIMIT ?",
+            (before, before, state, state, purpose, purpose, limit),
         )
         return [job_from_row(row) for row in rows]
 

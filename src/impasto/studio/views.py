@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.studio.forms import ASSET_ID, STRICT, OptionsForm
-from impasto.studio.rows import Asset, Job, Order, ResultKind, State, StoredResult
+from impasto.studio.rows import Asset, Job, Order, Purpose, ResultKind, State, StoredResult
 from impasto.studio.store import Store
 
 AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the picture's bytes")]
@@ -32,6 +32,8 @@ class NewJob(BaseModel):
 
     content: AssetId
     styles: list[StylePart] = Field(min_length=1, max_length=8)
+    protect: AssetId | None = Field(default=None, description="a mask: where it is white the content stays")
+    purpose: Purpose = "picture"
     options: OptionsForm = Field(default_factory=OptionsForm)  # type: ignore[valid-type]
 
 
@@ -74,10 +76,12 @@ class JobView(BaseModel):
 
     id: str
     number: int
+    purpose: Purpose
     state: State
     wanted: Literal["run", "pause", "stop", "cancel"]
     content: str
     styles: list[dict[str, Any]]
+    protect: str | None
     options: dict[str, Any]
     steering: dict[str, float]
     created: float
@@ -176,7 +180,9 @@ class Presets(BaseModel):
 def _shown(job: Job) -> dict[str, Any]:
     """Pick what everybody may see."""
     shown = {name: getattr(job, name) for name in JobView.model_fields if hasattr(job, name)}
-    return {**shown, "content": job.pictures.get("content", ""), "styles": job.pictures.get("styles", [])}
+    pictures = job.pictures
+    protect = pictures.get("masks", {}).get("protect")
+    return {**shown, "content": pictures.get("content", ""), "styles": pictures.get("styles", []), "protect": protect}
 
 
 ORDERS: tuple[Order, ...] = ("pause", "resume", "stop", "cancel", "snapshot")

@@ -1,0 +1,111 @@
+// Earlier runs: open, use their settings, compare any two, clear away.
+
+import { call, complain, element, resultUrl } from "./api.js";
+
+const byId = (id) => document.getElementById(id);
+const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "finished", cancelled: "thrown away", failed: "failed" };
+const chosen = new Set();
+let next = null;
+let acts = null;
+
+export function startHistory(actions) {
+  acts = actions;
+  byId("more").addEventListener("click", () => load(next));
+  byId("compare").addEventListener("click", compare);
+  byId("clean").addEventListener("click", clean);
+  byId("comparison").querySelector("input").addEventListener("input", (event) => uncover(event.target.value));
+}
+
+export async function load(before = null) {
+  const state = byId("history-state");
+  const list = byId("jobs");
+  if (before === null) {
+    chosen.clear();
+    list.replaceChildren();
+    state.textContent = "loading";
+  }
+  try {
+    const page = await call("GET", `/jobs?purpose=picture&limit=24${before ? `&before=${before}` : ""}`);
+    list.append(...page.jobs.map(item));
+    next = page.next_before;
+    byId("more").hidden = next === null;
+    state.textContent = list.children.length ? "" : "Nothing was painted yet. What you paint will be here, also tomorrow.";
+    const health = await call("GET", "/health");
+    byId("disk").textContent = `The studio keeps ${megabytes(health.disk_bytes)}; ${megabytes(health.disk_free_bytes)} are free.`;
+  } catch (error) {
+    state.textContent = `The history cannot be shown: ${error.message}.`;
+  }
+  choose();
+}
+
+const megabytes = (bytes) => (bytes > 2e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.max(1, Math.round(bytes / 1e6))} MB`);
+
+function item(job) {
+  const title = `Run ${job.number}`;
+  const when = new Date(job.created * 1000).toLocaleString();
+  const settings = Object.entries({ ...job.options, ...job.steering }).map(([name, value]) => `${name} ${value}`).join(", ");
+  const image = element("img", { src: resultUrl(job.id, "latest"), alt: `${title}, as it was left`, loading: "lazy" });
+  image.onerror = () => image.replaceWith(element("p", { class: "help" }, "no picture was kept"));
+  const box = element("input", { type: "checkbox", "data-job": job.id, onchange: (event) => { event.target.checked ? chosen.add(job.id) : chosen.delete(job.id); choose(); } });
+  const button = (text, act) => element("button", { type: "button", "aria-label": `${text}: ${title}`, onclick: act }, text);
+  const record = element("details", {}, element("summary", {}, "Record"), element("pre", { tabindex: 0 }));
+  record.addEventListener("toggle", async () => {
+    if (!record.open) return;
+    const whole = await call("GET", `/jobs/${job.id}`).catch((error) => ({ error: error.message }));
+    record.querySelector("pre").textContent = whole.traceback || JSON.stringify(whole.record || whole.error || "no record: the run was not finished", null, 2);
+  });
+  const made = element("li", { "data-job": job.id }, image,
+    element("strong", {}, title),
+    element("span", { class: `quiet state-${job.state}` }, `${WORDS[job.state]}${job.stopped ? " early" : ""}, ${job.step} steps, ${when}`),
+    element("span", { class: "help" }, settings || "all settings as they come"),
+    job.error && job.state === "failed" ? element("span", { class: "state-failed help" }, job.error) : "",
+    element("div", { class: "buttons" },
+      button("Open", () => acts.open(job)),
+      button("Use these settings", () => acts.use(job)),
+      button("Delete", () => remove(job, made))),
+    element("label", { class: "help" }, box, " compare"), record);
+  return made;
+}
+
+async function remove(job, place) {
+  try {
+    await call("DELETE", `/jobs/${job.id}`);
+    place.remove();
+    chosen.delete(job.id);
+    choose();
+    acts.deleted(job.id);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+async function clean() {
+  try {
+    for (const query of ["purpose=proof", "state=failed", "state=cancelled"]) {
+      const { jobs } = await call("GET", `/jobs?limit=1000&${query}`);
+      for (const job of jobs) if (["done", "failed", "cancelled"].includes(job.state)) await call("DELETE", `/jobs/${job.id}`);
+    }
+  } catch (error) {
+    complain(error);
+  }
+  load();
+}
+
+function choose() {
+  byId("compare").disabled = chosen.size !== 2;
+  if (chosen.size !== 2) byId("comparison").hidden = true;
+}
+
+function compare() {
+  const place = byId("comparison");
+  const images = place.querySelectorAll("img");
+  [...chosen].forEach((id, index) => { images[index].src = resultUrl(id, "latest"); });
+  place.querySelector("p").textContent = "Left of the line is the second picture chosen, right of it the first.";
+  place.hidden = false;
+  uncover(place.querySelector("input").value);
+  place.scrollIntoView({ block: "nearest" });
+}
+
+function uncover(share) {
+  byId("comparison").querySelectorAll("img")[1].style.clipPath = `inset(0 ${100 - share}% 0 0)`;
+}

@@ -1,0 +1,194 @@
+// One run on the canvas: its events, its pictures, its buttons.
+
+import { assetUrl, call, complain, follow, resultUrl } from "./api.js";
+import { Curves } from "./curves.js";
+
+const byId = (id) => document.getElementById(id);
+const OVER = ["done", "cancelled", "failed"];
+const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "finished", cancelled: "thrown away", failed: "failed" };
+
+export const run = { job: null, kept: [], scale: null, seconds: null };
+let curves = null;
+let unfollow = null;
+let wanted = null;
+let loading = false;
+let lastStep = null;
+
+export const active = () => run.job !== null && !OVER.includes(run.job.state);
+
+export function show(job) {
+  unfollow?.();
+  Object.assign(run, { job, kept: [], scale: null, seconds: null });
+  lastStep = null;
+  curves.clear();
+  byId("canvas-error").hidden = true;
+  byId("picture").hidden = true;
+  byId("canvas-empty").hidden = false;
+  byId("canvas-empty").textContent = "The first picture is on its way.";
+  byId("before").src = assetUrl(job.content);
+  byId("pending").hidden = true;
+  location.hash = job.id;
+  const mine = job.id;
+  unfollow = follow(job.id, (kind, data) => { if (run.job?.id === mine) hear(kind, data); });
+  refresh();
+}
+
+export function leave() {
+  unfollow?.();
+  Object.assign(run, { job: null, kept: [], scale: null, seconds: null });
+  location.hash = "";
+  byId("picture").hidden = true;
+  byId("before").hidden = true;
+  byId("canvas-empty").hidden = false;
+  byId("canvas-empty").textContent = "The run was deleted. Give two pictures and press Paint.";
+  refresh();
+}
+
+function hear(kind, data) {
+  const { job } = run;
+  if (kind === "state") {
+    job.state = data.state;
+    if (data.error) job.error = data.error;
+    if (data.state === "queued") call("GET", `/jobs/${job.id}`).then((now) => { job.queue_position = now.queue_position; refresh(); }).catch(() => {});
+  } else if (kind === "planned") job.total_steps = data.total_steps;
+  else if (kind === "scale") run.scale = data;
+  else if (kind === "resumed") {
+    job.step = data.step;
+    curves.cut(data.step);
+    run.kept = run.kept.filter((one) => one.step <= data.step);
+  } else if (kind === "step") step(data);
+  else if (kind === "snapshot") keep(data.step, "snapshot");
+  else if (kind === "steered" && data.command === "set") curves.mark(data.step, data.values);
+  else if (kind === "warned") complain(new Error(data.message));
+  else if (kind === "finished") {
+    job.step = data.step;
+    job.stopped = data.stopped;
+    keep(data.step, "final");
+  } else if (kind === "deleted") { leave(); return; }
+  refresh();
+}
+
+function step(data) {
+  const now = performance.now();
+  if (lastStep !== null) {
+    const took = (now - lastStep) / 1000;
+    run.seconds = run.seconds === null ? took : run.seconds * 0.8 + took * 0.2;
+  }
+  lastStep = now;
+  run.job.step = data.step;
+  curves.add(data.step, data.losses);
+  if (data.picture) keep(data.step, "preview");
+}
+
+function keep(step, kind) {
+  const scrub = byId("scrub");
+  const live = Number(scrub.value) >= run.kept.length - 1;
+  run.kept.push({ step, kind });
+  scrub.max = run.kept.length - 1;
+  if (live) {
+    scrub.value = scrub.max;
+    look();
+  }
+}
+
+// Show the chosen step; while one picture loads the ones between are passed over.
+function look() {
+  wanted = run.kept[Number(byId("scrub").value)] || null;
+  if (!wanted || loading || !run.job) return;
+  const showing = wanted;
+  const job = run.job.id;
+  const next = new Image();
+  loading = true;
+  const done = (worked) => {
+    loading = false;
+    if (worked && run.job?.id === job) {
+      const picture = byId("picture");
+      picture.src = next.src;
+      picture.hidden = false;
+      picture.dataset.step = showing.step;
+      byId("before").hidden = false;
+      byId("canvas-empty").hidden = true;
+    }
+    if (wanted !== showing) look();
+  };
+  next.onload = () => done(true);
+  next.onerror = () => done(false);
+
+  next.src = resultUrl(job, showing.step, `?kind=${showing.kind}`);
+}
+
+export function refresh() {
+  const { job } = run;
+  const state = job?.state;
+  const going = active();
+  byId("pause").disabled = !going || state === "queued";
+  byId("pause").textContent = state === "paused" ? "Resume" : "Pause";
+  byId("stop").disabled = !going || !job.step;
+  byId("cancel").disabled = !going;
+  byId("large").disabled = state !== "done";
+  const download = byId("download");
+  const ready = run.kept.length > 0;
+  download.setAttribute("aria-disabled", String(!ready));
+  if (ready) download.href = resultUrl(job.id, state === "done" ? "final" : "latest", "?download=true");
+  else download.removeAttribute("href");
+  byId("split").disabled = !ready;
+  byId("scrub").disabled = run.kept.length < 2;
+  const chosen = run.kept[Number(byId("scrub").value)];
+  byId("scrub-out").textContent = chosen ? `step ${chosen.step}` : "no step yet";
+  byId("progress").value = job?.total_steps ? job.step / job.total_steps : 0;
+  byId("status").textContent = job ? sentence(job) : "Nothing is painted yet.";
+  byId("status").dataset.state = state || "none";
+  byId("canvas-error").hidden = state !== "failed";
+  if (state === "failed") {
+    byId("canvas-error").textContent = `The run failed: ${job.error || "see the history"}.`;
+    byId("canvas-empty").hidden = true;
+  }
+  if (state === "cancelled" && !run.kept.length) byId("canvas-empty").textContent = "This run was thrown away before it had a picture.";
+}
+
+function sentence(job) {
+  const parts = [`Run ${job.number}: ${WORDS[job.state]}`];
+  if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} before it`);
+  if (job.step) parts.push(`step ${job.step}${job.total_steps ? ` of ${job.total_steps}` : ""}`);
+  if (job.state === "running" && run.scale) parts.push(`at ${run.scale.width}×${run.scale.height}`);
+  if (job.state === "running" && run.seconds !== null && job.total_steps) {
+    parts.push(`about ${duration((job.total_steps - job.step) * run.seconds)} left`);
+  }
+  if (job.stopped) parts.push("stopped early");
+  return `${parts.join(", ")}.`;
+}
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+// What the same run would take at another size, from how long its steps took at this one.
+export function estimate(longSide) {
+  if (!run.scale || run.seconds === null || !run.job?.total_steps) return null;
+  const now = run.scale.width * run.scale.height;
+  const then = now * (longSide / Math.max(run.scale.width, run.scale.height)) ** 2;
+  return (run.job.total_steps * run.seconds * then * 0.6) / now;
+}
+
+const order = (name) => async () => {
+  try {
+    Object.assign(run.job, await call("POST", `/jobs/${run.job.id}/${name}`));
+    complain(null);
+    refresh();
+  } catch (error) {
+    complain(error);
+  }
+};
+
+export function startRun() {
+  curves = new Curves(byId("curves"));
+  byId("pause").addEventListener("click", () => order(run.job.state === "paused" ? "resume" : "pause")());
+  byId("stop").addEventListener("click", order("stop"));
+  byId("cancel").addEventListener("click", order("cancel"));
+  byId("scrub").addEventListener("input", () => { look(); refresh(); });
+  byId("split").addEventListener("input", (event) => {
+    byId("before").style.clipPath = `inset(0 ${100 - event.target.value}% 0 0)`;
+  });
+}

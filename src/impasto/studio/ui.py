@@ -1,0 +1,143 @@
+"""The controls, drawn by Gradio and read off the options; nothing is uploaded, computed or kept in them.
+
+In: ``options.declared()`` and the recipes. Out: a page of labelled controls at ``/controls/``, framed by the studio's
+own page. A small script in it tells that page what was turned, so that Gradio's own queue and upload routes are never
+used; all but the routes that draw the page are shut.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from impasto import recipes
+from impasto.options import Declared, declared
+from impasto.studio.forms import INITS, SERVER_OWNED
+
+FIRST = ("strength", "style_scale", "color", "size", "quality")
+HIDDEN = SERVER_OWNED | {"style_blend", "style_scales", "no_metadata", "keep_location"}
+TITLES = {
+    "tradeoff": "Weights",
+    "features": "Network",
+    "descent": "Steps",
+    "control": "Colours and places",
+    "output": "File",
+    "machine": "Machine",
+}
+# What a page of controls asks for, and nothing else of Gradio's: no upload, no queue, no file, no proxy.
+OPEN = re.compile(
+    r"/?|/config|/theme\.css|/gradio_api/(info|heartbeat/\w+|startup-events|app_id)|/(assets|static|svelte)/[\w./@-]+"
+    r"|/manifest\.json|/favicon\.ico"
+)
+LIST_FROM = 5  # with so many choices a list is shorter than buttons
+
+
+def build() -> Any:
+    """Draw the controls.
+
+    Returns:
+        Gradio Blocks, in which every control's ``elem_id`` is ``option-`` and the option's name.
+    """
+    import gradio as gr
+
+    options = {option.name: option for option in declared() if option.name not in HIDDEN}
+    with gr.Blocks(title="Impasto controls", analytics_enabled=False) as blocks:
+        names = [*recipes.BUILT_IN, *recipes.own()]
+        summaries = "; ".join(f"{name}: {recipes.get(name).summary}" for name in recipes.BUILT_IN)
+        gr.Radio(
+            names, value=recipes.DEFAULT, label="Recipe", info=summaries, elem_id="option-recipe", interactive=True
+        )
+        for name in FIRST:
+            if name in options:
+                _control(options.pop(name))
+        for group in dict.fromkeys(option.group for option in options.values()):
+            with gr.Accordion(TITLES.get(group, group.capitalize()), open=False):
+                for option in options.values():
+                    if option.group == group:
+                        _control(option)
+    return blocks
+
+
+def _control(option: Declared) -> Any:
+    """Draw one option: its range as a slider, its choices as buttons, the rest as a field that may be empty."""
+    import gradio as gr
+
+    choices = INITS if option.name == "init" else option.choices
+    text = str(option.facts.get("help", ""))
+    if option.facts.get("live"):
+        text += " (acts at once)"
+    common: dict[str, Any] = {
+        "label": option.name.replace("_", " ").capitalize(),
+        "info": text,
+        "elem_id": f"option-{option.name}",
+        "interactive": True,
+    }
+    low, high = option.facts.get("low"), option.facts.get("high")
+    if choices:
+        return gr.Radio([str(choice) for choice in choices], value=str(option.default), **common)
+    if option.type is bool:
+        return gr.Checkbox(value=option.default, **common)
+    if option.type is float and option.default is not None and low is not None and high is not None and high <= 10:
+        return gr.Slider(low, high, value=option.default, step=0.01, buttons=[], **common)
+    shown = "" if option.default is None else str(option.default)
+    return gr.Textbox(value=shown, placeholder="chosen by the recipe", max_lines=1, **common)
+
+
+def mount(app: FastAPI, path: str) -> None:
+    """Build the controls and mount them on a running app."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio as gr
+    from starlette.routing import Mount
+
+    with _quiet():
+        blocks = build()
+        inner = FastAPI()
+        system = ["system-ui", "sans-serif"]
+        gr.mount_gradio_app(
+            inner,
+            blocks,
+            path,
+            theme=gr.themes.Soft(primary_hue="orange", font=system, font_mono=["ui-monospace", "monospace"]),
+            css_paths=None,
+            css="footer {display: none !important} .gradio-container {padding: 0 !important}",
+            head='<script src="/static/controls.js" defer></script>',
+            footer_links=[],
+            ssr_mode=False,
+            show_error=False,
+            max_file_size=1,
+        )
+    app.router.routes.append(Mount(path, app=_Shut(inner, path)))
+
+
+class _Shut:
+    """Lets through what draws the controls."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self.app = app
+        self.prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(self.prefix)
+        allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and OPEN.fullmatch(path)
+        if scope["type"] == "http" and not allowed:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"not here"})
+            return
+        # Gradio was mounted with the whole path, so it is given the whole path.
+        await self.app({**scope, "root_path": ""}, receive, send)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Gradio's warnings about its own parts off the terminal."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

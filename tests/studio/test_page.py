@@ -1,0 +1,276 @@
+"""The page in a real browser: the whole way from two pictures to the history, by mouse, by keyboard, on a phone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rehearsal
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START = """
+import sys
+from pathlib import Path
+from impasto.studio.server import Settings, serve
+settings = Settings(Path(sys.argv[1]), port=int(sys.argv[2]), module="rehearsal", browser=False)
+serve(settings, lambda line: print(line, flush=True))
+"""
+STRENGTH = "#option-strength input[type=range]"
+
+
+class Studio:
+    """A studio in a process of its own, which can be stopped and started again at the same address."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        environment = {**os.environ, "PYTHONPATH": paths, "REHEARSAL_DELAY_MS": "20", "REHEARSAL_STEPS": "120"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(self.data), str(self.port)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert self.process.stdout is not None
+        found = re.search(r"http://[^:]+:(\d+)/", self.process.stdout.readline())
+        assert found is not None
+        self.address, self.port = found.group(), int(found.group(1))
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        self.process.send_signal(how)
+        self.process.wait(60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    studio = Studio(tmp_path_factory.mktemp("page") / "data")
+    yield studio
+    studio.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(studio: Studio, browser: Any) -> Iterator[Any]:
+    """A page that must neither complain nor ask anybody else for anything."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(studio.address)
+    page.wait_for_selector("#loaded", state="attached")
+    yield page
+    context.close()
+    strangers = [url for url in asked if not url.startswith((studio.address, "data:", "blob:"))]
+    assert strangers == []
+    # What the server refuses, and that it was restarted, is told in the page; the browser notes it here as well.
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
+
+
+def fill(page: Any) -> None:
+    """Give a content and a style as files."""
+    for part, value in (("content", 90), ("style", 200)):
+        body = rehearsal.png(np.full((40, 60, 3), value, np.uint8))
+        file = {"name": "any.png", "mimeType": "image/png", "buffer": body}
+        page.set_input_files(f"#drop-{part} input[type=file]", file)
+    page.wait_for_selector("#styles li")
+    page.wait_for_selector("#drop-content figure:not([hidden])")
+
+
+def controls(page: Any) -> Any:
+    frame = page.frame_locator("#controls")
+    frame.locator(STRENGTH).wait_for()
+    playwright.expect(page.locator("#knobs-state")).to_contain_text("at once")
+    return frame
+
+
+def status(page: Any, words: str) -> None:
+    playwright.expect(page.locator("#status")).to_contain_text(words, timeout=60_000)
+
+
+def clear(page: Any) -> None:
+    """Delete all jobs through the API, so that no test waits for another's."""
+    page.evaluate(
+        """async () => {
+            const { jobs } = await (await fetch('/api/v1/jobs?limit=1000')).json();
+            for (const job of jobs) await fetch(`/api/v1/jobs/${job.id}`, { method: 'DELETE' });
+        }"""
+    )
+
+
+def test_the_whole_way(page: Any, studio: Studio) -> None:
+    fill(page)
+    frame = controls(page)
+    page.click("#start")
+    page.wait_for_selector("#picture:not([hidden])")
+    page.click("#pause")
+    status(page, "paused")
+    page.fill("#scrub", "0")
+    playwright.expect(page.locator("#picture")).to_have_attribute("data-step", "1")
+    page.fill("#split", "50")
+    assert page.evaluate("document.getElementById('before').style.clipPath") == "inset(0px 50% 0px 0px)"
+    slider = frame.locator(STRENGTH)
+    slider.focus()
+    for _ in range(20):
+        slider.press("ArrowRight")
+    page.click("#stop")
+    status(page, "stopped early")
+    playwright.expect(page.locator("#curves-text")).to_contain_text("turned")
+    assert page.locator("#curves line").count() >= 1
+    assert page.locator("#curves polyline").count() == 2
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename.startswith("impasto-")
+
+    studio.stop()
+    studio.start()
+    page.goto(studio.address)
+    page.click("#tab-history")
+    first = page.locator("#jobs li").first
+    first.wait_for()
+    assert "finished early" in first.inner_text()
+    assert "strength 0.7" in first.inner_text()
+    first.get_by_text("Record").click()
+    playwright.expect(first.locator("pre")).to_contain_text("chain")
+    first.get_by_role("button", name="Use these settings").click()
+    frame = controls(page)
+    playwright.expect(frame.locator("#option-strength input[type=number]")).to_have_value("0.7")
+    assert page.locator("#styles li").count() == 1
+    clear(page)
+
+
+def test_every_part_has_an_empty_state(page: Any) -> None:
+    clear(page)
+    assert page.is_disabled("#start")
+    assert "Give a content and a style" in page.inner_text("#canvas")
+    page.click("#tab-explore")
+    page.click("#sheet-form button")
+    assert "needs a content and a style" in page.inner_text("#sheet-state")
+    page.click("#tab-history")
+    playwright.expect(page.locator("#history-state")).to_contain_text("Nothing was painted yet")
+
+
+def test_a_sheet_of_proofs(page: Any) -> None:
+    fill(page)
+    page.click("#tab-explore")
+    page.fill("#sheet-strengths", "0.2, 0.8")
+    page.fill("#sheet-scales", "1")
+    page.click("#sheet-form button")
+    playwright.expect(page.locator("#sheet-state")).to_contain_text("All proofs are ready", timeout=60_000)
+    page.locator("#sheet button").nth(1).click()
+    page.wait_for_selector("#picture:not([hidden])")
+    page.click("#cancel")
+    status(page, "thrown away")
+    page.click("#tab-history")
+    page.locator("#jobs li").first.wait_for()
+    assert page.locator("#jobs li").count() == 1
+    page.click("#clean")
+    playwright.expect(page.locator("#history-state")).to_contain_text("Nothing was painted yet")
+
+
+def test_two_runs_are_compared(page: Any) -> None:
+    clear(page)
+    fill(page)
+    for _ in range(2):
+        page.click("#start")
+        status(page, "finished")
+        page.evaluate("document.getElementById('status').textContent = ''")
+    page.click("#tab-history")
+    page.locator("#jobs input[type=checkbox]").nth(1).wait_for()
+    for index in range(2):
+        page.locator("#jobs input[type=checkbox]").nth(index).check()
+    page.click("#compare")
+    page.wait_for_selector("#comparison:not([hidden])")
+    for image in page.locator("#comparison img").all():
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    clear(page)
+
+
+def test_areas_are_protected_by_keyboard(page: Any) -> None:
+    fill(page)
+    page.click("#protect")
+    canvas = page.locator("#brush canvas")
+    canvas.focus()
+    for key in ("Space", "ArrowLeft", "Space"):
+        canvas.press(key)
+    page.click("#brush-save")
+    page.wait_for_selector("#unprotect:not([hidden])")
+    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+        page.click("#start")
+    assert re.fullmatch("[0-9a-f]{64}", sent.value.post_data_json["protect"])
+    status(page, "painting")
+    clear(page)
+    playwright.expect(page.locator("#canvas-empty")).to_contain_text("deleted")
+
+
+def test_what_is_refused_is_said(page: Any) -> None:
+    file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
+    page.set_input_files("#drop-content input[type=file]", file)
+    playwright.expect(page.locator("#alert")).to_contain_text("no picture that can be read")
+
+
+def test_everything_has_a_name(page: Any) -> None:
+    controls(page)
+    for frame in page.frames:
+        nameless = frame.evaluate(
+            """() => [...document.querySelectorAll('button, input, select, textarea, iframe, a[href], canvas')]
+                .filter((one) => one.offsetParent !== null && !(one.labels && one.labels.length) && !one.title
+                    && !one.textContent.trim() && !one.getAttribute('aria-label') && !one.closest('label'))
+                .map((one) => one.outerHTML.slice(0, 120))"""
+        )
+        assert nameless == []
+    for control in page.frame_locator("#controls").locator("[id^=option-]").all():
+        assert control.locator("[data-testid=block-info], .label-text, span").count() > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it(studio: Studio, browser: Any, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(studio.address)
+    page.wait_for_selector("#loaded", state="attached")
+    for tab in ("paint", "explore", "history"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(18, 20, 27)") is (scheme == "dark")
+    context.close()
