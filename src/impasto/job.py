@@ -110,12 +110,12 @@ def prepare(
         start = _start_file(options.descent.init)
     if start is not None:
         files["init"] = images.load(start, **limits)
-    if min(files["style"].size) < SMALLEST_SIDE:
-        height, width = files["style"].size
-        raise ImageError(
-            f"the style is {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: give another picture"
-        )
+    for part, file in files.items():
+        if part.split()[0] in ("content", "style") and min(file.size) < SMALLEST_SIDE:
+            raise ImageError(
+                f"the {part} {file.name!r} is {file.width}x{file.height} px, too small for the layers; "
+                f"every side needs {SMALLEST_SIDE} px: give another picture"
+            )
     sources = [file.source for file in files.values() if file.source is not None]
     size = _size(files["content"], options)
     target = None

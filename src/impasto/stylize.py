@@ -181,6 +181,8 @@ def iter_stylize(
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = prepare(content, style, chosen, output, start=start, decisions=decisions)
+    shared = shared or Shared()
+    shared.encoder(job)  # what is wrong with the weights is said before anything else
     yield Planned(
         tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in job.scales),
         sum(s.steps for s in job.scales),
@@ -188,7 +190,7 @@ def iter_stylize(
     )
     for note in job.notes:
         yield Warned(note)
-    painting = _Painting(job, shared or Shared(), list(steering), parents)
+    painting = _Painting(job, shared, list(steering), parents)
     try:
         if checkpoint_dir is not None:
             yield from painting.keep_in(Path(checkpoint_dir), checkpoint_seconds, resume)

