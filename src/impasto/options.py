@@ -123,7 +123,14 @@ class Descent:
     )
     step_size: float = option(1.0, "step size relative to the optimiser's own", low=1e-4, high=100.0, live=True)
     quality: Quality = option("standard", "how many steps are spent")
-    steps: int | None = option(None, "evaluations of the objective over all scales", low=1, high=1_000_000)
+    steps: int | None = option(
+        None,
+        "evaluations of the objective over all scales, or published",
+        low=1,
+        high=1_000_000,
+        metavar="N|published",
+        words=True,
+    )
     scales: int | None = option(None, "sizes from coarse to fine; 1 paints at full size only", low=1, high=12)
 
     def __post_init__(self) -> None:

@@ -35,10 +35,10 @@ from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
 from impasto.losses.tv import TotalVariationLoss
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.options import Options, StyleLossName
+from impasto.presets import FIVE_LAYERS
 
 NORMALISATIONS: Mapping[str, Normalisation] = {"gatys": "gatys", "neural-style": "neural-style"}
 
-FIVE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
 HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
 STYLE_LAYERS: Mapping[str, str] = {
     "histogram": "relu1_1=0.5+relu4_1=0.5",

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from impasto.errors import OptionError
 from impasto.options import Declared, declared
 
 
@@ -43,13 +44,32 @@ def _parameter(item: Declared) -> inspect.Parameter:
     kind = item.type
     if kind is bool:
         facts["show_default"] = False
+    elif item.facts.get("words"):
+        kind = str  # a number or a word; recipes.resolve tells which
+        facts["metavar"] = item.facts["metavar"]
     elif item.choices is not None:
         facts["metavar"] = "|".join(str(choice) for choice in item.choices)
     elif "metavar" in item.facts:
         facts["metavar"] = item.facts["metavar"]
+    if kind in (int, float):
+        facts["parser"] = _reader(kind, names[0])
+        facts.setdefault("metavar", "N" if kind is int else "NUMBER")
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=typer.Option(None, *names, **facts), annotation=kind | None
     )
+
+
+def _reader(kind: type[Any], flag: str) -> Callable[[str], Any]:
+    """Return what turns a flag's text into a number; typer's own would not name the value that it refuses."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            wanted = "a whole number" if kind is int else "a number"
+            raise OptionError(f"{flag} is {text!r}; it takes {wanted}", flag.removeprefix("--")) from None
+
+    return read
 
 
 def _help(item: Declared) -> str:

@@ -44,11 +44,8 @@ class MattingLoss:
             )
         self._content = content.detach()
         self._scale = 1 / ((height - 2) * (width - 2))
-        guide = self._content[0].double()
-        mean = _box(guide)
-        products = torch.stack([guide[a] * guide[b] for a, b in PAIRS])
-        covariance = _box(products) - torch.stack([mean[a] * mean[b] for a, b in PAIRS])
-        self._inverse = _inverse(covariance, epsilon / SIDE**2).float()  # [6, H-2, W-2]
+        self._epsilon = epsilon
+        self._whole: Tensor | None = None  # inverses of the whole picture's windows, where no tiles are used
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return the sum over the windows whose upper left pixel the region owns, ``[1]``."""
@@ -64,7 +61,7 @@ class MattingLoss:
         guide = self._content[0, :, rows, columns].double()
         mean, guide_mean = _box(mine), _box(guide)
         variance = _box(mine.square()) - mean.square()  # [3, h, w]
-        inverse = self._inverse[:, region.top : bottom, region.left : right].double()
+        inverse = self._inverses(guide, guide_mean, region)
         total = variance.sum()
         for channel in range(3):
             covariance = _box(guide * mine[channel]) - guide_mean * mean[channel]  # [3, h, w]
@@ -73,6 +70,17 @@ class MattingLoss:
                 total = total - times * (inverse[place] * covariance[a] * covariance[b]).sum()
         energy = SIDE**2 * total
         return energy.reshape(1).to(canvas.dtype)
+
+    def _inverses(self, guide: Tensor, mean: Tensor, region: Region) -> Tensor:
+        """Return the inverses of the windows' covariances, ``[6, h, w]`` float64 in the order of ``PAIRS``."""
+        if region.is_whole and self._whole is not None:
+            return self._whole
+        products = torch.stack([guide[a] * guide[b] for a, b in PAIRS])
+        covariance = _box(products) - torch.stack([mean[a] * mean[b] for a, b in PAIRS])
+        inverse = _inverse(covariance, self._epsilon / SIDE**2)
+        if region.is_whole:
+            self._whole = inverse
+        return inverse
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the mean over windows."""

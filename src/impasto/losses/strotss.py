@@ -120,6 +120,7 @@ class StrotssLoss:
         region = Region.whole(*self._picture.shape[-2:])
         with torch.no_grad():
             self._target = self._style_points.fill(self._picture, self._style, region) * self._factors
+            self._target_moments = mean_and_covariance(self._target)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
@@ -129,7 +130,7 @@ class StrotssLoss:
         """Return transport plus moments plus palette."""
         drawn = summary.view(self._points.count, -1) * self._factors.to(summary.dtype)
         target = self._target.to(summary.dtype)
-        total = relaxed_transport(drawn, target) + moment_distance(drawn, target)
+        total = relaxed_transport(drawn, target) + moment_distance(drawn, self._target_moments)
         if self._palette:
             basis = summary.new_tensor(OPPONENT).T
             colours = drawn[:, :3] @ basis, target[:, :3] @ basis
@@ -226,12 +227,18 @@ def _pair_distance(x: Tensor, y: Tensor, euclidean: bool) -> Tensor:
     return 1 - cosine + (squares + ROOT_SMOOTHING**2).sqrt() - ROOT_SMOOTHING
 
 
-def moment_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean absolute difference of the means, plus that of the covariances, of ``[N, D]`` and ``[M, D]``."""
-    means = x.mean(0), y.mean(0)
-    centred = x - means[0], y - means[1]
-    covariances = [part.T @ part / len(part) for part in centred]
-    return (means[0] - means[1]).abs().mean() + (covariances[0] - covariances[1]).abs().mean()
+def mean_and_covariance(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean ``[D]`` and covariance ``[D, D]`` of ``[N, D]``."""
+    mean = x.mean(0)
+    centred = x - mean
+    return mean, centred.T @ centred / len(x)
+
+
+def moment_distance(x: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mean absolute difference of the mean, plus that of the covariance, of ``[N, D]`` from a target."""
+    mean, covariance = mean_and_covariance(x)
+    away = (mean - target[0].to(x.dtype)).abs().mean()
+    return away + (covariance - target[1].to(x.dtype)).abs().mean()
 
 
 def self_similarity(x: Tensor) -> Tensor:
