@@ -21,6 +21,7 @@ from impasto.objective import Objective
 from impasto.options import declared
 
 RECOVERIES = 3
+PATIENCE = 10
 SEED_STRIDE = 1_000_003
 LIVE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size")
 
@@ -169,6 +170,7 @@ def descend(
     preview_every: int = 0,
     snapshot_every: int = 0,
     seed: int = 0,
+    tolerance: float = 0.0,
 ) -> Iterator[Event]:
     """Optimise at one scale until its steps are spent or a command stops the run.
 
@@ -184,6 +186,7 @@ def descend(
         keeper: keeps commands and states on disk.
         preview_every, snapshot_every: every how many steps a picture goes along; 0 for never.
         seed: of the samples that losses draw anew.
+        tolerance: the scale ends once ``PATIENCE`` steps gain less than this part of the loss; 0 for never.
 
     Raises:
         NumericalError: not-a-number appeared again after three halvings of the step.
@@ -199,7 +202,7 @@ def descend(
             if turned != weights:
                 weights = turned
                 optimizer.changed()
-        if run.stopped:
+        if "stop" in told:
             return
         # Only now can a resumed run begin with the state: commands are obeyed, the history dropped where it must be.
         yield from _keep(run, optimizer, objective, keeper, "checkpoint" in told)
@@ -224,6 +227,17 @@ def descend(
         yield Stepped(run.step, run.scale, run.scale_step, evaluation.total, evaluation.losses, picture)
         if _is_due(run.step, snapshot_every):
             yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
+        if tolerance and _has_settled(run, tolerance):
+            return
+
+
+def _has_settled(run: Run, tolerance: float) -> bool:
+    """Whether the last ``PATIENCE`` steps gained next to nothing; steering starts the count anew."""
+    since = run.step - max((entry["step"] for entry in run.steering), default=1) + 1
+    if min(run.scale_step, since) <= PATIENCE:
+        return False
+    totals = [entry["total"] for entry in run.losses[-PATIENCE - 1 :]]
+    return totals[0] - min(totals[1:]) < tolerance * abs(totals[0])
 
 
 def due(objective: Objective, step: int, settle: int = 1) -> list[str]:

@@ -132,9 +132,17 @@ class Descent:
         words=True,
     )
     scales: int | None = option(None, "sizes from coarse to fine; 1 paints at full size only", low=1, high=12)
+    time: str | None = option(None, "how long the run may take; steps are planned to fit", metavar="60s|5m|1h")
+    tolerance: float = option(
+        1e-3, "a scale ends early once ten steps gain less than this part of the loss; 0 never", low=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         check(self)
+        if self.time is not None:
+            parse_seconds(self.time)
+            if self.steps is not None:
+                raise OptionError("time and steps are both given: the one plans the other, choose one", "time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,21 +320,22 @@ def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
         if value not in allowed:
             raise OptionError(f"{name} is {value!r}; {suggest(str(value), [str(a) for a in allowed])}", name)
         return allowed[allowed.index(value)]
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    counts = not isinstance(value, bool)  # True is no 1 here
+    if counts and isinstance(value, numbers.Integral):
         # A size in px may be given as a number; numpy's numbers are as good as Python's.
         value = float(value) if kind is float else str(value) if facts.get("number") else int(value)
-    elif kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+    elif counts and kind is float and isinstance(value, numbers.Real):
         value = float(value)
     elif kind is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if not isinstance(value, kind) or (kind is int and not counts):
         raise OptionError(f"{name} is {value!r}; it takes {_word(kind)}", name)
     if kind is float and not math.isfinite(value):
         raise OptionError(f"{name} is {value}; give a finite number", name)
     low, high = facts.get("low"), facts.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
-        allowed = f"give at least {low}" if high is None else f"it goes from {low} to {high}"
-        raise OptionError(f"{name} is {value}; {allowed}", name)
+        span = f"give at least {low}" if high is None else f"it goes from {low} to {high}"
+        raise OptionError(f"{name} is {value}; {span}", name)
     return value
 
 
@@ -340,6 +349,23 @@ def _without_none(kind: Any) -> tuple[Any, bool]:
         rest = [arg for arg in get_args(kind) if arg is not type(None)]
         return rest[0], len(rest) < len(get_args(kind))
     return kind, False
+
+
+def parse_seconds(text: str, name: str = "time") -> float:
+    """Read ``60``, ``60s``, ``5m`` or ``1h`` as seconds.
+
+    Raises:
+        OptionError: anything else, and what is not above 0.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        seconds = float(number) * unit
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise OptionError(f"{name} is {text!r}; write it as 60s, 5m or 1h", name)
+    return seconds
 
 
 def parse_weights(text: str, name: str = "layers") -> dict[str, float]:

@@ -43,8 +43,9 @@ def _recipes(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from impasto import recipes
+    from impasto.presets import BUILT_IN
 
-    for name, recipe in recipes.BUILT_IN.items():
+    for name, recipe in BUILT_IN.items():
         typer.echo(f"{name:14s} {recipe.summary}")
     for name, path in recipes.own().items():
         typer.echo(f"{name:14s} your own ({path})")
