@@ -64,8 +64,12 @@ def iter_anatomy(
     source = images.load(picture)
     usual = {"size": SIZE, "steps": STEPS, "init": "style", "scales": 1}
     sets = ["+".join(style_layers[: count + 1]) for count in range(len(style_layers))]
-    plans = [("content", layer, {"strength": 0.0, "content_layers": layer}) for layer in content_layers]
-    plans += [("style", layers, {"strength": 1.0, "style_layers": layers}) for layers in sets]
+    first = style_layers[0]  # what weighs nothing is given a layer that is computed anyway
+    plans = [
+        ("content", layer, {"strength": 0.0, "content_layers": layer, "style_layers": layer})
+        for layer in content_layers
+    ]
+    plans += [("style", layers, {"strength": 1.0, "style_layers": layers, "content_layers": first}) for layers in sets]
     chosen = [recipes.resolve(**{**usual, **options, **settings}) for _, _, settings in plans]
     shared = shared or Shared()
     found: dict[str, list[NDArray[np.float32]]] = {"content": [], "style": []}

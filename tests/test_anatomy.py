@@ -1,0 +1,69 @@
+"""What layers keep: content comes back from shallow layers, style forgets where things lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from impasto import images
+from impasto.anatomy import Reconstruction, iter_anatomy
+from impasto.errors import ImageError, OptionError
+from impasto.stylize import Shared
+from impasto.weights.vgg19 import layer_shapes
+
+FEW: dict[str, Any] = {"size": "48", "steps": 25, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    """Return random weights for the first two blocks."""
+    generator = torch.Generator().manual_seed(7)
+    state = {}
+    for name, shape in layer_shapes().items():
+        if name < "conv3":
+            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(shape[0])
+    return Shared(state)
+
+
+def test_content_comes_back_and_style_does_not(tmp_path: Path, tiny_picture: NDArray[np.uint8], shared: Shared) -> None:
+    output = tmp_path / "anatomy.png"
+    parts: list[Reconstruction] = list(
+        iter_anatomy(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], shared=shared, **FEW)
+    )
+    assert [(part.kind, part.layers) for part in parts] == [
+        ("content", "relu1_1"),
+        ("content", "relu2_1"),
+        ("style", "relu1_1"),
+        ("style", "relu1_1+relu2_1"),
+    ]
+    small = images.resize(tiny_picture / np.float32(255), parts[0].pixels.shape[:2])
+    away = [float(np.sqrt(np.square(part.pixels - small).mean())) for part in parts]
+    assert away[0] < 0.5 * min(away[2:])
+    drawn = images.load(output)
+    assert drawn.height > 2 * 36
+    assert drawn.width > 2 * 48
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "message"),
+    [
+        (["relu9_1"], ["relu1_1"], r"content_from: vgg19 has no layer 'relu9_1'"),
+        (["relu1_1"], ["relu1_9"], r"style_from: vgg19 has no layer 'relu1_9'"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_said(
+    tmp_path: Path, tiny_picture: NDArray[np.uint8], content: list[str], style: list[str], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        list(iter_anatomy(tiny_picture, tmp_path / "out.png", content, style))
+
+
+def test_an_output_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="which says no format to write"):
+        list(iter_anatomy("missing.png", tmp_path / "out.doc", ["relu1_1"], ["relu1_1"]))
