@@ -130,12 +130,15 @@ class Encoder(nn.Module):
         means = torch.tensor(MEANS_BGR, dtype=torch.float32).flip(0)
         self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
 
-    def forward(self, canvas: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+    def forward(
+        self, canvas: Tensor, layers: Collection[str], cuts: Mapping[str, tuple[slice, slice]] | None = None
+    ) -> dict[str, Tensor]:
         """Return the features of the named layers.
 
         Args:
             canvas: ``[B, 3, H, W]``, sRGB in [0, 1].
             layers: names such as ``relu4_1`` or ``conv4_2``.
+            cuts: what to keep of the maps that a convolution reads, by its number, such as ``4_1``; see ``tiles``.
 
         Raises:
             OptionError: the network has no such layer.
@@ -157,6 +160,8 @@ class Encoder(nn.Module):
         x = canvas
         for number, count in enumerate(BLOCKS[self.network], start=1):
             for index in range(1, count + 1):
+                if cuts is not None and (cut := cuts.get(f"{number}_{index}")) is not None:
+                    x = x[..., cut[0], cut[1]]
                 x = self._layer(x, f"{number}_{index}", wanted, features)
                 if deepest in features:
                     return features

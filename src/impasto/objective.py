@@ -2,25 +2,24 @@
 
 Every term is ``value(sum of summarise)`` (see ``losses.protocol``). The whole picture takes one forward and one
 backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of the
-gradient is pushed back against the fixed derivative of the values with respect to the summaries.
+gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
+pass was kept need no second one.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from impasto.encoder import Encoder, receptive_radius
+from impasto.encoder import Encoder
 from impasto.losses.blend import Blended
 from impasto.losses.protocol import Features, Loss, Refreshing
 from impasto.losses.region import Region
+from impasto.tiles import Tile, tiles
 from impasto.view import View
-
-TILE_ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Objective:
         terms: losses by name.
         height, width: the canvas's size in px.
         tile: side of a tile in px, a multiple of 16; ``None`` evaluates the whole picture at once.
+        keep: of how many tiles the first pass keeps what it computed; one costs no memory, the second pass needs it.
         view: what picture a canvas stands for; itself if absent.
     """
 
@@ -54,6 +54,7 @@ class Objective:
         width: int,
         *,
         tile: int | None = None,
+        keep: int = 1,
         view: View | None = None,
     ) -> None:
         self.encoder = encoder
@@ -61,12 +62,12 @@ class Objective:
         self.terms = dict(terms)
         self.height, self.width = height, width
         self.layers = tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
-        self.regions = list(_tiles(height, width, tile, self._halo()))
-
-    def _halo(self) -> int:
-        radius = receptive_radius(self.layers, self.encoder.network) if self.layers else 1
-        radius += max((getattr(loss, "reach", 0) for loss in self.terms.values()), default=0)
-        return math.ceil(max(radius, 1) / TILE_ALIGNMENT) * TILE_ALIGNMENT
+        reach = max((getattr(loss, "reach", 0) for loss in terms.values()), default=0)
+        deep = max((getattr(loss, "reach", 0) for loss in terms.values() if loss.layers), default=0)
+        network = encoder.network
+        self.tiles = tiles(height, width, tile, self.layers, network, reach=reach, feature_reach=deep)
+        self.regions = [part.region for part in self.tiles]
+        self.keep = min(keep, len(self.tiles))
 
     def evaluate(self, canvas: Tensor, weights: Mapping[str, float]) -> Evaluation:
         """Return the weighted losses and their gradient with respect to the canvas.
@@ -75,13 +76,13 @@ class Objective:
             canvas: ``[1, 3, H, W]`` float32 in [0, 1].
             weights: by term; a term without weight, or with weight 0, is not computed.
         """
-        for name, loss in self.terms.items():
+        for loss in self.terms.values():
             if isinstance(loss, Blended):
-                loss.blend(weights, name)
+                loss.blend(weights)
         active = {name: loss for name, loss in self.terms.items() if weights.get(name, 0.0) != 0.0}
         if not active:
             return Evaluation({}, 0.0, torch.zeros_like(canvas))
-        evaluate = self._evaluate_whole if len(self.regions) == 1 else self._evaluate_tiled
+        evaluate = self._evaluate_whole if self.tiles[0].region.is_whole else self._evaluate_tiled
         if self.view is None:
             return evaluate(canvas, active, weights)
         with torch.no_grad():
@@ -94,7 +95,7 @@ class Objective:
         with torch.no_grad():
             if self.view is not None:
                 canvas = self.view.seen(canvas)
-            sums = self._summaries(canvas, self.terms)
+            sums = self._summaries(canvas, self.terms, self.tiles)
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
     def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, Region]]:
@@ -102,9 +103,9 @@ class Objective:
         with torch.no_grad():
             if self.view is not None:
                 canvas = self.view.seen(self.view.picture(canvas))
-            for region in self.regions:
-                tile = _read(canvas, region, self._halo())
-                yield tile, self.encoder(tile, self.layers), region
+            for tile in self.tiles:
+                part = tile.canvas(canvas)
+                yield part, tile.features(self.encoder, part, self.layers), tile.region
 
     def refresh(self, canvas: Tensor, seed: int, names: Collection[str] | None = None) -> None:
         """Draw samples and match anew, the same from the same seed.
@@ -122,41 +123,63 @@ class Objective:
     def _evaluate_whole(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         leaf = canvas.detach().requires_grad_(True)
         features = self.encoder(leaf, _layers(active))
-        region = self.regions[0]
+        region = self.tiles[0].region
         values = [weights[name] * loss.value(loss.summarise(leaf, features, region)) for name, loss in active.items()]
         return _finish(active, values, leaf)
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
+        count = len(self.tiles) - self.keep
+        first, kept = self.tiles[:count], self.tiles[count:]
         with torch.no_grad():
-            sums = self._summaries(canvas, active)
+            sums = self._summaries(canvas, active, first)
+        passes = []
+        for tile in kept:
+            passes.append(self._forward(canvas, active, tile))
+            _add(sums, {name: part.detach() for name, part in passes[-1].summaries.items()})
         leaves = {name: total.requires_grad_(True) for name, total in sums.items()}
         values = [weights[name] * loss.value(leaves[name]) for name, loss in active.items()]
         slopes = dict(zip(active, torch.autograd.grad(torch.stack(values).sum(), list(leaves.values())), strict=True))
         gradient = torch.zeros_like(canvas)
-        halo = self._halo()
-        for region in self.regions:
-            tile = _read(canvas, region, halo).detach().requires_grad_(True)
-            features = self.encoder(tile, _layers(active))
-            pushes = [
-                (loss.summarise(tile, features, region) * slopes[name].float()).sum() for name, loss in active.items()
-            ]
-            (part,) = torch.autograd.grad(torch.stack(pushes).sum(), tile)
-            height, width = part.shape[-2:]
-            top, left = region.read_top, region.read_left
-            gradient[..., top : top + height, left : left + width] += part
+        while passes:
+            passes.pop().push_back(slopes, gradient)
+        for tile in first:
+            self._forward(canvas, active, tile).push_back(slopes, gradient)
         numbers = torch.stack(values).detach().tolist()
         return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
 
-    def _summaries(self, canvas: Tensor, terms: Mapping[str, Loss]) -> dict[str, Tensor]:
+    def _forward(self, canvas: Tensor, active: Mapping[str, Loss], tile: Tile) -> _Pass:
+        leaf = tile.canvas(canvas).detach().requires_grad_(True)
+        features = tile.features(self.encoder, leaf, _layers(active))
+        return _Pass(tile, leaf, {name: loss.summarise(leaf, features, tile.region) for name, loss in active.items()})
+
+    def _summaries(self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile]) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
-        halo, layers = self._halo(), _layers(terms)
-        for region in self.regions:
-            tile = _read(canvas, region, halo)
-            features = self.encoder(tile, layers)
-            for name, loss in terms.items():
-                part = loss.summarise(tile, features, region).double()
-                sums[name] = sums[name] + part if name in sums else part
+        layers = _layers(terms)
+        for tile in over:
+            part = tile.canvas(canvas)
+            features = tile.features(self.encoder, part, layers)
+            _add(sums, {name: loss.summarise(part, features, tile.region) for name, loss in terms.items()})
         return sums
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What a tile has computed, with the way back: its part of the canvas and its summaries."""
+
+    tile: Tile
+    leaf: Tensor
+    summaries: Mapping[str, Tensor]
+
+    def push_back(self, slopes: Mapping[str, Tensor], gradient: Tensor) -> None:
+        """Add the tile's share to the gradient, given the slope of the total at each summary."""
+        pushes = [(part * slopes[name].to(part.dtype)).sum() for name, part in self.summaries.items()]
+        (share,) = torch.autograd.grad(torch.stack(pushes).sum(), self.leaf)
+        self.tile.canvas(gradient).add_(share)
+
+
+def _add(sums: dict[str, Tensor], parts: Mapping[str, Tensor]) -> None:
+    for name, part in parts.items():
+        sums[name] = sums[name] + part.double() if name in sums else part.double()
 
 
 def _layers(terms: Mapping[str, Loss]) -> tuple[str, ...]:
@@ -168,18 +191,3 @@ def _finish(active: Mapping[str, Loss], values: list[Tensor], leaf: Tensor) -> E
     (gradient,) = torch.autograd.grad(stacked.sum(), leaf)
     numbers = stacked.detach().tolist()
     return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
-
-
-def _read(canvas: Tensor, region: Region, halo: int) -> Tensor:
-    bottom, right = min(region.bottom + halo, region.height), min(region.right + halo, region.width)
-    return canvas[..., region.read_top : bottom, region.read_left : right]
-
-
-def _tiles(height: int, width: int, tile: int | None, halo: int) -> Iterator[Region]:
-    if tile is None or tile >= max(height, width):
-        yield Region.whole(height, width)
-        return
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            bottom, right = min(top + tile, height), min(left + tile, width)
-            yield Region(height, width, top, left, bottom, right, max(0, top - halo), max(0, left - halo))

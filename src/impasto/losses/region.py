@@ -1,12 +1,14 @@
 """Which part of the picture a tile answers for.
 
-A tile reads a rectangle of the canvas and owns a smaller one inside it; the rest is a halo that makes the features in the
-owned part exact. Owned rectangles begin at multiples of 16 px, so that each layer's cells belong to exactly one tile.
+A tile reads a rectangle of the canvas and owns a smaller one inside it; the rest is a halo that makes the features
+in the owned part exact. Owned rectangles begin at multiples of 16 px, so that each layer's cells belong to exactly
+one tile.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -19,6 +21,7 @@ class Region:
         height, width: size of the whole picture.
         top, left, bottom, right: what the tile owns.
         read_top, read_left: where the tile's canvas and features begin.
+        begins: by stride, where features begin that were cut closer than that, in cells of the whole picture.
     """
 
     height: int
@@ -29,6 +32,7 @@ class Region:
     right: int
     read_top: int = 0
     read_left: int = 0
+    begins: Mapping[int, tuple[int, int]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def whole(cls, height: int, width: int) -> Region:
@@ -53,7 +57,7 @@ class Region:
         if self.is_whole:
             return tile_map
         (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)
-        dr, dc = self.read_top // stride, self.read_left // stride
+        dr, dc = self.begins.get(stride, (self.read_top // stride, self.read_left // stride))
         return tile_map[..., r0 - dr : r1 - dr, c0 - dc : c1 - dc]
 
     def share(self, whole_map: Tensor, stride: int = 1) -> Tensor:

@@ -1,0 +1,174 @@
+"""Tiles: rectangles of a picture, what each must read, and how far its maps can be cut back on the way down.
+
+In: a picture's size, the layers that are read, and a tile's side. Out: ``Tile`` objects. A tile owns an area whose
+corners are multiples of 16 px. It reads as many pixels beyond as the deepest layer sees; each convolution uses up a
+part of this halo, so the maps are cut back to what the rest of the network still needs. Values and gradients in the
+owned area are those of the whole picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import BLOCKS, Encoder, Network, block, receptive_radius, stride
+from impasto.losses.region import Region
+
+ALIGNMENT = 16
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A region with what it reads.
+
+    ``read`` is its part of the canvas, ``cuts`` what each convolution keeps of its input (see ``Encoder.forward``),
+    ``windows`` what each block's maps are seen through, so that all maps of a block begin at one place.
+    """
+
+    region: Region
+    read: Window
+    cuts: Mapping[str, Window] = field(default_factory=dict)
+    begins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def canvas(self, picture: Tensor) -> Tensor:
+        """Return the part of a picture ``[..., H, W]`` that is read."""
+        return picture[..., self.read[0], self.read[1]]
+
+    def features(self, encoder: Encoder, canvas: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Return the features of what was read, cut to where the region says that they begin."""
+        if not layers:
+            return {}
+        if not self.cuts:
+            found: dict[str, Tensor] = encoder(canvas, layers)
+            return found
+        return {name: self._seen(name, part) for name, part in encoder(canvas, layers, self.cuts).items()}
+
+    def _seen(self, layer: str, feature: Tensor) -> Tensor:
+        top, left, bottom, right = self.begins[layer[-3:]]
+        step = stride(layer)
+        first, side, last, end = self.begins.get(f"{block(layer)}", (top, left, bottom, right))
+        if step == 1 or (first, side, last, end) == (top, left, bottom, right):
+            return feature
+        return feature[..., first - top : last - top, side - left : end - left]
+
+
+def tiles(
+    height: int,
+    width: int,
+    side: int | None,
+    layers: Sequence[str],
+    network: Network = "vgg19",
+    *,
+    reach: int = 0,
+    feature_reach: int = 0,
+    rows: tuple[int, int] | None = None,
+) -> list[Tile]:
+    """Return the tiles of a picture, row by row.
+
+    Args:
+        height, width: of the picture in px.
+        side: of a tile in px, a multiple of 16; None for one tile.
+        layers: that are read.
+        network: whose they are.
+        reach: how many pixels beyond its own area a loss reads on the canvas.
+        feature_reach: likewise in the features; where it is not 0, maps are not cut.
+        rows: the rows to be covered, from a multiple of 16; all if absent.
+    """
+    first, last = rows or (0, height)
+    if (first, last) == (0, height) and (side is None or side >= max(height, width)):
+        return [Tile(Region.whole(height, width), (slice(0, height), slice(0, width)))]
+    side = side or math.ceil(max(last - first, width) / ALIGNMENT) * ALIGNMENT
+    radius = (receptive_radius(layers, network) if layers else 1) + max(reach, feature_reach)
+    made = []
+    for top in range(first, last, side):
+        for left in range(0, width, side):
+            owned = (top, left, min(top + side, last), min(left + side, width))
+            if feature_reach or not layers:
+                made.append(_plain(height, width, owned, radius))
+            else:
+                made.append(_cut(height, width, owned, radius, layers, network))
+    return made
+
+
+def halo(layers: Sequence[str], network: Network = "vgg19", reach: int = 0) -> int:
+    """Return how many pixels beyond its own area a tile reads at most, a multiple of 16."""
+    radius = (receptive_radius(layers, network) if layers else 1) + reach
+    return math.ceil(max(radius, 1) / ALIGNMENT) * ALIGNMENT
+
+
+def _plain(height: int, width: int, owned: tuple[int, int, int, int], radius: int) -> Tile:
+    """Return a tile that reads its halo and cuts nothing."""
+    top, left, bottom, right = _grown(owned, math.ceil(radius / ALIGNMENT) * ALIGNMENT, height, width)
+    return Tile(Region(height, width, *owned, top, left), (slice(top, bottom), slice(left, right)))
+
+
+def _cut(
+    height: int, width: int, owned: tuple[int, int, int, int], radius: int, layers: Sequence[str], network: Network
+) -> Tile:
+    """Return a tile whose maps are cut back, convolution by convolution."""
+    start = _grown(owned, radius + radius % 2, height, width)
+    current: tuple[int, ...] = start
+    cuts: dict[str, Window] = {}
+    begins: dict[str, tuple[int, ...]] = {}
+    for name, need in _needs(layers, network):
+        step = 1 << (int(name[0]) - 1)
+        if name.endswith("_1") and step > 1:
+            current = tuple(edge // 2 for edge in current)  # the pooling before it
+        grown = [edge // step for edge in _grown(owned, need, height, width)]
+        wanted = (*grown[:2], min(grown[2], current[2]), min(grown[3], current[3]))
+        if step > 1 and wanted != current:
+            rows = slice(wanted[0] - current[0], wanted[2] - current[0])
+            cuts[name] = (rows, slice(wanted[1] - current[1], wanted[3] - current[1]))
+            current = wanted
+        begins[name] = begins[name[0]] = current
+    by_stride = {
+        1 << (int(name) - 1): (begin[0], begin[1]) for name, begin in begins.items() if len(name) == 1 and name != "1"
+    }
+    region = Region(height, width, *owned, start[0], start[1], by_stride)
+    return Tile(region, (slice(start[0], start[2]), slice(start[1], start[3])), cuts, begins)
+
+
+def _needs(layers: Sequence[str], network: Network) -> Iterator[tuple[str, int]]:
+    """Yield each convolution down to the deepest, and how many pixels around its tile its input must hold."""
+    deepest = max((block(layer), int(layer[-1])) for layer in layers)
+    names = [(b, i) for b, count in enumerate(BLOCKS[network], start=1) for i in range(1, count + 1)]
+    names = [name for name in names if name <= deepest]
+    left = sum(1 << (b - 1) for b, _ in names)
+    for b, index in names:
+        # Where a pooling follows, maps begin at even cells, so that it pairs the cells that it pairs in the whole.
+        grain = (1 << (b - 1)) * (2 if b < deepest[0] else 1)
+        yield f"{b}_{index}", math.ceil(left / grain) * grain
+        left -= 1 << (b - 1)
+
+
+def _grown(owned: tuple[int, int, int, int], by: int, height: int, width: int) -> tuple[int, int, int, int]:
+    top, left, bottom, right = owned
+    return max(0, top - by), max(0, left - by), min(height, bottom + by), min(width, right + by)
+
+
+def tiled_features(encoder: Encoder, picture: Tensor, layers: Sequence[str], side: int) -> dict[str, Tensor]:
+    """Return the features of a whole picture, computed tile by tile without gradient.
+
+    Args:
+        encoder: the network.
+        picture: ``[1, 3, H, W]``.
+        layers: names.
+        side: of a tile in px.
+    """
+    height, width = picture.shape[-2:]
+    found: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for tile in tiles(height, width, side, layers, encoder.network):
+            for layer, part in tile.features(encoder, tile.canvas(picture), layers).items():
+                step = stride(layer)
+                if layer not in found:
+                    found[layer] = part.new_empty(1, part.shape[1], height // step, width // step).contiguous(
+                        memory_format=torch.channels_last
+                    )
+                tile.region.share(found[layer], step).copy_(tile.region.own(part, step))
+    return found
