@@ -1,0 +1,66 @@
+"""The README's commands and Python are those of the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from impasto.cli import run
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (impasto .+)$", README, re.MULTILINE)]
+IN_TABLES = sorted(set(re.findall(r"(?<=[`\s])--[a-z-]+", README)))
+SUBCOMMANDS = {"recipes": {"show", "save"}, "weights": {"fetch"}}
+
+
+def head(command: list[str]) -> list[str]:
+    """Return a command without what follows its name."""
+    return command[: 2 if command[1:2] and command[1] in SUBCOMMANDS.get(command[0], ()) else 1]
+
+
+def help_of(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return a command's help."""
+    assert run([*head(command), "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) > 6
+    assert len(IN_TABLES) > 12
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_has_the_flags_it_is_shown_with(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = help_of(command, capsys)
+    for flag in (word for word in command if word.startswith("-")):
+        assert f"{flag} " in text, flag
+
+
+def test_every_flag_in_the_tables_is_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = help_of(["stylize"], capsys)
+    assert [flag for flag in IN_TABLES if f"{flag} " not in text] == []
+
+
+def test_every_python_example_compiles() -> None:
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        compile(example, "README.md", "exec")
+
+
+def test_every_page_it_links_is_there() -> None:
+    pages = [link for link in re.findall(r"\]\(([^)#:]+)\)", README) if not link.startswith("docs/images/")]
+    assert pages
+    assert [page for page in pages if not (ROOT / page).is_file()] == []
+
+
+def test_no_path_of_one_machine() -> None:
+    assert not re.search(r"(?<![\w.])/(home|root|work|opt|usr|tmp)/", README)
