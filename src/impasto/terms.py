@@ -29,7 +29,7 @@ from impasto.losses.moments import MomentsLoss, raw_moments
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss, turned
 from impasto.losses.positions import positions
-from impasto.losses.protocol import Features, Loss, Maps
+from impasto.losses.protocol import Features, Loss, Maps, Refreshing
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
 from impasto.losses.tv import TotalVariationLoss
@@ -90,6 +90,13 @@ class Stage:
         with torch.no_grad():
             found: Features = self.encoder(picture, list(layers))
             return found
+
+    def paced(self, loss: Loss) -> Loss:
+        """Return a loss that renews what it has drawn or matched as often as asked for."""
+        every = self.options.features.refresh_every
+        if every is not None and isinstance(loss, Refreshing):
+            loss.every = every  # type: ignore[attr-defined]
+        return loss
 
 
 Builder = Callable[[Stage, StyleData, "Maps | None"], Loss]
@@ -161,7 +168,7 @@ def style_maker(stage: Stage) -> MakeStyle:
 
     def separate(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
         # Built once: what they have drawn or matched outlives a change of the parts.
-        losses = [STYLE_LOSSES[name](stage, style, mask) for style in styles]
+        losses = [stage.paced(STYLE_LOSSES[name](stage, style, mask)) for style in styles]
         return lambda parts: losses[0] if len(losses) == 1 else Weighted(losses, parts)
 
     return {"moments": moments, "gram": gram}.get(name, separate)
@@ -171,12 +178,14 @@ def content_maker(stage: Stage) -> Callable[[Maps | None], Loss]:
     """Return what builds a content loss from a mask by layer."""
     features = stage.features(stage.content, stage.content_layers)
     if stage.options.features.content_loss == "self-similarity":
-        return lambda mask: SelfSimilarityLoss(
-            stage.content,
-            features,
-            stage.content_layers,
-            mask=mask,
-            generator=torch.Generator().manual_seed(stage.options.descent.seed),
+        return lambda mask: stage.paced(
+            SelfSimilarityLoss(
+                stage.content,
+                features,
+                stage.content_layers,
+                mask=mask,
+                generator=torch.Generator().manual_seed(stage.options.descent.seed),
+            )
         )
     half_sum = stage.options.tradeoff.units == "gatys"
     return lambda mask: ContentLoss(features, stage.content_layers, mask=mask, half_sum=half_sum)

@@ -89,7 +89,7 @@ def test_tiles_equal_the_whole(name: str, masked: bool) -> None:
     whole = stage(loss, canvas).evaluate(canvas, {"it": 1.0})
     kept = {key: part.clone() for key, part in loss.state().items()} if isinstance(loss, Refreshing) else {}
     objective = stage(loss, canvas, tile=64)
-    assert len(objective.regions) == 6
+    assert len(list(objective.sweep(canvas))) == 6
     if isinstance(loss, Refreshing):
         for key, part in loss.state().items():
             agree = (part == kept[key]) if part.dtype == torch.int64 else torch.isclose(part, kept[key], atol=0.02)

@@ -1,0 +1,138 @@
+"""The recipes that come along: they paint, bear blank pictures, and can take the published steps."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from impasto import recipes
+from impasto.encoder import BLOCKS, CHANNELS
+from impasto.errors import OptionError
+from impasto.events import Finished, Stepped
+from impasto.options import ContentLossName, Options, StyleLossName
+from impasto.presets import BUILT_IN
+from impasto.stylize import Shared, iter_stylize
+from impasto.terms import GUARDS, STYLE_LOSSES
+
+
+@pytest.fixture(scope="module")
+def states() -> dict[str, dict[str, torch.Tensor]]:
+    """Return random narrow networks by name."""
+    draws, made = torch.Generator().manual_seed(1), {}
+    for name, blocks in BLOCKS.items():
+        state, before = {}, 3
+        for number, count in enumerate(blocks, start=1):
+            for index in range(1, count + 1):
+                width = CHANNELS[number - 1] // 32
+                scale = (2 / (9 * before)) ** 0.5
+                state[f"conv{number}_{index}.weight"] = torch.randn(width, before, 3, 3, generator=draws) * scale
+                state[f"conv{number}_{index}.bias"] = torch.rand(width, generator=draws) * 0.1
+                before = width
+        made[name] = state
+    return made
+
+
+def run(content: object, style: object, states: dict[str, dict[str, torch.Tensor]], **options: object) -> list[Stepped]:
+    """Paint for a few steps and return them; every loss and the picture are finite."""
+    given = {"size": 80, "steps": 8, "threads": 1, **options}
+    network = recipes.resolve(**given).features.network
+    events = list(iter_stylize(content, style, shared=Shared(states[network]), **given))
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert np.isfinite(last.result.pixels).all()
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert all(np.isfinite(list(step.losses.values())).all() for step in steps)
+    return steps
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+@pytest.mark.parametrize("blank", ["content", "style", "both"])
+def test_blank_pictures_are_painted(name: str, blank: str, tiny_picture, tiny_style, states) -> None:
+    white = np.full((48, 64, 3), 255, np.uint8)
+    content = tiny_picture if blank == "style" else white
+    style = tiny_style if blank == "content" else white
+    assert len(run(content, style, states, recipe=name)) == 8
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "impasto"])
+def test_a_recipe_lowers_what_it_asks_for(name: str, tiny_picture, tiny_style, states) -> None:
+    steps = run(tiny_picture, tiny_style, states, recipe=name, scales=1, steps=12)
+    assert min(step.total for step in steps[1:]) < steps[0].total
+
+
+@pytest.mark.parametrize("name", get_args(StyleLossName))
+@pytest.mark.parametrize("tile", [None, 64])
+def test_every_style_loss_can_be_asked_for(name: str, tile: int | None, tiny_picture, tiny_style, states) -> None:
+    shallow = {"style_layers": "relu1_1+relu2_1+relu3_1"}
+    steps = run(tiny_picture, tiny_style, states, style_loss=name, tile=tile, steps=6, scales=1, **shallow)
+    assert steps[-1].total < steps[0].total
+
+
+@pytest.mark.parametrize("name", get_args(ContentLossName))
+def test_every_content_loss_can_be_asked_for(name: str, tiny_picture, tiny_style, states) -> None:
+    steps = run(tiny_picture, tiny_style, states, content_loss=name, steps=6, scales=1, init="random", strength=0.2)
+    assert steps[-1].losses["content"] < steps[0].losses["content"]
+
+
+def test_guards_are_terms_when_they_weigh_something(tiny_picture, tiny_style, states) -> None:
+    weights = {option: 0.5 for option, _ in GUARDS.values()}
+    steps = run(tiny_picture, tiny_style, states, init="random", scales=1, **weights)
+    assert {name for name in steps[0].losses if name.startswith("guard:")} == set(GUARDS)
+    assert not any(name.startswith("guard:") for name in run(tiny_picture, tiny_style, states)[0].losses)
+
+
+def test_matches_are_renewed_as_often_as_asked_for(tiny_picture, tiny_style, states, monkeypatch) -> None:
+    from impasto.losses.mrf import PatchLoss
+
+    seen: list[int] = []
+    plain = PatchLoss.refresh
+    monkeypatch.setattr(PatchLoss, "refresh", lambda self, *given: (seen.append(1), plain(self, *given))[1])
+    counts = {}
+    for every in (0, 4, 10):
+        seen.clear()
+        run(
+            tiny_picture,
+            tiny_style,
+            states,
+            style_loss="mrf",
+            optimizer="adam",
+            steps=12,
+            scales=1,
+            refresh_every=every,
+        )
+        counts[every] = len(seen) - 1  # one before the first step belongs to the reference
+    assert counts == {0: 1, 4: 3, 10: 2}
+
+
+def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, states) -> None:
+    for name in ("moments", "sliced", "nearest"):
+        single = run(tiny_picture, tiny_style, states, style_loss=name, steps=3, scales=1)
+        twice = run(tiny_picture, [tiny_style, tiny_style], states, style_loss=name, steps=3, scales=1)
+        assert twice[-1].total == pytest.approx(single[-1].total, rel=1e-3)
+
+
+def test_the_table_of_losses_is_whole() -> None:
+    assert {*STYLE_LOSSES, "moments", "gram"} == set(get_args(StyleLossName))
+
+
+def test_published_steps() -> None:
+    assert recipes.resolve(recipe="wasserstein", steps="published").descent.steps == 3000
+    assert recipes.resolve(recipe="nnst", steps="250").descent.steps == 250
+    with pytest.raises(OptionError, match="mrf names no number of steps"):
+        recipes.resolve(recipe="mrf", steps="published")
+    with pytest.raises(OptionError, match="'many'"):
+        recipes.resolve(steps="many")
+
+
+def test_a_strength_displaces_plain_weights() -> None:
+    options = recipes.resolve(recipe="strotss", strength=0.4)
+    assert isinstance(options, Options)
+    assert (options.tradeoff.units, options.tradeoff.strength) == ("unitless", 0.4)
+
+
+def test_patches_need_room(tiny_picture, tiny_style, states) -> None:
+    with pytest.raises(OptionError, match="relu5_1 has only 2 cells .* give at least 48 px or a shallower layer"):
+        run(tiny_picture, tiny_style, states, style_loss="mrf", style_layers="relu5_1", size=48, scales=1)
