@@ -8,18 +8,18 @@ made: NaN, infinity, unknown names and values out of range raise OptionError wit
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
-import os
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
+from impasto.values import check, without_none
+from impasto.values import parse_seconds as parse_seconds
+from impasto.values import parse_weights as parse_weights
+
 from impasto.errors import OptionError, suggest
 
-Init = Literal["content", "random", "style"]
+Init = Literal["content", "random", "style", "fast"]
 OptimizerName = Literal["lbfgs", "adam", "pyramid"]
 Quality = Literal["draft", "standard", "fine"]
 Units = Literal["unitless", "gatys", "neural-style", "plain"]
@@ -116,7 +116,11 @@ class Features:
 class Descent:
     """How the picture is found."""
 
-    init: str = option("content", "initial image: content, random, style, or a picture file", metavar="NAME|FILE")
+    init: str = option(
+        "content",
+        "initial image: content, random, style, fast (an instant picture), or a picture file",
+        metavar="NAME|FILE",
+    )
     seed: int = option(0, "repeats a run to the byte", low=0, high=2**63 - 1)
     optimizer: OptimizerName = option(
         "lbfgs", "L-BFGS, Adam with averaging, or Adam on the bands of a Laplacian pyramid"
@@ -181,6 +185,19 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Instant:
+    """A picture at once, by a feed-forward network instead of steps."""
+
+    fast: bool = option(False, "paint at once, in any style; needs `impasto weights fetch adain`")
+    model: str | None = option(None, "paint at once with a network of `impasto train`", metavar="FILE")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.fast and self.model is not None:
+            raise OptionError("fast and model are both given: choose --fast, or --model FILE", "model")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """What is written."""
 
@@ -219,6 +236,7 @@ GROUPS: dict[str, type[Any]] = {
     "descent": Descent,
     "guards": Guards,
     "control": Control,
+    "instant": Instant,
     "output": Output,
     "machine": Machine,
 }
@@ -233,6 +251,7 @@ class Options:
     descent: Descent = field(default_factory=Descent)
     guards: Guards = field(default_factory=Guards)
     control: Control = field(default_factory=Control)
+    instant: Instant = field(default_factory=Instant)
     output: Output = field(default_factory=Output)
     machine: Machine = field(default_factory=Machine)
     recipe: str = "impasto"
@@ -285,7 +304,7 @@ def declared() -> Iterator[Declared]:
     for key, group in GROUPS.items():
         hints = typing.get_type_hints(group)
         for item in fields(group):
-            kind, optional = _without_none(hints[item.name])
+            kind, optional = without_none(hints[item.name])
             choices = get_args(kind) if get_origin(kind) is Literal else None
             base = type(choices[0]) if choices else kind
             yield Declared(item.name, key, base, item.default, choices, optional, item.metadata)
@@ -294,103 +313,3 @@ def declared() -> Iterator[Declared]:
 def names() -> set[str]:
     """Return the flat name of every option."""
     return {item.name for group in GROUPS.values() for item in fields(group)}
-
-
-def check(group: Any) -> None:
-    """Check every field of a group against its type, choices and range.
-
-    Raises:
-        OptionError: naming the value received and what is allowed.
-    """
-    hints = typing.get_type_hints(type(group))
-    for item in fields(group):
-        value = getattr(group, item.name)
-        kind, optional = _without_none(hints[item.name])
-        if value is None and optional:
-            continue
-        object.__setattr__(group, item.name, _checked(item.name, value, kind, item.metadata))
-    for item in fields(group):
-        if item.metadata.get("kind") == "layers" and getattr(group, item.name) is not None:
-            parse_weights(getattr(group, item.name), item.name)
-
-
-def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
-    if get_origin(kind) is Literal:
-        allowed = get_args(kind)
-        if value not in allowed:
-            raise OptionError(f"{name} is {value!r}; {suggest(str(value), [str(a) for a in allowed])}", name)
-        return allowed[allowed.index(value)]
-    counts = not isinstance(value, bool)  # True is no 1 here
-    if counts and isinstance(value, numbers.Integral):
-        # A size in px may be given as a number; numpy's numbers are as good as Python's.
-        value = float(value) if kind is float else str(value) if facts.get("number") else int(value)
-    elif counts and kind is float and isinstance(value, numbers.Real):
-        value = float(value)
-    elif kind is str and isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, kind) or (kind is int and not counts):
-        raise OptionError(f"{name} is {value!r}; it takes {_word(kind)}", name)
-    if kind is float and not math.isfinite(value):
-        raise OptionError(f"{name} is {value}; give a finite number", name)
-    low, high = facts.get("low"), facts.get("high")
-    if (low is not None and value < low) or (high is not None and value > high):
-        span = f"give at least {low}" if high is None else f"it goes from {low} to {high}"
-        raise OptionError(f"{name} is {value}; {span}", name)
-    return value
-
-
-def _word(kind: Any) -> str:
-    words: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return words[kind]
-
-
-def _without_none(kind: Any) -> tuple[Any, bool]:
-    if get_origin(kind) in (typing.Union, types.UnionType):
-        rest = [arg for arg in get_args(kind) if arg is not type(None)]
-        return rest[0], len(rest) < len(get_args(kind))
-    return kind, False
-
-
-def parse_seconds(text: str, name: str = "time") -> float:
-    """Read ``60``, ``60s``, ``5m`` or ``1h`` as seconds.
-
-    Raises:
-        OptionError: anything else, and what is not above 0.
-    """
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
-    try:
-        seconds = float(number) * unit
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise OptionError(f"{name} is {text!r}; write it as 60s, 5m or 1h", name)
-    return seconds
-
-
-def parse_weights(text: str, name: str = "layers") -> dict[str, float]:
-    """Read ``relu1_1=1+relu3_1=0.5``; a layer without a number weighs 1.
-
-    Raises:
-        OptionError: an empty name, a weight that is no finite number or negative, a layer named twice.
-    """
-    weights: dict[str, float] = {}
-    for part in text.split("+"):
-        layer, _, number = part.strip().partition("=")
-        layer = layer.strip()
-        try:
-            weight = float(number) if number else 1.0
-        except ValueError:
-            raise OptionError(
-                f"{name}: the weight of {layer!r} is {number!r}; give a number, as in {layer}=0.5", name
-            ) from None
-        if not layer or not math.isfinite(weight) or weight < 0:
-            raise OptionError(
-                f"{name}: cannot use {part!r}; write layers as relu1_1=1+relu3_1=0.5, weights 0 or more", name
-            )
-        if layer in weights:
-            raise OptionError(f"{name}: {layer} is named twice", name)
-        weights[layer] = weight
-    if not any(weights.values()):
-        raise OptionError(f"{name}: every weight in {text!r} is 0; leave at least one", name)
-    return weights

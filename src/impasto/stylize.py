@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,17 @@ from torch import Tensor
 
 from impasto import recipes, record
 from impasto.areas import PROTECTED
+from impasto.budget import LAST_LOOK, Pace
 from impasto.checkpoint import RUN, Keeper, keep_picture, read_run
 from impasto.encoder import Encoder, Padding
 from impasto.engine import Knobs, Optimizer, Run, descend
 from impasto.errors import NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
+from impasto.fast import paint as fast_paint
 from impasto.job import Job, prepare
 from impasto.losses.protocol import Refreshing
 from impasto.optimizers import Adam, BoundedLBFGS, Pyramid
-from impasto.options import Options
+from impasto.options import Options, parse_seconds
 from impasto.placement import Placement, place
 from impasto.problem import Problem, build, starting_canvas
 from impasto.result import Result, finish
@@ -34,7 +38,7 @@ __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 # Options that the engine reads by itself: runs that differ only in these have the same objective.
 ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
 # The plan of scales says what these come to.
-IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales")
+IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales", "time", "tolerance")
 
 OPTIMIZERS: Mapping[str, Callable[[Tensor], Optimizer]] = {
     "lbfgs": BoundedLBFGS,
@@ -144,6 +148,7 @@ def iter_stylize(
     checkpoint_seconds: float = 10.0,
     resume: bool = False,
     shared: Shared | None = None,
+    began: float | None = None,
     **options: Any,
 ) -> Iterator[Event]:
     """Repaint one picture in the manner of another, telling what happens.
@@ -167,30 +172,39 @@ def iter_stylize(
         checkpoint_seconds: how long between two checkpoints; 0 for every step.
         resume: go on from the last checkpoint in the folder, if it has one.
         shared: what other runs have prepared and this one may use.
+        began: when the clock of ``time`` started, as ``time.perf_counter`` tells it; now if absent.
 
     Yields:
         ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, at the end ``Finished`` with a
         ``Result``.
     """
+    began = time.perf_counter() if began is None else began
     chosen = resolved or recipes.resolve(**options)
     threads = torch.get_num_threads()
     if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
         kept = read_run(Path(checkpoint_dir))
         decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
+    model = fast_paint.model_of(chosen)
+    if model is not None:
+        style = fast_paint.style_of(model, style, regions, labels)
     if not isinstance(style, Placement):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = prepare(content, style, chosen, output, start=start, decisions=decisions)
+    if chosen.instant.fast or model is not None:
+        try:
+            yield from fast_paint.iter_paint(job, parents)
+        finally:
+            torch.set_num_threads(threads)
+        return
     shared = shared or Shared()
     shared.encoder(job)  # what is wrong with the weights is said before anything else
-    yield Planned(
-        tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in job.scales),
-        sum(s.steps for s in job.scales),
-        job.decisions,
-    )
+    yield planned(job)
     for note in job.notes:
         yield Warned(note)
     painting = _Painting(job, shared, list(steering), parents)
+    if chosen.descent.time is not None and not decisions:
+        painting.pace = Pace(parse_seconds(chosen.descent.time), began)
     try:
         if checkpoint_dir is not None:
             yield from painting.keep_in(Path(checkpoint_dir), checkpoint_seconds, resume)
@@ -215,6 +229,7 @@ class _Painting:
         self.canvas: Tensor | None = None
         self.problem: Problem | None = None
         self.keeper: Keeper | None = None
+        self.pace: Pace | None = None
 
     def keep_in(self, folder: Path, seconds: float, resume: bool) -> Iterator[Event]:
         """Keep the run in a folder, and go on from what is kept there."""
@@ -244,14 +259,14 @@ class _Painting:
         job, run = self.job, self.run
         state = self.keeper.state if self.keeper is not None else None
         for index in range(run.scale, len(job.scales)):
-            scale = job.scales[index]
+            scale = self.job.scales[index]
             if state is None:
                 run.scale, run.scale_step = index, 0
             self.problem = self.shared.problem(job, scale)
             references = self.problem.references if state is None else state.references
             if state is None:
                 self.canvas = starting_canvas(
-                    self.canvas if index else job.start, self.problem, job.options.descent.init, self.generator
+                    self.canvas if index else _start(job), self.problem, job.options.descent.init, self.generator
                 )
             optimizer = _optimizer(job, self.problem, self.canvas)
             optimizer.set_step_size(run.knobs.step_size)
@@ -260,10 +275,42 @@ class _Painting:
             if state is not None:
                 state.restore(optimizer, self.problem.objective, self.generator)
                 state = None
+            if self.pace is not None:
+                if index == 0:
+                    weights = run.knobs.weights(references, scale.content_factor)
+                    self.pace.calibrate(scale, partial(self.problem.objective.evaluate, optimizer.canvas(), weights))
+                yield self._repace(job.scales, index)
+                scale = self.job.scales[index]
             yield ScaleStarted(index, len(job.scales), scale.height, scale.width, scale.steps)
-            yield from self._descend(optimizer, scale, references, listeners)
+            yield from self._paced(optimizer, scale, references, listeners)
             if run.stopped:
                 return
+
+    def _repace(self, usual: Sequence[Scale], index: int, done: int = 0) -> Planned:
+        """Plan the rest of the run anew from what steps have taken so far."""
+        assert self.pace is not None
+        rest = self.pace.plan(
+            [replace(usual[index], steps=max(1, usual[index].steps)), *usual[index + 1 :]], begun=True
+        )
+        rest[0] = replace(rest[0], steps=rest[0].steps + done)
+        self.job = replace(self.job, scales=[*self.job.scales[:index], *rest])
+        return planned(self.job)
+
+    def _paced(
+        self, optimizer: Optimizer, scale: Scale, references: Mapping[str, float], listeners: Mapping[str, Any]
+    ) -> Iterator[Event]:
+        """Descend at one scale; with a budget, look at the clock after the first steps of the last."""
+        began, first = time.perf_counter(), self.run.scale_step
+        if self.pace is not None and self.run.scale == len(self.job.scales) - 1 and scale.steps > 2 * LAST_LOOK:
+            yield from self._descend(optimizer, replace(scale, steps=LAST_LOOK), references, listeners)
+            if self.run.stopped or self.run.scale_step < LAST_LOOK:
+                return
+            self.pace.learn(scale, LAST_LOOK, time.perf_counter() - began)
+            yield self._repace(self.job.scales, self.run.scale, LAST_LOOK)
+            scale = self.job.scales[self.run.scale]
+        yield from self._descend(optimizer, scale, references, listeners)
+        if self.pace is not None:
+            self.pace.learn(scale, self.run.scale_step - first, time.perf_counter() - began)
 
     def _descend(
         self, optimizer: Optimizer, scale: Scale, references: Mapping[str, float], listeners: Mapping[str, Any]
@@ -280,6 +327,7 @@ class _Painting:
                 replayed=self.steering,
                 keeper=self.keeper,
                 seed=self.job.options.descent.seed,
+                tolerance=0.0 if self.job.options.descent.steps else self.job.options.descent.tolerance,
                 **listeners,
             )
         except NumericalError as error:
@@ -295,6 +343,19 @@ class _Painting:
         """Return the picture as it is now, saved if that was asked for."""
         assert self.canvas is not None and self.problem is not None
         return finish(self.job, self.run, self.canvas, self.problem, self.parents)
+
+
+def planned(job: Job) -> Planned:
+    """Return what a job comes to, as an event."""
+    scales = tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in job.scales)
+    return Planned(scales, sum(s.steps for s in job.scales), job.decisions)
+
+
+def _start(job: Job) -> Tensor | None:
+    """Return the picture that the canvas begins as, where there is one."""
+    if job.start is None and job.options.descent.init == "fast":
+        return fast_paint.starting_picture(job)
+    return job.start
 
 
 def _weights_file(wanted: str | None) -> str | Path | None:

@@ -54,6 +54,7 @@ def stylize(
     **options: Any,
 ) -> None:
     """Repaint CONTENT in the manner of STYLE."""
+    began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
     if run_dir is not None and (run_dir / "run.json").exists():
         raise OptionError(
@@ -78,9 +79,21 @@ def stylize(
         snapshot_every=every if snapshots else 0,
         checkpoint_dir=run_dir,
         checkpoint_seconds=checkpoint_every,
+        began=began,
         **options,
     )
     watch(events, mailbox, listeners, quiet)
+
+
+def _age() -> float:
+    """Return for how many seconds this process has been running, where the system tells; 0 elsewhere."""
+    import os
+
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rsplit(") ", 1)[1].split()[19])
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError, ValueError, IndexError):
+        return 0.0
 
 
 def listeners_for(
