@@ -28,7 +28,7 @@ from impasto.schedule import Scale, plan
 from impasto.terms import default_content_layers, default_style_layers
 
 SMALLEST_SIDE = 16
-NAMED_STARTS = ("content", "random", "style")
+NAMED_STARTS = ("content", "random", "style", "fast")
 
 
 @dataclass(frozen=True, eq=False)

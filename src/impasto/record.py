@@ -53,7 +53,8 @@ def make(
         "format": FORMAT,
         "versions": versions(),
         "options": {
-            name: _name_only(value) if name in ("init", "weights") else value for name, value in options.items()
+            name: _name_only(value) if name in ("init", "weights", "model") else value
+            for name, value in options.items()
         },
         "decisions": dict(decisions),
         "inputs": {part: _described(picture) for part, picture in inputs.items()},

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from impasto import recipes
 from impasto.options import Declared, declared
 
-SERVER_OWNED = frozenset({"device", "threads", "max_pixels", "weights"})
+SERVER_OWNED = frozenset({"device", "threads", "max_pixels", "weights", "model"})
 INITS = ("content", "random", "style")
 ASSET_ID = r"^[0-9a-f]{64}$"
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,0 +1,158 @@
+"""The encoder and decoder of AdaIN: a picture to features of relu4_1 and back, tile by tile where it is large.
+
+In: pictures ``[1, 3, H, W]``, sRGB in [0, 1], H and W multiples of 8. Out: features ``[1, 512, H/8, W/8]`` in the
+network's dtype, and pictures again. Network: Huang & Belongie, ICCV 2017: VGG-19 to relu4_1 with its activations
+normalised, and a mirrored decoder with nearest upsampling; both pad by reflection. Departure: the input's change of
+colour order is folded into the first convolution. A tile reads a halo as wide as the network sees, so tiles join
+without a seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.errors import WeightsError
+
+STRIDE = 8
+ENCODER = ("conv1_1", "conv1_2", "pool", "conv2_1", "conv2_2", "pool", "conv3_1", "conv3_2", "conv3_3", "conv3_4",
+           "pool", "conv4_1")  # fmt: skip
+DECODER = ("conv4_1", "up", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "up", "conv2_2", "conv2_1", "up", "conv1_2",
+           "conv1_1")  # fmt: skip
+HALO = 32  # px; a feature sees 30 px beyond its cell
+DECODER_HALO = 5  # cells; a pixel of the answer sees at most that far
+
+
+class AdainNetwork:
+    """Encoder and decoder.
+
+    Args:
+        state: as ``weights.adain_state`` returns it.
+        device: where it runs.
+        dtype: of everything but the first and the last convolution.
+
+    Raises:
+        WeightsError: the state lacks a layer, or has one of another shape.
+    """
+
+    def __init__(
+        self, state: Mapping[str, Tensor], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self._layers: dict[str, tuple[Tensor, Tensor]] = {}
+        folded = _folded(state)
+        for part, order in (("encoder", ENCODER), ("decoder", DECODER)):
+            for name in order:
+                if name.startswith("conv"):
+                    key = f"{part}.{name}"
+                    exact = key in ("encoder.conv1_1", "decoder.conv1_1")
+                    kind = torch.float32 if exact else dtype
+                    weight, bias = (folded[f"{key}.{what}"].to(self.device, kind) for what in ("weight", "bias"))
+                    self._layers[key] = (weight.contiguous(memory_format=torch.channels_last), bias)
+
+    def encode(self, picture: Tensor, tile: int | None = None, padding: str = "reflect") -> Tensor:
+        """Return the features of a picture.
+
+        Args:
+            picture: ``[1, 3, H, W]``, H and W multiples of 8.
+            tile: side of a tile in px, a multiple of 8; the whole picture at once if absent.
+            padding: what lies beyond the edge: ``reflect``, or ``circular`` where opposite edges join.
+        """
+        height, width = picture.shape[-2:]
+        if tile is None or tile >= max(height, width):
+            return self._encode(picture, padding)
+        features = torch.empty(1, 512, height // STRIDE, width // STRIDE, dtype=self.dtype, device=self.device)
+        for top, bottom, left, right in tiles(height, width, tile):
+            t, b, l, r = _grown(top, bottom, left, right, HALO, height, width)  # noqa: E741
+            part = self._encode(picture[..., t:b, l:r], padding)
+            y, x = (top - t) // STRIDE, (left - l) // STRIDE
+            h, w = (bottom - top) // STRIDE, (right - left) // STRIDE
+            features[..., top // STRIDE : bottom // STRIDE, left // STRIDE : right // STRIDE] = part[
+                ..., y : y + h, x : x + w
+            ]
+        return features
+
+    def decode(self, features: Tensor, tile: int | None = None, padding: str = "reflect") -> Tensor:
+        """Return the picture ``[1, 3, H, W]`` of features, float32 and not yet limited to [0, 1].
+
+        Args:
+            features: ``[1, 512, H/8, W/8]``.
+            tile: side of a tile in px, a multiple of 8; the whole picture at once if absent.
+            padding: as for ``encode``.
+        """
+        height, width = features.shape[-2:]
+        if tile is None or tile >= max(height, width) * STRIDE:
+            return self._decode(features, padding)
+        picture = torch.empty(1, 3, height * STRIDE, width * STRIDE, device=self.device)
+        for top, bottom, left, right in tiles(height, width, tile // STRIDE):
+            t, b, l, r = _grown(top, bottom, left, right, DECODER_HALO, height, width)  # noqa: E741
+            part = self._decode(features[..., t:b, l:r], padding)
+            y, x = (top - t) * STRIDE, (left - l) * STRIDE
+            h, w = (bottom - top) * STRIDE, (right - left) * STRIDE
+            picture[..., top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE] = part[
+                ..., y : y + h, x : x + w
+            ]
+        return picture
+
+    def _encode(self, x: Tensor, padding: str) -> Tensor:
+        x = x.to(self.device)
+        for name in ENCODER:
+            if name == "pool":
+                x = functional.max_pool2d(x, 2)
+            else:
+                x = self._convolve(x, f"encoder.{name}", padding).to(self.dtype).relu_()
+        return x
+
+    def _decode(self, x: Tensor, padding: str) -> Tensor:
+        x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        for name in DECODER:
+            if name == "up":
+                x = functional.interpolate(x, scale_factor=2, mode="nearest")
+            elif name == DECODER[-1]:
+                x = self._convolve(x.float(), f"decoder.{name}", padding)
+            else:
+                x = self._convolve(x, f"decoder.{name}", padding).relu_()
+        return x
+
+    def _convolve(self, x: Tensor, key: str, padding: str) -> Tensor:
+        weight, bias = self._layers[key]
+        x = x.contiguous(memory_format=torch.channels_last)
+        return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode=padding), weight, bias)
+
+
+def tiles(height: int, width: int, side: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield ``top, bottom, left, right`` of tiles that cover a map; a last one too thin to pad joins its neighbour."""
+    for top, bottom in _spans(height, side):
+        for left, right in _spans(width, side):
+            yield top, bottom, left, right
+
+
+def _spans(length: int, side: int) -> Iterator[tuple[int, int]]:
+    count = max(1, round(length / side))
+    for index in range(count):
+        yield index * side, length if index == count - 1 else (index + 1) * side
+
+
+def _grown(top: int, bottom: int, left: int, right: int, halo: int, height: int, width: int) -> tuple[int, ...]:
+    return max(0, top - halo), min(height, bottom + halo), max(0, left - halo), min(width, right + halo)
+
+
+def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Check the state and put the input's 1x1 convolution into the first 3x3 one; reflection lets it."""
+    for part, order in (("encoder", ENCODER), ("decoder", DECODER)):
+        for name in (n for n in order if n.startswith("conv")):
+            for kind, dimensions in (("weight", 4), ("bias", 1)):
+                found = state.get(f"{part}.{name}.{kind}")
+                if found is None or found.ndim != dimensions:
+                    wrong = "is missing" if found is None else f"has the shape {tuple(found.shape)}"
+                    raise WeightsError(f"{part}.{name}.{kind} {wrong}: these are not AdaIN's weights")
+    folded = {name: tensor.float() for name, tensor in state.items()}
+    if "encoder.input.weight" in folded:
+        weight, mix = folded["encoder.conv1_1.weight"], folded["encoder.input.weight"][:, :, 0, 0]
+        shift = folded["encoder.input.bias"]
+        folded["encoder.conv1_1.bias"] = folded["encoder.conv1_1.bias"] + torch.einsum("oikl,i->o", weight, shift)
+        folded["encoder.conv1_1.weight"] = torch.einsum("oikl,ij->ojkl", weight, mix)
+    return folded

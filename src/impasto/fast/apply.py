@@ -1,0 +1,162 @@
+"""Any style at once: a control in, a picture out, by matching the statistics of one layer's features.
+
+In: a ``Control`` (content, styles, regions, colours, protected places), as the optimiser takes it. Out: a picture ``[1,
+3, H, W]`` in [0, 1]. AdaIN (Huang & Belongie, ICCV 2017) with these departures: the whole covariance is matched, not
+each channel alone (see ``matching``); a second pass paints the first one's picture again. A strength of 0.5 is one
+whole pass, below it the features move part of the way, above it the second pass joins in: 1 is two whole passes.
+
+Large pictures go tile by tile: all tiles are encoded first and their features kept (16 bytes a pixel in bfloat16), so
+that the statistics are those of the whole picture and the result is that without tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import masks
+from impasto.areas import style_at
+from impasto.color import desaturated
+from impasto.control import Area, Control, StyleSource
+from impasto.fast.adain import STRIDE, AdainNetwork
+from impasto.fast.matching import MATCHINGS, Affine, Statistics, blend, statistics, weaken
+from impasto.view import View
+
+MATCHING = "transport"
+LAYER = "relu4_1"
+RADIUS = 30  # px that a feature sees beyond its cell
+WHOLE = 1_200_000  # px; larger pictures are tiled
+TILE = 512
+
+
+class FastStylizer:
+    """Applies any style in one or two passes; styles that it has seen are remembered.
+
+    Args:
+        state: as ``weights.adain_state`` returns it.
+        device: where it runs.
+        dtype: of the network; bfloat16 is fast where the hardware has it.
+        matching: a key of ``MATCHINGS``.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        matching: str = MATCHING,
+    ) -> None:
+        self.network = AdainNetwork(state, device, dtype)
+        self.matching = MATCHINGS[matching]
+
+    def __call__(
+        self, control: Control, size: tuple[int, int], strength: float = 0.5, tile: int | None = None
+    ) -> Tensor:
+        """Return the picture of a control.
+
+        Args:
+            control: what is painted where, at any size.
+            size: ``(height, width)`` of the picture in px.
+            strength: 0 is the content, 0.5 one whole pass, 1 two; areas may have their own.
+            tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
+
+        Returns:
+            ``[1, 3, height, width]`` float32 in [0, 1].
+        """
+        with torch.inference_mode():
+            control = control.at(size)
+            view = View(control)
+            tile = tile if tile is not None or size[0] * size[1] <= WHOLE or control.seamless else TILE
+            canvas = control.content
+            strengths = [strength if area.strength is None else area.strength for area in control.areas]
+            targets = [self._targets(area, size, tile) for area in control.areas]
+            for number in (0, 1):
+                shares = [min(max(2 * value - number, 0.0), 1.0) for value in strengths]
+                if any(shares):
+                    canvas = self._pass(view.seen(canvas), control, targets, shares, tile)
+            return view.picture(canvas).clamp(0, 1)
+
+    def _pass(
+        self,
+        seen: Tensor,
+        control: Control,
+        targets: Sequence[Sequence[tuple[float, Statistics]]],
+        shares: Sequence[float],
+        tile: int | None,
+    ) -> Tensor:
+        """Return a picture with the features of every area moved towards its styles."""
+        size = int(seen.shape[-2]), int(seen.shape[-1])
+        padding = "circular" if control.seamless else "reflect"
+        features = self.network.encode(_in_eights(seen, control.seamless), tile, padding)
+        moved = features if any(area.mask is not None for area in control.areas) else None
+        for area, styles, share in zip(control.areas, targets, shares, strict=True):
+            if not share:
+                continue
+            weight = None if area.mask is None else _cells(area.mask, features)
+            one = weaken(self._map(features, weight, styles), share)
+            if moved is None:
+                moved = _applied(one, features)
+            else:
+                assert weight is not None
+                moved = moved + (_applied(one, features) - features) * weight.to(features)
+        picture = self.network.decode(features if moved is None else moved, tile, padding)
+        return _out_of_eights(picture, size, control.seamless).clamp(0, 1)
+
+    def _map(self, features: Tensor, weight: Tensor | None, styles: Sequence[tuple[float, Statistics]]) -> Affine:
+        own = statistics(_bands(features, weight))
+        return blend((part, self.matching(own, target)) for part, target in styles)
+
+    def _targets(self, area: Area, size: tuple[int, int], tile: int | None) -> list[tuple[float, Statistics]]:
+        total = sum(source.part for source in area.styles)
+        return [(source.part / total, self._style(source, area.grey, max(size), tile)) for source in area.styles]
+
+    def _style(self, source: StyleSource, grey: bool, long_side: int, tile: int | None) -> Statistics:
+        picture = style_at(source.picture, long_side * source.scale)
+        if grey:
+            picture = desaturated(picture)
+        side = tile or (TILE if picture.shape[-2] * picture.shape[-1] > WHOLE else None)
+        features = self.network.encode(_in_eights(picture, False), side)
+        weight = None
+        if source.mask is not None:
+            weight = _cells(masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1]))), features)
+        return statistics(_bands(features, weight))
+
+
+def _applied(one: Affine, features: Tensor) -> Tensor:
+    """Map features band by band, so that no second copy is held but the result."""
+    result = torch.empty_like(features)
+    for start in range(0, features.shape[-2], 64):
+        result[..., start : start + 64, :] = one(features[..., start : start + 64, :].float()).to(features.dtype)
+    return result
+
+
+def _bands(features: Tensor, weight: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+    rows = range(0, features.shape[-2], 64)
+    return [(features[..., r : r + 64, :], None if weight is None else weight[..., r : r + 64, :]) for r in rows]
+
+
+def _cells(mask: Tensor, features: Tensor) -> Tensor:
+    """Return a mask as the weight of each feature, eroded by what a feature sees."""
+    found = masks.layer_masks(_in_eights(mask, False), {LAYER: STRIDE}, {LAYER: RADIUS})[LAYER]
+    return found.to(features.device)
+
+
+def _in_eights(picture: Tensor, seamless: bool) -> Tensor:
+    """Return a picture whose sides are multiples of 8 and at least 16: continued, or stretched where it tiles."""
+    height, width = picture.shape[-2:]
+    tall, wide = (max(16, -(-side // STRIDE) * STRIDE) for side in (height, width))
+    if (tall, wide) == (height, width):
+        return picture
+    if seamless:
+        return functional.interpolate(picture, (tall, wide), mode="bicubic", antialias=True).clamp(0, 1)
+    return functional.pad(picture, (0, wide - width, 0, tall - height), mode="replicate")
+
+
+def _out_of_eights(picture: Tensor, size: tuple[int, int], seamless: bool) -> Tensor:
+    if seamless and tuple(picture.shape[-2:]) != size:
+        return functional.interpolate(picture, size, mode="bicubic", antialias=True)
+    return picture[..., : size[0], : size[1]]

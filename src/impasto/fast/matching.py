@@ -1,0 +1,122 @@
+"""Give features the statistics of others: three affine maps of one layer's channels.
+
+In: means ``[C]`` and covariances ``[C, C]`` of two sets of features. Out: a matrix and an offset, so that
+``matrix @ x + offset`` has the target's statistics. ``scale`` matches each channel's mean and deviation (AdaIN: Huang &
+Belongie, ICCV 2017, equation 8), ``whiten`` takes all covariance away and puts the target's in (WCT: Li, Fang, Yang,
+Wang, Lu & Yang, NIPS 2017), ``transport`` reaches the same covariance by the least movement (optimal transport between
+Gaussians, the map of Olkin & Pukelsheim 1982, for style transfer Mroueh 2019). Departure: directions with hardly any
+variance are not blown up beyond a floor, see ``LEAST_SHARE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-5
+# Of the mean variance over all directions; a direction with less is noise, or is not there at all.
+LEAST_SHARE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Mean ``[C]`` and covariance ``[C, C]`` of features, float64."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """``matrix @ x + offset`` over channels: ``[C, C]`` and ``[C]``, float64."""
+
+    matrix: Tensor
+    offset: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return features ``[1, C, H, W]`` mapped, in their own dtype."""
+        matrix, offset = self.matrix.to(features), self.offset.to(features)
+        flat = torch.baddbmm(offset[None, :, None], matrix[None], features.flatten(2))  # [1, C, H*W]
+        return flat.view(features.shape)
+
+
+def statistics(parts: Iterable[tuple[Tensor, Tensor | None]]) -> Statistics:
+    """Return the statistics of features that come in parts.
+
+    Args:
+        parts: features ``[1, C, h, w]``, and the weight of their positions ``[1, 1, h, w]`` or None for all alike.
+    """
+    total, first, second = 0.0, torch.zeros(()), torch.zeros(())
+    for features, weight in parts:
+        rows = features[0].flatten(1).float()  # [C, N]
+        if weight is None:
+            total += rows.shape[1]
+            weighted = rows
+        else:
+            share = weight.flatten().to(rows)
+            total += float(share.sum())
+            weighted = rows * share
+        first = first.to(rows.device) + weighted.sum(1, dtype=torch.float64)
+        second = second.to(rows.device) + (weighted @ rows.T).double()
+    mean = first / max(total, 1e-12)
+    return Statistics(mean, second / max(total, 1e-12) - mean[:, None] * mean[None, :])
+
+
+def scale(source: Statistics, target: Statistics) -> Affine:
+    """Match each channel's mean and deviation."""
+    ratio = ((target.covariance.diagonal() + EPSILON) / (source.covariance.diagonal() + EPSILON)).clamp(min=0).sqrt()
+    return Affine(ratio.diag(), target.mean - ratio * source.mean)
+
+
+def whiten(source: Statistics, target: Statistics) -> Affine:
+    """Take the source's covariance away and put the target's in, by symmetric roots."""
+    _, inverse = _roots(source.covariance)
+    root, _ = _roots(target.covariance)
+    return _centred(root @ inverse, source, target)
+
+
+def transport(source: Statistics, target: Statistics) -> Affine:
+    """Reach the target's mean and covariance by the least movement."""
+    root, inverse = _roots(source.covariance)
+    inner, _ = _roots(root @ target.covariance @ root)
+    return _centred(inverse @ inner @ inverse, source, target)
+
+
+MATCHINGS: Mapping[str, Callable[[Statistics, Statistics], Affine]] = {
+    "scale": scale,
+    "whiten": whiten,
+    "transport": transport,
+}
+
+
+def blend(maps: Iterable[tuple[float, Affine]]) -> Affine:
+    """Return the weighted sum of maps; weights that sum to one keep it a mixture."""
+    parts = list(maps)
+    return Affine(
+        torch.stack([weight * one.matrix for weight, one in parts]).sum(0),
+        torch.stack([weight * one.offset for weight, one in parts]).sum(0),
+    )
+
+
+def weaken(one: Affine, strength: float) -> Affine:
+    """Return a map part of the way from changing nothing (0) to all of it (1)."""
+    still = Affine(torch.eye(len(one.offset)).to(one.matrix), torch.zeros_like(one.offset))
+    return blend([(strength, one), (1 - strength, still)])
+
+
+def _centred(matrix: Tensor, source: Statistics, target: Statistics) -> Affine:
+    return Affine(matrix, target.mean - matrix @ source.mean)
+
+
+def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the symmetric root and its inverse, bounded by the floor and zero where there is no variance at all."""
+    # In float32 the decomposition takes half the time; the floor lies far above its rounding.
+    values, vectors = torch.linalg.eigh(((matrix + matrix.T) / 2).float())
+    values, vectors = values.double().clamp(min=0), vectors.double()
+    floor = LEAST_SHARE * values.mean()
+    root = values.sqrt()
+    inverse = torch.where(values > 0, values.clamp(min=floor).clamp(min=1e-12).rsqrt(), 0.0)
+    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T

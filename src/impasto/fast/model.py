@@ -1,0 +1,242 @@
+"""Trained networks as files, and painting with them: .safetensors by torch, .onnx by onnxruntime.
+
+In: a file that ``train`` or ``export`` wrote. Out: a ``Model``, which paints pictures ``[1, 3, H, W]`` in [0, 1] of any
+size. Nothing in a file is ever run as code; a file's format, version and every key are checked. A picture beyond
+``WHOLE`` px is painted tile by tile: the means and deviations of the instance normalisations come from one pass over
+the picture reduced to that size, so all tiles agree; an exported network paints the whole picture at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto import images
+from impasto.errors import MachineError, OptionError, WeightsError
+from impasto.fast.adain import tiles
+from impasto.fast.network import HALO, READ_AT, Moments, Shape, StyleNetwork
+
+FORMAT = "impasto-style-network"
+VERSION = 1
+WHOLE = 1_200_000  # px
+TILE = 512
+SUFFIXES = (".safetensors", ".onnx")
+
+
+class Painter(Protocol):
+    """What paints a picture: a network, or an exported one."""
+
+    def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network and what its file says of it.
+
+    ``about`` has the ``style``'s name, a ``thumbnail`` of it (PNG, base64), how it was trained and by which version.
+    """
+
+    shape: Shape
+    about: Mapping[str, Any]
+    name: str
+    sha256: str
+    painter: Painter = field(repr=False)
+
+    def stand_in(self) -> images.Picture:
+        """Return a small picture of the style that the network knows, under the name of its file."""
+        thumbnail = images.load(io.BytesIO(base64.b64decode(self.about["thumbnail"])))
+        return images.Picture(thumbnail.pixels, name=self.name, sha256=self.sha256)
+
+    def __call__(self, picture: Tensor, style: Tensor | None = None, tile: int | None = None) -> Tensor:
+        """Return the painted picture ``[1, 3, H, W]``.
+
+        Args:
+            picture: ``[1, 3, H, W]`` in [0, 1].
+            style: ``[1, 3, h, w]`` where the network takes any style.
+            tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
+        """
+        if self.shape.any_style:
+            assert style is not None, "checked before"
+            style = _read_at(style)
+        return self.painter(picture, style, tile)
+
+
+@dataclass(frozen=True, eq=False)
+class TorchPainter:
+    """A network by torch; on the CPU its convolutions run in ``dtype``."""
+
+    network: StyleNetwork
+    device: torch.device
+    dtype: torch.dtype
+
+    def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor:
+        """Return the painted picture."""
+        height, width = picture.shape[-2:]
+        picture = picture.to(self.device).contiguous(memory_format=torch.channels_last)
+        low = self.dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=low):
+            tuned = self.network.tune(None if style is None else style.to(self.device))
+            if tile is None and height * width <= WHOLE:
+                return self.network.paint(picture, tuned, Moments())
+            side = tile or TILE
+            moments = Moments()
+            self.network.paint(_reduced(picture), tuned, moments)
+            moments.fixed = True
+            canvas = torch.empty(1, 3, height, width, device=self.device)
+            for top, bottom, left, right in tiles(height, width, side):
+                t, l = max(0, top - HALO), max(0, left - HALO)  # noqa: E741
+                part = picture[..., t : bottom + HALO, l : right + HALO]
+                done = self.network.paint(part, tuned, moments)
+                canvas[..., top:bottom, left:right] = done[..., top - t : bottom - t, left - l : right - l]
+            return canvas
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxPainter:
+    """An exported network by onnxruntime."""
+
+    session: Any
+
+    def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor:
+        """Return the painted picture."""
+        if tile is not None:
+            raise OptionError("an exported network paints the whole picture at once: leave --tile away", "tile")
+        given = {"picture": picture.cpu().contiguous().numpy()}
+        if style is not None:
+            given["style"] = style.cpu().contiguous().numpy()
+        (painted,) = self.session.run(["painted"], given)
+        return torch.from_numpy(painted)
+
+
+def describe(shape: Shape, about: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a network's file says of it, as text by key."""
+    return {"format": FORMAT, "version": str(VERSION), "shape": json.dumps(asdict(shape)), "about": json.dumps(about)}
+
+
+def thumbnail(pixels: Any) -> str:
+    """Return a picture ``[H, W, 3]`` at 64 px as PNG in base64."""
+    height, width = pixels.shape[:2]
+    factor = 64 / max(height, width)
+    size = max(16, round(height * factor)), max(16, round(width * factor))
+    return base64.b64encode(images.encode(images.resize(pixels, size), "png")).decode()
+
+
+def save(path: str | Path, network: StyleNetwork, about: Mapping[str, Any]) -> Path:
+    """Write a network in half precision, whole or not at all."""
+    from safetensors.torch import save as as_bytes
+
+    path = Path(path)
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
+    images.write_atomically(path, as_bytes(tensors, describe(network.shape, about)))
+    return path
+
+
+def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Model:
+    """Read a network.
+
+    Args:
+        path: a ``.safetensors`` that ``impasto train`` wrote, or an ``.onnx`` of ``impasto export``.
+        device: where it runs; an exported one runs on the CPU.
+        dtype: of its convolutions.
+
+    Raises:
+        WeightsError: the file is missing, damaged, foreign, or of another version.
+        MachineError: onnxruntime is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise WeightsError(f"{str(path)!r} is no trained network: give a .safetensors or .onnx file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"the network {str(path)!r} cannot be read ({error.strerror}): check the name") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if path.suffix.lower() == ".onnx":
+        session, facts = _session(path, data)
+        shape, about = _checked(path, facts)
+        return Model(shape, about, path.name, digest, OnnxPainter(session))
+    network, about = read(path, data)
+    network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Model(network.shape, about, path.name, digest, TorchPainter(network, torch.device(device), dtype))
+
+
+def read(path: Path, data: bytes) -> tuple[StyleNetwork, Mapping[str, Any]]:
+    """Return the network in a .safetensors file, in float32, and what the file says of it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
+    try:
+        tensors = from_bytes(data)
+        facts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"the network {str(path)!r} is damaged ({error}): write it anew") from None
+    shape, about = _checked(path, facts)
+    network = StyleNetwork(shape)
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise WeightsError(
+                f"the network {str(path)!r} is damaged or foreign: {name} is {found.get(name, 'missing')}, "
+                f"and it should be {wanted.get(name, 'absent')}"
+            )
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise WeightsError(f"the network {str(path)!r} is damaged: it holds values that are no numbers")
+    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return network, about
+
+
+def _session(path: Path, data: bytes) -> tuple[Any, Mapping[str, str]]:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MachineError('onnxruntime is not installed: python -m pip install "impasto[export]"') from None
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own exceptions have no common ancestor but this
+        raise WeightsError(f"the network {str(path)!r} is damaged: {str(error).splitlines()[0]}") from None
+    return session, session.get_modelmeta().custom_metadata_map
+
+
+def _checked(path: Path, facts: Mapping[str, str]) -> tuple[Shape, Mapping[str, Any]]:
+    if facts.get("format") != FORMAT:
+        raise WeightsError(f"{str(path)!r} is not a network of impasto train; it holds something else")
+    about = json.loads(facts["about"])
+    if facts["version"] != str(VERSION):
+        raise WeightsError(
+            f"the network {str(path)!r} has version {facts['version']}, written by impasto "
+            f"{about.get('impasto', 'of an unknown version')}, and this impasto reads version {VERSION}: "
+            "pip install --upgrade impasto, or train it anew"
+        )
+    return Shape(**json.loads(facts["shape"])), about
+
+
+def _read_at(style: Tensor) -> Tensor:
+    """Return a painting at the size at which it is read."""
+    height, width = style.shape[-2:]
+    factor = min(1.0, READ_AT / max(height, width))
+    size = max(32, round(height * factor)), max(32, round(width * factor))
+    return functional.interpolate(style.float(), size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _reduced(picture: Tensor) -> Tensor:
+    height, width = picture.shape[-2:]
+    factor = min(1.0, float(np.sqrt(WHOLE / (height * width))))
+    size = max(16, round(height * factor)), max(16, round(width * factor))
+    if size == (height, width):
+        return picture
+    return functional.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)

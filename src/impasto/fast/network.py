@@ -1,0 +1,157 @@
+"""A network that paints: picture in, picture out, in one pass.
+
+In: pictures ``[B, 3, H, W]``, sRGB in [0, 1], any size from 16 px; for a network of any style also a painting. Out: the
+same size, in [0, 1]. After Johnson, Alahi & Fei-Fei, ECCV 2016 (two strided convolutions, residual blocks, upsampling)
+with instance normalisation (Ulyanov, Vedaldi & Lempitsky, CVPR 2017) and nearest upsampling. For any style a small
+network reads scales and shifts of the normalisations off the painting (Ghiasi et al., BMVC 2017). Departures: width and
+depth are chosen; the answer is added to the picture before a sigmoid, so training begins at the content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEAST = 0.02  # colours nearer to black or white are brought here before the sigmoid is undone
+HALO = 64  # px; a pixel of the answer sees at most 56 with five blocks
+READ_AT = 256  # long side at which a painting is read
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large a network is, and whether it takes any style."""
+
+    width: int = 32
+    blocks: int = 5
+    any_style: bool = False
+
+    @property
+    def channels(self) -> list[int]:
+        """The channels of every normalisation, in order."""
+        w = self.width
+        return [w, 2 * w, 4 * w, *([4 * w] * (2 * self.blocks)), 2 * w, w]
+
+
+@dataclass
+class Moments:
+    """Means and deviations of the normalisations: collected in one pass, or given for all tiles of a picture."""
+
+    found: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    fixed: bool = False
+
+    def of(self, features: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """Return mean and inverse deviation for a normalisation, ``[B, C, 1, 1]``."""
+        if self.fixed:
+            mean, inverse = self.found[index]
+            return mean.to(features), inverse.to(features)
+        variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
+        inverse = (variance + 1e-5).rsqrt()
+        self.found.append((mean, inverse))
+        return mean, inverse
+
+
+class StyleNetwork(nn.Module):
+    """A feed-forward painter.
+
+    Args:
+        shape: of the network.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        w = shape.width
+        self.enter = nn.Conv2d(3, w, 9)
+        self.down1 = nn.Conv2d(w, 2 * w, 3, 2)
+        self.down2 = nn.Conv2d(2 * w, 4 * w, 3, 2)
+        self.blocks = nn.ModuleList(nn.Conv2d(4 * w, 4 * w, 3) for _ in range(2 * shape.blocks))
+        self.up1 = nn.Conv2d(4 * w, 2 * w, 3)
+        self.up2 = nn.Conv2d(2 * w, w, 3)
+        self.leave = nn.Conv2d(w, 3, 9)
+        nn.init.normal_(self.leave.weight, std=1e-3)
+        nn.init.constant_(self.leave.bias, 0.0)  # type: ignore[arg-type]
+        self.scales = nn.ParameterList(torch.ones(count) for count in shape.channels)
+        self.shifts = nn.ParameterList(torch.zeros(count) for count in shape.channels)
+        self.reader = Reader(2 * sum(shape.channels)) if shape.any_style else None
+
+    def forward(self, picture: Tensor, style: Tensor | None = None) -> Tensor:
+        """Return the painted pictures.
+
+        Args:
+            picture: ``[B, 3, H, W]`` in [0, 1].
+            style: ``[B, 3, h, w]`` or ``[1, 3, h, w]`` for a network of any style.
+        """
+        return self.paint(picture, self.tune(style), Moments())
+
+    def tune(self, style: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+        """Return scale and shift of every normalisation, ``[B or 1, C, 1, 1]``."""
+        own = [(a.view(1, -1, 1, 1), b.view(1, -1, 1, 1)) for a, b in zip(self.scales, self.shifts, strict=True)]
+        if self.reader is None:
+            return own
+        assert style is not None, "a network of any style needs a painting"
+        read = self.reader(style)[:, :, None, None]
+        counts = [count for channels in self.shape.channels for count in (channels, channels)]
+        parts = read.split(counts, 1)
+        return [(a + parts[2 * k], b + parts[2 * k + 1]) for k, (a, b) in enumerate(own)]
+
+    def paint(self, picture: Tensor, tuned: list[tuple[Tensor, Tensor]], moments: Moments) -> Tensor:
+        """Return the painted pictures, by the scales and shifts of ``tune`` and with the moments given or found."""
+        height, width = picture.shape[-2:]
+        at = iter(range(len(tuned)))
+
+        def normal(x: Tensor) -> Tensor:
+            index = next(at)
+            mean, inverse = moments.of(x, index)
+            scale, shift = tuned[index]
+            return (x - mean) * (inverse * scale.to(x)) + shift.to(x)
+
+        x = functional.relu(normal(self.enter(_padded(picture, 4))))
+        x = functional.relu(normal(self.down1(_padded(x, 1))))
+        x = functional.relu(normal(self.down2(_padded(x, 1))))
+        for first, second in _pairs(self.blocks):
+            y = functional.relu(normal(first(_padded(x, 1))))
+            x = x + normal(second(_padded(y, 1)))
+        x = functional.relu(normal(self.up1(_padded(_doubled(x), 1))))
+        x = functional.relu(normal(self.up2(_padded(_doubled(x), 1))))
+        x = self.leave(_padded(x, 4))[..., :height, :width].float()
+        held = picture.float().clamp(LEAST, 1 - LEAST)
+        return torch.sigmoid(x + torch.log(held / (1 - held)))
+
+
+class Reader(nn.Module):
+    """Reads scales and shifts off a painting: five convolutions, the means and deviations of the last, one matrix."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        widths = (3, 24, 48, 64, 96, 128)
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, 2, padding=1) for a, b in pairwise(widths))
+        self.matrix = nn.Linear(2 * widths[-1], count)
+        nn.init.normal_(self.matrix.weight, std=1e-3)
+        nn.init.zeros_(self.matrix.bias)
+
+    def forward(self, style: Tensor) -> Tensor:
+        """Return ``[B, count]`` of paintings ``[B, 3, h, w]``."""
+        x = style * 2 - 1
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), 0.1)
+        variance, mean = torch.var_mean(x.float(), (2, 3), correction=0)
+        read: Tensor = self.matrix(torch.cat([mean, (variance + 1e-5).sqrt()], 1))
+        return read
+
+
+def _padded(x: Tensor, by: int) -> Tensor:
+    return functional.pad(x, (by, by, by, by), mode="reflect")
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _pairs(blocks: nn.ModuleList) -> Iterator[tuple[nn.Module, nn.Module]]:
+    for index in range(0, len(blocks), 2):
+        yield blocks[index], blocks[index + 1]

@@ -1,0 +1,123 @@
+"""A run without steps: a job made ready, one or two passes of a network, a finished picture.
+
+In: a ``Job`` whose options ask for ``fast`` or for a trained ``model``. Out: the events of a run, and a ``Result``
+with a record like any other. The picture can also be where the optimiser starts, see ``starting_picture``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto import images, record
+from impasto.control import Control
+from impasto.errors import OptionError
+from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
+from impasto.fast.apply import FastStylizer
+from impasto.fast.model import Model, load
+from impasto.job import Job
+from impasto.options import Options
+from impasto.result import Result, save
+from impasto.view import View
+from impasto.weights import adain_state
+
+WHOLE_STRENGTH = 0.5  # the strength at which a trained network's picture is taken as it is
+
+
+def model_of(options: Options) -> Model | None:
+    """Return the trained network that options name, on the CPU, to learn what it is; None where they name none."""
+    return None if options.instant.model is None else load(options.instant.model)
+
+
+def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
+    """Return the style of a run with a trained network: the painting given, or the one that it knows.
+
+    Raises:
+        OptionError: regions or labels are given, or several paintings, or none where the network takes any.
+    """
+    if regions or labels is not None or (isinstance(style, (list, tuple)) and len(style) > 1):
+        raise OptionError(
+            f"the network {model.name!r} paints the whole picture in one style: give one painting at most, and leave "
+            "--region and --labels away",
+            "model",
+        )
+    if not model.shape.any_style:
+        return model.stand_in()
+    if style is None:
+        raise OptionError(f"the network {model.name!r} takes any style: name a painting", "model")
+    return style
+
+
+def iter_paint(job: Job, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[Event]:
+    """Paint a job at once, telling what happens as a run does."""
+    height, width = job.size
+    painted = _painter(job)
+    yield Planned(({"height": height, "width": width, "steps": 0},), 0, job.decisions)
+    for note in job.notes:
+        yield Warned(note)
+    yield ScaleStarted(0, 1, height, width, 0)
+    yield Finished(0, False, finish(job, painted(), parents))
+
+
+def starting_picture(job: Job) -> Tensor:
+    """Return where ``init=fast`` starts: ``[1, 3, H, W]``, one pass at the run's size, at most 1024 px."""
+    height, width = job.size
+    factor = min(1.0, 1024 / max(height, width))
+    size = max(16, round(height * factor)), max(16, round(width * factor))
+    return _adain(job)(job.control, size, WHOLE_STRENGTH)
+
+
+def _adain(job: Job) -> FastStylizer:
+    return FastStylizer(adain_state(), device=job.place.device, dtype=job.place.dtype)
+
+
+def _painter(job: Job) -> Any:
+    """Return what paints the job, loaded; what is wrong with its weights is said here."""
+    strength = job.options.tradeoff.strength
+    strength = WHOLE_STRENGTH if strength is None else strength
+    tile = job.options.machine.tile
+    if job.options.instant.model is None:
+        stylizer = _adain(job)
+        return lambda: stylizer(job.control, job.size, strength, tile)
+    model = load(job.options.instant.model, job.place.device, job.place.dtype)
+    return lambda: by_model(model, job.control, job.size, strength, tile)
+
+
+def by_model(model: Model, control: Control, size: tuple[int, int], strength: float, tile: int | None = None) -> Tensor:
+    """Return a control's picture by a trained network, ``[1, 3, H, W]`` in [0, 1].
+
+    Args:
+        model: as ``load`` returned it.
+        control: the content, its colours and what is protected; one style at most.
+        size: ``(height, width)`` in px.
+        strength: 0 is the content, 0.5 and more the network's own picture.
+        tile: side of a tile in px, a multiple of 16.
+    """
+    with torch.inference_mode():
+        control = control.at(size)
+        view = View(control)
+        if not control.areas:
+            return view.picture(control.content).clamp(0, 1)
+        style = control.areas[0].styles[0].picture if model.shape.any_style else None
+        own = control.areas[0].strength
+        share = min(1.0, (strength if own is None else own) / WHOLE_STRENGTH)
+        painted = model(control.content, style, tile).to(control.content)
+        return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)
+
+
+def finish(job: Job, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = ()) -> Result:
+    """Round a picture, save it if a file was asked for, and return it."""
+    bits = job.options.output.bits
+    levels = np.float32(2**bits - 1)
+    pixels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), bits).astype(np.float32) / levels
+    about = record.make(job.options.flat(), job.decisions, job.files, parents=parents)
+    about |= {"steps": 0, "stopped": False, "losses": {}}
+    path: Path | None = save(job, pixels, about) if job.output is not None else None
+    alpha = job.files["content"].alpha
+    alpha = None if alpha is None else images.resize(alpha, job.size)
+    return Result(pixels, alpha, job.options, [], {}, 0, False, about, path)
