@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
-from impasto.values import check, without_none
-from impasto.values import parse_seconds as parse_seconds
-from impasto.values import parse_weights as parse_weights
-
 from impasto.errors import OptionError, suggest
+from impasto.values import check, without_none
+from impasto.values import parse_seconds as parse_seconds  # noqa: PLC0414 - handed on
+from impasto.values import parse_weights as parse_weights  # noqa: PLC0414 - handed on
 
 Init = Literal["content", "random", "style", "fast"]
 OptimizerName = Literal["lbfgs", "adam", "pyramid"]
