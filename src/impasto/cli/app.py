@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import again, lists, look, pictures
+from impasto.cli import again, bench, compare, lists, look, pictures, studio
 
 app = typer.Typer(
     name="impasto",
@@ -39,8 +39,12 @@ app.command("resume")(again.resume)
 app.command("explore")(look.explore)
 app.command("evaluate")(look.evaluate)
 app.command("anatomy")(look.anatomy)
+app.command("compare")(compare.compare)
+app.command("texture")(compare.texture)
+app.command("studio")(studio.studio)
 app.command("samples")(lists.samples)
 app.command("layers")(lists.layers)
 app.command("doctor")(lists.doctor)
+app.add_typer(bench.bench_app, name="bench")
 app.add_typer(lists.recipes_app, name="recipes")
 app.add_typer(lists.weights_app, name="weights")

@@ -1,0 +1,128 @@
+"""Several recipes on one pair of pictures, side by side, with the time that each took and what it is judged to be.
+
+In: a content, a style and the names of recipes. Out: a folder with every picture, ``sheet.png`` and
+``compare.json``. The times are those of painting, after the imports. A name such as ``gatys2016@published`` takes
+the steps of the source.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto import images, recipes, sheet
+from impasto.errors import OptionError, WeightsError
+from impasto.evaluate import Judge
+from impasto.options import Options
+from impasto.result import Result
+from impasto.stylize import Shared, iter_stylize, last
+
+SHEET, TABLE = "sheet.png", "compare.json"
+SHOWN = ("lpips", "style_distance")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recipe's picture, the seconds it took, and its measures (none where AlexNet has not been fetched)."""
+
+    name: str
+    result: Result
+    seconds: float
+    measures: Mapping[str, float]
+    note: str = ""
+
+    @property
+    def caption(self) -> str:
+        """What stands under the picture: seconds, content distance, style distance."""
+        judged = " / ".join(f"{self.measures[name]:.2f}" for name in SHOWN if name in self.measures)
+        return f"{self.seconds:.0f} s  {judged}".rstrip()
+
+
+def plan(text: str, **options: Any) -> dict[str, Options]:
+    """Return the options of each recipe of a list such as ``impasto,gatys2016@published``.
+
+    Raises:
+        OptionError: a recipe is unknown or named twice, or an option not allowed with it.
+    """
+    if options.pop("recipe", None) is not None:
+        raise OptionError("--recipe paints one: name the recipes in --recipes a,b,c", "recipe")
+    planned: dict[str, Options] = {}
+    for name in (part.strip() for part in text.split(",")):
+        if name in planned:
+            raise OptionError(f"--recipes names {name!r} twice: once is enough", "recipes")
+        recipe, _, steps = name.partition("@")
+        chosen = {**options, "steps": steps} if steps else options
+        planned[name] = recipes.resolve(recipe=recipe or "?", **chosen)
+    return planned
+
+
+def iter_compare(
+    content: str, style: str, planned: Mapping[str, Options], folder: Path, *, shared: Shared | None = None
+) -> Iterator[Entry]:
+    """Paint one picture a recipe, telling when it is done; the sheet is complete when it ends.
+
+    Args:
+        content, style: paths of the pictures.
+        planned: options by name, as ``plan`` returned them.
+        folder: where everything goes.
+        shared: what other runs have prepared.
+
+    Raises:
+        InputError: a picture or an option cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"the folder {str(folder)!r} cannot be made ({error.strerror})", "output") from None
+    judge, note = _judge(content, style)
+    shared = shared or Shared()
+    entries = []
+    for name, options in planned.items():
+        began = time.perf_counter()
+        path = folder / f"{name.replace('@', '-')}.png"
+        result = last(iter_stylize(content, style, output=path, resolved=options, shared=shared))
+        seconds = time.perf_counter() - began
+        entries.append(Entry(name, result, seconds, judge(path) if judge is not None else {}, note))
+        yield entries[-1]
+    _write(folder, content, style, entries)
+
+
+def _judge(content: str, style: str) -> tuple[Judge | None, str]:
+    try:
+        return Judge(content, style), ""
+    except WeightsError as error:
+        return None, f"the pictures are not judged: {error}"
+
+
+def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> None:
+    size = entries[0].result.pixels.shape[:2]
+    painted = images.load(style).pixels
+    factor = min(1.0, max(size) / max(painted.shape[:2]))
+    small = round(painted.shape[0] * factor), round(painted.shape[1] * factor)
+    given = [images.resize(images.load(content).pixels, size), images.resize(painted, small)]
+    pictures = [*given, *(entry.result.pixels for entry in entries)]
+    captions = ["s  content / style" if entries[0].measures else "seconds", ""]
+    drawn = sheet.draw(
+        [pictures],
+        [""],
+        ["content", "style", *(entry.name for entry in entries)],
+        [[*captions, *(entry.caption for entry in entries)]],
+    )
+    images.save(folder / SHEET, drawn)
+    table = [
+        {
+            "name": entry.name,
+            "file": entry.result.path.name if entry.result.path is not None else None,
+            "seconds": round(entry.seconds, 2),
+            "steps": entry.result.steps,
+            "measures": dict(entry.measures),
+            "options": entry.result.options.flat(),
+        }
+        for entry in entries
+    ]
+    text = json.dumps({"content": Path(content).name, "style": Path(style).name, "recipes": table}, indent=2)
+    (folder / TABLE).write_text(text + "\n", encoding="utf-8")
