@@ -17,6 +17,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "impasto"
 # A new module gets a place here.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("values",),
     ("options", "events", "sizes", "presets"),
     ("profiles", "metadata", "sixteen", "brush"),
     ("sample_styles",),
