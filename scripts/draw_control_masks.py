@@ -1,7 +1,7 @@
 """Draw the masks and labels that docs/control.md paints with, for the sample pictures.
 
-``python scripts/draw_control_masks.py FOLDER`` writes them there. They are drawn by hand from ellipses and polygons, in the
-pixels of the samples, and softened a little at the edge.
+``python scripts/draw_control_masks.py FOLDER`` writes them there. They are drawn by hand from ellipses and polygons,
+in the pixels of the samples, and softened a little at the edge.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(folder: Path) -> None:
         "left": left,
         "coffee_labels": labels(COFFEE, (black, whole), (red, dish), (blue, ellipse(COFFEE, CUP))),
         "style_labels": labels(
-            STYLE, (black, np.full(STYLE, 255, np.uint8)), (red, 255 - left), (blue, ellipse(STYLE, ((384, 288), (180, 140))))
+            STYLE, (black, left), (red, 255 - left), (blue, ellipse(STYLE, ((384, 288), (180, 140))))
         ),
     }
     for name, picture in pictures.items():

@@ -20,7 +20,7 @@ def test_quarter_turns_are_exact(quarters: int) -> None:
 
 @pytest.mark.parametrize("degrees", [30.0, -45.0, 100.0])
 def test_a_turn_moves_the_direction_of_strokes(degrees: float) -> None:
-    rows, columns = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    _, columns = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
     stripes = (0.5 + 0.5 * torch.sin(columns / 2)).expand(1, 3, 96, 96)
     turned, mask = rotated(stripes, None, degrees)
     assert mask is not None

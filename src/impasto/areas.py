@@ -84,7 +84,7 @@ def area_terms(
         shares[f"style{suffix}"] = shares[f"content{suffix}"] = share
         if len(area.styles) > 1:
             for index, source in enumerate(area.styles):
-                parts[blend_name(f"style{suffix}", index)] = source.part
+                parts[blend_name(index)] = source.part
     if control.protected is not None and control.areas:
         losses[f"content:{PROTECTED}"] = make_content(_unmoved(control.protected, content_layers))
         shares[f"content:{PROTECTED}"] = PROTECTION * max(float(control.protected.mean()), 1e-6)
@@ -141,10 +141,10 @@ def style_at(style: Tensor, long_side: float) -> Tensor:
 def noise_maps(control: Control) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of the colours that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
     if len(control.areas) == 1 and control.areas[0].mask is None and len(control.areas[0].styles) == 1:
-        return _statistics(control.areas[0].styles[0], control)
+        return _statistics(control.areas[0].styles[0], control.areas[0], control)
     mean, deviation = control.content.mean((2, 3), keepdim=True), control.content.std((2, 3), keepdim=True)
     for area in control.areas:
-        found = [_statistics(source, control) for source in area.styles]
+        found = [_statistics(source, area, control) for source in area.styles]
         parts = [source.part for source in area.styles]
         total = sum(parts)
         own = [sum(part / total * stats[k] for part, stats in zip(parts, found, strict=True)) for k in (0, 1)]
@@ -153,8 +153,10 @@ def noise_maps(control: Control) -> tuple[Tensor, Tensor]:
     return mean, deviation
 
 
-def _statistics(source: StyleSource, control: Control) -> tuple[Tensor, Tensor]:
+def _statistics(source: StyleSource, area: Area, control: Control) -> tuple[Tensor, Tensor]:
     picture = style_at(source.picture, max(control.content.shape[-2:]) * source.scale)
+    if area.grey:
+        picture = desaturated(picture)
     if source.mask is None:
         return picture.mean((2, 3), keepdim=True), picture.std((2, 3), keepdim=True)
     mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))

@@ -135,14 +135,14 @@ def control(placement: Placement, content: Picture, options: Options, device: to
     protect = _protection(placement, content, original, notes)
     kept = None if protect is None else protect * wishes.protect_strength
     areas: list[Area] = []
-    pin, pinned, chroma = rest, source, None
+    pin = torch.zeros_like(source[:, :1]) if rest is None else rest
+    pinned, chroma = pin * source, None
     for plot in plots:
         color = _color(plot, options)
         styles = _styles(plot, placement, source, visible, color, options)
         share = torch.ones_like(source[:, :1]) if plot.share is None else plot.share
         if color == "palette":
-            pinned = torch.lerp(pinned, styles[0].picture, share)
-            pin = share if pin is None else pin + share
+            pin, pinned = pin + share, pinned + share * styles[0].picture
             continue
         if color == "content":
             chroma = share if chroma is None else chroma + share
@@ -152,13 +152,15 @@ def control(placement: Placement, content: Picture, options: Options, device: to
         else:
             notes.append(f"nothing of {plot.name or 'the picture'} is left to paint: all of it is protected or hidden")
     if protect is not None and wishes.protect_strength == 1:
-        pin, pinned = _over(pin, pinned, original, protect)
+        top = _feathered(protect)
+        pin, pinned = top + (1 - top) * pin, top * original + (1 - top) * pinned
+    stays = float(pin.max()) > 0
     return Control(
         content=source,
         areas=_named(areas),
         protected=kept if kept is None or visible is None else kept * visible,
-        pin=pin,
-        pinned=None if pin is None else pinned,
+        pin=pin.clamp(max=1) if stays else None,
+        pinned=torch.where(pin > 0, pinned / pin.clamp(min=1e-6), source) if stays else None,
         keep_chroma=chroma,
         seamless=wishes.seamless,
         notes=tuple(notes),
@@ -297,15 +299,6 @@ def _named(areas: Sequence[Area]) -> tuple[Area, ...]:
     if len(areas) == 1 and areas[0].name == REST:
         return (replace(areas[0], name=""),)
     return tuple(areas)
-
-
-def _over(pin: Tensor | None, pinned: Tensor, original: Tensor, protect: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay the protected content over what is pinned already."""
-    top = _feathered(protect)
-    if pin is None:
-        return top, original
-    total = top + (1 - top) * pin
-    return total, torch.lerp(pinned, original, top / total.clamp(min=1e-6))
 
 
 def _feathered(mask: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Several styles at once, each with its part.
 
 In: one loss, or one set of raw moments, for each style. Out: a loss whose parts can be turned while a run goes on.
-Statistics that mix linearly (Gram matrices, raw moments) are mixed, which asks for strokes that are between the styles;
-others cannot be mixed, and the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge,
+Statistics that mix linearly (Gram matrices, raw moments) are mixed, which asks for strokes that are between the
+styles; others cannot be mixed, and the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge,
 Hertzmann & Shechtman, CVPR 2017, section 6, mix styles; that a blend of a style with itself is that style holds either
 way. 0 means the mixed statistics are met, or all of the styles' at once.
 """
@@ -20,10 +20,9 @@ from impasto.losses.region import Region
 Moments = Mapping[str, Tensor]
 
 
-def blend_name(term: str, index: int) -> str:
-    """Return what a style's part in a term is called when it is steered: ``blend:1`` for the first, counted from 1."""
-    region = term.partition(":")[2]
-    return f"blend:{region}:{index + 1}" if region else f"blend:{index + 1}"
+def blend_name(index: int) -> str:
+    """Return what a style's part is called when it is steered: ``blend:1`` for the first."""
+    return f"blend:{index + 1}"
 
 
 def mix(moments: Sequence[Moments], parts: Sequence[float]) -> dict[str, Tensor]:
@@ -63,9 +62,9 @@ class Blended:
         """After how many steps samples and matches are worth renewing; None if there are none."""
         return getattr(self._loss, "every", None)
 
-    def blend(self, weights: Mapping[str, float], term: str) -> None:
+    def blend(self, weights: Mapping[str, float]) -> None:
         """Take the styles' parts from weights by name (see ``blend_name``); all at 0 leaves them as they are."""
-        parts = tuple(weights.get(blend_name(term, index), part) for index, part in enumerate(self.parts))
+        parts = tuple(weights.get(blend_name(index), part) for index, part in enumerate(self.parts))
         if parts != self.parts and sum(parts) > 0:
             self.parts = parts
             self._loss = self._make(_normalised(parts))

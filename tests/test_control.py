@@ -1,0 +1,505 @@
+"""Laws of control: regions, blends, colours, protection, transparency and steering, on tiny pictures and a tiny
+network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto import color, recipes
+from impasto.control import control
+from impasto.encoder import BLOCKS
+from impasto.errors import ImageError, OptionError
+from impasto.events import Mailbox, ScaleStarted, Steered, Warned
+from impasto.images import load, quantise
+from impasto.job import Job, prepare
+from impasto.placement import place
+from impasto.problem import Problem
+from impasto.result import Result
+from impasto.stylize import Shared, iter_stylize, last, stylize
+
+Pixels = NDArray[np.uint8]
+SIZE = (64, 96)
+FEW: dict[str, Any] = {
+    "size": 96,
+    "scales": 1,
+    "steps": 6,
+    "threads": 1,
+    "precision": "fp32",
+    "style_layers": "relu1_1+relu2_1+relu3_1",
+    "content_layers": "relu3_1",
+}
+
+
+def tiny_state() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(6)
+    state, before = {}, 3
+    for block, count in enumerate(BLOCKS["vgg19"], start=1):
+        for index in range(1, count + 1):
+            name = f"conv{block}_{index}"
+            state[f"{name}.weight"] = torch.randn(8, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(8)
+            before = 8
+    return state
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    return Shared(state=tiny_state())
+
+
+@pytest.fixture(scope="module")
+def photo() -> NDArray[np.float32]:
+    rows, columns = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
+    x, y = columns / SIZE[1], rows / SIZE[0]
+    picture = np.stack([0.3 + 0.5 * x, 0.5 + 0.3 * np.sin(9 * y), 0.7 - 0.5 * x * y], -1)
+    picture[(np.hypot(x - 0.5, y - 0.5) < 0.25)] = [0.8, 0.3, 0.2]
+    return quantise(picture, 8).astype(np.float32) / np.float32(255)
+
+
+@pytest.fixture(scope="module")
+def paintings() -> list[NDArray[np.float32]]:
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[0:72, 0:80]
+    wave = 0.5 + 0.5 * np.sin(rows / 3 + 2 * np.sin(columns / 7))
+    one = np.stack([0.1 + 0.2 * wave, 0.3 * wave, 0.4 + 0.5 * wave], -1) + 0.05 * rng.random((72, 80, 3))
+    two = np.stack([0.9 * wave, 0.6 * (1 - wave), 0.1 + 0.1 * wave], -1)
+    return [np.clip(p, 0, 1).astype(np.float32) for p in (one, two)]
+
+
+def left(columns: int = 48, soft: int = 0) -> NDArray[np.float32]:
+    ramp = np.clip((columns + soft / 2 - np.arange(SIZE[1])) / max(soft, 1), 0, 1)
+    return np.tile(ramp.astype(np.float32), (SIZE[0], 1))
+
+
+@pytest.fixture
+def paint(shared: Shared, photo: NDArray[np.float32]) -> Any:
+    def run(style: Any, content: Any = photo, **options: Any) -> Result:
+        return stylize(content, style, shared=shared, **{**FEW, **options})
+
+    return run
+
+
+def problem_of(shared: Shared, content: Any, style: Any, placed: dict[str, Any], **options: Any) -> tuple[Job,
+    Problem]: job = prepare(content, place(style, **placed), recipes.resolve(**{**FEW, **options}))
+    return job, shared.problem(job, job.scales[0])
+
+
+def evaluation_of(shared: Shared, content: Any, style: Any, canvas: Any = None, **options: Any) -> Any:
+    placed = {key: options.pop(key) for key in ("regions", "labels", "protect") if key in options}
+    _, problem = problem_of(shared, content, style, placed, **options)
+    picture = problem.content * 0.8 + 0.1 if canvas is None else canvas
+    weights = {name: (ref if name.startswith("blend") else 1 / ref) for name, ref in problem.references.items()}
+    return problem.objective.evaluate(picture, {**weights, "tv": 0.0})
+
+
+def same(one: Any, other: Any, tolerance: float = 1e-4) -> bool:
+    return bool((one.gradient - other.gradient).abs().max() <= tolerance * other.gradient.abs().max())
+
+
+# Regions
+
+
+def test_regions_of_one_style_are_one(shared: Shared, photo: Any, paintings: Any) -> None:
+    plain = evaluation_of(shared, photo, paintings[0])
+    halves = [(left(), paintings[0]), (1 - left(), paintings[0])]
+    together = evaluation_of(shared, photo, None, regions=halves)
+    assert same(together, plain)
+    assert set(together.losses) == {"style", "content"}
+    with_rest = evaluation_of(shared, photo, paintings[0], regions=halves[:1])
+    assert same(with_rest, plain)
+    soft = [(left(soft=10), paintings[0]), (1 - left(soft=10), paintings[0])]
+    assert same(evaluation_of(shared, photo, None, regions=soft), plain)
+
+
+def test_other_settings_keep_regions_apart(shared: Shared, photo: Any, paintings: Any) -> None:
+    halves = [
+        {"mask": left(), "style": paintings[0], "name": "a"},
+        {"mask": 1 - left(), "style": paintings[0], "scale": 0.5},
+    ]
+    assert len(evaluation_of(shared, photo, None, regions=halves).losses) == 4
+
+
+def test_order_of_regions_is_of_no_account(shared: Shared, photo: Any, paintings: Any) -> None:
+    regions = [
+        {"mask": left(40), "style": paintings[0], "name": "a"},
+        {"mask": 1 - left(56), "style": paintings[1], "name": "b"},
+        {"mask": left(60) * (1 - left(36)), "style": paintings[1], "name": "c", "strength": 0.8},
+    ]
+    one = evaluation_of(shared, photo, paintings[0][::-1], regions=regions)
+    other = evaluation_of(shared, photo, paintings[0][::-1], regions=regions[::-1])
+    assert torch.equal(one.gradient, other.gradient)
+    assert one.losses == other.losses
+
+
+def test_pixels_in_no_region_keep_the_content(paint: Any, photo: Any, paintings: Any) -> None:
+    result = paint(None, regions=[(left(48), paintings[0])], strength=1.0, steps=12)
+    assert np.abs(result.pixels[:, 48:] - photo[:, 48:]).max() < 0.5 / 255
+    assert np.abs(result.pixels[:, :44] - photo[:, :44]).mean() > 10 / 255
+    assert set(result.saved_losses) - {"tv"} == {"style:region"}  # a strength of 1 leaves the content out
+
+
+def test_nothing_bleeds_over_a_soft_edge(paint: Any, photo: Any, paintings: Any) -> None:
+    for options in ({"style": None}, {"style": None, "color": "content"}, {"style": None, "init": "random"}):
+        result = paint(**options, regions=[(left(48, soft=8), paintings[0])], strength=1.0, steps=12)
+        band = np.abs(result.pixels[:, 52:68].mean((0, 1)) - photo[:, 52:68].mean((0, 1)))
+        assert band.max() < 2 / 255
+
+
+def test_neighbours_of_another_style_do_not_bleed(paint: Any, photo: Any, paintings: Any) -> None:
+    alone = paint(None, regions=[(1 - left(), paintings[1])], steps=20)
+    for other in (paintings[0], 1 - paintings[0]):
+        both = paint(None, regions=[(left(), other), (1 - left(), paintings[1])], steps=20)
+        inside = np.abs(both.pixels[:, 64:80].mean((0, 1)) - alone.pixels[:, 64:80].mean((0, 1)))
+        assert inside.max() < 16 / 255  # far less than the two paintings differ, which is 100 levels and more
+
+
+def test_tiles_change_nothing(shared: Shared, photo: Any, paintings: Any) -> None:
+    # Flat places would leave the choice of a maximum to rounding.
+    canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4))
+
+    def at(tile: int | None) -> Any:
+        return evaluation_of(
+            shared, photo, paintings[0], canvas, regions=[(left(40, soft=6), paintings[1])], color="content",
+            tile=tile, style_layers="relu1_1+relu2_1", content_layers="relu2_1",
+        )  # fmt: skip
+
+    assert same(at(64), at(None))
+
+
+def test_a_style_mask_chooses_what_is_learnt(shared: Shared, photo: Any, paintings: Any) -> None:
+    joined = np.concatenate([paintings[0], paintings[1]], 1)
+    half = np.zeros(joined.shape[:2], np.float32)
+    half[:, :80] = 1
+    chosen = evaluation_of(shared, photo, {"style": joined, "style_mask": half}, style_layers="relu1_1", size=160)
+    cut = evaluation_of(shared, photo, paintings[0], style_layers="relu1_1", size=160, style_scales="0.5")
+    assert chosen.losses["style"] == pytest.approx(cut.losses["style"], rel=0.05)
+    whole = evaluation_of(shared, photo, joined, style_layers="relu1_1", size=160)
+    assert not same(chosen, whole, 0.05)
+
+
+def test_labels_pair_regions(shared: Shared, photo: Any, paintings: Any) -> None:
+    content = np.zeros((*SIZE, 3), np.uint8)
+    content[:, 48:, 0] = 255
+    style = np.zeros((72, 80, 3), np.uint8)
+    style[:30, :, 0] = 255
+    found = evaluation_of(shared, photo, paintings[0], labels=(content, style))
+    assert set(found.losses) == {"style:#000000", "content:#000000", "style:#ff0000", "content:#ff0000"}
+    one_label = (np.zeros_like(content), np.zeros_like(style))
+    assert same(
+        evaluation_of(shared, photo, paintings[0], labels=one_label), evaluation_of(shared, photo, paintings[0])
+    )
+
+
+def test_fifty_regions(shared: Shared, photo: Any, paintings: Any) -> None:
+    def regions(settings: bool) -> list[dict[str, Any]]:
+        return [
+            {"mask": left(2 * k + 2), "style": paintings[0], **({"strength": k / 50} if settings else {})}
+            for k in range(50)
+        ]
+
+    with pytest.raises(OptionError, match="50 regions with different styles or settings"):
+        problem_of(shared, photo, None, {"regions": regions(True)})
+    assert set(evaluation_of(shared, photo, None, regions=regions(False)).losses) <= {"style", "content"} | {
+        name for name in evaluation_of(shared, photo, None, regions=regions(False)).losses if "+" in name
+    }
+
+
+# Blends
+
+
+def test_a_blend_of_a_style_with_itself_is_that_style(shared: Shared, photo: Any, paintings: Any) -> None:
+    plain = evaluation_of(shared, photo, paintings[0])
+    for parts in ("0.5,0.5", "3,1", "0,1"):
+        assert same(evaluation_of(shared, photo, [paintings[0]] * 2, style_blend=parts), plain, 1e-5)
+
+
+def test_a_blend_without_a_part_is_the_other_style(shared: Shared, photo: Any, paintings: Any) -> None:
+    one = evaluation_of(shared, photo, paintings, style_blend="1,0")
+    assert same(one, evaluation_of(shared, photo, paintings[0]), 1e-5)
+    between = evaluation_of(shared, photo, paintings, style_blend="0.5,0.5")
+    assert not same(between, one, 0.01)
+
+
+def test_each_style_has_its_scale(shared: Shared, photo: Any, paintings: Any) -> None:
+    both = evaluation_of(shared, photo, [paintings[0]] * 2, style_scales="0.5,0.5")
+    assert same(both, evaluation_of(shared, photo, paintings[0], style_scale=0.5), 1e-5)
+    with pytest.raises(OptionError, match="style_scales has 1 numbers and there are 2 styles"):
+        evaluation_of(shared, photo, paintings, style_scales="0.5")
+
+
+# Colours
+
+
+def test_content_colours_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:
+    result = paint(paintings[0], color="content", strength=0.9, steps=12)
+    saved = quantise(result.pixels, 8).astype(np.float64) / 255
+    found, wanted = color.rows_to_oklab(saved), color.rows_to_oklab(photo)
+    assert np.quantile(np.hypot(*np.moveaxis(found[..., 1:] - wanted[..., 1:], -1, 0)), 0.99) < 1 / 255
+    assert np.abs(found[..., 0] - wanted[..., 0]).mean() > 0.02
+
+
+def test_content_colours_are_compared_by_lightness_alone(shared: Shared, photo: Any, paintings: Any) -> None:
+    grey = color.desaturated(torch.from_numpy(paintings[0].transpose(2, 0, 1))[None])[0].permute(1, 2, 0).numpy()
+    one = evaluation_of(shared, photo, paintings[0], color="content")
+    assert same(one, evaluation_of(shared, photo, grey, color="content"), 1e-3)
+
+
+def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, paintings: Any) -> None:
+    _, problem = problem_of(
+        shared, photo, None, {"regions": [{"mask": left(48, soft=20), "style": paintings[0], "color": "content"}]}
+    )
+    weights = {name: 1 / value for name, value in problem.references.items() if name != "tv"}
+    canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4))
+    canvas = 0.5 * canvas + 0.5 * problem.content
+    evaluation = problem.objective.evaluate(canvas, weights)
+    direction = evaluation.gradient / evaluation.gradient.norm()
+    change = 0.01
+    ends = [problem.objective.evaluate(canvas + sign * change * direction, weights).total for sign in (1, -1)]
+    assert (ends[0] - ends[1]) / (2 * change) == pytest.approx(float(evaluation.gradient.norm()), rel=0.05)
+
+
+@pytest.mark.parametrize("mode", ["match", "histogram"])
+def test_matched_styles_have_the_contents_colours(photo: Any, paintings: Any, mode: str) -> None:
+    region = {"mask": left(), "style": paintings[0], "color": mode}
+    for placed, part in ((place(None, regions=[region]), photo[:, :48]), (place(paintings[0]), photo)):
+        found = control(placed, load(photo), recipes.resolve(color=mode)).areas[0].styles[0].picture
+        mean, covariance = color.moments(color.rows_to_oklab(found[0].permute(1, 2, 0).reshape(-1, 3).numpy()))
+        wanted_mean, wanted = color.moments(color.rows_to_oklab(part.reshape(-1, 3)))
+        assert np.abs(mean - wanted_mean).max() < 0.02  # colours outside the gamut were brought in
+        assert np.abs(covariance - wanted).max() < 0.01
+
+
+def test_palette_keeps_structure(paint: Any, photo: Any, paintings: Any) -> None:
+    result = paint(paintings[0], color="palette")
+    found, before = color.rows_to_oklab(result.pixels), color.rows_to_oklab(photo)
+    assert np.abs(found[..., 0] - before[..., 0]).max() < 0.02
+    style = color.rows_to_oklab(paintings[0])
+    assert np.abs(found[..., 1:].mean((0, 1)) - style[..., 1:].mean((0, 1))).max() < 0.05
+    assert set(result.saved_losses) <= {"tv"}
+
+
+def test_each_region_has_its_colours(paint: Any, photo: Any, paintings: Any) -> None:
+    regions = [
+        {"mask": left(), "style": paintings[0], "color": "palette"},
+        {"mask": 1 - left(), "style": paintings[0], "color": "content"},
+    ]
+    result = paint(None, regions=regions, strength=0.9)
+    found, before = color.rows_to_oklab(result.pixels), color.rows_to_oklab(photo)
+    assert np.abs(found[:, :48, 0] - before[:, :48, 0]).max() < 0.02
+    assert np.quantile(np.abs(found[:, 48:, 1:] - before[:, 48:, 1:]), 0.99) < 1.5 / 255
+    assert np.abs(found[:, :48, 1:] - before[:, :48, 1:]).mean() > 0.02
+
+
+@pytest.mark.parametrize("saturation", [0.0, 0.4, 2.0])
+def test_saturation(paint: Any, paintings: Any, saturation: float) -> None:
+    chroma = [
+        np.hypot(*np.moveaxis(color.rows_to_oklab(paint(paintings[0], saturation=s, steps=12).pixels)[..., 1:], -1, 0))
+        for s in (1.0, saturation)
+    ]
+    if saturation == 0:
+        assert chroma[1].max() < 1e-3
+    else:
+        assert (chroma[1].mean() < 0.7 * chroma[0].mean()) == (saturation < 1)
+        assert (chroma[1].mean() > 1.1 * chroma[0].mean()) == (saturation > 1)
+
+
+@pytest.mark.parametrize("mode", ["style", "content", "match", "histogram", "palette"])
+@pytest.mark.parametrize("saturation", [0.0, 2.0])
+def test_greys_give_no_nan(paint: Any, photo: Any, paintings: Any, mode: str, saturation: float) -> None:
+    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32)[:, None, None], (1, 64, 3))
+    flat = np.full((64, 64, 3), 0.5, np.float32)
+    options = {"color": mode, "saturation": saturation, "steps": 2, "size": 64}
+    for content, style in ((ramp, paintings[0]), (photo, ramp), (flat, flat), (0 * flat, paintings[0])):
+        assert np.isfinite(paint(style, content=content, **options).pixels).all()
+
+
+# Protection, transparency, tiling
+
+
+def test_full_protection_keeps_the_pixels(paint: Any, photo: Any, paintings: Any) -> None:
+    result = paint(paintings[0], protect=left(40), strength=1.0, steps=12)
+    assert np.abs(result.pixels[:, :36] - photo[:, :36]).max() < 0.5 / 255
+    assert np.abs(result.pixels[:, 48:] - photo[:, 48:]).mean() > 10 / 255
+    seam = np.abs(np.diff(result.pixels[:, 36:44].mean(0), axis=0))
+    assert seam.max() < 0.5 * np.abs(result.pixels[:, 44:48] - photo[:, 44:48]).mean() + 0.2  # feathered
+
+
+def test_weaker_protection_holds_less(paint: Any, photo: Any, paintings: Any) -> None:
+    kept = [
+        float(np.abs(paint(paintings[0], protect=left(40), protect_strength=p, steps=12).pixels - photo)[:,
+        :36].mean()) for p in (1.0, 0.8, 0.3, 0.0)
+    ]
+    assert kept[0] < 0.001 < kept[1] < kept[2] < kept[3]
+
+
+def test_protection_raises_the_content_and_leaves_the_style(shared: Shared, photo: Any, paintings: Any) -> None:
+    plain = evaluation_of(shared, photo, paintings[0])
+    held = evaluation_of(shared, photo, paintings[0], protect=left(40), protect_strength=0.5)
+    assert set(held.losses) == {"style", "content", "content:protected"}
+    none = evaluation_of(shared, photo, paintings[0], protect=left(40), protect_strength=0.0)
+    assert same(none, plain, 1e-3)
+
+
+def test_faces_that_are_not_there_are_said(shared: Shared, photo: Any, paintings: Any) -> None:
+    events = list(iter_stylize(photo, paintings[0], protect="faces", shared=shared, **{**FEW, "steps": 1}))
+    assert any(isinstance(event, Warned) and "no face was found" in event.message for event in events)
+
+
+def test_everything_protected_leaves_the_content(shared: Shared, photo: Any, paintings: Any) -> None:
+    whole = np.ones(SIZE, np.float32)
+    events = list(iter_stylize(photo, paintings[0], protect=whole, shared=shared, **FEW))
+    assert np.abs(last(iter(events)).pixels - photo).max() < 0.5 / 255
+    assert any(isinstance(event, Warned) and "is left to paint" in event.message for event in events)
+
+
+def test_alpha_comes_back_to_the_byte(paint: Any, photo: Any, paintings: Any, tmp_path: Path) -> None:
+    alpha = np.linspace(0, 255, SIZE[1]).astype(np.uint8) * np.ones((SIZE[0], 1), np.uint8)
+    rgba = np.dstack([quantise(photo, 8), alpha])
+    Image.fromarray(rgba).save(tmp_path / "in.png")
+    paint(paintings[0], content=tmp_path / "in.png", output=tmp_path / "out.png", steps=2)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png"))[..., 3], alpha)
+
+
+def test_hidden_colours_have_no_part(paint: Any, photo: Any, paintings: Any) -> None:
+    alpha = np.dstack([left(40)])
+    results = []
+    for hidden in (0.0, 1.0):
+        content = np.where(alpha > 0, photo, hidden).astype(np.float32)
+        results.append(paint(paintings[0], content=np.dstack([content, alpha]), steps=4))
+    assert np.array_equal(results[0].pixels, results[1].pixels)
+    style = np.dstack([paintings[0], np.ones((72, 80), np.float32)])
+    style[40:, :, 3] = 0
+    other = style.copy()
+    other[40:, :, :3] = 1
+    assert np.array_equal(paint(style, steps=4).pixels, paint(other, steps=4).pixels)
+
+
+def test_transparent_everywhere_is_refused(paint: Any, photo: Any, paintings: Any) -> None:
+    clear = np.dstack([photo, np.zeros(SIZE, np.float32)])
+    with pytest.raises(ImageError, match="transparent everywhere: there is nothing"):
+        paint(paintings[0], content=clear)
+    with pytest.raises(ImageError, match="transparent everywhere: there is nothing"):
+        paint(clear)
+
+
+def test_a_seamless_picture_tiles(paint: Any, photo: Any, paintings: Any) -> None:
+    def seam(pixels: NDArray[np.float32]) -> float:
+        inside = np.abs(np.diff(pixels, axis=1)).mean()
+        return float(np.abs(pixels[:, 0] - pixels[:, -1]).mean() / inside)
+
+    plain, joined = (paint(paintings[0], seamless=s, strength=0.7, steps=20).pixels for s in (False, True))
+    assert seam(joined) < 2.5
+    assert seam(plain) > 2 * seam(joined)
+    with pytest.raises(OptionError, match="seamless needs the whole picture at once"):
+        paint(paintings[0], seamless=True, tile=64)
+
+
+def test_rotation_turns_the_statistics(shared: Shared, photo: Any, paintings: Any) -> None:
+    turned = evaluation_of(shared, photo, paintings[0], rotate_style=90)
+    assert same(turned, evaluation_of(shared, photo, np.ascontiguousarray(np.rot90(paintings[0]))), 1e-5)
+    assert same(turned, evaluation_of(shared, photo, {"style": paintings[0], "rotate": 90}), 1e-5)
+    assert not same(turned, evaluation_of(shared, photo, paintings[0]), 0.01)
+
+
+# Steering
+
+
+def steered(shared: Shared, photo: Any, paintings: Any, at: dict[int, dict[str, float]], **options: Any) -> Result:
+    mailbox = Mailbox()
+
+    def run() -> Any:
+        events = iter_stylize(photo, mailbox=mailbox, shared=shared, **{**FEW, "steps": 10, **options})
+        for event in events:
+            step = 0 if isinstance(event, ScaleStarted) else getattr(event, "step", -1)
+            if not isinstance(event, Steered) and step in at:
+                mailbox.post("set", **at.pop(step))
+            yield event
+
+    return last(run())
+
+
+CHANGES = {"blend:1": 0.0, "style:sky": 2.0, "strength:sky": 0.9, "strength": 0.2, "tv_weight": 5.0, "step_size": 0.5}
+
+
+@pytest.mark.parametrize("name", list(CHANGES))
+def test_every_weight_can_be_steered_and_repeated(shared: Shared, photo: Any, paintings: Any, name: str) -> None:
+    setup = {
+        "style": [paintings[0], 1 - paintings[0]],
+        "regions": [{"mask": left(), "style": paintings[1], "name": "sky", "strength": 0.4}],
+        "optimizer": "adam",
+    }
+    plain = steered(shared, photo, paintings, {}, **setup)
+    turned = steered(shared, photo, paintings, {4: {name: CHANGES[name]}}, **setup)
+    assert turned.record["steering"] == [{"step": 5, "values": {name: CHANGES[name]}}]
+    assert not np.array_equal(plain.pixels, turned.pixels)
+    again = stylize(photo, shared=shared, steering=turned.record["steering"], **{**FEW, "steps": 10, **setup})
+    assert np.array_equal(again.pixels, turned.pixels)
+
+
+def test_steering_to_the_same_value_changes_nothing(shared: Shared, photo: Any, paintings: Any) -> None:
+    setup = {"style": paintings, "regions": [{"mask": left(), "style": paintings[1], "name": "sky", "strength": 0.4}]}
+    plain = steered(shared, photo, paintings, {}, **setup)
+    for values in ({"blend:1": 0.5}, {"strength:sky": 0.4}, {"style:sky": 1.0}, {"strength": 0.5}, {"step_size": 1.0}):
+        assert np.array_equal(steered(shared, photo, paintings, {4: dict(values)}, **setup).pixels, plain.pixels)
+
+
+def test_what_is_not_there_cannot_be_steered(shared: Shared, photo: Any, paintings: Any) -> None:
+    mailbox = Mailbox()
+    mailbox.post("set", **{"strength:sea": 0.5})
+    mailbox.post("set", **{"strength:sky": 1.5})
+    regions = [{"mask": left(), "style": paintings[1], "name": "sky"}]
+    events = list(iter_stylize(photo, None, regions=regions, mailbox=mailbox, shared=shared, **{**FEW, "steps": 1}))
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert any("nothing called 'strength:sea' can be steered; did you mean 'strength:sky'" in text for text in told)
+    assert any("strength:sky is 1.5; give a finite number, from 0 to 1" in text for text in told)
+
+
+def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    from impasto.replay import iter_replay, read_source
+
+    monkeypatch.chdir(tmp_path)
+    for name, picture in {"p": photo, "a": paintings[0], "b": paintings[1], "sky": left()}.items():
+        Image.fromarray(quantise(picture, 8)).save(f"{name}.png")
+    shared = Shared(state=tiny_state())
+    first = stylize("p.png", "b.png", regions=["sky.png=a.png,strength=0.7"], output="one.png", shared=shared, **FEW)
+    source = read_source("one.png")
+    source = type(source)(**{**vars(source), "shared": shared})
+    second = last(iter_replay(source, "two.png"))
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert second.record["decisions"]["placement"] == first.record["decisions"]["placement"]
+
+
+# Masks that do not fit
+
+
+def test_masks_that_do_not_fit_are_refused(shared: Shared, photo: Any, paintings: Any) -> None:
+    with pytest.raises(ImageError, match="the mask of region region is 64x64 px and its picture 96x64"):
+        problem_of(shared, photo, None, {"regions": [(np.ones((64, 64), np.float32), paintings[0])]})
+    with pytest.raises(ImageError, match="the mask of region region is zero everywhere"):
+        problem_of(shared, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})
+    with pytest.raises(ImageError, match="the mask of --protect"):
+        problem_of(shared, photo, paintings[0], {"protect": np.ones((64, 64), np.float32)})
+    with pytest.raises(ImageError, match="the mask of style picture"):
+        wish = {"style": paintings[0], "style_mask": np.ones((64, 64), np.float32)}
+        problem_of(shared, photo, wish, {})
+    with pytest.raises(OptionError, match="sums to nothing"):
+        problem_of(shared, photo, paintings, {}, style_blend="0,0")
+
+
+def test_masks_of_any_size_come_to_the_canvas(photo: Any, paintings: Any) -> None:
+    found = control(
+        place(None, regions=[(np.asarray(Image.fromarray(left() > 0).resize((30, 20))), paintings[0])]),
+        load(photo),
+        recipes.resolve(),
+    ).at((32, 48))
+    assert found.areas[0].mask is not None
+    assert found.areas[0].mask.shape == (1, 1, 32, 48)
+    assert found.pin is not None
+    assert torch.allclose(found.pin + found.areas[0].mask, torch.ones(1, 1, 32, 48), atol=1e-4)
