@@ -31,6 +31,7 @@ PACE = Pace(poll=0.004, preview=0.0, idle=0.001)
 
 def live(folder: Path, seed: int, phase: str, log: int) -> None:
     """Be a worker that dies at the chosen phase, or goes on until killed."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     dice = random.Random(seed)
     store = Store(folder)
     release_dead(store)
@@ -58,6 +59,13 @@ def live(folder: Path, seed: int, phase: str, log: int) -> None:
         pens = Pens(pens.preview, lambda outcome, path: torn(outcome, path, die), ".png")
     worker = Worker(store, rehearsal.run, pens, PACE, max_failures=10_000)
     worker.work()
+
+
+def end_with(parent: int) -> None:
+    """Do not outlive a campaign that was broken off."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def torn(outcome: Any, path: Path, die: Callable[[str], None]) -> Saved:

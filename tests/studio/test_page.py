@@ -17,6 +17,7 @@ import pytest
 import rehearsal
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+playwright.expect.set_options(timeout=30_000)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
@@ -89,7 +90,7 @@ def page(studio: Studio, browser: Any) -> Iterator[Any]:
     """A page that must neither complain nor ask anybody else for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(30_000)
     asked: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -123,7 +124,7 @@ def controls(page: Any) -> Any:
 
 
 def status(page: Any, words: str) -> None:
-    playwright.expect(page.locator("#status")).to_contain_text(words, timeout=60_000)
+    playwright.expect(page.locator("#status")).to_contain_text(words)
 
 
 def clear(page: Any) -> None:
@@ -139,6 +140,7 @@ def clear(page: Any) -> None:
 def test_the_whole_way(page: Any, studio: Studio) -> None:
     fill(page)
     frame = controls(page)
+    frame.locator("#option-size").locator("input, textarea").fill("64")
     page.click("#start")
     page.wait_for_selector("#picture:not([hidden])")
     page.click("#pause")
@@ -173,7 +175,14 @@ def test_the_whole_way(page: Any, studio: Studio) -> None:
     first.get_by_role("button", name="Use these settings").click()
     frame = controls(page)
     playwright.expect(frame.locator("#option-strength input[type=number]")).to_have_value("0.7")
+    playwright.expect(frame.locator("#option-size").locator("input, textarea")).to_have_value("64")
     assert page.locator("#styles li").count() == 1
+    page.click("#tab-history")
+    page.locator("#jobs li").first.get_by_role("button", name="Open").click()
+    page.wait_for_selector("#picture:not([hidden])")
+    page.reload()
+    page.wait_for_selector("#picture:not([hidden])")
+    playwright.expect(controls(page).locator("#option-size").locator("input, textarea")).to_have_value("64")
     clear(page)
 
 
@@ -194,7 +203,7 @@ def test_a_sheet_of_proofs(page: Any) -> None:
     page.fill("#sheet-strengths", "0.2, 0.8")
     page.fill("#sheet-scales", "1")
     page.click("#sheet-form button")
-    playwright.expect(page.locator("#sheet-state")).to_contain_text("All proofs are ready", timeout=60_000)
+    playwright.expect(page.locator("#sheet-state")).to_contain_text("All proofs are ready")
     page.locator("#sheet button").nth(1).click()
     page.wait_for_selector("#picture:not([hidden])")
     page.click("#cancel")
@@ -265,7 +274,7 @@ def test_everything_has_a_name(page: Any) -> None:
 def test_a_phone_shows_all_of_it(studio: Studio, browser: Any, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(30_000)
     page.goto(studio.address)
     page.wait_for_selector("#loaded", state="attached")
     for tab in ("paint", "explore", "history"):

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from impasto import __version__, recipes, samples
 from impasto.options import declared
+from impasto.presets import BUILT_IN
 from impasto.studio.context import ALWAYS, PREFIX, Here
 from impasto.studio.forms import INITS, SERVER_OWNED
 from impasto.studio.problems import documented
@@ -92,7 +93,7 @@ async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], stud
 @router.get("/presets", response_model=Presets)
 def list_presets() -> Presets:
     """List recipes, options and samples: all that a form needs."""
-    names = [*recipes.BUILT_IN, *recipes.own()]
+    names = [*BUILT_IN, *recipes.own()]
     return Presets(recipes=[_recipe(name) for name in names], options=_options(), samples=list(samples.names()))
 
 

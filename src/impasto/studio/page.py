@@ -6,8 +6,8 @@ at once and can be used before the controls are there.
 
 from __future__ import annotations
 
+import logging
 import re
-import traceback
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,16 +27,15 @@ class Frame:
 
     def __init__(self) -> None:
         self.state: Literal["loading", "ready", "failed", "off"] = "loading"
-        self.error: str | None = None
 
     def load(self, app: FastAPI) -> None:
         """Import Gradio, build the controls and mount them; whatever goes wrong, the rest of the page lives on."""
         try:
-            from impasto.studio import ui
+            from impasto.studio.ui import mount
 
-            ui.mount(app, CONTROLS)
+            mount(app, CONTROLS)
         except Exception:  # the page guards itself: without Gradio it says so and keeps working
-            self.error = traceback.format_exc()
+            logging.getLogger("impasto.studio").exception("the controls could not be loaded")
             self.state = "failed"
         else:
             self.state = "ready"

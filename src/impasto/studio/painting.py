@@ -37,18 +37,18 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     if len(styles) > 1:
         total = sum(weight for _, weight in task.styles)
         options.setdefault("style_blend", ",".join(f"{weight / total:.6g}" for _, weight in task.styles))
-    places = {part: path for part, path in task.masks.items() if part == "protect"}
+    protect = task.masks.get("protect")
     yield from iter_stylize(
         task.content,
         styles[0] if len(styles) == 1 else styles,
+        protect=protect,
         output=task.checkpoint_dir.parent / PAINTED,
         mailbox=mailbox,
         preview_every=1,
         checkpoint_dir=task.checkpoint_dir,
         checkpoint_seconds=CHECKPOINT_SECONDS,
         resume=task.resume,
-        shared=_shared_for((task.content, *styles, *places.values())),
-        **places,
+        shared=_shared_for((task.content, *styles)),
         **options,
     )
 

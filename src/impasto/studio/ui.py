@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from impasto import recipes
 from impasto.options import Declared, declared
+from impasto.presets import BUILT_IN
 from impasto.studio.forms import INITS, SERVER_OWNED
 
 FIRST = ("strength", "style_scale", "color", "size", "quality")
@@ -48,14 +49,17 @@ def build() -> Any:
 
     options = {option.name: option for option in declared() if option.name not in HIDDEN}
     with gr.Blocks(title="Impasto controls", analytics_enabled=False) as blocks:
-        names = [*recipes.BUILT_IN, *recipes.own()]
-        summaries = "; ".join(f"{name}: {recipes.get(name).summary}" for name in recipes.BUILT_IN)
-        gr.Radio(
-            names, value=recipes.DEFAULT, label="Recipe", info=summaries, elem_id="option-recipe", interactive=True
-        )
         for name in FIRST:
             if name in options:
                 _control(options.pop(name))
+        gr.Radio(
+            [*BUILT_IN, *recipes.own()],
+            value=recipes.DEFAULT,
+            label="Recipe",
+            info="a whole method at once; what you turn yourself comes on top",
+            elem_id="option-recipe",
+            interactive=True,
+        )
         for group in dict.fromkeys(option.group for option in options.values()):
             with gr.Accordion(TITLES.get(group, group.capitalize()), open=False):
                 for option in options.values():
@@ -69,7 +73,7 @@ def _control(option: Declared) -> Any:
     import gradio as gr
 
     choices = INITS if option.name == "init" else option.choices
-    text = str(option.facts.get("help", ""))
+    text = str(option.facts.get("help", "")).replace("--", "")  # written for the command line
     if option.facts.get("live"):
         text += " (acts at once)"
     common: dict[str, Any] = {

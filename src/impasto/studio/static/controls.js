@@ -1,6 +1,7 @@
 // Runs inside the frame of controls: tells the page what was turned, and turns what the page asks for.
 
 const PREFIX = "option-";
+const asked = {}; // what the page wants turned and is not drawn yet: a folded group has no controls until it is opened
 let silent = false;
 
 const tell = (message) => parent.postMessage({ from: "controls", ...message }, location.origin);
@@ -11,14 +12,24 @@ function turned(event) {
   if (!control) return;
   const { type, value, checked } = event.target;
   if (type === "radio" && !checked) return;
+  delete asked[control.id.slice(PREFIX.length)];
   tell({ name: control.id.slice(PREFIX.length), value: type === "checkbox" ? checked : value });
 }
 document.addEventListener("input", turned);
 document.addEventListener("change", turned);
 
+function catchUp() {
+  silent = true;
+  for (const [name, value] of Object.entries(asked)) {
+    if (!document.querySelector(`#${PREFIX}${name} :is(input, textarea)`)) continue;
+    delete asked[name];
+    turn(name, value);
+  }
+  silent = false;
+}
+
 function turn(name, value) {
   const control = document.getElementById(PREFIX + name);
-  if (!control) return;
   const text = value === null || value === undefined ? "" : String(value);
   for (const input of control.querySelectorAll("input, textarea")) {
     if (input.type === "radio") {
@@ -37,9 +48,8 @@ window.addEventListener("message", (event) => {
   if (event.origin !== location.origin || event.data?.from !== "studio") return;
   if (event.data.theme) document.body.classList.toggle("dark", event.data.theme === "dark");
   if (event.data.options) {
-    silent = true;
-    for (const [name, value] of Object.entries(event.data.options)) turn(name, value);
-    silent = false;
+    Object.assign(asked, event.data.options);
+    catchUp();
   }
 });
 
@@ -49,11 +59,16 @@ function measure() {
   tell({ height: Math.ceil(Math.max(0, ...bottoms) + window.scrollY) });
 }
 
-const seen = new MutationObserver(() => {
-  if (!document.querySelector(`[id^="${PREFIX}"]`)) return;
-  seen.disconnect();
+// Whether the controls were drawn before this script ran or come later, the page is told once.
+const seen = new MutationObserver(() => { greet(); catchUp(); });
+let greeted = false;
+
+function greet() {
+  if (greeted || !document.querySelector(`[id^="${PREFIX}"] input`)) return;
+  greeted = true;
   tell({ ready: true });
   new ResizeObserver(measure).observe(document.body);
   document.addEventListener("click", () => setTimeout(measure, 300));
-});
+}
 seen.observe(document.documentElement, { childList: true, subtree: true });
+greet();

@@ -79,6 +79,7 @@ function turned(name, value) {
   if (options[name] === now) return;
   if (now === undefined) delete options[name];
   else options[name] = now;
+  if (name === "recipe") explain(now);
   if (!active()) return;
   const live = presets.options.find((one) => one.name === name)?.live;
   if (live && typeof now === "number") {
@@ -88,6 +89,11 @@ function turned(name, value) {
     byId("pending").hidden = false;
     byId("pending").querySelector("span").textContent = `A new ${name.replaceAll("_", " ")} needs a new run.`;
   }
+}
+
+function explain(name) {
+  const recipe = presets.recipes.find((one) => one.name === name);
+  if (recipe) byId("knobs-state").textContent = `${recipe.name}: ${recipe.summary} (${recipe.source}).`;
 }
 
 async function steer() {
