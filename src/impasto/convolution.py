@@ -53,3 +53,33 @@ class _Rectified(torch.autograd.Function):
         slope = slopes[0].contiguous(memory_format=torch.channels_last)
         slope = torch.ops.aten.threshold_backward(slope, out, 0)
         return functional.conv2d(slope, back, padding=ctx.padding).to(ctx.dtype), None, None, None, None
+
+
+def tapped(x: Tensor, window: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
+    """Return a map ``[B, C, h, w]`` as it is, for one further use, and what a window shows of it.
+
+    On the way back the window's gradient is added where it belongs, without a map of zeros around it.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return x, x[..., window[0], window[1]]
+    through, seen = _Tapped.apply(x, window)  # type: ignore[no-untyped-call]
+    return through, seen
+
+
+class _Tapped(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, window: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
+        ctx.window, ctx.shape = window, x.shape
+        ctx.set_materialize_grads(False)
+        return x.view_as(x), x[..., window[0], window[1]]
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor | None, None]:
+        through, seen = slopes
+        if seen is None:
+            return through, None
+        if through is None:
+            through = seen.new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last)
+        # Only the next convolution or pooling gave this gradient, and nobody else holds it.
+        through[..., ctx.window[0], ctx.window[1]].add_(seen)
+        return through, None

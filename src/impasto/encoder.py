@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.convolution import convolve_rectified, turned
+from impasto.convolution import convolve_rectified, tapped, turned
 from impasto.errors import ImageError, OptionError, suggest
 
 Pooling = Literal["max", "average", "l2"]
@@ -131,7 +131,11 @@ class Encoder(nn.Module):
         self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
 
     def forward(
-        self, canvas: Tensor, layers: Collection[str], cuts: Mapping[str, tuple[slice, slice]] | None = None
+        self,
+        canvas: Tensor,
+        layers: Collection[str],
+        cuts: Mapping[str, tuple[slice, slice]] | None = None,
+        windows: Mapping[str, tuple[slice, slice]] | None = None,
     ) -> dict[str, Tensor]:
         """Return the features of the named layers.
 
@@ -139,6 +143,7 @@ class Encoder(nn.Module):
             canvas: ``[B, 3, H, W]``, sRGB in [0, 1].
             layers: names such as ``relu4_1`` or ``conv4_2``.
             cuts: what to keep of the maps that a convolution reads, by its number, such as ``4_1``; see ``tiles``.
+            windows: what of each convolution's output is returned, by its number; all of it if absent.
 
         Raises:
             OptionError: the network has no such layer.
@@ -163,6 +168,8 @@ class Encoder(nn.Module):
                 if cuts is not None and (cut := cuts.get(f"{number}_{index}")) is not None:
                     x = x[..., cut[0], cut[1]]
                 x = self._layer(x, f"{number}_{index}", wanted, features)
+                if windows is not None and (relu := f"relu{number}_{index}") in features:
+                    x, features[relu] = tapped(x, windows[f"{number}_{index}"])
                 if deepest in features:
                     return features
             x = self._pool(x)

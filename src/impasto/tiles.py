@@ -27,34 +27,31 @@ class Tile:
     """A region with what it reads.
 
     ``read`` is its part of the canvas, ``cuts`` what each convolution keeps of its input (see ``Encoder.forward``),
-    ``windows`` what each block's maps are seen through, so that all maps of a block begin at one place.
+    ``windows`` what it owns of each convolution's output; where there are none, features come with their halo.
     """
 
     region: Region
     read: Window
     cuts: Mapping[str, Window] = field(default_factory=dict)
-    begins: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    windows: Mapping[str, Window] = field(default_factory=dict)
 
     def canvas(self, picture: Tensor) -> Tensor:
         """Return the part of a picture ``[..., H, W]`` that is read."""
         return picture[..., self.read[0], self.read[1]]
 
     def features(self, encoder: Encoder, canvas: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Return the features of what was read, cut to where the region says that they begin."""
+        """Return the features of what was read, in what is owned alone where maps are cut."""
         if not layers:
             return {}
-        if not self.cuts:
+        if not self.windows:
             found: dict[str, Tensor] = encoder(canvas, layers)
             return found
-        return {name: self._seen(name, part) for name, part in encoder(canvas, layers, self.cuts).items()}
-
-    def _seen(self, layer: str, feature: Tensor) -> Tensor:
-        top, left, bottom, right = self.begins[layer[-3:]]
-        step = stride(layer)
-        first, side, last, end = self.begins.get(f"{block(layer)}", (top, left, bottom, right))
-        if step == 1 or (first, side, last, end) == (top, left, bottom, right):
-            return feature
-        return feature[..., first - top : last - top, side - left : end - left]
+        made: dict[str, Tensor] = encoder(canvas, layers, self.cuts, self.windows)
+        for name in made:
+            if name.startswith("conv"):
+                rows, columns = self.windows[name[-3:]]
+                made[name] = made[name][..., rows, columns]
+        return made
 
 
 def tiles(
@@ -114,7 +111,7 @@ def _cut(
     start = _grown(owned, radius + radius % 2, height, width)
     current: tuple[int, ...] = start
     cuts: dict[str, Window] = {}
-    begins: dict[str, tuple[int, ...]] = {}
+    windows: dict[str, Window] = {}
     for name, need in _needs(layers, network):
         step = 1 << (int(name[0]) - 1)
         if name.endswith("_1") and step > 1:
@@ -125,12 +122,13 @@ def _cut(
             rows = slice(wanted[0] - current[0], wanted[2] - current[0])
             cuts[name] = (rows, slice(wanted[1] - current[1], wanted[3] - current[1]))
             current = wanted
-        begins[name] = begins[name[0]] = current
-    by_stride = {
-        1 << (int(name) - 1): (begin[0], begin[1]) for name, begin in begins.items() if len(name) == 1 and name != "1"
-    }
-    region = Region(height, width, *owned, start[0], start[1], by_stride)
-    return Tile(region, (slice(start[0], start[2]), slice(start[1], start[3])), cuts, begins)
+        top, left, bottom, right = (edge // step for edge in owned)
+        windows[name] = (
+            slice(top - current[0], bottom - current[0]),
+            slice(left - current[1], right - current[1]),
+        )
+    region = Region(height, width, *owned, start[0], start[1])
+    return Tile(region, (slice(start[0], start[2]), slice(start[1], start[3])), cuts, windows)
 
 
 def _needs(layers: Sequence[str], network: Network) -> Iterator[tuple[str, int]]:

@@ -7,8 +7,7 @@ one tile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -21,7 +20,6 @@ class Region:
         height, width: size of the whole picture.
         top, left, bottom, right: what the tile owns.
         read_top, read_left: where the tile's canvas and features begin.
-        begins: by stride, where features begin that were cut closer than that, in cells of the whole picture.
     """
 
     height: int
@@ -32,7 +30,6 @@ class Region:
     right: int
     read_top: int = 0
     read_left: int = 0
-    begins: Mapping[int, tuple[int, int]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def whole(cls, height: int, width: int) -> Region:
@@ -53,11 +50,13 @@ class Region:
         return self.left // stride, self.right // stride
 
     def own(self, tile_map: Tensor, stride: int = 1) -> Tensor:
-        """Cut what it owns out of a map ``[..., h, w]`` computed on the tile's canvas."""
+        """Cut what it owns out of a map ``[..., h, w]`` computed on the tile's canvas, unless it was cut already."""
         if self.is_whole:
             return tile_map
         (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)
-        dr, dc = self.begins.get(stride, (self.read_top // stride, self.read_left // stride))
+        if tile_map.shape[-2:] == (r1 - r0, c1 - c0):
+            return tile_map
+        dr, dc = self.read_top // stride, self.read_left // stride
         return tile_map[..., r0 - dr : r1 - dr, c0 - dc : c1 - dc]
 
     def share(self, whole_map: Tensor, stride: int = 1) -> Tensor:
