@@ -10,7 +10,7 @@ is compared.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from impasto.result import Result
 from impasto.stylize import Shared, iter_stylize, last
 
 PROOF_SIZE = "192"
-STEPS = 30
-STEPS_FROM_NOISE = 80
+STEPS = {"draft": 15, "standard": 30, "fine": 60}
+NOISE_FACTOR = 3  # a start from noise has further to go
 WARM_SHARE = 0.4
 MOST_CELLS = 100
 SHEET, CELLS = "sheet.png", "sheet.json"
@@ -168,6 +168,7 @@ def iter_explore(
         [_planned(styles, rows, columns, r, c, options) for c in range(len(columns.values))]
         for r in range(len(rows.values) if rows else 1)
     ]
+    named = {*options, *(axis.name for axis in axes)}
     shared = shared or Shared(keep=True)
     done: dict[tuple[int, int], Result] = {}
     count = len(plans) * len(plans[0])
@@ -176,7 +177,7 @@ def iter_explore(
         for c, (style, chosen) in enumerate(row):
             start = _neighbour(done, rows, columns, r, c) if warm else None
             path = folder / f"cell-{r + 1}-{c + 1}.png"
-            done[r, c] = _paint(content, style, _proof(chosen, start is not None, options), start, path, shared)
+            done[r, c] = _paint(content, style, _proof(chosen, start is not None, named), start, path, shared)
             yield Cell(r + 1, c + 1, count, done[r, c])
     _write(folder, plans, rows, columns, done)
 
@@ -201,11 +202,13 @@ def _planned(
     return style, recipes.resolve(**{**given, **values})
 
 
-def _proof(chosen: Options, warm: bool, given: Mapping[str, Any]) -> Options:
-    """Return options that paint small and short."""
-    steps = given.get("steps") or (STEPS_FROM_NOISE if chosen.descent.init != "content" else STEPS)
-    size = given.get("size") or PROOF_SIZE
-    return chosen.replace(size=size, steps=max(1, round(steps * WARM_SHARE)) if warm else steps, scales=1)
+def _proof(chosen: Options, warm: bool, named: Collection[str]) -> Options:
+    """Return options that paint small and short, but for what was asked for by name."""
+    usual = STEPS[chosen.descent.quality] * (1 if chosen.descent.init == "content" else NOISE_FACTOR)
+    steps = (chosen.descent.steps if "steps" in named else None) or usual
+    size = chosen.output.size if "size" in named else PROOF_SIZE
+    scales = chosen.descent.scales if "scales" in named else 1
+    return chosen.replace(size=size, steps=max(1, round(steps * WARM_SHARE)) if warm else steps, scales=scales)
 
 
 def _neighbour(

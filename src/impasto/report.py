@@ -83,9 +83,8 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
     about = result.record
     inputs = {part: images.load(source) for part, source in (("content", content), ("style", style))}
     names = {part: html.escape(str(about["inputs"][part]["name"])) for part in inputs}
-    shown = [{"step": step, "picture": picture} for step, picture in frames]
-    if not result.stopped or result.losses:
-        shown.append({"step": result.steps, "picture": data_uri(result.pixels, FRAME_SIDE, quality=80)})
+    shown = [{"step": step, "picture": picture} for step, picture in frames if step < result.steps]
+    shown.append({"step": result.steps, "picture": data_uri(result.pixels, FRAME_SIDE, quality=80)})
     height, width = result.pixels.shape[:2]
     ended = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
     text = Template(files("impasto").joinpath("data", "report.html").read_text(encoding="utf-8")).substitute(

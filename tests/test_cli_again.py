@@ -1,0 +1,190 @@
+"""The commands that look back and around: inspect, replay, resume, explore, evaluate, anatomy, films and reports."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import images, record, weights
+from impasto.cli import run
+
+Capture = pytest.CaptureFixture[str]
+QUICK = ["--size=48", "--steps=3", "--scales=1", "--style-layers=relu1_1", "--content-layers=relu1_2", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_picture: Any, tiny_style: Any) -> Path:
+    """Work in a folder with a content and a style picture, and return it."""
+    monkeypatch.setenv("IMPASTO_CONFIG", str(tmp_path / "settings"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(tiny_picture).save("photo.png")
+    Image.fromarray(tiny_style).save("painting.png")
+    return tmp_path
+
+
+def painted(*more: str, name: str = "out.png") -> Path:
+    assert run(["stylize", "photo.png", "painting.png", "-o", name, *QUICK, *more]) == 0
+    return Path(name)
+
+
+def refused(capsys: Capture, *arguments: str) -> str:
+    """Run a command that must be refused and return the one line that says why."""
+    capsys.readouterr()
+    assert run([*arguments]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1, told.err
+    return told.err
+
+
+def test_the_way_of_a_picture(capsys: Capture) -> None:
+    out = painted("--strength=0.7", "--timelapse=film.mp4", "--report=page", "--run-dir=kept")
+    assert Path("film.mp4").stat().st_size > 500
+    assert Path("page/index.html").stat().st_size > 5000
+    capsys.readouterr()
+    assert run(["inspect", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[0].startswith("impasto stylize photo.png painting.png --strength 0.7 ")
+    assert record.read(out)["inputs"]["content"]["sha256"] in told
+    assert "steps:     ran 3" in told
+    assert run(["inspect", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == record.read(out)
+    assert run(["replay", str(out), "--quiet"]) == 0
+    assert Path("out-again.png").read_bytes() == out.read_bytes()
+    assert "out-again.png: photo.png painted as painting.png, 48x36 px, 3 steps in " in capsys.readouterr().out
+    before = out.read_bytes()
+    assert run(["resume", "kept", "--quiet"]) == 0
+    assert out.read_bytes() == before
+
+
+def test_a_picture_is_gone_on_with(capsys: Capture) -> None:
+    painted()
+    assert run(["replay", "out.png", "--more-steps=2", "-o", "more.png", "--seed=4", "-q", "--report=page"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", "more.png"]) == 0
+    told = capsys.readouterr().out
+    assert "parent 1: impasto stylize photo.png painting.png" in told
+    assert "--seed 4" in told
+    assert Path("page/index.html").exists()
+
+
+def test_a_steered_run_says_so(capsys: Capture) -> None:
+    about = {
+        **record.read(painted()),
+        "steering": [{"step": 2, "values": {"strength": 0.9}}, {"step": 3, "command": "stop"}],
+    }
+    images.save("steered.png", np.zeros((36, 48, 3), np.float32), record=record.text(about | {"stopped": True}))
+    capsys.readouterr()
+    assert run(["inspect", "steered.png"]) == 0
+    told = capsys.readouterr().out
+    assert "  step 2: strength 0.9\n  step 3: stop\n" in told
+    assert "stopped after 3" in told
+
+
+def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> None:
+    painted()
+    Path("elsewhere").mkdir()
+    Path("photo.png").rename("elsewhere/photo.png")
+    assert "the content 'photo.png'" in refused(capsys, "replay", "out.png", "-q")
+    assert run(["replay", "out.png", "-q", "--content", "elsewhere/photo.png"]) == 0
+    assert run(["replay", "out.png", "-q", "--input", "content=elsewhere/photo.png", "-o", "b.png"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "photo.png"], "'photo.png' carries no record"),
+        (["inspect", "none.png"], "'none.png' does not exist"),
+        (["replay", "photo.png"], "'photo.png' carries no record"),
+        (["replay", "none.json", "--cell", "1,1"], "'none.json' cannot be read"),
+        (["replay", "out.png", "--cell", "2"], "--cell is '2'; give row and column from 1, such as 2,3"),
+        (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a sheet"),
+        (["replay", "out.png", "-o", "out.png"], "'out.png' is the picture itself: name another file with -o"),
+        (["replay", "out.png", "--input", "sky"], "--input 'sky': write PART=FILE, such as 'mask sky=sky.png'"),
+        (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),
+        (["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"], "--size and --more-steps are both given"),
+        (["replay", "out.png", "--content", "painting.png", "-q"], "the content 'photo.png' has changed: the run read"),
+        (["resume", "settings"], "'settings' holds no run: give the folder that --run-dir named"),
+        (["explore", "photo.png", "painting.png"], "0 axes are given"),
+        (["explore", "photo.png", "painting.png", "--axis", "sparkle=1"], "no option is called 'sparkle'"),
+        (
+            ["explore", "photo.png", "painting.png", "--axis", f"seed={','.join(map(str, range(200)))}"],
+            "200 cells; --yes",
+        ),
+        (["explore", "none.png", "painting.png", "--axis", "seed=1,2", "-q"], "'none.png' does not exist"),
+        (["anatomy", "none.png", "-q"], "'none.png' does not exist"),
+        (["anatomy", "photo.png", "--content-from", "relu7_1"], "content_from: vgg19 has no layer 'relu7_1'"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
+)
+def test_what_cannot_be_done_is_one_line(capsys: Capture, arguments: list[str], message: str) -> None:
+    if "out.png" in arguments:
+        painted()
+    assert message in refused(capsys, *arguments)
+
+
+def test_a_run_is_not_written_over(capsys: Capture) -> None:
+    painted("--run-dir=kept")
+    told = refused(capsys, "stylize", "photo.png", "painting.png", *QUICK, "--run-dir=kept")
+    assert "--run-dir kept holds a run: impasto resume kept, or name another folder" in told
+
+
+def test_a_sheet_and_one_of_it_large(capsys: Capture) -> None:
+    sheet = ["explore", "photo.png", "painting.png", *QUICK, "-o", "sheet", "--axis", "strength=0.2,0.8"]
+    assert run(sheet) == 0
+    told = capsys.readouterr().out
+    assert "sheet/sheet.png: 2 cells in " in told
+    assert "impasto replay sheet/sheet.json --cell 1,1 --size 1024" in told
+    assert run(["replay", "sheet/sheet.json", "--cell", "1,2", "-q"]) == 0
+    assert Path("sheet/sheet-1-2-again.png").read_bytes() == Path("sheet/cell-1-2.png").read_bytes()
+    assert run(["replay", "sheet/sheet.json", "--cell", "1,2", "--size=64", "-o", "large.png", "-q"]) == 0
+    assert images.load("large.png").width == 64
+
+
+def test_a_picture_taken_apart(capsys: Capture) -> None:
+    layers = ["--content-from=relu1_1", "--style-from=relu1_1,relu1_2"]
+    assert run(["anatomy", "painting.png", *layers, "--size=48", "--steps=3", "--quiet"]) == 0
+    assert "anatomy.png: 3 reconstructions in " in capsys.readouterr().out
+    assert images.load("anatomy.png").width > 96
+
+
+@pytest.fixture
+def measured() -> None:
+    """Ask for the weights that judge pictures; without a network, skip."""
+    if not weights.stored("evaluation").is_file():
+        if os.environ.get("IMPASTO_OFFLINE") == "1":
+            pytest.skip("offline, and evaluation has not been fetched")
+        pytest.fail("run: impasto weights fetch evaluation")
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("measured")
+def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
+    rng = np.random.default_rng(4)
+    for name in ("photo.png", "painting.png"):
+        Image.fromarray(rng.integers(0, 255, (80, 96, 3), dtype=np.uint8)).save(name)
+    for name in ("a.png", "b.png"):
+        painted("--size=80", name=name)
+    Path("other").mkdir()
+    Path("b.png").rename("other/a.png")
+    capsys.readouterr()
+    assert run(["evaluate", "a.png", "other/a.png"]) == 0  # the inputs are in the record
+    told = capsys.readouterr().out
+    assert "other/a.png" in told.splitlines()[0]
+    assert "lpips: distance from the content" in told
+    assert "no claim rests on what is marked `same network`" in told
+    assert run(["evaluate", "a.png", "--content=photo.png", "--style=painting.png", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found["rows"]] == ["a.png"]
+    assert set(found["measures"]) < set(found["rows"][0])
+
+
+def test_without_record_the_inputs_must_be_said(capsys: Capture) -> None:
+    assert "give --content and --style: 'photo.png' carries no record" in refused(capsys, "evaluate", "photo.png")
