@@ -190,3 +190,21 @@ def test_a_folder_that_cannot_be_made_is_said(
 
 def test_labels_say_the_option_and_the_value() -> None:
     assert Axis("style_scale", (0.5, 2.0), True).label(1) == "style-scale 2.0"
+
+
+def test_a_proof_has_no_time_to_keep(
+    tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    options: dict[str, Any] = {**FEW, "steps": None, "time": "30s", "quality": "draft"}
+    content, style = map(str, tiny_files)
+    axes = axes_of(["strength=0.2,0.8"], [style])
+    shared = Shared(state, keep=True)
+    cells = list(iter_explore(content, [style], axes, tmp_path / "sheet", shared=shared, **options))
+    assert all(cell.result.options.descent.time is None for cell in cells)
+
+
+def test_an_axis_of_steps_is_not_overruled(
+    tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    cells = explore(tiny_files, tmp_path / "sheet", Shared(state, keep=True), "steps=2,4", tolerance=0.0)
+    assert [cell.result.steps for cell in cells] == [2, 4]

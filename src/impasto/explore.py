@@ -208,7 +208,8 @@ def _proof(chosen: Options, warm: bool, named: Collection[str]) -> Options:
     steps = (chosen.descent.steps if "steps" in named else None) or usual
     size = chosen.output.size if "size" in named else PROOF_SIZE
     scales = chosen.descent.scales if "scales" in named else 1
-    return chosen.replace(size=size, steps=max(1, round(steps * WARM_SHARE)) if warm else steps, scales=scales)
+    steps = max(1, round(steps * WARM_SHARE)) if warm else steps
+    return chosen.replace(size=size, steps=steps, scales=scales, time=None)
 
 
 def _neighbour(

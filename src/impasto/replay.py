@@ -171,7 +171,7 @@ def iter_replay(
             raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
         start = images.load(source.path)
         parents.append({key: value for key, value in about.items() if key != "parents"})
-        options = options.replace(steps=more_steps, scales=1)
+        options = options.replace(steps=more_steps, scales=1, time=None)
     elif size is not None and source.large is not None:
         parents = []
         options = options.replace(size=size)
