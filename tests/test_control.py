@@ -1,5 +1,4 @@
-"""Laws of control: regions, blends, colours, protection, transparency and steering, on tiny pictures and a tiny
-network."""
+"""Laws of control: regions, blends, colours, protection, alpha and steering, on tiny pictures and networks."""
 
 from __future__ import annotations
 
@@ -86,8 +85,8 @@ def paint(shared: Shared, photo: NDArray[np.float32]) -> Any:
     return run
 
 
-def problem_of(shared: Shared, content: Any, style: Any, placed: dict[str, Any], **options: Any) -> tuple[Job,
-    Problem]: job = prepare(content, place(style, **placed), recipes.resolve(**{**FEW, **options}))
+def problem_of(shared: Shared, content: Any, style: Any, placed: dict[str, Any], **options: Any) -> tuple[Job, Problem]:
+    job = prepare(content, place(style, **placed), recipes.resolve(**{**FEW, **options}))
     return job, shared.problem(job, job.scales[0])
 
 
@@ -333,8 +332,8 @@ def test_full_protection_keeps_the_pixels(paint: Any, photo: Any, paintings: Any
 
 def test_weaker_protection_holds_less(paint: Any, photo: Any, paintings: Any) -> None:
     kept = [
-        float(np.abs(paint(paintings[0], protect=left(40), protect_strength=p, steps=12).pixels - photo)[:,
-        :36].mean()) for p in (1.0, 0.8, 0.3, 0.0)
+        float(np.abs(paint(paintings[0], protect=left(40), protect_strength=p, steps=12).pixels - photo)[:, :36].mean())
+        for p in (1.0, 0.8, 0.3, 0.0)
     ]
     assert kept[0] < 0.001 < kept[1] < kept[2] < kept[3]
 
@@ -486,8 +485,8 @@ def test_masks_that_do_not_fit_are_refused(shared: Shared, photo: Any, paintings
         problem_of(shared, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})
     with pytest.raises(ImageError, match="the mask of --protect"):
         problem_of(shared, photo, paintings[0], {"protect": np.ones((64, 64), np.float32)})
+    wish = {"style": paintings[0], "style_mask": np.ones((64, 64), np.float32)}
     with pytest.raises(ImageError, match="the mask of style picture"):
-        wish = {"style": paintings[0], "style_mask": np.ones((64, 64), np.float32)}
         problem_of(shared, photo, wish, {})
     with pytest.raises(OptionError, match="sums to nothing"):
         problem_of(shared, photo, paintings, {}, style_blend="0,0")

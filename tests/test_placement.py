@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from impasto.errors import ImageError, OptionError
-from impasto.placement import Placement, as_words, blend_of, check_count, parse_numbers, place
+from impasto.placement import Placement, as_words, blend_of, check_count, missing, parse_numbers, place
 
 
 @pytest.fixture
@@ -118,8 +118,6 @@ def test_a_missing_file_is_named(files: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.png"):
         place(None, regions=["nowhere.png=a.png"])
     with pytest.raises(ImageError, match="'style sky' of the placement is missing"):
-        from impasto.placement import missing
-
         missing({}, "style sky")
 
 

@@ -1,0 +1,112 @@
+"""Several styles in one loss, and moments inside masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.losses.blend import Blended, Weighted, blend_name, mix
+from impasto.losses.masked import masked_moment_sums
+from impasto.losses.protocol import Features, Sweep
+from impasto.losses.region import Region
+
+WHOLE = Region.whole(4, 4)
+
+
+class Distance:
+    """Squared distance of the canvas's mean from a number, with a draw to keep."""
+
+    layers: tuple[str, ...] = ()
+    every = 3
+
+    def __init__(self, wanted: float) -> None:
+        self.wanted, self.drawn = wanted, torch.zeros(1)
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        return canvas.mean().reshape(1)
+
+    def value(self, summary: Tensor) -> Tensor:
+        return (summary - self.wanted).square().sum()
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        self.drawn = torch.rand(1, generator=generator)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"drawn of all": self.drawn}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.drawn = state["drawn of all"]
+
+
+def weighted(one: Distance, other: Distance, parts: list[float]) -> Blended:
+    return Blended(parts, lambda shares: Weighted([one, other], shares))
+
+
+def value(loss: Blended, canvas: Tensor) -> float:
+    return float(loss.value(loss.summarise(canvas, {}, WHOLE)))
+
+
+def test_moments_are_mixed_by_their_parts() -> None:
+    one, other = {"a": torch.tensor([1.0])}, {"a": torch.tensor([3.0])}
+    assert mix([one, other], [3, 1])["a"].item() == pytest.approx(1.5)
+    assert mix([one, one], [0.2, 0.7])["a"].item() == pytest.approx(1.0)
+
+
+def test_other_losses_are_weighed() -> None:
+    canvas = torch.full((1, 3, 4, 4), 0.5)
+    loss = weighted(Distance(0.0), Distance(1.5), [3, 1])
+    assert value(loss, canvas) == pytest.approx(0.75 * 0.25 + 0.25 * 1.0)
+    assert value(weighted(Distance(0.1), Distance(0.1), [0.4, 0.2]), canvas) == pytest.approx(0.16)
+
+
+def test_parts_are_steered_by_name() -> None:
+    canvas = torch.full((1, 3, 4, 4), 0.5)
+    loss = weighted(Distance(0.0), Distance(1.5), [1, 1])
+    assert [blend_name(index) for index in range(2)] == ["blend:1", "blend:2"]
+    loss.blend({"blend:2": 0.0, "style": 9.0})
+    assert value(loss, canvas) == pytest.approx(0.25)
+    loss.blend({"blend:1": 0.0, "blend:2": 0.0})  # nothing to blend: as it was
+    assert value(loss, canvas) == pytest.approx(0.25)
+
+
+def test_equal_styles_get_equal_draws_and_keep_them() -> None:
+    one, other = Distance(0.0), Distance(0.0)
+    loss = weighted(one, other, [1, 1])
+    loss.refresh(torch.Generator().manual_seed(3), list)
+    assert one.drawn == other.drawn != 0
+    kept = loss.state()
+    again = weighted(Distance(0.0), Distance(0.0), [1, 1])
+    again.load_state(kept)
+    assert again.state() == kept
+    assert loss.every == 3
+    assert loss.reach == 0
+    assert loss.layers == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["hard", "soft", "ones", "few"])
+def test_masked_moments_are_weighted_sums(dtype: torch.dtype, kind: str) -> None:
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.rand(200, 5, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    weights = torch.rand(200, 1, generator=generator)
+    weights = {
+        "hard": (weights > 0.5).float(),
+        "soft": weights,
+        "ones": torch.ones(200, 1),
+        "few": (weights > 0.99) * 0.3,
+    }[kind]
+    found = masked_moment_sums(rows, weights)
+    exact = rows.detach().double().requires_grad_()
+    wanted = torch.cat([(exact * weights).T @ exact, (exact * weights).sum(0, keepdim=True)])
+    near = {torch.float64: 1e-6, torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
+    assert torch.allclose(found.double(), wanted, rtol=near, atol=near * wanted.abs().max().item())
+    slope = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+    found.backward(slope.to(found.dtype))
+    wanted.backward(slope)
+    assert rows.grad is not None
+    assert exact.grad is not None
+    assert torch.allclose(rows.grad.double(), exact.grad, rtol=near, atol=2 * near * exact.grad.abs().max().item())
+    assert (rows.grad[weights[:, 0] == 0] == 0).all()
