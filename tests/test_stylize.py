@@ -34,6 +34,7 @@ FEW: dict[str, Any] = {
     "size": 48,
     "steps": 3,
     "scales": 1,
+    "tv_weight": 0.0,
     "style_layers": "relu1_1+relu2_1",
     "content_layers": "relu2_1",
 }
