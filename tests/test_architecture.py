@@ -17,6 +17,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "impasto"
 # A new module gets a place here.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("memory",),
     ("values",),
     ("options", "events", "sizes", "presets"),
     ("profiles", "metadata", "sixteen", "brush"),
@@ -37,7 +38,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("problem",),
     ("engine",),
     ("recipes", "checkpoint", "job", "budget"),
-    ("result",),
+    ("result", "precision"),
     ("fast",),
     ("stylize",),
     ("video", "replay", "evaluate", "film"),

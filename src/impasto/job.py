@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto import images
+from impasto import images, memory
+from impasto.areas import PROTECTED
 from impasto.control import Control, control
-from impasto.encoder import check_layers
+from impasto.encoder import block, check_layers
+from impasto.engine import Knobs
 from impasto.errors import ImageError, OptionError, RecordError, suggest
 from impasto.machine import Place, choose, devices
 from impasto.options import Options, parse_weights
@@ -51,12 +53,15 @@ class Job:
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
     size: tuple[int, int]
+    plans: Mapping[tuple[int, int], memory.Plan]
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property
     def decisions(self) -> dict[str, Any]:
         """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
-        placed = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
+        placed: dict[str, Any] = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
+        if self.options.machine.tile is None and not all(plan.is_plain for plan in self.plans.values()):
+            placed["plans"] = [[*size, *plan.as_data()] for size, plan in self.plans.items()]
         return placed | {
             "device": str(self.place.device),
             "precision": {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.place.dtype],
@@ -67,6 +72,28 @@ class Job:
             "style_layers": dict(self.style_layers),
             "content_layers": dict(self.content_layers),
         }
+
+    def knobs(self) -> Knobs:
+        """Return the weights that a run begins with."""
+        tradeoff = self.options.tradeoff
+        return Knobs(
+            tradeoff.strength,
+            1.0 if tradeoff.content_weight is None else tradeoff.content_weight,
+            1.0 if tradeoff.style_weight is None else tradeoff.style_weight,
+            tradeoff.tv_weight,
+            self.options.descent.step_size,
+            unitless=tradeoff.units == "unitless",
+            strengths={**self.control.strengths(), PROTECTED: 0.0},
+        )
+
+    def plan_at(self, height: int, width: int) -> memory.Plan:
+        """Return how a scale fits the memory."""
+        return self.plans.get((height, width), memory.Plan(self.options.machine.tile))
+
+    def options_at(self, scale: Scale) -> Options:
+        """Return the options with the tile that a scale is computed in."""
+        tile = self.plan_at(scale.height, scale.width).tile
+        return replace(self.options, machine=replace(self.options.machine, tile=tile))
 
 
 def prepare(
@@ -122,6 +149,8 @@ def prepare(
     if output is not None:
         target = images.check_output(output, inputs=sources, size=size, bits=options.output.bits)
     controlled = control(placement, files["content"], options, machine.device)
+    scales = _scales(size, options, decided)
+    plans = _plans(scales, options, machine, [*style_layers, *content_layers], len(controlled.areas), decided)
     return Job(
         options=options,
         control=controlled,
@@ -130,11 +159,12 @@ def prepare(
         files=files,
         output=target,
         place=machine,
-        scales=_scales(size, options, decided),
+        scales=scales,
         style_layers=style_layers,
         content_layers=content_layers,
         size=size,
-        notes=[*_notes(files, size, options), *controlled.notes],
+        plans=plans,
+        notes=[*_notes(files, size, options), *controlled.notes, *_told(plans[size])],
     )
 
 
@@ -180,6 +210,50 @@ def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any])
     if descent.steps is not None:  # the steps of scales too small to paint go to the finest
         large[-1] = replace(large[-1], steps=large[-1].steps + descent.steps - sum(scale.steps for scale in large))
     return large
+
+
+def _plans(
+    scales: Sequence[Scale],
+    options: Options,
+    machine: Place,
+    layers: Sequence[str],
+    areas: int,
+    decided: Mapping[str, Any],
+) -> dict[tuple[int, int], memory.Plan]:
+    """Return by size how each scale fits the memory; an earlier run's plans are taken again."""
+    if "plans" in decided:
+        return {(entry[0], entry[1]): memory.Plan.of_data(entry[2:]) for entry in decided["plans"]}
+    wanted = options.machine
+    if wanted.memory is not None:
+        limit: int | None = memory.parse_bytes(wanted.memory)
+    elif machine.device.type == "cuda":
+        limit = int(memory.SHARE * torch.cuda.mem_get_info(machine.device)[0])
+    else:
+        free = memory.free_bytes()
+        limit = None if free is None else int(memory.SHARE * free)
+    if wanted.tile is not None or options.control.seamless:  # chosen by hand, or only possible whole
+        return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
+    return {
+        (scale.height, scale.width): memory.plan(
+            scale.height,
+            scale.width,
+            limit,
+            depth=max(map(block, layers), default=0),
+            half=machine.dtype is torch.bfloat16,
+            optimizer=options.descent.optimizer,
+            masks=areas - 1,
+        )
+        for scale in scales
+    }
+
+
+def _told(plan: memory.Plan) -> list[str]:
+    """Return what a person should know of the plan of the last scale."""
+    if plan.lean:
+        return ["memory is short: a first-order method takes L-BFGS's place at the largest size"]
+    if plan.pairs < memory.PAIRS:
+        return [f"memory is short: L-BFGS remembers {plan.pairs} steps instead of {memory.PAIRS} at the largest size"]
+    return []
 
 
 def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: Options) -> list[str]:

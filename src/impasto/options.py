@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
 from impasto.errors import OptionError, suggest
+from impasto.memory import parse_bytes
 from impasto.values import check, without_none
 from impasto.values import parse_seconds as parse_seconds  # noqa: PLC0414 - handed on
 from impasto.values import parse_weights as parse_weights  # noqa: PLC0414 - handed on
@@ -219,6 +220,9 @@ class Machine:
     precision: Precision = option("auto", "of the network; losses are always summed in more")
     threads: int | None = option(None, "CPU threads", low=1, high=1024)
     tile: int | None = option(None, "side of a tile in px, a multiple of 16; untiled if absent", low=64, high=65536)
+    memory: str | None = option(
+        None, "most that may be used, such as 4GiB; four fifths of what is free if absent", metavar="SIZE"
+    )
     weights: str | None = option(
         None, "VGG-19 weights: a .pth, .safetensors or .h5 file, or vgg19-fp32 once fetched", metavar="FILE"
     )
@@ -227,6 +231,8 @@ class Machine:
         check(self)
         if self.tile is not None and self.tile % 16:
             raise OptionError(f"tile is {self.tile}; give a multiple of 16, such as 512", "tile")
+        if self.memory is not None:
+            parse_bytes(self.memory)
 
 
 GROUPS: dict[str, type[Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from impasto import recipes, record
-from impasto.areas import PROTECTED
 from impasto.budget import LAST_LOOK, Pace
 from impasto.checkpoint import RUN, Keeper, keep_picture, read_run
 from impasto.encoder import Encoder, Padding
-from impasto.engine import Knobs, Optimizer, Run, descend
+from impasto.engine import Optimizer, Run, descend
 from impasto.errors import NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
 from impasto.fast import paint as fast_paint
 from impasto.job import Job, prepare
 from impasto.losses.protocol import Refreshing
-from impasto.optimizers import Adam, BoundedLBFGS, Pyramid
+from impasto.optimizers.choice import optimizer_for
 from impasto.options import Options, parse_seconds
 from impasto.placement import Placement, place
+from impasto.precision import settle
 from impasto.problem import Problem, build, starting_canvas
 from impasto.result import Result, finish
 from impasto.schedule import Scale
@@ -39,12 +39,6 @@ __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
 # The plan of scales says what these come to.
 IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales", "time", "tolerance")
-
-OPTIMIZERS: Mapping[str, Callable[[Tensor], Optimizer]] = {
-    "lbfgs": BoundedLBFGS,
-    "adam": Adam,
-    "pyramid": Pyramid,
-}
 
 
 @dataclass
@@ -60,6 +54,7 @@ class Shared:
     keep: bool = False
     _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
     _problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
+    agreements: dict[Encoder, float] = field(default_factory=dict)
 
     def encoder(self, job: Job) -> Encoder:
         """Return the network that a job asks for."""
@@ -86,11 +81,11 @@ class Shared:
         settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
         pictures = [(part, file.sha256, file.crop) for part, file in job.files.items() if part != "init"]
         placed = record.text(job.placement.as_data())
-        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width)
+        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, job.place.dtype)
         if key in self._problems:
             return self._problems[key]
         encoder = self.encoder(job)
-        problem = build(encoder, job.control, scale, job.options, job.style_layers, job.content_layers)
+        problem = build(encoder, job.control, scale, job.options_at(scale), job.style_layers, job.content_layers)
         # What a loss has drawn or matched belongs to one run alone.
         if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
             self._problems[key] = problem
@@ -199,10 +194,12 @@ def iter_stylize(
         return
     shared = shared or Shared()
     shared.encoder(job)  # what is wrong with the weights is said before anything else
+    job, ready = settle(job, shared, Shared(shared.state), decided=bool(decisions))
     yield planned(job)
     for note in job.notes:
         yield Warned(note)
     painting = _Painting(job, shared, list(steering), parents)
+    painting.problem = ready
     if chosen.descent.time is not None and not decisions:
         painting.pace = Pace(parse_seconds(chosen.descent.time), began)
     try:
@@ -224,7 +221,7 @@ class _Painting:
         self, job: Job, shared: Shared, steering: list[Mapping[str, Any]], parents: Sequence[Mapping[str, Any]]
     ) -> None:
         self.job, self.shared, self.steering, self.parents = job, shared, steering, parents
-        self.run = Run(_knobs(job))
+        self.run = Run(job.knobs())
         self.generator = torch.Generator().manual_seed(job.options.descent.seed)
         self.canvas: Tensor | None = None
         self.problem: Problem | None = None
@@ -262,7 +259,8 @@ class _Painting:
             scale = self.job.scales[index]
             if state is None:
                 run.scale, run.scale_step = index, 0
-            self.problem = self.shared.problem(job, scale)
+            if index or self.problem is None:
+                self.problem = self.shared.problem(job, scale)
             references = self.problem.references if state is None else state.references
             if state is None:
                 self.canvas = starting_canvas(
@@ -368,24 +366,8 @@ def _absolute(file: str | None) -> str | None:
     return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
 
 
-def _knobs(job: Job) -> Knobs:
-    chosen, tradeoff = job.options, job.options.tradeoff
-    content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
-    style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
-    unitless = tradeoff.units == "unitless"
-    own = {**job.control.strengths(), PROTECTED: 0.0}
-    return Knobs(
-        tradeoff.strength,
-        content,
-        style,
-        tradeoff.tv_weight,
-        chosen.descent.step_size,
-        unitless=unitless,
-        strengths=own,
-    )
-
-
 def _optimizer(job: Job, problem: Problem, canvas: Tensor | None) -> Optimizer:
     start = problem.content if canvas is None else canvas
-    optimizer: Optimizer = OPTIMIZERS[job.options.descent.optimizer](start)
+    chosen = job.options.descent.optimizer
+    optimizer: Optimizer = optimizer_for(chosen, start, job.plan_at(*start.shape[-2:]))
     return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view)

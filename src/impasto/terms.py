@@ -36,6 +36,7 @@ from impasto.losses.tv import TotalVariationLoss
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.options import Options, StyleLossName
 from impasto.presets import FIVE_LAYERS
+from impasto.tiles import tiled_features
 
 NORMALISATIONS: Mapping[str, Normalisation] = {"gatys": "gatys", "neural-style": "neural-style"}
 
@@ -88,6 +89,9 @@ class Stage:
     def features(self, picture: Tensor, layers: Mapping[str, float]) -> Features:
         """Return the features of a picture."""
         with torch.no_grad():
+            side = self.options.machine.tile
+            if side is not None and side < max(picture.shape[-2:]):
+                return tiled_features(self.encoder, picture, list(layers), side)
             found: Features = self.encoder(picture, list(layers))
             return found
 

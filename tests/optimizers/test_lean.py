@@ -1,0 +1,50 @@
+"""The lean method: rounding without bias, bounds, descent, and the way back from a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+
+from impasto.optimizers import Lean
+from impasto.optimizers.lean import rounded_at_random
+
+
+def test_rounding_at_random_is_right_on_average() -> None:
+    draws = torch.Generator().manual_seed(0)
+    values = torch.full((200_000,), 1.001)
+    found = rounded_at_random(values, draws).float()
+    assert set(found.tolist()) == {1.0, 1.0078125}
+    assert abs(float(found.mean()) - 1.001) < 2e-5
+    assert torch.equal(rounded_at_random(torch.tensor([0.5, 0.0, -2.0]), draws).float(), torch.tensor([0.5, 0.0, -2.0]))
+
+
+def test_it_descends_within_the_bounds() -> None:
+    target = torch.tensor([-0.5, 0.3, 1.5]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    lean = Lean(torch.full((1, 3, 8, 8), 0.5))
+    for _ in range(150):
+        lean.tell(0.0, lean.canvas() - target)
+    assert torch.allclose(lean.picture(), target.clamp(0, 1), atol=0.02)
+    assert lean._first.dtype is lean._second.dtype is torch.bfloat16
+
+
+def test_it_goes_on_from_its_state() -> None:
+    slopes = [torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(k)) for k in range(6)]
+    start = torch.full((1, 3, 8, 8), 0.5)
+    straight, first, second = Lean(start), Lean(start), Lean(start)
+    for slope in slopes:
+        straight.tell(0.0, slope)
+    for slope in slopes[:3]:
+        first.tell(0.0, slope)
+    second.load_state({key: value.clone() for key, value in first.state().items()})
+    for slope in slopes[3:]:
+        second.tell(0.0, slope)
+    assert torch.equal(second.picture(), straight.picture())
+
+
+def test_recovering_halves_the_step() -> None:
+    lean = Lean(torch.full((1, 3, 8, 8), 0.5))
+    lean.tell(0.0, torch.ones(1, 3, 8, 8))
+    lean.recover()
+    assert lean.rate == 0.01
+    assert not lean._first.any()
+    lean.set_step_size(2.0)
+    assert lean.rate == 0.04

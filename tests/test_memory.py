@@ -1,0 +1,88 @@
+"""Memory plans: what fits, what gives way first, and what is said where nothing does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import MachineError, OptionError
+from impasto.memory import LEAST_PAIRS, Plan, feature_bytes, free_bytes, parse_bytes, plan
+
+GIB = 2**30
+
+
+def planned(size: int, limit: int | None, **facts: Any) -> Plan:
+    return plan(size, size, limit, **{"optimizer": "lbfgs", **facts})
+
+
+def test_without_a_limit_nothing_changes() -> None:
+    assert planned(8192, None).is_plain
+
+
+def test_small_pictures_are_computed_whole() -> None:
+    assert planned(512, 4 * GIB).is_plain
+
+
+def test_large_pictures_are_tiled_and_keep_their_pairs_as_long_as_they_fit() -> None:
+    plans = [planned(4096, limit * GIB) for limit in (64, 12, 5, 4)]
+    assert plans[0].tile is None
+    assert all(made.tile is not None for made in plans[1:])
+    assert [made.pairs for made in plans] == sorted((made.pairs for made in plans), reverse=True)
+    assert plans[2].half
+
+
+def test_where_three_pairs_do_not_fit_a_lean_method_takes_over() -> None:
+    made = planned(4096, 3 * GIB)
+    assert made.lean
+    assert made.tile is not None
+    assert planned(4096, 8 * GIB, optimizer="adam").lean is False
+
+
+@given(st.integers(64, 9000), st.integers(64, 9000), st.integers(600, 40_000))
+def test_a_plan_keeps_to_its_limit(height: int, width: int, mebibytes: int) -> None:
+    limit = mebibytes * 2**20
+    try:
+        made = plan(height, width, limit, optimizer="lbfgs")
+    except MachineError:
+        return
+    assert made.bytes <= limit
+    assert made.lean or made.pairs >= LEAST_PAIRS
+    assert made.tile is None or made.tile < max(height, width)
+    assert Plan.of_data(made.as_data()) == made
+
+
+def test_the_least_that_would_do_would_do() -> None:
+    with pytest.raises(
+        MachineError, match=r"4096x4096 px do not fit into 1\.00GiB: the least .* --memory \d"
+    ) as caught:
+        planned(4096, GIB)
+    least = str(caught.value).partition("--memory ")[2].partition(";")[0]
+    assert planned(4096, parse_bytes(least)).lean
+
+
+def test_deeper_layers_and_wider_features_take_more() -> None:
+    sizes = [feature_bytes(1000, depth, 2) for depth in range(6)]
+    assert sizes == sorted(set(sizes))
+    assert feature_bytes(1000, 5, 4) > sizes[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GiB", 4 * GIB), ("1.5 gib", 3 * GIB // 2), ("800MB", 800_000_000), ("9", 9)]
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "4 parsecs", "-1GiB", "0GiB", "nan"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match=r"give a size such as 4GiB") as caught:
+        parse_bytes(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_free_memory_is_a_number_where_the_system_says() -> None:
+    free = free_bytes()
+    assert free is None or free > 0
