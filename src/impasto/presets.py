@@ -239,10 +239,11 @@ BUILT_IN: dict[str, Recipe] = {
         source="Gatys, Ecker & Bethge, Texture Synthesis Using Convolutional Neural Networks, NIPS 2015",
         departures=(
             "relu2_1 to relu5_1 instead of the four poolings; each layer's Gram distance is relative",
-            "coarse to fine instead of one size",
+            "coarse to fine instead of one size; a little total variation against grain",
         ),
         settings={
             "strength": 1.0,
+            "tv_weight": 0.05,
             "style_loss": "gram",
             "style_layers": FIVE_LAYERS,
             "pooling": "average",
