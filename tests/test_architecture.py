@@ -41,7 +41,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("result", "precision"),
     ("fast",),
     ("stylize",),
-    ("video", "replay", "evaluate", "film"),
+    ("video", "replay", "evaluate", "film", "forecast"),
     ("explore", "anatomy", "report", "compare"),
     ("cluster", "studio"),
     ("__init__",),

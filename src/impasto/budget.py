@@ -69,19 +69,19 @@ class Pace:
 
     def __init__(self, seconds: float, began: float) -> None:
         self._deadline = began + seconds
-        self._rate: Rate | None = None
+        self.rate: Rate | None = None
 
     def calibrate(self, scale: Scale, evaluate: Callable[[], object]) -> None:
         """Time an evaluation at a scale; the first, which prepares things, does not count."""
         evaluate()
         began = time.perf_counter()
         evaluate()
-        self._rate = Rate((time.perf_counter() - began) / (scale.height * scale.width))
+        self.rate = Rate((time.perf_counter() - began) / (scale.height * scale.width))
 
     def learn(self, scale: Scale, steps: int, seconds: float) -> None:
         """Take what so many steps of a scale took."""
-        if self._rate is not None and steps:
-            self._rate.learn(scale, seconds / steps)
+        if self.rate is not None and steps:
+            self.rate.learn(scale, seconds / steps)
 
     def plan(self, usual: Sequence[Scale], *, begun: bool = False) -> list[Scale]:
         """Return the scales that are left, with steps that fit into the time that is left.
@@ -90,9 +90,9 @@ class Pace:
             usual: as planned without a budget.
             begun: the first of them has its targets already.
         """
-        assert self._rate is not None
+        assert self.rate is not None
         last = usual[-1]
-        left = self._deadline - time.perf_counter() - SAVING_SECONDS - SETUP_EVALUATIONS * self._rate.of(last) / 2
+        left = self._deadline - time.perf_counter() - SAVING_SECONDS - SETUP_EVALUATIONS * self.rate.of(last) / 2
         if begun:
-            left += SETUP_EVALUATIONS * self._rate.of(usual[0])
-        return fit(usual, self._rate, left)
+            left += SETUP_EVALUATIONS * self.rate.of(usual[0])
+        return fit(usual, self.rate, left)

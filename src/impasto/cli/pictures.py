@@ -50,16 +50,17 @@ def stylize(
     checkpoint_every: float = typer.Option(
         10.0, "--checkpoint-every", min=0.0, help="Seconds between two states kept."
     ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what the run would take, and stop."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
     **options: Any,
 ) -> None:
     """Repaint CONTENT in the manner of STYLE."""
     began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
-    if run_dir is not None and (run_dir / "run.json").exists():
-        raise OptionError(
-            f"--run-dir {run_dir} holds a run: impasto resume {run_dir}, or name another folder", "run_dir"
-        )
+    if dry_run:
+        _foresee(content, styles or None, **placed, output=output, began=began, **options)
+        return
+    _check_unused(run_dir)
     style: Any = styles[0] if styles else None
     if report is not None and (style is None or not Path(style).exists()):
         from impasto.placement import place
@@ -83,6 +84,19 @@ def stylize(
         **options,
     )
     watch(events, mailbox, listeners, quiet)
+
+
+def _foresee(content: Any, style: Any, **given: Any) -> None:
+    from impasto.forecast import forecast
+
+    typer.echo("\n".join(forecast(content, style, **given).lines()))
+
+
+def _check_unused(run_dir: Path | None) -> None:
+    if run_dir is not None and (run_dir / "run.json").exists():
+        raise OptionError(
+            f"--run-dir {run_dir} holds a run: impasto resume {run_dir}, or name another folder", "run_dir"
+        )
 
 
 def _age() -> float:

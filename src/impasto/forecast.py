@@ -1,0 +1,92 @@
+"""What a run would take, without running it: its scales and steps, its time and its memory.
+
+In: what ``iter_stylize`` takes. Out: a ``Forecast``. The time comes from two evaluations at the coarsest scale,
+measured here and now, and from the plan in ``budget``; the memory from the model in ``memory``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from impasto import recipes
+from impasto.budget import Pace, seconds_for
+from impasto.job import prepare
+from impasto.options import parse_seconds
+from impasto.placement import Placement, place
+from impasto.problem import starting_canvas
+from impasto.schedule import Scale
+from impasto.stylize import Shared
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would take.
+
+    Args:
+        scales: from coarse to fine.
+        seconds: wall time from ``began`` to the end of the run.
+        bytes: peak of resident memory; 0 where the plan was made by hand.
+        tile: side of a tile in px at the finest scale, None for the whole picture.
+    """
+
+    scales: list[Scale]
+    seconds: float
+    bytes: int
+    tile: int | None
+
+    def lines(self) -> list[str]:
+        """Return it as a person reads it."""
+        found = [f"{s.width:5d}x{s.height:<5d} {s.steps:4d} steps" for s in self.scales]
+        found.append(f"about {self.seconds:.0f} s, start included")
+        if self.bytes:
+            found.append(f"about {self.bytes / 2**30:.1f} GiB of memory at the most")
+        if self.tile is not None:
+            found.append(f"in tiles of {self.tile} px")
+        return found
+
+
+def forecast(
+    content: Any,
+    style: Any,
+    *,
+    regions: Any = (),
+    labels: Any = None,
+    protect: Any = None,
+    output: Any = None,
+    began: float | None = None,
+    shared: Shared | None = None,
+    **options: Any,
+) -> Forecast:
+    """Say what a run would take.
+
+    Args:
+        content, style, regions, labels, protect, output, options: as for ``iter_stylize``.
+        began: when the clock started, as ``time.perf_counter`` tells it; now if absent.
+        shared: what other runs have prepared.
+
+    Raises:
+        InputError: as ``iter_stylize`` would.
+    """
+    import torch
+
+    began = time.perf_counter() if began is None else began
+    chosen = recipes.resolve(**options)
+    if not isinstance(style, Placement):
+        limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
+        style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
+    job = prepare(content, style, chosen, output)
+    scale = job.scales[0]
+    problem = (shared or Shared()).problem(job, scale)
+    generator = torch.Generator().manual_seed(chosen.descent.seed)
+    canvas = starting_canvas(job.start, problem, chosen.descent.init, generator)
+    weights = job.knobs().weights(problem.references, scale.content_factor)
+    pace = Pace(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
+    pace.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
+    started = time.perf_counter() - began
+    scales = pace.plan(job.scales) if chosen.descent.time else list(job.scales)
+    assert pace.rate is not None
+    last = job.plan_at(scales[-1].height, scales[-1].width)
+    most = max(job.plan_at(s.height, s.width).bytes for s in scales)
+    return Forecast(scales, started + seconds_for(scales, pace.rate), most, last.tile)
