@@ -202,16 +202,11 @@ def iter_stylize(
     painting.problem = ready
     if chosen.descent.time is not None and not decisions:
         painting.pace = Pace(parse_seconds(chosen.descent.time), began)
+    listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
     try:
-        if checkpoint_dir is not None:
-            yield from painting.keep_in(Path(checkpoint_dir), checkpoint_seconds, resume)
-        yield from painting.paint(mailbox=mailbox, preview_every=preview_every, snapshot_every=snapshot_every)
-        result = painting.result()
+        yield from painting.events(checkpoint_dir, checkpoint_seconds, resume, listeners)
     finally:
-        if painting.keeper is not None:
-            painting.keeper.close()
         torch.set_num_threads(threads)  # the caller's own, which a run may have changed
-    yield Finished(result.steps, result.stopped, result)
 
 
 class _Painting:
@@ -227,6 +222,20 @@ class _Painting:
         self.problem: Problem | None = None
         self.keeper: Keeper | None = None
         self.pace: Pace | None = None
+
+    def events(
+        self, folder: str | os.PathLike[str] | None, seconds: float, resume: bool, listeners: Mapping[str, Any]
+    ) -> Iterator[Event]:
+        """Go through the run, kept in a folder if one is given, to its result."""
+        try:
+            if folder is not None:
+                yield from self.keep_in(Path(folder), seconds, resume)
+            yield from self.paint(**listeners)
+            result = self.result()
+        finally:
+            if self.keeper is not None:
+                self.keeper.close()
+        yield Finished(result.steps, result.stopped, result)
 
     def keep_in(self, folder: Path, seconds: float, resume: bool) -> Iterator[Event]:
         """Keep the run in a folder, and go on from what is kept there."""

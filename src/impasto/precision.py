@@ -1,0 +1,83 @@
+"""Whether half precision can be trusted here: one gradient in bfloat16 against the same one in float32.
+
+In: a run made ready, whose network runs in bfloat16 because nobody asked for anything else. Out: the same, or one in
+float32 with a note that says why. The gradients are compared once, at the coarsest scale, where that costs the least:
+one evaluation in float32 there takes 1 to 3 % of a run, at every scale it would take some 10 %.
+
+The picture is half way between the content and noise of the style's colours, where no term vanishes. The losses and
+their targets are the same objects in both, so that only the arithmetic and the weights' rounding differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+
+from impasto.encoder import Encoder
+from impasto.job import Job
+from impasto.objective import Objective
+from impasto.problem import Problem, style_noise
+from impasto.schedule import Scale
+
+# Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
+LEAST_COSINE = 0.9
+
+
+class Maker(Protocol):
+    """Who makes networks and targets (see ``stylize.Shared``); ``agreements`` remembers networks that were judged."""
+
+    agreements: dict[Encoder, float]
+
+    def encoder(self, job: Job) -> Encoder: ...
+    def problem(self, job: Job, scale: Scale) -> Problem: ...
+
+
+def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job, Problem | None]:
+    """Return the job in a precision that can be trusted, and the problem of its first scale if that was made.
+
+    Args:
+        job: made ready.
+        shared: makes and keeps networks and targets.
+        apart: makes the network in float32, which is thrown away with it.
+        decided: an earlier run has decided the precision.
+    """
+    if decided or job.options.machine.precision != "auto" or job.place.dtype != torch.bfloat16:
+        return job, None
+    encoder, scale, problem = shared.encoder(job), job.scales[0], None
+    whole = replace(job, place=replace(job.place, dtype=torch.float32))
+    if encoder not in shared.agreements:
+        problem = shared.problem(job, scale)
+        weights = job.knobs().weights(problem.references, scale.content_factor)
+        tile, seed = job.options_at(scale).machine.tile, job.options.descent.seed
+        shared.agreements[encoder] = agreement(problem, apart.encoder(whole), weights, tile=tile, seed=seed)
+    cosine = shared.agreements[encoder]
+    if cosine >= LEAST_COSINE:
+        return job, problem
+    note = f"bfloat16 gives another gradient than float32 here (cosine {cosine:.2f}): the run takes float32"
+    return replace(whole, notes=[*job.notes, note]), None
+
+
+def agreement(problem: Problem, full: Encoder, weights: Mapping[str, float], *, tile: int | None, seed: int) -> float:
+    """Return the cosine between the gradients of a problem in its own precision and in that of another network.
+
+    Args:
+        problem: with the network to be judged.
+        full: the same network in float32.
+        weights: by term.
+        tile: side of a tile in px, as the problem has it.
+        seed: of the noise.
+
+    Returns:
+        From -1 to 1; 0 where either gradient is nothing or not a number.
+    """
+    own = problem.objective
+    noise = style_noise(problem.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
+    canvas = (problem.content + noise) / 2
+    other = Objective(full, own.terms, own.height, own.width, tile=tile, view=own.view)
+    half, whole = (each.evaluate(canvas, weights).gradient.double().flatten() for each in (own, other))
+    length = float(half.norm() * whole.norm())
+    cosine = float(half @ whole) / length if length > 0 else 0.0
+    return cosine if abs(cosine) < 2 else 0.0  # not a number is not below anything
