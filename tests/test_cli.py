@@ -266,7 +266,7 @@ def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
 
 
 def test_ctrl_c_twice_gives_up(tiny_files: Files) -> None:
-    status, out, err = interrupted(tiny_files, 448, 2)  # so large that a step outlasts the second signal
+    status, out, err = interrupted(tiny_files, 320, 2)  # so large that a step outlasts the second signal
     assert (status, out) == (130, "")
     assert "impasto: interrupted" in err
     assert "Traceback" not in err
