@@ -162,7 +162,10 @@ BUILT_IN: dict[str, Recipe] = {
             "colours come with the strokes, they are not exchanged afterwards",
         ),
         settings={
-            "strength": 1.0,
+            "strength": None,
+            "units": "plain",
+            "content_weight": 0.0,
+            "style_weight": 1.0,
             "network": "vgg16",
             "style_loss": "nearest",
             "optimizer": "pyramid",

@@ -79,8 +79,8 @@ def build(
     objective = Objective(encoder, terms, height, width, tile=options.machine.tile, view=view)
     noise = noise_maps(control)
     references = dict.fromkeys(terms, 1.0)
-    objective.refresh(control.content, options.descent.seed)
     if units == "unitless":
+        objective.refresh(control.content, options.descent.seed)
         generator = torch.Generator().manual_seed(options.descent.seed)
         references = _references(objective, control, style_noise(noise, (height, width), generator))
     shares = {**made.shares, **extra_weights}

@@ -190,6 +190,14 @@ def test_matching_in_chunks_equals_matching_at_once() -> None:
     assert torch.equal(nearest(queries, keys, query_chunk=10, key_chunk=7), at_once)
 
 
+def test_matching_in_half_precision_is_close() -> None:
+    draws = torch.Generator().manual_seed(1)
+    queries, keys = torch.randn(50, 64, generator=draws), torch.randn(300, 64, generator=draws)
+    cosines = torch.nn.functional.normalize(queries, dim=1) @ torch.nn.functional.normalize(keys, dim=1).T
+    found = nearest(queries, keys, dtype=torch.bfloat16)
+    assert float((cosines.max(1).values - cosines.gather(1, found[:, None])[:, 0]).max()) < 0.005
+
+
 def hypercolumns(image: Tensor, layers: list[str]) -> Array:
     """Return colour and layers at every pixel, brought there by bilinear interpolation between cell centres."""
     height, width = image.shape[-2:]

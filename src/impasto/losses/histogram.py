@@ -36,7 +36,7 @@ class HistogramLoss:
         style_mask: likewise for the style.
         samples: most positions a layer that quantiles are taken from.
 
-    ``refresh`` must be called before the first evaluation: targets belong to a canvas.
+    Until ``refresh`` is called the targets are 0: they belong to a canvas.
     """
 
     every = 5
@@ -64,7 +64,9 @@ class HistogramLoss:
             vectors = at_least_float32(style[layer][0].detach().flatten(1).T)
             chosen = self._chosen(len(vectors), None if style_mask is None else style_mask[layer])
             self._quantiles[layer] = quantiles(vectors[chosen.to(vectors.device)])
-        self._targets: dict[str, Tensor] = {}
+        self._targets = {
+            layer: style[layer].new_zeros(1, self._channels[layer], *self._shapes[layer]) for layer in self.layers
+        }
 
     def _chosen(self, cells: int, mask: Tensor | None) -> Tensor:
         return pick(stratified(min(self._samples, cells), torch.Generator().manual_seed(0)), cells, mask)

@@ -36,7 +36,7 @@ class PatchLoss:
         mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
         style_mask: likewise for the style; patches are matched where it is above a half of its largest value.
 
-    ``refresh`` must be called before the first evaluation: matches belong to a canvas.
+    Until ``refresh`` is called every patch is matched with the style's first: matches belong to a canvas.
 
     Raises:
         OptionError: a layer of the canvas or of the style has no 3 x 3 patch.
@@ -80,7 +80,7 @@ class PatchLoss:
             self._mask[layer] = centre_weight
             total = float(centre_weight.sum()) * SIDE**2 * style[layer].shape[1]
             self._factors[layer] = weights[layer] / max(total, 1e-12)
-        self._index: dict[str, Tensor] = {}
+        self._index = {layer: torch.zeros(part.shape, dtype=torch.int64) for layer, part in self._mask.items()}
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Match every patch of the canvas anew."""

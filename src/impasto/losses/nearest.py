@@ -40,7 +40,7 @@ class NearestLoss:
         content: the content's features; without them the query is the canvas alone.
         preservation: a, from 0 to 1.
 
-    ``refresh`` must be called before the first evaluation: matches belong to a canvas.
+    Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
     """
 
     every = 0
@@ -76,7 +76,9 @@ class NearestLoss:
         self._mean = at_least_float32(self._keys).mean(0)
         self._content = None if content is None else {layer: content[layer].detach() for layer in self.layers}
         self._preservation = preservation if content is not None else 0.0
-        self._index = torch.empty(0)
+        self._index = torch.zeros(self._shape, dtype=torch.int64)
+        # Features in half precision say no more than their products in half precision.
+        self._product_dtype = torch.bfloat16 if self._keys.dtype == torch.bfloat16 else None
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Match every place of the canvas anew."""
@@ -94,7 +96,7 @@ class NearestLoss:
             queries *= 1 - self._preservation
             queries += self._preservation * grid(self._content, self._weights, Region.whole(*size), STEP)
         queries -= queries.mean(0)
-        self._index = nearest(queries, self._keys, prepare=self._centred).view(self._shape)
+        self._index = nearest(queries, self._keys, prepare=self._centred, dtype=self._product_dtype).view(self._shape)
 
     def _centred(self, keys: Tensor) -> Tensor:
         return at_least_float32(keys) - self._mean
