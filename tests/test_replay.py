@@ -226,3 +226,28 @@ def test_the_command_says_what_differs_from_the_recipe(painted: Any) -> None:
         "impasto stylize content.png style.png --recipe gatys2016 --style-layers relu1_1 --content-layers relu1_2 "
         "--seed 3 --steps 4 --size 48 --precision fp32"
     )
+
+
+def test_a_larger_picture_takes_its_coarse_scales_from_the_proof(painted: Any, shared: Shared) -> None:
+    proof = painted(init="random")
+    large = again(proof.path, shared, "large.png", size="80")
+    assert large.record["inputs"]["init"]["name"] == proof.path.name
+    assert all(scale[1] > 48 for scale in large.record["decisions"]["scales"])
+    assert [entry["options"]["size"] for entry in large.record["parents"]] == ["48"]
+    fresh = last(iter_replay(Source(proof.record, (proof.path.parent,), shared=shared), size="80", seed=9))
+
+    def likeness(pixels: Any) -> float:
+        small = np.asarray(Image.fromarray((pixels * 255).astype(np.uint8)).resize((64, 48)), np.float32)
+        there = np.asarray(Image.fromarray((proof.pixels * 255).astype(np.uint8)).resize((64, 48)), np.float32)
+        return float(np.corrcoef(small.ravel(), there.ravel())[0, 1])
+
+    assert likeness(large.pixels) > 0.8
+    assert likeness(large.pixels) > likeness(fresh.pixels)
+
+
+def test_a_large_picture_is_made_again_with_and_without_its_proof(painted: Any, shared: Shared) -> None:
+    proof = painted()
+    large = again(proof.path, shared, "large.png", size="80")
+    assert again(large.path, shared, "same.png").path.read_bytes() == large.path.read_bytes()
+    proof.path.unlink()
+    assert again(large.path, shared, "without.png").path.read_bytes() == large.path.read_bytes()

@@ -19,8 +19,10 @@ from impasto import images, recipes, record
 from impasto.checkpoint import kept_picture, read_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
+from impasto.fast.model import load
 from impasto.options import Options
 from impasto.placement import Placement, as_words
+from impasto.schedule import plan
 from impasto.stylize import Shared, iter_stylize, last
 
 Record = Mapping[str, Any]
@@ -149,7 +151,8 @@ def iter_replay(
         source: as ``read_source`` returned it.
         output: where the new picture goes.
         seed: another seed.
-        size: another size; what was steered holds from the first step on.
+        size: another size; what was steered holds from the first step on. A larger picture takes its coarse scales from
+            the picture that is there, and so its composition.
         more_steps: go on from the picture for that many steps instead of making it again.
         listeners: ``mailbox``, ``preview_every`` and the like, as for ``iter_stylize``.
 
@@ -166,6 +169,7 @@ def iter_replay(
     options = source.large if size is not None and source.large is not None else record.options_of(about)
     decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
     start: Any = None
+    finer: list[list[float]] | None = None
     if more_steps is not None:
         if source.path is None or not source.path.exists():
             raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
@@ -176,19 +180,29 @@ def iter_replay(
         parents = []
         options = options.replace(size=size)
     else:
-        start = _start(source)
         options = options if size is None else options.replace(size=size)
+        finer = None if size is None else _finer(source, options)
+        if finer is None:
+            start = _start(source)
+        else:
+            assert source.path is not None
+            start = images.load(source.path)
+            parents.append({key: value for key, value in about.items() if key != "parents"})
     if size is not None or more_steps is not None:
-        del decisions["scales"]
+        decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans")}
+        decisions |= {"scales": finer} if finer else {}
         steering = _from_the_first_step(steering)
     if seed is not None:
         options = options.replace(seed=seed)
     if seed is None and size is None and more_steps is None:
         for difference in record.differences(about):
             yield Warned(f"{difference}: the picture may differ in its last bits")
+    style = _style(about, {part: input_of(source, part) for part in about["inputs"] if part not in ("content", "init")})
+    if options.instant.model is not None and isinstance(style, images.Picture) and style.source is not None:
+        options = options.replace(model=str(style.source)) if style.name == options.instant.model else options
     yield from iter_stylize(
         input_of(source, "content"),
-        _style(about, {part: input_of(source, part) for part in about["inputs"] if part not in ("content", "init")}),
+        style,
         output=output,
         resolved=options,
         decisions=decisions,
@@ -198,6 +212,20 @@ def iter_replay(
         shared=source.shared,
         **listeners,
     )
+
+
+def _finer(source: Source, options: Options) -> list[list[float]] | None:
+    """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
+    if source.path is None or not source.path.exists() or options.descent.scales == 1:
+        return None
+    proof = max(images.load(source.path).size)
+    height, width = input_of(source, "content").size
+    if options.output.size is not None:
+        height, width = images.parse_size(options.output.size, options.output.dpi).fit(height, width)
+    descent = options.descent
+    scales = plan(height, width, quality=descent.quality, scales=descent.scales, steps=descent.steps)
+    kept = [scale for scale in scales if max(scale.height, scale.width) > proof]
+    return [[s.height, s.width, s.steps, s.content_factor] for s in kept] or None
 
 
 def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | Placement:
@@ -213,6 +241,10 @@ def input_of(source: Source, part: str) -> images.Picture:
         RecordError: it is missing or changed.
     """
     place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
+    if part == "style" and source.record["options"].get("model"):
+        known = load(place)  # a network that knows one style is itself the input
+        if not known.shape.any_style:
+            return replace(known.stand_in(), source=Path(place))
     return record.load_input(source.record, part, place)
 
 
