@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import again, bench, compare, lists, look, pictures, studio
+from impasto.cli import again, bench, compare, learn, lists, look, pictures, studio
 
 app = typer.Typer(
     name="impasto",
@@ -42,6 +42,8 @@ app.command("anatomy")(look.anatomy)
 app.command("compare")(compare.compare)
 app.command("texture")(compare.texture)
 app.command("studio")(studio.studio)
+app.command("train")(learn.train)
+app.command("export")(learn.export)
 app.command("samples")(lists.samples)
 app.command("layers")(lists.layers)
 app.command("doctor")(lists.doctor)

@@ -1,0 +1,103 @@
+"""``impasto train`` and ``impasto export``: networks that paint at once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from impasto.errors import OptionError
+
+
+def train(
+    styles: list[str] | None = typer.Argument(
+        None, metavar="STYLE...", help="Paintings to learn, a network each. Not needed with --paintings."
+    ),
+    photos: Path = typer.Option(..., "--photos", metavar="DIR", help="Folder of photographs; a few hundred do."),
+    paintings: Path | None = typer.Option(
+        None, "--paintings", metavar="DIR", help="Folder of paintings: one network for any style."
+    ),
+    out: Path = typer.Option(Path("style.safetensors"), "--out", "-o", help="Where the network is saved."),
+    side: int | None = typer.Option(None, "--side", help="Side of the crops in px. (default: 256)"),
+    batch: int | None = typer.Option(None, "--batch", help="Pictures a step, in each process. (default: 4)"),
+    steps: int | None = typer.Option(None, "--steps", help="Steps at most. (default: 4000)"),
+    minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
+    rate: float | None = typer.Option(None, "--rate", help="Adam's step size. (default: 0.001)"),
+    width: int | None = typer.Option(None, "--width", help="Channels of the widest map. (default: 32)"),
+    blocks: int | None = typer.Option(None, "--blocks", help="Residual blocks, 1 to 5. (default: 5)"),
+    check_every: int | None = typer.Option(None, "--check-every", help="Steps between two looks. (default: 100)"),
+    patience: int | None = typer.Option(None, "--patience", help="Looks without progress to the end. (default: 10)"),
+    seed: int | None = typer.Option(None, "--seed", help="Repeats a training. (default: 0)"),
+    strength: float | None = typer.Option(None, "--strength", help="From 0, all content, to 1, all style."),
+    style_scale: float | None = typer.Option(None, "--style-scale", help="Size of the strokes, relative to a crop."),
+    device: str | None = typer.Option(None, "--device", help="auto, cpu, cuda, cuda:1, mps."),
+    precision: str | None = typer.Option(None, "--precision", help="auto, fp32, bf16."),
+    threads: int | None = typer.Option(None, "--threads", help="CPU threads."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with a training that was interrupted."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+) -> None:
+    """Train a network that paints in the manner of STYLE at once, or in any manner with --paintings.
+
+    With `torchrun --nproc-per-node N -m impasto train ...` it runs on N devices.
+    """
+    given: dict[str, Any] = {
+        "side": side, "batch": batch, "steps": steps, "minutes": minutes, "rate": rate, "width": width,
+        "blocks": blocks, "check_every": check_every, "patience": patience, "seed": seed,
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "strength": strength, "style_scale": style_scale, "device": device, "precision": precision,
+        "threads": threads,
+    }  # fmt: skip
+    if bool(styles) == (paintings is not None):
+        raise OptionError("give paintings to learn, or --paintings DIR for a network of any style", "paintings")
+    from impasto.fast.train import Training, iter_train, styles_out
+
+    training = Training(**{name: value for name, value in given.items() if value is not None})
+    options = {name: value for name, value in options.items() if value is not None}
+    for style, path in zip(styles or [None], styles_out(out, styles or []), strict=True):  # type: ignore[list-item]
+        events = iter_train(style, photos, path, paintings=paintings, training=training, resume=resume, **options)
+        _follow(events, path, quiet)
+
+
+def _follow(events: Any, path: Path, quiet: bool) -> None:
+    from rich.console import Console
+
+    from impasto import images
+    from impasto.events import Finished, Planned, Snapshot, Stepped, Warned
+
+    began, total, preview = time.perf_counter(), 0, path.with_suffix(".preview.png")
+    console = Console(stderr=True)
+    with console.status("preparing", spinner="line") as status:
+        for event in events:
+            if isinstance(event, Planned):
+                total = event.total_steps
+            elif isinstance(event, Warned):
+                console.print(f"note: {event.message}", highlight=False, soft_wrap=True)
+            elif isinstance(event, Stepped) and not quiet:
+                losses = " ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
+                status.update(f"step {event.step}/{total}  {losses}")
+            elif isinstance(event, Snapshot):
+                images.save(preview, event.picture)
+                if not quiet:
+                    console.print(f"step {event.step}/{total}: {preview}", highlight=False)
+            elif isinstance(event, Finished):
+                done = event.result
+    loss = f", loss {done.checked[-1][1]:.3g} on held-out photographs" if done.checked else ""
+    typer.echo(f"{path}: {done.steps} steps in {time.perf_counter() - began:.0f} s{loss}; {done.why}")
+
+
+def export(
+    network: Path = typer.Argument(..., help="A network of `impasto train`."),
+    onnx: bool = typer.Option(False, "--onnx", help="As ONNX, the one format there is."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="Where to save. (default: NAME.onnx)"),
+) -> None:
+    """Write a network in another format, for any picture size, and compare the two."""
+    if not onnx:
+        raise OptionError("name the format: impasto export NETWORK --onnx", "onnx")
+    from impasto.fast.export import OPSET, to_onnx
+
+    target = output or network.with_suffix(".onnx")
+    difference = to_onnx(network, target)
+    typer.echo(f"{target}: opset {OPSET}, any size; at most {difference:.1e} from PyTorch")

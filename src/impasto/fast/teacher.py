@@ -1,0 +1,101 @@
+"""What a network learns from: the optimiser's own objective, asked about the pictures that the network paints.
+
+In: painted pictures and what they should show, ``[B, 3, S, S]`` in [0, 1]. Out: weighted losses, and the gradient with
+respect to the painted pictures, which the network is trained by. Content and style terms, their layers and their
+weights are those of ``impasto stylize`` with the same options; the sizes that make them unitless are averaged over a
+few photographs, so that one weight serves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.areas import StyleData, style_at
+from impasto.control import plain
+from impasto.encoder import Encoder
+from impasto.engine import Knobs
+from impasto.losses.protocol import Loss
+from impasto.objective import Objective
+from impasto.options import Options, parse_weights
+from impasto.problem import build
+from impasto.schedule import Scale
+from impasto.terms import Stage, content_maker, default_content_layers, default_style_layers, smoothness, style_maker
+
+
+@dataclass(eq=False)
+class Teacher:
+    """The objective of a training run.
+
+    Args:
+        encoder: the network that the losses are measured on.
+        options: strength, losses, layers, as for ``stylize``.
+        side: of the pictures in px.
+    """
+
+    encoder: Encoder
+    options: Options
+    side: int
+
+    def __post_init__(self) -> None:
+        features = self.options.features
+        self.style_layers = parse_weights(features.style_layers or default_style_layers(self.options))
+        self.content_layers = parse_weights(features.content_layers or default_content_layers(self.options))
+        self.weights: dict[str, float] = {}
+
+    def style(self, painting: Tensor) -> Loss:
+        """Return the style term of a painting ``[1, 3, h, w]``."""
+        with torch.no_grad():
+            seen = style_at(painting, self.side * self.options.features.style_scale)
+            features = self.encoder(seen, list(self.style_layers))
+            return style_maker(self._stage(seen))([StyleData(features, None, seen)], None)([1.0])
+
+    def calibrate(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        """Set the terms' weights from a few photographs, each with a painting."""
+        tradeoff = self.options.tradeoff
+        content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
+        style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
+        knobs = Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, unitless=tradeoff.units == "unitless")
+        sums: dict[str, float] = {}
+        for photograph, painting in pairs:
+            control = plain(photograph, painting, self.options.features.style_scale)
+            scale = Scale(self.side, self.side, 1)
+            found = build(self.encoder, control, scale, self.options, self.style_layers, self.content_layers)
+            for name, value in found.references.items():
+                sums[name] = sums.get(name, 0.0) + value / len(pairs)
+        self.weights = knobs.weights(sums, 1.0)
+
+    def mark(self, painted: Tensor, pictures: Tensor, style: Loss, seed: int = 0) -> tuple[dict[str, float], Tensor]:
+        """Return the mean weighted losses of painted pictures, and their gradient ``[B, 3, S, S]``.
+
+        Args:
+            painted: ``[B, 3, S, S]``, what the network made.
+            pictures: ``[B, 3, S, S]``, what it was made of.
+            style: as ``style`` returned it.
+            seed: of the samples that some losses draw.
+        """
+        gradients, losses = torch.empty_like(painted), dict.fromkeys(("content", "style", "tv"), 0.0)
+        count = len(painted)
+        for index in range(count):
+            canvas, content = painted[index : index + 1].detach(), pictures[index : index + 1]
+            objective = self._objective(content, style)
+            objective.refresh(canvas, seed)
+            found = objective.evaluate(canvas, self.weights)
+            gradients[index] = found.gradient[0] / count
+            for name, value in found.losses.items():
+                losses[name] += value / count
+        return losses, gradients
+
+    def _objective(self, content: Tensor, style: Loss) -> Objective:
+        terms: Mapping[str, Loss] = {
+            "style": style,
+            "content": content_maker(self._stage(content))(None),
+            "tv": smoothness(self.side, self.side, self.options),
+        }
+        return Objective(self.encoder, terms, self.side, self.side)
+
+    def _stage(self, content: Tensor) -> Stage:
+        return Stage(self.encoder, content, self.side, self.side, self.style_layers, self.content_layers, self.options)
