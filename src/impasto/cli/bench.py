@@ -75,9 +75,29 @@ def _print_race(found: Mapping[str, Any]) -> None:
             typer.echo(f"{row['name']}: LPIPS {row['lpips']:.3f}, style distance {row['style_distance']:.3f}")
     else:
         typer.echo(f"the pictures are not judged: {judged['missing']}")
+    if near := found["by_style"]:
+        typer.echo(f"as near to the style (AlexNet): {near['seconds']:.1f} s, ratio {near['ratio']:.1f}")
+    elif "rows" in judged:
+        typer.echo("as near to the style (AlexNet): not reached")
     if found["ratio"] is None:
         typer.echo("ratio: none, the peer's best loss was not reached")
     else:
         typer.echo(
             f"ratio: {found['ratio']:.1f} (the peer's time to its own best saved picture over ours to that loss)"
         )
+
+
+@bench_app.command("precision")
+def _precision(
+    content: Path = typer.Argument(..., help="Photograph. JPEG or PNG."),
+    style: Path = typer.Argument(..., help="Painting. JPEG or PNG."),
+    size: int | None = typer.Option(None, "--size", min=16, help="Long side in px. (default: 500x500 px in all)"),
+    steps: int | None = typer.Option(None, "--steps", min=1, help="Steps at the last size."),
+) -> None:
+    """Run one descent in bfloat16 and in float32 and compare the pictures' losses, both measured in float32."""
+    from impasto.bench.fidelity import ALLOWED, fidelity
+
+    found = fidelity(content, style, size=size, steps=steps)
+    typer.echo(f"float32: {found['fp32']:.6g}, bfloat16: {found['bf16']:.6g}")
+    verdict = "within" if found["within"] else "beyond"
+    typer.echo(f"bfloat16 is {found['difference']:+.2%}, {verdict} the {ALLOWED:.0%} that are allowed")

@@ -1,0 +1,98 @@
+"""The race: both sides chase one number, times and losses come from saved pictures, the peer's curve is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from impasto import images
+from impasto.bench import peer
+from impasto.bench.chase import Stage, chase, encoder_for, objective
+from impasto.bench.race import Curve, Point, race, summary
+from impasto.engine import as_preview
+from impasto.errors import ImageError, MachineError
+
+SIZE = 64
+
+
+def test_our_objective_is_the_peers(tiny_files: tuple[Path, Path], tmp_path: Path) -> None:
+    ruler = peer.Ruler(*tiny_files, SIZE)
+    content, style = peer.load(*tiny_files, SIZE)
+    assert content.shape == (1, 3, *ruler.size)
+    encoder = encoder_for("fp32")
+    goal = objective(encoder, content, style)
+    path = images.save(tmp_path / "other.png", as_preview(0.8 * content + 0.1))
+    seen, _ = peer.load(path, tiny_files[1], SIZE)
+    assert sum(goal.values(seen).values()) == pytest.approx(ruler(path), rel=1e-5)
+
+    before = ruler(images.save(tmp_path / "before.png", as_preview(content)))
+    small = [Stage(0.75, 2, 2.0), Stage(1.0, 5)]
+    picture = chase(encoder, content, style, tmp_path / "own", schedule=small, every=2)
+    assert [path.name for path in sorted((tmp_path / "own").iterdir())] == ["0002.png", "0004.png", "0005.png"]
+    assert ruler(tmp_path / "own" / "0005.png") < 0.5 * before
+    assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
+
+
+def test_a_race_from_cold_starts(
+    tiny_files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    lines: list[str] = []
+    given: dict[str, Any] = {"size": 48, "steps": 2, "own_steps": 5, "default": False}
+    found = race(*tiny_files, tmp_path / "out", tell=lines.append, **given)
+    assert json.loads((tmp_path / "out" / "race.json").read_text()) == found
+    assert [point["step"] for point in found["peer"]] == [0, 2]
+    assert all(point["seconds"] > 0 and point["loss"] > 0 for point in found["peer"] + found["own"])
+    assert found["by_style"] is None
+    assert found["evaluation"].keys() == {"missing"}  # the pictures are too small
+    assert found["versions"]["pastiche"] == "1.6.0"
+    assert found["machine"]["threads"] == torch.get_num_threads()
+    assert str(tmp_path) not in json.dumps(found)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"race.json", "curves.png", "pictures.png"}
+
+    monkeypatch.setattr(peer, "command", lambda *_: ["no such program"])  # which a kept curve has no need of
+    again = race(*tiny_files, tmp_path / "out", **given)
+    assert again["peer_from_cache"]
+    assert not found["peer_from_cache"]
+    assert again["peer"] == found["peer"]
+
+
+def test_the_ratio_is_of_times_to_the_same_loss() -> None:
+    theirs = Curve(
+        tuple(Point(*row) for row in [(0, 1.0, 9.0), (100, 50.0, 5.0), (500, 90.0, 3.0), (510, 95.0, 4.0)]), {}
+    )
+    ours = Curve(tuple(Point(*row) for row in [(5, 2.0, 6.0), (10, 2.5, 4.5), (15, 3.0, 2.9)]), {})
+    found = summary(theirs, ours)
+    assert found["ratio"] == pytest.approx(30.0)
+    assert [(row["step"], row["best"], row["own_seconds"]) for row in found["rows"]] == [
+        (100, False, 2.5),
+        (500, True, 3.0),
+    ]
+    slow = Curve((Point(5, 2.0, 3.5),), {})
+    assert summary(theirs, slow)["ratio"] is None
+
+
+def test_another_version_of_the_peer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: "9.9")
+    with pytest.raises(MachineError, match=r"pastiche is 9\.9 here, the race is against 1\.6\.0: pip install"):
+        peer.check()
+
+
+def test_a_picture_the_peer_cannot_read_is_named(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    with pytest.raises(ImageError, match=r"pastiche cannot read .*text\.png .*give a JPEG or PNG file"):
+        peer.Ruler(tiny_files[0], text, SIZE)
+
+
+def test_a_run_that_fails_says_its_last_word(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="ended with status 3: out of luck"):
+        peer.timed([sys.executable, "-c", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)"], tmp_path)
+    with pytest.raises(MachineError, match="saved no picture"):
+        peer.timed([sys.executable, "-c", "pass"], tmp_path / "none")

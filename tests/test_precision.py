@@ -1,0 +1,89 @@
+"""Half precision is trusted after one look at a gradient, and left where the look fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from impasto import precision, recipes
+from impasto.events import Planned, Warned
+from impasto.job import prepare
+from impasto.machine import has_fast_bf16
+from impasto.stylize import Shared, iter_stylize
+from impasto.weights.vgg19 import layer_shapes
+
+pytestmark = pytest.mark.skipif(
+    not has_fast_bf16(torch.device("cpu")), reason="bfloat16 is not in this machine's hardware"
+)
+RUN: dict[str, Any] = {"size": 32, "steps": 1, "scales": 1, "device": "cpu", "style_layers": "relu1_1+relu2_1"}
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    found = {}
+    for name, shape in layer_shapes().items():
+        found[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        found[f"{name}.bias"] = torch.zeros(shape[0])
+    return found
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return torch.rand(3, 32, 32, generator=generator), torch.rand(3, 32, 32, generator=generator)
+
+
+def run(pair: Any, shared: Shared, **more: Any) -> tuple[str, list[str]]:
+    events = list(iter_stylize(*pair, shared=shared, **{**RUN, **more}))
+    (planned,) = [event for event in events if isinstance(event, Planned)]
+    said = [event.message for event in events if isinstance(event, Warned)]
+    return planned.decisions["precision"], [line for line in said if "bfloat16" in line]
+
+
+def test_good_arithmetic_is_trusted(pair: Any, state: Any) -> None:
+    shared = Shared(state=state)
+    assert run(pair, shared) == ("bf16", [])
+    (cosine,) = shared.agreements.values()
+    assert 0.98 < cosine <= 1.0
+
+
+def test_another_gradient_falls_back_to_float32_and_says_so(
+    pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "agreement", lambda *_, **__: 0.42)
+    decided, said = run(pair, Shared(state=state))
+    assert decided == "fp32"
+    assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run takes float32"]
+
+
+def test_what_was_asked_for_or_decided_is_not_looked_at(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> float:
+        raise AssertionError
+
+    monkeypatch.setattr(precision, "agreement", refuse)
+    assert run(pair, Shared(state=state), precision="bf16")[0] == "bf16"
+    assert run(pair, Shared(state=state), precision="fp32")[0] == "fp32"
+    decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
+    assert run(pair, Shared(state=state), decisions=decisions)[0] == "bf16"
+
+
+def test_a_network_is_looked_at_once(pair: Any, state: Any) -> None:
+    shared = Shared(state=state)
+    run(pair, shared)
+    shared.agreements[next(iter(shared.agreements))] = 0.1
+    assert run(pair, shared)[0] == "fp32"
+
+
+def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
+    job = prepare(*pair, recipes.resolve(**RUN))
+    shared = Shared(state=state)
+    problem = shared.problem(job, job.scales[0])
+    weights = job.knobs().weights(problem.references, 1.0)
+    other = Shared(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(job)
+    found = precision.agreement(problem, other, weights, tile=None, seed=0)
+    assert found < precision.LEAST_COSINE
+    broken = Shared(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(job)
+    assert precision.agreement(problem, broken, weights, tile=None, seed=0) == 0.0
