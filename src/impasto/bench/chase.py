@@ -47,7 +47,7 @@ class Stage:
     content_factor: float = 1.0
 
 
-SCHEDULE = (Stage(0.5, 100), Stage(1.0, 200))  # docs/performance.md has what was compared
+SCHEDULE = (Stage(0.5, 40, 2.0), Stage(1.0, 200))  # docs/performance.md has what was compared
 SAVE_EVERY = 5
 SMALLEST_SIDE = 48  # a coarser picture has too few positions in the deepest layer to teach anything
 
