@@ -1,0 +1,56 @@
+"""AdaIN's encoder and decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.errors import WeightsError
+from impasto.fast.adain import AdainNetwork, tiles
+
+
+def test_tiles_equal_the_whole(adain: dict[str, Tensor]) -> None:
+    network = AdainNetwork(adain)
+    picture = torch.rand(1, 3, 160, 192, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = network.encode(picture)
+        assert whole.shape == (1, 512, 20, 24)
+        assert torch.allclose(network.encode(picture, 64), whole, atol=1e-4)
+        painted = network.decode(whole)
+        assert painted.shape == picture.shape
+        assert torch.allclose(network.decode(whole, 64), painted, atol=1e-4)
+
+
+def test_reflection_lets_the_input_be_folded(adain: dict[str, Tensor]) -> None:
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    plain = {name: value for name, value in adain.items() if not name.startswith("encoder.input")}
+    mixed = torch.nn.functional.conv2d(picture, adain["encoder.input.weight"], adain["encoder.input.bias"])
+    with torch.inference_mode():
+        assert torch.allclose(AdainNetwork(adain).encode(picture), AdainNetwork(plain).encode(mixed), atol=1e-4)
+
+
+def test_circular_padding_moves_with_the_picture(adain: dict[str, Tensor]) -> None:
+    network = AdainNetwork(adain)
+    picture = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        moved = network.encode(picture.roll(16, -1), padding="circular")
+        assert torch.allclose(moved, network.encode(picture, padding="circular").roll(2, -1), atol=1e-4)
+
+
+def test_foreign_weights_are_named(adain: dict[str, Tensor]) -> None:
+    lacking = {name: value for name, value in adain.items() if name != "decoder.conv2_1.weight"}
+    with pytest.raises(WeightsError, match=r"decoder\.conv2_1\.weight is missing: these are not AdaIN's weights"):
+        AdainNetwork(lacking)
+    with pytest.raises(WeightsError, match=r"encoder\.conv1_2\.bias has the shape \(2, 2\)"):
+        AdainNetwork({**adain, "encoder.conv1_2.bias": torch.zeros(2, 2)})
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(100, 33, 32), (8, 8, 16), (64, 200, 64)])
+def test_tiles_cover_everything_once(height: int, width: int, side: int) -> None:
+    seen = torch.zeros(height, width)
+    for top, bottom, left, right in tiles(height, width, side):
+        seen[top:bottom, left:right] += 1
+        assert bottom - top >= min(height, side / 2)
+        assert right - left >= min(width, side / 2)
+    assert seen.min() == seen.max() == 1

@@ -1,0 +1,172 @@
+"""Networks that paint, and their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.errors import OptionError, WeightsError
+from impasto.fast import model
+from impasto.fast.network import Moments, Shape, StyleNetwork
+
+SMALL = Shape(width=4, blocks=1)
+
+
+def _network(shape: Shape = SMALL) -> StyleNetwork:
+    torch.manual_seed(5)
+    network = StyleNetwork(shape).eval()
+    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    if network.reader is not None:
+        torch.nn.init.normal_(network.reader.matrix.weight, std=0.5)
+    return network
+
+
+def _saved(path: Path, shape: Shape = SMALL) -> Path:
+    about = {"style": "a.jpg", "impasto": "9.9.9", "thumbnail": model.thumbnail(np.full((40, 60, 3), 0.25, np.float32))}
+    return model.save(path, _network(shape), about)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 48)])
+def test_any_size_stays(size: tuple[int, int]) -> None:
+    with torch.inference_mode():
+        painted = _network()(torch.rand(1, 3, *size))
+    assert painted.shape == (1, 3, *size)
+    assert painted.min() >= 0
+    assert painted.max() <= 1
+
+
+def test_an_untrained_network_leaves_the_picture() -> None:
+    picture = torch.rand(1, 3, 32, 32) * 0.8 + 0.1
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        assert torch.allclose(StyleNetwork(SMALL)(picture), picture, atol=0.05)
+
+
+def test_pictures_of_a_batch_do_not_see_each_other() -> None:
+    network, pictures = _network(), torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(network(pictures)[1:], network(pictures[1:]), atol=1e-5)
+
+
+def test_a_network_of_any_style_heeds_the_painting() -> None:
+    network, picture = _network(Shape(4, 1, any_style=True)), torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        first, second = (network(picture, torch.full((1, 3, 64, 64), grey)) for grey in (0.1, 0.9))
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_tiles_with_fixed_moments_equal_the_whole(tmp_path: Path) -> None:
+    painter = model.load(_saved(tmp_path / "a.safetensors", Shape(4, 5))).painter
+    assert isinstance(painter, model.TorchPainter)
+    picture = torch.rand(1, 3, 208, 240, generator=torch.Generator().manual_seed(0))
+    # So small a picture is not reduced, so the moments of the first pass are its own.
+    assert torch.allclose(painter(picture, None, 64), painter(picture, None, None), atol=1e-4)
+
+
+def test_fixed_moments_are_used() -> None:
+    network, moments = _network(), Moments()
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        whole = network.paint(picture, network.tune(None), moments)
+        moments.fixed = True
+        assert torch.equal(network.paint(picture, network.tune(None), moments), whole)
+        assert not torch.allclose(network.paint(picture / 2, network.tune(None), moments), network(picture / 2))
+
+
+def test_a_file_gives_back_the_network(tmp_path: Path) -> None:
+    path = _saved(tmp_path / "a.safetensors")
+    loaded, picture = model.load(path), torch.rand(1, 3, 32, 40)
+    with torch.inference_mode():
+        assert torch.allclose(loaded(picture), _network()(picture), atol=5e-3)  # it is kept in half precision
+    stand_in = loaded.stand_in()
+    assert stand_in.name == "a.safetensors"
+    assert stand_in.sha256 == loaded.sha256
+    assert np.allclose(stand_in.pixels, 0.25, atol=0.01)
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(WeightsError, match=r"'a\.pth' is no trained network: give a \.safetensors or \.onnx file"):
+        model.load("a.pth")
+    with pytest.raises(WeightsError, match=r"absent\.safetensors' cannot be read .* check the name"):
+        model.load(tmp_path / "absent.safetensors")
+    path = _saved(tmp_path / "a.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"cut\.safetensors' is damaged"):
+        model.load(tmp_path / "cut.safetensors")
+    save_file({"x": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(WeightsError, match=r"foreign\.safetensors' is not a network of impasto train"):
+        model.load(tmp_path / "foreign.safetensors")
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    with pytest.raises(WeightsError, match=r"bad\.onnx' is damaged"):
+        model.load(tmp_path / "bad.onnx")
+
+
+def test_another_version_is_named(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    facts = model.describe(SMALL, {"impasto": "9.9.9"}) | {"version": "7"}
+    save_file({"x": torch.zeros(2)}, tmp_path / "new.safetensors", facts)
+    with pytest.raises(
+        WeightsError, match=r"has version 7, written by impasto 9\.9\.9, and this impasto reads version 1"
+    ):
+        model.load(tmp_path / "new.safetensors")
+
+
+@pytest.mark.parametrize("change", ["lacks", "shape", "nan"])
+def test_damaged_tensors_are_named(tmp_path: Path, change: str) -> None:
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = dict(_network().state_dict())
+    if change == "lacks":
+        del tensors["up1.bias"]
+    else:
+        tensors["up1.bias"] = torch.zeros(3) if change == "shape" else tensors["up1.bias"] * float("nan")
+    save_file(tensors, tmp_path / "a.safetensors", model.describe(SMALL, {}))
+    said = {"lacks": r"up1\.bias is missing", "shape": r"up1\.bias is \(3,\)", "nan": "values that are no numbers"}
+    with pytest.raises(WeightsError, match=said[change]):
+        model.load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("any_style", [False, True])
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own
+def test_exported_networks_paint_the_same(tmp_path: Path, any_style: bool) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from impasto.fast.export import CLOSE, to_onnx
+
+    path = _saved(tmp_path / "a.safetensors", Shape(4, 1, any_style=any_style))
+    assert to_onnx(path, tmp_path / "a.onnx") <= CLOSE
+    exported, original = model.load(tmp_path / "a.onnx"), model.load(path)
+    assert exported.shape == original.shape
+    assert exported.about == original.about
+    style = torch.rand(1, 3, 50, 40) if any_style else None
+    for size in ((33, 70), (96, 64)):
+        picture = torch.rand(1, 3, *size)
+        assert (exported(picture, style) - original(picture, style)).abs().max() <= CLOSE
+    with pytest.raises(OptionError, match="paints the whole picture at once: leave --tile away"):
+        exported(torch.rand(1, 3, 32, 32), style, 64)
+
+
+def test_export_refuses_other_files(tmp_path: Path) -> None:
+    from impasto.errors import ImageError
+    from impasto.fast.export import to_onnx
+
+    with pytest.raises(ImageError, match=r"give one that ends in \.onnx"):
+        to_onnx(tmp_path / "a.safetensors", tmp_path / "a.txt")
+    with pytest.raises(WeightsError, match=r"give the \.safetensors file of impasto train"):
+        to_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        to_onnx(tmp_path / "a.safetensors", tmp_path / "b.onnx")
+
+
+def test_facts_are_text() -> None:
+    facts = model.describe(SMALL, {"style": "ä.jpg"})
+    assert all(isinstance(value, str) for value in facts.values())
+    assert Shape(**json.loads(facts["shape"])) == SMALL

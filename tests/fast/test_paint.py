@@ -1,0 +1,128 @@
+"""Instant pictures through the same door as all others: options, records, replay, the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from impasto import images, record
+from impasto.cli import run
+from impasto.errors import OptionError
+from impasto.fast import model, paint
+from impasto.fast.network import Shape, StyleNetwork
+from impasto.options import Instant
+from impasto.replay import iter_replay, read_source
+from impasto.stylize import last, stylize
+
+FEW: dict[str, Any] = {"size": "48", "precision": "fp32"}
+
+
+@pytest.fixture
+def files(tmp_path: Path, photograph: Tensor, painting: Tensor) -> tuple[Path, Path]:
+    paths = tmp_path / "photo.png", tmp_path / "painting.png"
+    for path, picture in zip(paths, (photograph, painting), strict=True):
+        images.save(path, picture[0].permute(1, 2, 0).numpy())
+    return paths
+
+
+@pytest.fixture(autouse=True)
+def weights(monkeypatch: pytest.MonkeyPatch, adain: dict[str, Tensor]) -> None:
+    monkeypatch.setattr(paint, "adain_state", lambda: adain)
+
+
+def _network(path: Path, *, any_style: bool = False) -> Path:
+    torch.manual_seed(1)
+    network = StyleNetwork(Shape(4, 1, any_style=any_style))
+    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    about = {"style": "a", "impasto": "1", "thumbnail": model.thumbnail(np.full((32, 32, 3), 0.5, np.float32))}
+    return model.save(path, network, about)
+
+
+def test_a_fast_picture_has_a_record_and_can_be_made_again(files: tuple[Path, Path], tmp_path: Path) -> None:
+    result = stylize(*files, output=tmp_path / "out.png", fast=True, **FEW)
+    assert result.steps == 0
+    assert result.pixels.shape == (38, 48, 3)
+    assert record.read(tmp_path / "out.png")["options"]["fast"] is True
+    last(iter_replay(read_source(tmp_path / "out.png"), tmp_path / "again.png"))
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+
+
+def test_protected_places_and_regions_hold(files: tuple[Path, Path]) -> None:
+    mask = np.zeros((64, 80), bool)
+    mask[:, 40:] = True
+    plain = stylize(*files, fast=True, **FEW).pixels
+    kept = stylize(files[0], files[1], fast=True, protect=mask, **FEW).pixels
+    still = stylize(*files, fast=True, strength=0.0, **FEW).pixels
+    assert np.array_equal(kept[:, 30:], still[:, 30:])
+    assert not np.allclose(plain[:, 30:], still[:, 30:], atol=0.02)
+    region = stylize(files[0], None, fast=True, regions=[(mask, files[1])], **FEW).pixels
+    assert np.array_equal(region[:, :20], still[:, :20])
+    assert not np.allclose(region[:, 30:], still[:, 30:], atol=0.02)
+
+
+def test_a_network_needs_no_painting_and_can_be_replayed(files: tuple[Path, Path], tmp_path: Path) -> None:
+    path = _network(tmp_path / "style.safetensors")
+    result = stylize(files[0], None, output=tmp_path / "out.png", model=path, **FEW)
+    about = record.read(tmp_path / "out.png")
+    assert about["inputs"]["style"]["name"] == "style.safetensors"
+    assert about["options"]["model"] == "style.safetensors"
+    last(iter_replay(read_source(tmp_path / "out.png"), tmp_path / "again.png"))
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    weak = stylize(files[0], None, model=path, strength=0.25, **FEW).pixels
+    none = stylize(files[0], None, model=path, strength=0.0, **FEW).pixels
+    assert np.allclose(weak, (none + result.pixels) / 2, atol=0.01)
+
+
+def test_a_network_of_any_style_needs_one(files: tuple[Path, Path], tmp_path: Path) -> None:
+    path = _network(tmp_path / "any.safetensors", any_style=True)
+    assert stylize(*files, model=path, **FEW).pixels.shape == (38, 48, 3)
+    with pytest.raises(OptionError, match=r"'any\.safetensors' takes any style: name a painting"):
+        stylize(files[0], None, model=path, **FEW)
+
+
+def test_contradictions_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="fast and model are both given: choose --fast, or --model FILE"):
+        Instant(fast=True, model="a.safetensors")
+    path = _network(tmp_path / "style.safetensors")
+    with pytest.raises(OptionError, match="paints the whole picture in one style"):
+        stylize(files[0], [files[1], files[1]], model=path, **FEW)
+
+
+def test_init_fast_starts_at_the_fast_picture(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from impasto import stylize as entry
+    from impasto.job import prepare
+    from impasto.recipes import resolve
+
+    job = prepare(*files, resolve(init="fast", **FEW))
+    start = paint.starting_picture(job)
+    fast = entry(*files, fast=True, **FEW)
+    assert np.abs(start[0].permute(1, 2, 0).numpy() - fast.pixels).max() < 0.01
+
+
+def test_missing_weights_are_one_line_with_their_command(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from impasto.weights import adain_state
+
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "nothing"))
+    monkeypatch.setattr(paint, "adain_state", adain_state)
+    assert run(["stylize", *map(str, files), "--fast", "-o", str(tmp_path / "out.png")]) == 2
+    said = capsys.readouterr().err
+    assert said == "impasto: the adain weights are not here; run: impasto weights fetch adain\n"
+
+
+def test_the_command_line_paints_with_a_network(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _network(tmp_path / "style.safetensors")
+    out = tmp_path / "out.png"
+    assert run(["stylize", str(files[0]), "--model", str(path), "--size", "48", "-q", "-o", str(out)]) == 0
+    assert "photo.png painted as style.safetensors, 48x38 px" in capsys.readouterr().out
+    assert out.exists()
+    assert run(["export", str(path)]) == 2
+    assert "name the format: impasto export NETWORK --onnx" in capsys.readouterr().err

@@ -1,0 +1,193 @@
+"""Training: what is learnt, what is skipped, and that an interrupted one goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from impasto import images
+from impasto.cli import run
+from impasto.errors import ImageError, OptionError, RecordError
+from impasto.events import Finished, Mailbox, Snapshot, Stepped, Warned
+from impasto.fast import model
+from impasto.fast.photographs import gather
+from impasto.fast.train import Trained, Training, iter_train, styles_out
+from impasto.weights.vgg19 import layer_shapes
+
+TINY = {"side": 32, "batch": 2, "width": 4, "blocks": 1, "steps": 8, "check_every": 4, "rate": 0.01}
+LAYERS: dict[str, Any] = {"style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    found = {}
+    for name, shape in layer_shapes().items():
+        if name < "conv2":
+            found[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5 / 100
+            found[f"{name}.bias"] = torch.zeros(shape[0])
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Nine small photographs, and one file that is none."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    chance = np.random.default_rng(0)
+    for index in range(9):
+        soft = images.resize(chance.random((6, 8, 3), np.float32), (48, 60))
+        images.save(place / f"{index}.png", soft.clip(0, 1))
+    (place / "broken.jpg").write_bytes(b"no picture")
+    return place
+
+
+@pytest.fixture
+def painting() -> Any:
+    pixels = np.zeros((48, 48, 3), np.float32)
+    pixels[::4] = (1, 0.4, 0.1)
+    return pixels
+
+
+def _train(folder: Path, out: Path, state: dict[str, Tensor], style: Any, **kwargs: Any) -> list[Any]:
+    training = Training(**{**TINY, **kwargs.pop("training", {})})
+    return list(iter_train(style, folder, out, training=training, state=state, **LAYERS, **kwargs))
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def test_the_loss_falls_and_the_file_paints(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    out = tmp_path / "a.safetensors"
+    events = _train(folder, out, state, painting, training={"steps": 24, "check_every": 8})
+    done = events[-1].result
+    assert isinstance(done, Trained)
+    assert done.steps == 24
+    assert done.why == "all steps are done"
+    assert done.checked[-1][1] < done.checked[0][1]
+    assert sum(isinstance(event, Snapshot) for event in events) == 3
+    painted = model.load(out)(torch.rand(1, 3, 40, 40))
+    assert painted.shape == (1, 3, 40, 40)
+
+
+def test_unreadable_pictures_are_skipped_counted_and_listed(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    events = _train(folder, tmp_path / "a.safetensors", state, painting, training={"steps": 1})
+    (note,) = [event.message for event in events if isinstance(event, Warned)]
+    assert note.startswith("1 pictures cannot be read and were skipped; ")
+    listing = (tmp_path / "a.skipped.txt").read_text()
+    assert listing.count("\n") == 1
+    assert "broken.jpg" in listing
+
+
+def test_an_interrupted_training_goes_on_exactly(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    _train(folder, whole, state, painting)
+    running = iter_train(painting, folder, parts, training=Training(**TINY), state=state, **LAYERS)
+    for event in running:
+        if isinstance(event, Stepped) and event.step == 6:  # its last state is that of step 4
+            break
+    running.close()
+    events = _train(folder, parts, state, painting, resume=True)
+    assert [event.step for event in events if isinstance(event, Stepped)] == [5, 6, 7, 8]
+    kept, again = _tensors(whole), _tensors(parts)
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_a_state_of_another_training_is_refused(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    out = tmp_path / "a.safetensors"
+    _train(folder, out, state, painting, training={"steps": 4})
+    with pytest.raises(RecordError, match="is of a training with other options, photographs or styles"):
+        _train(folder, out, state, painting, training={"steps": 4, "batch": 1}, resume=True)
+    out.with_suffix(".training").write_bytes(b"damaged")
+    with pytest.raises(RecordError, match=r"a\.training' is damaged: train without --resume"):
+        _train(folder, out, state, painting, training={"steps": 4}, resume=True)
+
+
+def test_any_style_learns_from_a_folder_of_paintings(folder: Path, tmp_path: Path, state: dict[str, Tensor]) -> None:
+    out = tmp_path / "any.safetensors"
+    _train(folder, out, state, None, paintings=folder, training={"steps": 2})
+    loaded = model.load(out)
+    assert loaded.shape.any_style
+    assert loaded(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 40, 30)).shape == (1, 3, 32, 32)
+
+
+def test_it_stops_early_and_when_told(folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any) -> None:
+    # So small a step size makes no progress after the first look.
+    early = {"steps": 60, "check_every": 2, "patience": 2, "rate": 1e-6}
+    done = _train(folder, tmp_path / "a.safetensors", state, painting, training=early)[-1]
+    assert done.result.why == "2 looks without progress"
+    assert done.result.steps < 60
+    assert not done.stopped
+    mailbox = Mailbox()
+    mailbox.post("stop")
+    done = _train(folder, tmp_path / "b.safetensors", state, painting, mailbox=mailbox)[-1]
+    assert isinstance(done, Finished)
+    assert done.stopped
+    assert done.result.steps == 1
+    assert (tmp_path / "b.safetensors").exists()
+    done = _train(folder, tmp_path / "c.safetensors", state, painting, training={"minutes": 0.0})[-1]
+    assert done.result.why == "its time is over"
+    assert done.result.steps == 1
+
+
+def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path, painting: Any) -> None:
+    with pytest.raises(ImageError, match="there is no folder"):
+        gather(tmp_path / "absent", 32, colour=True)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ImageError, match="cannot be trained on: it has no pictures"):
+        gather(empty, 32, colour=True)
+    (empty / "a.png").write_bytes(b"x")
+    with pytest.raises(ImageError, match="none of its 1 pictures can be read"):
+        gather(empty, 32, colour=True)
+    with pytest.raises(OptionError, match=r"a network is saved as \.safetensors"):
+        next(iter_train(painting, folder, "a.pth"))
+    with pytest.raises(OptionError, match="give one painting to learn, or --paintings DIR"):
+        next(iter_train(None, folder, "a.safetensors"))
+    with pytest.raises(OptionError, match="blocks is 9; it goes from 1 to 5"):
+        Training(blocks=9)
+
+
+def test_no_readable_photograph_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], painting: Any) -> None:
+    (tmp_path / "photos").mkdir()
+    images.save(tmp_path / "a.png", painting)
+    assert run(["train", str(tmp_path / "a.png"), "--photos", str(tmp_path / "photos")]) == 2
+    assert "cannot be trained on: it has no pictures" in capsys.readouterr().err
+
+
+def test_draws_repeat_and_differ(folder: Path) -> None:
+    pictures = gather(folder, 32, colour=True)
+    first, second, other = (pictures.draw(2, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert first.shape == (2, 3, 32, 32)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_held_out_photographs_are_not_learnt_from(folder: Path) -> None:
+    learnt, held = gather(folder, 32, colour=True).split()
+    assert len(learnt.paths) == 8
+    assert len(held.paths) == 1
+    assert not set(learnt.paths) & set(held.paths)
+
+
+def test_several_styles_have_a_file_each() -> None:
+    assert styles_out("n.safetensors", ["x/a.jpg"]) == [Path("n.safetensors")]
+    assert styles_out("n.safetensors", ["a.jpg", "b.png"]) == [Path("n-a.safetensors"), Path("n-b.safetensors")]
