@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,11 @@ def train(
     options = {name: value for name, value in options.items() if value is not None}
     for style, path in zip(styles or [None], styles_out(out, styles or []), strict=True):  # type: ignore[list-item]
         events = iter_train(style, photos, path, paintings=paintings, training=training, resume=resume, **options)
-        _follow(events, path, quiet)
+        _follow(events, path, quiet, leads=os.environ.get("RANK", "0") == "0")
 
 
-def _follow(events: Any, path: Path, quiet: bool) -> None:
+def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
+    """Show a training; of several processes only the first one writes and speaks."""
     from rich.console import Console
 
     from impasto import images
@@ -71,6 +73,10 @@ def _follow(events: Any, path: Path, quiet: bool) -> None:
     console = Console(stderr=True)
     with console.status("preparing", spinner="line") as status:
         for event in events:
+            if isinstance(event, Finished):
+                done = event.result
+            if not leads:
+                continue
             if isinstance(event, Planned):
                 total = event.total_steps
             elif isinstance(event, Warned):
@@ -82,8 +88,8 @@ def _follow(events: Any, path: Path, quiet: bool) -> None:
                 images.save(preview, event.picture)
                 if not quiet:
                     console.print(f"step {event.step}/{total}: {preview}", highlight=False)
-            elif isinstance(event, Finished):
-                done = event.result
+    if not leads:
+        return
     loss = f", loss {done.checked[-1][1]:.3g} on held-out photographs" if done.checked else ""
     typer.echo(f"{path}: {done.steps} steps in {time.perf_counter() - began:.0f} s{loss}; {done.why}")
 
