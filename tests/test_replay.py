@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto import record
-from impasto.errors import ImageError, OptionError, RecordError
+from impasto import memory, record
+from impasto.errors import ImageError, MachineError, OptionError, RecordError
 from impasto.events import Mailbox, Stepped, Warned
 from impasto.explore import axes_of, iter_explore
 from impasto.replay import Source, as_command, iter_replay, read_sheet, read_source
@@ -251,3 +251,19 @@ def test_a_large_picture_is_made_again_with_and_without_its_proof(painted: Any, 
     assert again(large.path, shared, "same.png").path.read_bytes() == large.path.read_bytes()
     proof.path.unlink()
     assert again(large.path, shared, "without.png").path.read_bytes() == large.path.read_bytes()
+
+
+def test_a_plan_for_little_memory_is_followed_and_taken_again(
+    painted: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "BASE", 0)
+    monkeypatch.setattr(memory, "TILES", (64,))
+    with pytest.raises(MachineError, match=r"96x72 px do not fit .* the least that would do is --memory 0\.\d+GiB"):
+        painted("none.png", size="96", memory="1MiB", scales=1)
+    monkeypatch.setattr(memory, "MARGIN", 0)
+    first = painted("lean.png", size="96", memory="5200KiB", scales=1)
+    assert first.record["decisions"]["plans"][0][:6] == [72, 96, 64, 0, 0, 1]
+    monkeypatch.undo()
+    assert again(first.path, shared, "same.png").path.read_bytes() == first.path.read_bytes()
+    with pytest.raises(MachineError, match="120x90 px do not fit"):  # another size needs a plan of its own
+        again(first.path, shared, "larger.png", size="120")
