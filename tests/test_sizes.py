@@ -134,3 +134,10 @@ def test_turning_and_resizing_commute():
     pixels = np.random.default_rng(1).random((30, 20, 3)).astype(np.float32)
     turned = resize(np.ascontiguousarray(pixels.swapaxes(0, 1)), (8, 12))
     np.testing.assert_allclose(turned.swapaxes(0, 1), resize(pixels, (12, 8)), atol=1e-5)
+
+
+def test_full_keeps_the_size() -> None:
+    assert parse_size("full").fit(37, 91) == (37, 91)
+    assert parse_size(" Full ", 300).dpi == 300
+    with pytest.raises(OptionError, match="one of the three"):
+        Size(long_side=3, full=True)

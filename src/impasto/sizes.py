@@ -1,6 +1,7 @@
 """The size a person asks for, and pixels brought to it.
 
-In: ``512`` (long side in px), ``1.5mp`` (area), ``36in``, ``90cm`` or ``900mm`` (long side on paper, with a dpi).
+In: ``512`` (long side in px), ``1.5mp`` (area), ``full`` (the photograph's own), or ``36in``, ``90cm``, ``900mm`` (long
+side on paper, with a dpi).
 Out: ``(height, width)`` with the picture's proportions, and pixels resampled to it without aliasing.
 """
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from impasto.errors import OptionError
 
-FORMS = "512 (long side in px), 1.5mp, or 36in, 90cm, 900mm with --dpi"
+FORMS = "512 (long side in px), 1.5mp, full, or 36in, 90cm, 900mm with --dpi"
 LARGEST_SIDE = 1_000_000
 _INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(px|mp|in|cm|mm|)\s*", re.IGNORECASE | re.ASCII)
@@ -25,16 +26,17 @@ _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(px|mp|in|cm|mm|)\s*", re.IGN
 
 @dataclass(frozen=True)
 class Size:
-    """A wish for a size: either ``long_side`` in px or ``area`` in px; ``dpi`` goes into the file."""
+    """A wish for a size: ``long_side`` in px, ``area`` in px, or ``full``; ``dpi`` goes into the file."""
 
     long_side: int | None = None
     area: int | None = None
     dpi: float | None = None
+    full: bool = False
 
     def __post_init__(self) -> None:
-        """Check that exactly one of the two wishes is there, and within reason."""
-        if (self.long_side is None) == (self.area is None):
-            raise OptionError("size needs a long side or an area, one of the two", "size")
+        """Check that exactly one of the wishes is there, and within reason."""
+        if (self.long_side is not None) + (self.area is not None) + self.full != 1:
+            raise OptionError("size needs a long side, an area or full, one of the three", "size")
         if self.long_side is not None and not 1 <= self.long_side <= LARGEST_SIDE:
             raise OptionError(f"size {self.long_side} px is outside 1 to {LARGEST_SIDE}: use {FORMS}", "size")
         if self.area is not None and not 1 <= self.area <= LARGEST_SIDE**2:
@@ -50,6 +52,8 @@ class Size:
         Returns:
             ``(height, width)``, each at least 1 px; the long side is exact where one was asked for.
         """
+        if self.full:
+            return height, width
         if self.long_side is not None:
             factor = self.long_side / max(height, width)
         else:
@@ -70,7 +74,8 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
     """Read a size as a person writes it.
 
     Args:
-        text: ``512``, ``"1.5mp"``, ``"36in"``, ``"90cm"``, ``"900mm"``, a ``Size`` (returned), or None (keep the size).
+        text: ``512``, ``"1.5mp"``, ``"full"``, ``"36in"``, ``"90cm"``, ``"900mm"``, a ``Size`` (returned), or None (keep
+            the size).
         dpi: dots per inch, needed for a size on paper.
 
     Returns:
@@ -83,6 +88,8 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
         raise OptionError(f"dpi {dpi!r} is not a number from 1 to 100000", "dpi")
     if text is None or isinstance(text, Size):
         return text
+    if isinstance(text, str) and text.strip().lower() == "full":
+        return Size(dpi=dpi, full=True)
     match = None if isinstance(text, bool) else _PATTERN.fullmatch(str(text))
     if match is None:
         raise OptionError(f"size {text!r} is not understood: use {FORMS}", "size")
