@@ -74,8 +74,8 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
     """Read a size as a person writes it.
 
     Args:
-        text: ``512``, ``"1.5mp"``, ``"full"``, ``"36in"``, ``"90cm"``, ``"900mm"``, a ``Size`` (returned), or None (keep
-            the size).
+        text: ``512``, ``"1.5mp"``, ``"full"``, ``"36in"``, ``"90cm"``, ``"900mm"``, a ``Size`` (returned), or None
+            (keep the size).
         dpi: dots per inch, needed for a size on paper.
 
     Returns:
