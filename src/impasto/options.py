@@ -201,7 +201,7 @@ class Instant:
 class Output:
     """What is written."""
 
-    size: str | None = option("512", "long side in px, or 1.5mp, or full, or 36in with --dpi", metavar="SIZE", number=True)
+    size: str | None = option("512", "long side in px, 1.5mp, full, or 36in with --dpi", metavar="SIZE", number=True)
     dpi: float | None = option(None, "dots per inch, written to the file", low=1.0, high=10_000.0)
     bits: Literal[8, 16] = option(8, "bits per channel")
     keep_location: bool = option(False, "keep the place where the photograph was taken")
