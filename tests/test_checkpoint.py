@@ -184,6 +184,28 @@ def test_a_run_on_arrays_keeps_its_inputs(
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+def test_a_run_with_regions_and_protection_resumes(
+    tmp_path: Path, tiny_files: tuple[Path, Path], tiny_picture: NDArray[np.uint8], shared: Shared
+) -> None:
+    height, width = tiny_picture.shape[:2]
+    left, spared = np.zeros((2, height, width), np.uint8)
+    left[:, : width // 2] = 255
+    spared[: height // 4] = 255
+    images.save(tmp_path / "left.png", np.repeat(left[..., None], 3, axis=2))
+    images.save(tmp_path / "spared.png", np.repeat(spared[..., None], 3, axis=2))
+    placed: dict[str, Any] = {
+        "regions": [f"{tmp_path / 'left.png'}={tiny_files[1]},strength=0.9"],
+        "protect": str(tmp_path / "spared.png"),
+        "color": "content",
+    }
+    begin(tiny_files, shared, tmp_path / "whole", **placed)
+    begin(tiny_files, shared, tmp_path / "run", stop_after=4, **placed)
+    last(iter_resume(tmp_path / "run", shared=shared))
+    assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    begin(tiny_files, shared, tmp_path / "plain")
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "whole.png").read_bytes()
+
+
 def test_commands_are_on_disk_before_they_count(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     mailbox = Mailbox()
     mailbox.post("set", strength=0.9)
