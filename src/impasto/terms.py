@@ -197,12 +197,12 @@ def content_maker(stage: Stage) -> Callable[[Maps | None], Loss]:
 
 def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
     """Return the total variation term, in the units' own measure where none is asked for."""
-    norm = options.guards.tv_norm
+    norm, wrap = options.guards.tv_norm, options.control.seamless
     if options.tradeoff.units in NORMALISATIONS:
         # neural-style-pt sums absolute differences of values from 0 to 255.
         scale = 255.0 if norm in (None, "l1") else 255.0**2
-        return TotalVariationLoss(height, width, norm=norm or "l1", factor=scale * 3 * height * width)
-    return TotalVariationLoss(height, width, norm=norm or "l2")
+        return TotalVariationLoss(height, width, norm=norm or "l1", factor=scale * 3 * height * width, wrap=wrap)
+    return TotalVariationLoss(height, width, norm=norm or "l2", wrap=wrap)
 
 
 GUARDS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {

@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.losses.protocol import Features
 from impasto.losses.region import Region
@@ -28,12 +29,13 @@ class TotalVariationLoss:
         height, width: of the whole picture in px.
         norm: ``l1`` absolute, ``l2`` squared, ``nine`` squared with diagonals.
         factor: what the mean is multiplied with.
+        wrap: opposite edges are neighbours too, for pictures that tile; the picture is then one region.
     """
 
     layers: tuple[str, ...] = ()
 
-    def __init__(self, height: int, width: int, *, norm: Norm = "l2", factor: float = 1.0) -> None:
-        self._norm = norm
+    def __init__(self, height: int, width: int, *, norm: Norm = "l2", factor: float = 1.0, wrap: bool = False) -> None:
+        self._norm, self._wrap = norm, wrap
         self._scale = factor / (3 * height * width)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
@@ -42,6 +44,8 @@ class TotalVariationLoss:
         rows = min(region.bottom + 1, region.height) - region.top
         columns = min(region.right + 1, region.width) - region.left
         area = canvas[..., top : top + rows, left : left + columns]
+        if self._wrap:
+            area = functional.pad(canvas, (0, 1, 0, 1), mode="circular")
         owned_rows, owned_columns = region.bottom - region.top, region.right - region.left
         down = (area[..., 1:, :] - area[..., :-1, :])[..., :owned_columns]
         across = (area[..., 1:] - area[..., :-1])[..., :owned_rows, :]

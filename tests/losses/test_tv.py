@@ -1,0 +1,23 @@
+"""Total variation of pictures that tile."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from impasto.losses.region import Region
+from impasto.losses.tv import Norm, TotalVariationLoss
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "nine"])
+def test_wrapped_it_does_not_matter_where_a_picture_begins(norm: Norm) -> None:
+    canvas = torch.rand(1, 3, 11, 14, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+    def value(picture: torch.Tensor, wrap: bool) -> float:
+        loss = TotalVariationLoss(11, 14, norm=norm, wrap=wrap)
+        return float(loss.value(loss.summarise(picture, {}, Region.whole(11, 14))))
+
+    turned = canvas.roll((3, 5), (2, 3))
+    assert value(turned, True) == pytest.approx(value(canvas, True), rel=1e-12)
+    assert value(turned, False) != pytest.approx(value(canvas, False), rel=1e-6)
+    assert value(canvas, True) > value(canvas, False)
