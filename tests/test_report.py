@@ -123,7 +123,7 @@ def test_the_scrubber_goes_through_the_steps(opened: Any) -> None:
 def test_the_command_can_be_copied(opened: Any, page: Path) -> None:
     opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened.locator("button[data-copy=command]").click()
-    assert opened.locator("button[data-copy=command]").text_content() == "Copied"
+    opened.locator("button[data-copy=command]", has_text="Copied").wait_for(timeout=10_000)
     command = opened.locator("#command").text_content()
     assert command == "impasto stylize '<b>&coffee.png' style.png --strength 0.7"
     assert opened.evaluate("navigator.clipboard.readText()") == command
