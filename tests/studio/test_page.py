@@ -79,6 +79,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    playwright.expect.set_options(timeout=30_000)  # its own five seconds are short for a busy machine
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser
@@ -143,6 +144,7 @@ def test_the_whole_way(page: Any, studio: Studio) -> None:
     frame.locator("#option-size").locator("input, textarea").fill("64")
     page.click("#start")
     page.wait_for_selector("#picture:not([hidden])")
+    playwright.expect(page.locator("#scrub")).to_be_enabled()  # two steps are kept
     page.click("#pause")
     status(page, "paused")
     page.fill("#scrub", "0")
