@@ -36,6 +36,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto import images, weights
+from impasto.color import to_oklab
 from impasto.encoder import Encoder, layer_names
 from impasto.errors import ImageError, OptionError
 
@@ -346,16 +347,8 @@ def border_energy(pixels: Pixels) -> float:
 
 def oklab(pixels: Pixels) -> Pixels:
     """Return OKLab coordinates ``[H, W, 3]`` of sRGB in [0, 1] (Ottosson 2020); white is (1, 0, 0)."""
-    linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    to_cones = np.array(
-        [[0.4122214708, 0.5363325363, 0.0514459929],
-         [0.2119034982, 0.6806995451, 0.1073969566],
-         [0.0883024619, 0.2817188376, 0.6299787005]], np.float32)  # fmt: skip
-    to_lab = np.array(
-        [[0.2104542553, 0.7936177850, -0.0040720468],
-         [1.9779984951, -2.4285922050, 0.4505937099],
-         [0.0259040371, 0.7827717662, -0.8086757660]], np.float32)  # fmt: skip
-    lab: Pixels = np.cbrt(linear @ to_cones.T) @ to_lab.T
+    picture = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    lab: Pixels = to_oklab(picture).permute(1, 2, 0).numpy()
     return lab
 
 
