@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -113,12 +114,12 @@ def _sized(kind: SizedLoss, stage: Stage, style: StyleData, mask: Maps | None) -
 
 def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
     layers = stage.style_layers
-    styles = [style.features, *(stage.features(picture, layers) for picture in turned(style.picture)[1:])]
+    turns = (stage.features(picture, layers) for picture in turned(style.picture)[1:])
     masks = None
     if style.mask is not None:
         masks = [{layer: m.rot90(k, (2, 3)) for layer, m in style.mask.items()} for k in range(4)]
     return NearestLoss(
-        styles,
+        chain([style.features], turns),
         layers,
         stage.height,
         stage.width,

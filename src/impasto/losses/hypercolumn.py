@@ -6,7 +6,7 @@ centred at ``(i + 0.5) s`` px. So a place has the same vector whichever tile com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -19,40 +19,53 @@ from impasto.losses.region import Region
 REACH = 16  # px: interpolation reads the next cell of the deepest block
 
 
-def grid(features: Features, weights: Mapping[str, float], region: Region, step: int) -> Tensor:
-    """Return the hypercolumns at the cells of a stride that a region owns.
+def grid_parts(features: Features, region: Region, layers: Iterable[str], step: int) -> list[Tensor]:
+    """Return each layer at the cells of a stride that a region owns.
 
-    Finer layers are averaged over the cell, coarser ones interpolated. Each layer is multiplied with its weight
-    over its number of channels.
+    Finer layers are averaged over the cell, coarser ones interpolated.
 
     Args:
         features: by layer, ``[1, C, h, w]`` on the region's canvas.
-        weights: factor by layer.
         region: what is owned; it must read ``REACH`` px beyond, save at the picture's edge.
+        layers: which, in this order.
         step: the stride, 1 to 16.
 
     Returns:
-        ``[n, sum of C]`` float32 or float64, row by row.
+        ``[n, C]`` each, row by row, in the features' dtype: a cell's mean needs no more digits than its values have.
     """
     rows = region.bottom // step - region.top // step
     columns = region.right // step - region.left // step
     parts = []
-    for layer, weight in weights.items():
+    for layer in layers:
         own = stride(layer)
         if own <= step:
-            part = at_least_float32(region.own(features[layer], own))
+            part = region.own(features[layer], own)
             part = functional.avg_pool2d(part, step // own) if own < step else part
-            part = part[..., :rows, :columns]
         else:
             part = functional.interpolate(
-                at_least_float32(features[layer]), scale_factor=own // step, mode="bilinear", align_corners=False
+                features[layer], scale_factor=own // step, mode="bilinear", align_corners=False
             )
             top, left = (region.top - region.read_top) // step, (region.left - region.read_left) // step
-            part = part[..., top : top + rows, left : left + columns]
-            lacking = (0, columns - part.shape[-1], 0, rows - part.shape[-2])
-            part = functional.pad(part, lacking, mode="replicate") if any(lacking) else part
-        parts.append(part[0].flatten(1).T * (weight / part.shape[1]))
-    return torch.cat(parts, 1)
+            if top or left:
+                part = part[..., top:, left:]
+            lacking = (0, max(0, columns - part.shape[-1]), 0, max(0, rows - part.shape[-2]))
+            part = functional.pad(part, lacking, mode="replicate") if max(lacking) > 0 else part
+        if part.shape[-2:] != (rows, columns):  # a slice of everything would cost a copy on the way back
+            part = part[..., :rows, :columns]
+        parts.append(part.permute(0, 2, 3, 1).reshape(-1, part.shape[1]))
+    return parts
+
+
+def grid(features: Features, weights: Mapping[str, float], region: Region, step: int) -> Tensor:
+    """Return the hypercolumns at the cells of a stride that a region owns.
+
+    Each layer is multiplied with its weight over its number of channels; otherwise as for ``grid_parts``.
+
+    Returns:
+        ``[n, sum of C]`` in the features' dtype, row by row.
+    """
+    parts = grid_parts(features, region, weights, step)
+    return torch.cat([part * (weight / part.shape[1]) for part, weight in zip(parts, weights.values(), strict=True)], 1)
 
 
 def at_points(
@@ -75,17 +88,28 @@ def at_points(
         (rows >= region.top) & (rows < region.bottom) & (columns >= region.left) & (columns < region.right)
     ).nonzero()[:, 0]
     rows, columns = rows[inside].to(canvas.device), columns[inside].to(canvas.device)
-    parts = [at_least_float32(canvas[0, :, rows - region.read_top, columns - region.read_left].T)]
+    place = (rows - region.read_top) * canvas.shape[-1] + columns - region.read_left
+    parts = [at_least_float32(_rows(canvas).index_select(0, place))]
     for layer in layers:
         step = stride(layer)
         low_row, high_row, down = _between(rows, step, region.height, region.read_top)
         low_column, high_column, across = _between(columns, step, region.width, region.read_left)
-        part = at_least_float32(features[layer][0])  # [C, h, w]
-        down, across = down.to(part), across.to(part)
-        above = part[:, low_row, low_column].lerp(part[:, low_row, high_column], across)
-        below = part[:, high_row, low_column].lerp(part[:, high_row, high_column], across)
-        parts.append(above.lerp(below, down).T)
+        cells = torch.cat(
+            [
+                row * features[layer].shape[-1] + column
+                for row in (low_row, high_row)
+                for column in (low_column, high_column)
+            ]
+        )
+        shares = torch.cat([y * x for y in (1 - down, down) for x in (1 - across, across)]).to(canvas.device)
+        picked = at_least_float32(_rows(features[layer]).index_select(0, cells))
+        parts.append((picked * shares.to(picked)[:, None]).view(4, len(rows), picked.shape[1]).sum(0))
     return torch.cat(parts, 1), inside.to(canvas.device)
+
+
+def _rows(part: Tensor) -> Tensor:
+    """Return a map ``[1, C, h, w]`` as ``[h * w, C]``, a view where its channels lie together."""
+    return part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
 
 
 def _between(pixels: Tensor, step: int, size: int, read_from: int) -> tuple[Tensor, Tensor, Tensor]:

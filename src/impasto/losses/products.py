@@ -39,7 +39,7 @@ def moment_sums(rows: Tensor) -> Tensor:
     """
     if rows.dtype != torch.bfloat16:
         rows = at_least_float32(rows)
-        return torch.cat([rows.T @ rows, rows.sum(0, keepdim=True)])
+        return torch.cat([self_product(rows), rows.sum(0, keepdim=True)])
     result: Tensor = _MomentSums.apply(rows)  # type: ignore[no-untyped-call]
     return result
 
@@ -62,3 +62,29 @@ class _MomentSums(torch.autograd.Function):
         (rows,) = ctx.saved_tensors
         products, sums = slopes[0][:-1], slopes[0][-1]
         return torch.addmm(sums.to(rows.dtype), rows, (products + products.T).to(rows.dtype))
+
+
+def self_product(rows: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return the sum ``[C, C]`` of the outer products of rows ``[n, C]``, in the rows' dtype.
+
+    Args:
+        rows: ``[n, C]``.
+        dtype: of the products, there and back; the rows' own if absent. Sums are taken in float32 either way.
+    """
+    result: Tensor = _SelfProduct.apply(rows, dtype or rows.dtype)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SelfProduct(torch.autograd.Function):
+    """One product on the way back instead of two, since the result is symmetric."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        kept = rows.to(dtype)
+        ctx.save_for_backward(kept)
+        return (kept.T @ kept).to(rows.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        (kept,) = ctx.saved_tensors
+        return (kept @ (slopes[0] + slopes[0].T).to(kept.dtype)).to(slopes[0].dtype), None

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from impasto.losses.hypercolumn import REACH, at_points
 from impasto.losses.positions import pick, scatter, stratified
+from impasto.losses.products import self_product
 from impasto.losses.protocol import Features, Maps, Sweep
 from impasto.losses.region import Region
 
@@ -96,6 +97,7 @@ class StrotssLoss:
         style_height, style_width = picture.shape[-2:]
         self._picture = picture.detach()
         self._style = {layer: style[layer].detach() for layer in self.layers}
+        self._products = _product_dtype(style)
         self._style_points = _Points(self.layers, style_height, style_width, style_mask, style_samples)
         self._draw(generator or torch.Generator().manual_seed(0))
 
@@ -120,7 +122,7 @@ class StrotssLoss:
         region = Region.whole(*self._picture.shape[-2:])
         with torch.no_grad():
             self._target = self._style_points.fill(self._picture, self._style, region) * self._factors
-            self._target_moments = mean_and_covariance(self._target)
+            self._target_moments = mean_and_covariance(self._target, self._products)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
@@ -130,7 +132,8 @@ class StrotssLoss:
         """Return transport plus moments plus palette."""
         drawn = summary.view(self._points.count, -1) * self._factors.to(summary.dtype)
         target = self._target.to(summary.dtype)
-        total = relaxed_transport(drawn, target) + moment_distance(drawn, self._target_moments)
+        total = relaxed_transport(drawn, target, dtype=self._products)
+        total = total + moment_distance(drawn, self._target_moments, self._products)
         if self._palette:
             basis = summary.new_tensor(OPPONENT).T
             colours = drawn[:, :3] @ basis, target[:, :3] @ basis
@@ -167,6 +170,7 @@ class SelfSimilarityLoss:
         self._factors = _column_factors(content, weights)
         self._picture = picture.detach()
         self._content = {layer: content[layer].detach() for layer in self.layers}
+        self._products = _product_dtype(content)
         height, width = picture.shape[-2:]
         self._points = _Points(self.layers, height, width, mask, samples)
         self.refresh(generator or torch.Generator().manual_seed(0), lambda: ())
@@ -184,7 +188,7 @@ class SelfSimilarityLoss:
         self._points.use(state["canvas"])
         with torch.no_grad():
             points = self._points.fill(self._picture, self._content, Region.whole(*self._picture.shape[-2:]))
-            self._target = self_similarity(points * self._factors)
+            self._target = self_similarity(points * self._factors, self._products)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
@@ -193,20 +197,23 @@ class SelfSimilarityLoss:
     def value(self, summary: Tensor) -> Tensor:
         """Return N times the mean absolute difference of the tables."""
         drawn = summary.view(self._points.count, -1) * self._factors.to(summary.dtype)
-        return (self_similarity(drawn) - self._target.to(summary.dtype)).abs().mean() * self._points.count
+        return (
+            self_similarity(drawn, self._products) - self._target.to(summary.dtype)
+        ).abs().mean() * self._points.count
 
 
-def relaxed_transport(x: Tensor, y: Tensor, *, euclidean: bool = False) -> Tensor:
+def relaxed_transport(x: Tensor, y: Tensor, *, euclidean: bool = False, dtype: torch.dtype | None = None) -> Tensor:
     """Return the larger of the two mean distances to the nearest vector of the other set.
 
     Args:
         x: ``[N, D]``.
         y: ``[M, D]``.
         euclidean: add ``sqrt(|x - y|^2 / D)`` to the cosine distance.
+        dtype: of the products that choose the pairs; the vectors' own if absent.
     """
     with torch.no_grad():
         # Only the nearest pairs have a gradient, so the whole table is needed for the choice alone.
-        table = 1 - _directions(x) @ _directions(y).T
+        table = 1 - (_directions(x).to(dtype or x.dtype) @ _directions(y).to(dtype or x.dtype).T).to(x.dtype)
         if euclidean:
             table = table + torch.cdist(x, y) / x.shape[1] ** 0.5
         for_x, for_y = table.argmin(1), table.argmin(0)
@@ -227,25 +234,29 @@ def _pair_distance(x: Tensor, y: Tensor, euclidean: bool) -> Tensor:
     return 1 - cosine + (squares + ROOT_SMOOTHING**2).sqrt() - ROOT_SMOOTHING
 
 
-def mean_and_covariance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean ``[D]`` and covariance ``[D, D]`` of ``[N, D]``."""
+def mean_and_covariance(x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """Return mean ``[D]`` and covariance ``[D, D]`` of ``[N, D]``, products in another dtype if one is given."""
     mean = x.mean(0)
-    centred = x - mean
-    return mean, centred.T @ centred / len(x)
+    return mean, self_product(x - mean, dtype) / len(x)
 
 
-def moment_distance(x: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+def moment_distance(x: Tensor, target: tuple[Tensor, Tensor], dtype: torch.dtype | None = None) -> Tensor:
     """Return the mean absolute difference of the mean, plus that of the covariance, of ``[N, D]`` from a target."""
-    mean, covariance = mean_and_covariance(x)
+    mean, covariance = mean_and_covariance(x, dtype)
     away = (mean - target[0].to(x.dtype)).abs().mean()
     return away + (covariance - target[1].to(x.dtype)).abs().mean()
 
 
-def self_similarity(x: Tensor) -> Tensor:
+def self_similarity(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return the pairwise cosine distances of ``[N, D]``, each column divided by its sum, ``[N, N]``."""
-    rows = _directions(x)
-    table = (1 - rows @ rows.T).clamp_min(0)
+    table = (1 - self_product(_directions(x).T, dtype)).clamp_min(0)
     return table / table.sum(0, keepdim=True).clamp_min(1e-6 * len(x))
+
+
+def _product_dtype(features: Features) -> torch.dtype | None:
+    """Return bfloat16 where features are in it: they say no more than their products do."""
+    half = next(iter(features.values())).dtype == torch.bfloat16
+    return torch.bfloat16 if half else None
 
 
 def _column_factors(features: Features, weights: Mapping[str, float]) -> Tensor:
