@@ -14,7 +14,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import rehearsal
+from answers import HOME
+from fastapi.testclient import TestClient
 
+from impasto.studio.api import create_app
+from impasto.studio.context import Studio
 from impasto.studio.rows import Asset, Job
 from impasto.studio.store import Store
 from impasto.studio.worker import Pace, Worker
@@ -66,4 +70,16 @@ def submit(store: Store, asset: Asset) -> Callable[..., Job]:
 
 @pytest.fixture
 def worker(store: Store) -> Worker:
-    return Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.005, preview=0.0, idle=0.005))
+    pace = Pace(poll=0.005, preview=0.0, idle=0.005)
+    return Worker(store, rehearsal.run, rehearsal.pens, pace, makers=rehearsal.makers)
+
+
+@pytest.fixture
+def studio(store: Store) -> Studio:
+    return Studio(store)
+
+
+@pytest.fixture
+def client(studio: Studio) -> Iterator[TestClient]:
+    with TestClient(create_app(studio), base_url=HOME) as client:
+        yield client

@@ -22,6 +22,8 @@ import numpy as np
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
+from impasto.studio.keepsakes import Maker, Material
+from impasto.studio.rows import KeepsakeKind
 from impasto.studio.worker import Pens, Saved, Task
 
 STEPS = 25
@@ -144,4 +146,18 @@ def _result(outcome: Outcome, path: Path) -> Saved:
     return Saved("image/png", outcome.picture.shape[1], outcome.picture.shape[0], {"chain": outcome.chain})
 
 
+def _film(material: Material, path: Path) -> str:
+    path.write_bytes(b"film of " + str([step for step, _ in material.previews]).encode())
+    return "video/mp4"
+
+
+def _report(material: Material, path: Path) -> str:
+    if material.job.options.get("seed") == SPOILT:
+        raise RuntimeError("the ink is dry")
+    path.write_text(f"report of {len(material.events)} events", encoding="utf-8")
+    return "text/html"
+
+
+SPOILT = 13  # a seed whose report cannot be written
 pens = Pens(_preview, _result, preview_suffix=".png")
+makers: dict[KeepsakeKind, Maker] = {"film": _film, "report": _report}

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from impasto import __version__
-from impasto.studio import jobs_api, library_api, problems
+from impasto.studio import finished_api, jobs_api, library_api, problems
 from impasto.studio.context import PREFIX, Studio
 from impasto.studio.guard import Guard
 from impasto.studio.stream import Tail
@@ -41,6 +41,7 @@ def create_app(studio: Studio) -> FastAPI:
     app.state.studio = studio
     problems.install(app)
     app.include_router(jobs_api.router)
+    app.include_router(finished_api.router)
     app.include_router(library_api.router)
     app.add_middleware(Guard, rules=studio.rules, loose=studio.loose)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

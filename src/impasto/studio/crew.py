@@ -1,7 +1,8 @@
 """The worker processes: a crew that the server keeps alive, and what each of them does when it is started.
 
-In: a data folder and the name of a module with ``run`` and ``pens``. Out: child processes that claim jobs. A child
-whose standard input closes (because the server stopped, or was killed) checkpoints its job, puts it back and ends.
+In: a data folder and the name of a module with ``run``, ``pens`` and ``makers``. Out: child processes that claim jobs.
+A child whose standard input closes (because the server stopped, or was killed) checkpoints its job, puts it back and
+ends.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Crew:
     Args:
         store: the data folder's.
         size: how many, usually one a device.
-        module: where the workers find ``run`` and ``pens``.
+        module: where the workers find ``run``, ``pens`` and ``makers``.
         patience_seconds: how long a worker may take to put its job down before it is killed.
     """
 
@@ -93,7 +94,7 @@ def main(folder: str, module: str) -> None:
     """Be a worker until standard input closes or a SIGTERM comes."""
     store = Store(Path(folder))
     part = importlib.import_module(module)
-    worker = Worker(store, part.run, part.pens)
+    worker = Worker(store, part.run, part.pens, makers=part.makers)
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our standard input
 

@@ -11,11 +11,12 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from impasto import recipes
+from impasto import recipes, weights
+from impasto.errors import OptionError
 from impasto.options import Declared, declared
 
 SERVER_OWNED = frozenset({"device", "threads", "max_pixels", "weights", "model"})
-INITS = ("content", "random", "style")
+INITS = ("content", "random", "style", "fast")
 ASSET_ID = r"^[0-9a-f]{64}$"
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -89,5 +90,15 @@ def resolved(form: BaseModel) -> dict[str, Any]:
         OptionError: naming the option that does not go with the others.
     """
     given = form.model_dump(exclude_none=True)
-    recipes.resolve(**given)
+    chosen = recipes.resolve(**given)
+    for name, wanted in (("fast", chosen.instant.fast), ("init", chosen.descent.init == "fast")):
+        if wanted and not instant():
+            raise OptionError(
+                f"{name} needs weights that are not here; fetch them on the server: impasto weights fetch adain", name
+            )
     return given
+
+
+def instant() -> bool:
+    """Say whether the weights of instant mode have been fetched."""
+    return weights.stored("adain").is_file()

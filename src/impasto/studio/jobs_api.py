@@ -6,8 +6,9 @@ In: wishes. Out: rows of the store, event streams, files. Nothing is computed he
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -30,10 +31,24 @@ JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
 _MULTIPART = {
     "type": "object",
-    "required": ["content", "style"],
+    "required": ["content"],
     "properties": {
         "content": {"type": "string", "format": "binary", "description": "a picture, or an asset id"},
-        "style": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": 8},
+        "style": {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 8},
+        "weight": {
+            "type": "array",
+            "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1000},
+            "maxItems": 8,
+            "description": "each style's part in the blend, in the same order; all alike if absent",
+        },
+        "region_mask": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "maxItems": 8,
+            "description": "masks; each goes with the region_style of the same place",
+        },
+        "region_style": {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 8},
+        "protect": {"type": "string", "format": "binary", "description": "a mask: where it is white the content stays"},
         "options": {"type": "string", "description": "JSON, as 'options' of the other form"},
     },
 }
@@ -60,18 +75,15 @@ async def create_job(request: Request, response: Response, studio: Here) -> JobV
     if kind == "application/json":
         wish = _parsed(NewJob, await request.body())
     elif kind == "multipart/form-data":
-        async with request.form(max_files=9, max_fields=12, max_part_size=1 << 16) as form:
+        async with request.form(max_files=26, max_fields=40, max_part_size=1 << 16) as form:
             wish = await _from_form(form, studio)
     else:
         raise ProblemError(415, "send application/json or multipart/form-data")
     options = resolved(wish.options)
-    masks = {"protect": wish.protect} if wish.protect else {}
-    pictures = {"content": wish.content, "styles": [style.model_dump() for style in wish.styles], "masks": masks}
-    assets = [wish.content, *(style.asset for style in wish.styles), *masks.values()]
     client = request.client.host if request.client else "unknown"
 
     def create() -> JobView:
-        job = studio.store.create_job(client, pictures, assets, options, studio.limits, wish.purpose)
+        job = studio.store.create_job(client, wish.pictures(), wish.assets(), options, studio.limits, wish.purpose)
         return JobView.of(job, studio.store)
 
     view = await run_in_threadpool(create)
@@ -89,20 +101,44 @@ def _parsed(model: type[NewJob], body: bytes) -> NewJob:
 
 async def _from_form(form: FormData, studio: Studio) -> NewJob:
     """Store a form's pictures and read its options."""
-    content = form.getlist("content")
-    styles = form.getlist("style")
-    for name, values in (("content", content[:1]), ("style", styles)):
-        if not values:
-            raise ProblemError(422, f"the form has no {name}", name)
-    if not 1 <= len(styles) <= 8 or len(content) > 1:
-        raise ProblemError(422, "give one content and one to eight styles", "style")
+    parts = {name: form.getlist(name) for name in ("content", "style", "region_mask", "region_style", "protect")}
+    if not parts["content"]:
+        raise ProblemError(422, "the form has no content", "content")
+    if not parts["style"] and not parts["region_style"]:
+        raise ProblemError(422, "the form has no style", "style")
+    for name, most in (("content", 1), ("style", 8), ("region_mask", 8), ("protect", 1)):
+        if len(parts[name]) > most:
+            raise ProblemError(422, f"the form has {len(parts[name])} of {name}, at most {most} can be given", name)
+    if len(parts["region_mask"]) != len(parts["region_style"]):
+        raise ProblemError(422, "give as many region_style as region_mask: they go in pairs", "region_style")
+    weights = [_number(value) for value in form.getlist("weight")]
+    if weights and len(weights) != len(parts["style"]):
+        raise ProblemError(422, f"{len(weights)} weights for {len(parts['style'])} styles: give one for each", "weight")
     try:
         options = json.loads(str(form.get("options") or "{}"))
     except ValueError as error:
         raise ProblemError(422, f"options is not JSON: {error}", "options") from error
-    ids = [await _asset_of(value, "content", studio) for value in content]
-    blend = [{"asset": await _asset_of(value, "style", studio)} for value in styles]
-    return _parsed(NewJob, json.dumps({"content": ids[0], "styles": blend, "options": options}).encode())
+    ids = {name: [await _asset_of(value, name, studio) for value in values] for name, values in parts.items()}
+    wish: dict[str, Any] = {"content": ids["content"][0], "options": options}
+    wish["styles"] = [{"asset": asset} for asset in ids["style"]]
+    for style, weight in zip(wish["styles"], weights, strict=False):
+        style["weight"] = weight
+    pairs = zip(ids["region_mask"], ids["region_style"], strict=True)
+    wish["regions"] = [{"mask": mask, "asset": asset} for mask, asset in pairs]
+    if ids["protect"]:
+        wish["protect"] = ids["protect"][0]
+    return _parsed(NewJob, json.dumps(wish).encode())
+
+
+def _number(value: UploadFile | str) -> float:
+    """Read a form's number."""
+    try:
+        number = float(str(value))
+    except ValueError as error:
+        raise ProblemError(422, f"weight is {str(value)[:40]!r}: give a number", "weight") from error
+    if not math.isfinite(number):
+        raise ProblemError(422, "weight is not finite: give a number", "weight")
+    return number
 
 
 async def _asset_of(value: UploadFile | str, name: str, studio: Studio) -> str:
@@ -128,7 +164,7 @@ def list_jobs(
     """List the newest jobs first."""
     jobs = studio.store.jobs(limit, before, state, purpose)
     last = jobs[-1].number if len(jobs) == limit else None
-    return JobList(jobs=[JobView.of(job, studio.store) for job in jobs], next_before=last)
+    return JobList(jobs=JobView.several(jobs, studio.store), next_before=last)
 
 
 @router.get("/{job_id}", response_model=JobDetail, responses=documented(404, 422))

@@ -123,12 +123,18 @@ def release_dead(store: Store) -> int:
     """
     host, ended = socket.gethostname(), 0
     with store.transaction() as connection:
-        for row in connection.execute("SELECT id, worker FROM jobs WHERE worker IS NOT NULL").fetchall():
-            name, _, _random = row["worker"].rpartition(":")
-            name, _, process = name.rpartition(":")
-            if name == host and process.isdigit() and not _lives(int(process)):
-                connection.execute("UPDATE jobs SET lease_until = 0 WHERE id = ?", (row["id"],))
-                ended += 1
+        for table in ("jobs", "keepsakes"):
+            for (worker,) in connection.execute(
+                f"SELECT DISTINCT worker FROM {table} WHERE worker IS NOT NULL"  # noqa: S608 - a name of our own
+            ).fetchall():
+                name, _, _random = worker.rpartition(":")
+                name, _, process = name.rpartition(":")
+                if name == host and process.isdigit() and not _lives(int(process)):
+                    dead = connection.execute(
+                        f"UPDATE {table} SET lease_until = 0 WHERE worker = ?",  # noqa: S608 - a name of our own
+                        (worker,),
+                    )
+                    ended += dead.rowcount
     return ended
 
 

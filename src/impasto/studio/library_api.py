@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -16,11 +16,11 @@ from impasto import __version__, recipes, samples
 from impasto.options import declared
 from impasto.presets import BUILT_IN
 from impasto.studio.context import ALWAYS, PREFIX, Here
-from impasto.studio.forms import INITS, SERVER_OWNED
+from impasto.studio.forms import INITS, SERVER_OWNED, instant
 from impasto.studio.problems import documented
 from impasto.studio.rows import NotFoundError
 from impasto.studio.uploads import receive
-from impasto.studio.views import AssetId, AssetView, Health, OptionView, Presets, RecipeView
+from impasto.studio.views import AssetId, AssetView, Cleaned, Health, OptionView, Presets, RecipeView
 from impasto.studio.vitals import disk_bytes, memory_bytes, torch_loaded
 
 router = APIRouter(prefix=PREFIX, responses=ALWAYS)
@@ -70,6 +70,16 @@ def read_asset_file(asset_id: Annotated[AssetId, Path()], studio: Here) -> FileR
     return FileResponse(studio.store.asset_path(asset), media_type=asset.media_type, headers=headers)
 
 
+@router.delete("/assets", response_model=Cleaned, responses=documented(422))
+def delete_unused_assets(
+    studio: Here,
+    older_than: Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False, description="seconds")] = 3600.0,
+) -> Cleaned:
+    """Remove every picture that no job uses and that was not uploaded just now."""
+    removed, freed = studio.store.delete_unused_assets(older_than)
+    return Cleaned(removed=removed, freed_bytes=freed)
+
+
 @router.delete("/assets/{asset_id}", status_code=204, responses=documented(404, 409, 422))
 def delete_asset(asset_id: Annotated[AssetId, Path()], studio: Here) -> Response:
     """Remove a picture that no job uses."""
@@ -94,7 +104,9 @@ async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], stud
 def list_presets() -> Presets:
     """List recipes, options and samples: all that a form needs."""
     names = [*BUILT_IN, *recipes.own()]
-    return Presets(recipes=[_recipe(name) for name in names], options=_options(), samples=list(samples.names()))
+    return Presets(
+        recipes=[_recipe(name) for name in names], options=_options(), samples=list(samples.names()), instant=instant()
+    )
 
 
 def _recipe(name: str) -> RecipeView:

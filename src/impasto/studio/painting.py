@@ -1,7 +1,8 @@
 """The studio's runner: a task goes to the engine, pictures become files.
 
-In: a ``Task``. Out: the engine's events, previews as JPEG, the result as the engine saved it, record inside. What two
-jobs in a row have in common (the network, the targets of the same pictures) is kept between them.
+In: a ``Task``. Out: an instant picture where its weights have been fetched, then the engine's events, previews as
+JPEG, the result as the engine saved it, record inside. What two jobs in a row have in common (the network, the targets
+of the same pictures) is kept between them.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import images
-from impasto.events import Event, Mailbox
+from impasto import images, recipes
+from impasto.errors import ImpastoError
+from impasto.events import Event, Finished, Mailbox, Snapshot
+from impasto.options import Options
+from impasto.placement import Placement, place
+from impasto.sizes import parse_size
+from impasto.studio.keepsakes import Maker, Material
+from impasto.studio.rows import KeepsakeKind
 from impasto.studio.worker import Pens, Saved, Task
 from impasto.stylize import Shared, iter_stylize
-from impasto.weights import vgg19_state
+from impasto.weights import stored, vgg19_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 
 PREVIEW_QUALITY = 88
 CHECKPOINT_SECONDS = 2.0  # the engine itself takes longer where a checkpoint is dear
+INSTANT_SIDE = 256  # px: half a second on one core, sooner than the first step
+INSTANT_OPTIONS = ("strength", "color", "saturation", "style_blend", "rotate_style", "style_scale", "seamless")
 PAINTED = "painted.part.png"  # a name that is swept away if the worker dies before it is renamed
 
 _state: Mapping[str, Any] = vgg19_state()
@@ -34,23 +43,45 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     """Paint a task."""
     styles = [path for path, _ in task.styles]
     options = dict(task.options)
-    if len(styles) > 1:
+    if len(task.styles) > 1:
         total = sum(weight for _, weight in task.styles)
         options.setdefault("style_blend", ",".join(f"{weight / total:.6g}" for _, weight in task.styles))
-    protect = task.masks.get("protect")
+    shared = _shared_for((task.content, *styles, *(region["style"] for region in task.regions)))
+    chosen = recipes.resolve(**options)
+    limits: dict[str, Any] = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
+    content = images.load(task.content, **limits)  # read once, for the instant picture and for the run
+    style = place(styles, regions=task.regions, protect=task.masks.get("protect"), limits=limits)
+    if task.purpose == "picture" and not task.resume and not chosen.instant.fast:
+        yield from _instant(content, style, chosen)
     yield from iter_stylize(
-        task.content,
-        styles[0] if len(styles) == 1 else styles,
-        protect=protect,
+        content,
+        style,
         output=task.checkpoint_dir.parent / PAINTED,
         mailbox=mailbox,
         preview_every=1,
         checkpoint_dir=task.checkpoint_dir,
         checkpoint_seconds=CHECKPOINT_SECONDS,
         resume=task.resume,
-        shared=_shared_for((task.content, *styles)),
+        shared=shared,
         **options,
     )
+
+
+def _instant(content: images.Picture, style: Placement, chosen: Options) -> Iterator[Snapshot]:
+    """Show what instant mode makes of a task, before its first step; it changes nothing in the run."""
+    if not stored("adain").is_file():
+        return
+    size = content.size
+    if chosen.output.size is not None:
+        size = parse_size(chosen.output.size, chosen.output.dpi).fit(*size)
+    flat = chosen.flat()
+    settings = {name: flat[name] for name in INSTANT_OPTIONS}
+    try:
+        for event in iter_stylize(content, style, fast=True, size=str(min(INSTANT_SIDE, max(size))), **settings):
+            if isinstance(event, Finished):
+                yield Snapshot(0, 0, images.quantise(event.result.pixels).astype("uint8"))
+    except ImpastoError:
+        return  # what is wrong, the run itself will say
 
 
 def _shared_for(pictures: tuple[Path, ...]) -> Shared:
@@ -73,4 +104,17 @@ def _result(result: Result, path: Path) -> Saved:
     return Saved("image/png", width, height, result.record)
 
 
+def _film(material: Material, path: Path) -> str:
+    from impasto.studio import retelling  # brings the video library, which painting has no use for
+
+    return retelling.film(material, path)
+
+
+def _report(material: Material, path: Path) -> str:
+    from impasto.studio import retelling
+
+    return retelling.report(material, path)
+
+
 pens = Pens(_preview, _result)
+makers: Mapping[KeepsakeKind, Maker] = {"film": _film, "report": _report}

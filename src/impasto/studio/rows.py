@@ -17,6 +17,7 @@ OVER: tuple[State, ...] = ("done", "cancelled", "failed")
 Order = Literal["set", "snapshot", "pause", "resume", "stop", "cancel"]
 Purpose = Literal["picture", "proof"]
 ResultKind = Literal["preview", "snapshot", "final"]
+KeepsakeKind = Literal["film", "report"]
 
 
 class NotFoundError(ImpastoError):
@@ -103,6 +104,19 @@ class StoredResult:
     size: int
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Keepsake:
+    """A film or a report of a finished job, wished for or made; ``file`` is its name inside the job's folder."""
+
+    job: str
+    kind: KeepsakeKind
+    state: Literal["waiting", "making", "ready", "failed"]
+    error: str | None
+    file: str | None
+    media_type: str | None
+    size: int
 
 
 @dataclass(frozen=True)

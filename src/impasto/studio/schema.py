@@ -86,6 +86,25 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, step, kind)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE keepsakes (             -- films and reports of finished jobs, made when asked for
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL CHECK (kind IN ('film', 'report')),
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'making', 'ready', 'failed')),
+        created REAL NOT NULL,
+        worker TEXT,
+        token TEXT,
+        lease_until REAL,
+        failures INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        traceback TEXT,
+        file TEXT,
+        media_type TEXT,
+        size INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (job, kind)
+    ) WITHOUT ROWID;
+    CREATE INDEX keepsakes_by_state ON keepsakes (state, created);
+    """,
 )
 
 

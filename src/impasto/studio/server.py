@@ -43,7 +43,7 @@ class Settings:
         token: what visitors must know; made if need be.
         names: DNS names that the server answers to, besides localhost and this machine's own.
         workers: how many jobs are painted at once.
-        module: where the workers find ``run`` and ``pens``.
+        module: where the workers find ``run``, ``pens`` and ``makers``.
         browser: whether to open it.
         controls: whether to load the controls, which takes some seconds.
     """

@@ -100,13 +100,14 @@ class Store:
             incoming: the file in ``incoming/``, moved away.
 
         Returns:
-            The asset as stored, the older one if there was one.
+            The asset as stored.
         """
         with self.transaction() as connection:
             # The rename is inside the transaction, so that a deletion of the same asset cannot slip between.
             incoming.replace(self.asset_path(asset))
             connection.execute(
-                "INSERT OR IGNORE INTO assets VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO assets VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET created = excluded.created",  # wanted again, so not to be cleared away
                 (asset.id, asset.media_type, asset.extension, asset.size, asset.width, asset.height, asset.created),
             )
             return self.asset(asset.id)
@@ -132,6 +133,18 @@ class Store:
                 raise ConflictError(f"{users} job(s) in the history use this picture: delete them first")
             connection.execute("DELETE FROM assets WHERE id = ?", (asset_id,))
             self.asset_path(asset).unlink(missing_ok=True)
+
+    def delete_unused_assets(self, older_than_seconds: float) -> tuple[int, int]:
+        """Remove the assets that no job uses and that nobody can be about to use; return how many, and their bytes."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "DELETE FROM assets WHERE created <= ? AND id NOT IN (SELECT asset FROM uses) RETURNING *",
+                (self.clock() - older_than_seconds,),
+            ).fetchall()
+            unused = [Asset(**row) for row in rows]
+            for asset in unused:
+                self.asset_path(asset).unlink(missing_ok=True)
+        return len(unused), sum(asset.size for asset in unused)
 
     # Jobs ------------------------------------------------------------------------------------------------------------
 
@@ -202,14 +215,19 @@ class Store:
         )
         return [job_from_row(row) for row in rows]
 
-    def queue_position(self, job: Job) -> int | None:
-        """Return how many jobs will start before this one, or None if it does not wait."""
-        if job.state != "queued":
-            return None
-        row = self.connection().execute(
-            "SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND number < ?", (job.number,)
+    def waiting(self) -> dict[str, int]:
+        """Return how many jobs were queued before each that waits."""
+        rows = self.connection().execute("SELECT id FROM jobs WHERE state = 'queued' ORDER BY number")
+        return {row["id"]: position for position, row in enumerate(rows)}
+
+    def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many bytes of pictures, films and reports jobs keep."""
+        rows = self.connection().execute(
+            "SELECT job, SUM(size) FROM (SELECT job, size FROM results UNION ALL SELECT job, size FROM keepsakes) "
+            "WHERE job IN (SELECT value FROM json_each(?)) GROUP BY job",
+            (json.dumps(list(job_ids)),),
         )
-        return int(row.fetchone()[0])
+        return {job: int(size) for job, size in rows}
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are in every state."""

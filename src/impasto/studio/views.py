@@ -5,12 +5,13 @@ In: the store's rows. Out: pydantic models; paths, tokens and other visitors' ad
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from impasto.options import Color
 from impasto.studio.forms import ASSET_ID, STRICT, OptionsForm
-from impasto.studio.rows import Asset, Job, Order, Purpose, ResultKind, State, StoredResult
+from impasto.studio.rows import Asset, Job, Keepsake, KeepsakeKind, Order, Purpose, ResultKind, State, StoredResult
 from impasto.studio.store import Store
 
 AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the picture's bytes")]
@@ -25,16 +26,58 @@ class StylePart(BaseModel):
     weight: float = Field(default=1.0, gt=0.0, le=1000.0)
 
 
+class Region(BaseModel):
+    """A part of the content that is painted like a painting of its own."""
+
+    model_config = STRICT
+
+    mask: AssetId = Field(description="a picture: where it is white the region is")
+    asset: AssetId = Field(description="the painting; SHA-256 of its bytes")
+    name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9 _-]{0,30}$", description="steered as style:NAME")
+    strength: float | None = Field(default=None, ge=0.0, le=1.0, description="the run's own if absent")
+    scale: float | None = Field(default=None, ge=0.05, le=8.0, description="size of strokes; the run's own if absent")
+    rotate: float | None = Field(default=None, ge=-360.0, le=360.0, description="degrees counter-clockwise")
+    color: Color | None = Field(default=None, description="the run's own if absent")
+
+
 class NewJob(BaseModel):
     """A job as it is asked for."""
 
     model_config = STRICT
 
     content: AssetId
-    styles: list[StylePart] = Field(min_length=1, max_length=8)
+    styles: list[StylePart] = Field(default=[], max_length=8, description="what no region takes is painted like these")
+    regions: list[Region] = Field(default=[], max_length=8)
     protect: AssetId | None = Field(default=None, description="a mask: where it is white the content stays")
     purpose: Purpose = "picture"
     options: OptionsForm = Field(default_factory=OptionsForm)  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def painted(self) -> Self:
+        """Refuse a wish without any style, and regions that share a name."""
+        if not self.styles and not self.regions:
+            raise ValueError("no style is given: name a painting in 'styles', or one for each of 'regions'")
+        names = [region.name or f"region {number}" for number, region in enumerate(self.regions, 1)]
+        if len(set(names)) < len(names):
+            raise ValueError("two regions have the same name: give each its own")
+        return self
+
+    def pictures(self) -> dict[str, Any]:
+        """Return which asset plays which part, as a job is stored with."""
+        return {
+            "content": self.content,
+            "styles": [style.model_dump() for style in self.styles],
+            "regions": [
+                {"name": f"region {number}", **region.model_dump(exclude_none=True)}
+                for number, region in enumerate(self.regions, 1)
+            ],
+            "masks": {"protect": self.protect} if self.protect else {},
+        }
+
+    def assets(self) -> list[str]:
+        """Return every asset that the wish names."""
+        parts = [part for region in self.regions for part in (region.mask, region.asset)]
+        return [self.content, *(style.asset for style in self.styles), *parts, *filter(None, [self.protect])]
 
 
 class AssetView(BaseModel):
@@ -81,6 +124,7 @@ class JobView(BaseModel):
     wanted: Literal["run", "pause", "stop", "cancel"]
     content: str
     styles: list[dict[str, Any]]
+    regions: list[dict[str, Any]]
     protect: str | None
     options: dict[str, Any]
     steering: dict[str, float]
@@ -93,12 +137,20 @@ class JobView(BaseModel):
     failures: int
     error: str | None
     last_event: int
+    disk_bytes: int = 0
     queue_position: int | None = None
 
     @classmethod
     def of(cls, job: Job, store: Store) -> JobView:
         """Show a job."""
-        return cls(**_shown(job), queue_position=store.queue_position(job))
+        return cls.several([job], store)[0]
+
+    @classmethod
+    def several(cls, jobs: list[Job], store: Store) -> list[JobView]:
+        """Show jobs, what they share looked up once."""
+        sizes = store.sizes([job.id for job in jobs])
+        waiting = store.waiting() if any(job.state == "queued" for job in jobs) else {}
+        return [cls(**_shown(job), disk_bytes=sizes.get(job.id, 0), queue_position=waiting.get(job.id)) for job in jobs]
 
 
 class JobDetail(JobView):
@@ -107,20 +159,43 @@ class JobDetail(JobView):
     traceback: str | None = None
     record: dict[str, Any] | None = None
     results: list[ResultView] = []
-    disk_bytes: int = 0
 
     @classmethod
     def of(cls, job: Job, store: Store) -> JobDetail:
         """Show all of a job."""
         results = [ResultView.of(result) for result in store.results(job.id)]
-        return cls(
-            **_shown(job),
-            queue_position=store.queue_position(job),
-            traceback=job.traceback,
-            record=job.record,
-            results=results,
-            disk_bytes=sum(result.size for result in results),
-        )
+        view = JobView.of(job, store).model_dump()
+        return cls(**view, traceback=job.traceback, record=job.record, results=results)
+
+
+class KeepsakeView(BaseModel):
+    """How far a film or a report has come."""
+
+    kind: KeepsakeKind
+    state: Literal["waiting", "making", "ready", "failed"]
+    error: str | None
+    size: int = Field(description="bytes")
+
+    @classmethod
+    def of(cls, keepsake: Keepsake) -> KeepsakeView:
+        """Show a keepsake."""
+        return cls(**{name: getattr(keepsake, name) for name in cls.model_fields})
+
+
+class Estimate(BaseModel):
+    """What the same run would take at another size, judged by how long its steps took."""
+
+    width: int
+    height: int
+    steps: int
+    seconds: float | None = Field(description="null where nothing was timed: a run of instant mode, or not begun")
+
+
+class Cleaned(BaseModel):
+    """What a clean-up came to."""
+
+    removed: int
+    freed_bytes: int
 
 
 class JobList(BaseModel):
@@ -175,6 +250,7 @@ class Presets(BaseModel):
     recipes: list[RecipeView]
     options: list[OptionView]
     samples: list[str]
+    instant: bool = Field(description="whether the weights of instant mode are here")
 
 
 def _shown(job: Job) -> dict[str, Any]:
@@ -182,7 +258,8 @@ def _shown(job: Job) -> dict[str, Any]:
     shown = {name: getattr(job, name) for name in JobView.model_fields if hasattr(job, name)}
     pictures = job.pictures
     protect = pictures.get("masks", {}).get("protect")
-    return {**shown, "content": pictures.get("content", ""), "styles": pictures.get("styles", []), "protect": protect}
+    parts = {part: pictures.get(part, []) for part in ("styles", "regions")}
+    return {**shown, "content": pictures.get("content", ""), **parts, "protect": protect}
 
 
 ORDERS: tuple[Order, ...] = ("pause", "resume", "stop", "cancel", "snapshot")

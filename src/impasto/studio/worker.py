@@ -22,8 +22,9 @@ from typing import Any
 
 from impasto.errors import InputError
 from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
+from impasto.studio.keepsakes import Maker, make_one
 from impasto.studio.lease import Lease, LeaseLostError, Told, claim, worker_name
-from impasto.studio.rows import ResultKind, StoredResult
+from impasto.studio.rows import KeepsakeKind, Purpose, ResultKind, StoredResult
 from impasto.studio.store import Store
 from impasto.studio.wire import wire
 
@@ -40,6 +41,8 @@ class Task:
     styles: tuple[tuple[Path, float], ...]
     masks: Mapping[str, Path]
     options: Mapping[str, Any]
+    regions: tuple[Mapping[str, Any], ...] = field(default=(), kw_only=True)
+    purpose: Purpose = field(default="picture", kw_only=True)
     checkpoint_dir: Path
     resume: bool
 
@@ -106,6 +109,7 @@ class Worker:
         pace: how often things happen.
         name: who claims.
         max_failures: after how many a job is given up.
+        makers: of films and reports, by kind; wishes for them are granted between two jobs.
     """
 
     def __init__(
@@ -116,6 +120,7 @@ class Worker:
         pace: Pace | None = None,
         name: str | None = None,
         max_failures: int = 3,
+        makers: Mapping[KeepsakeKind, Maker] | None = None,
     ) -> None:
         self.store = store
         self.runner = runner
@@ -123,12 +128,13 @@ class Worker:
         self.pace = pace or Pace()
         self.name = name or worker_name()
         self.max_failures = max_failures
+        self.makers = makers or {}
         self.stopping = threading.Event()
 
     def work(self) -> None:
         """Run jobs until ``stopping`` is set; a job under way is checkpointed and put back into the queue."""
         while not self.stopping.is_set():
-            if not self.work_once():
+            if not make_one(self.store, self.name, self.makers) and not self.work_once():
                 self.stopping.wait(self.pace.idle)
 
     def work_once(self) -> bool:
@@ -201,7 +207,16 @@ class _Run:
             content=path(job.pictures["content"]),
             styles=tuple((path(style["asset"]), float(style["weight"])) for style in job.pictures["styles"]),
             masks={part: path(asset_id) for part, asset_id in job.pictures.get("masks", {}).items()},
+            regions=tuple(
+                {
+                    **{key: value for key, value in region.items() if key != "asset"},
+                    "mask": path(region["mask"]),
+                    "style": path(region["asset"]),
+                }
+                for region in job.pictures.get("regions", ())
+            ),
             options=job.options,
+            purpose=job.purpose,
             checkpoint_dir=self.folder / CHECKPOINTS,
             resume=(self.folder / CHECKPOINTS).exists(),
         )
@@ -296,6 +311,8 @@ class _Run:
         elif isinstance(event, Snapshot):
             result = self._keep(event.step, "snapshot", event.picture)
         kind, data = wire(event)
+        if kind == "step":
+            data["at"] = round(self.store.clock(), 3)  # for those who read it later and want to know the pace
         if result is not None:
             data["picture"] = result.kind
         obeyed = self._obeyed(event) if isinstance(event, Steered) else None

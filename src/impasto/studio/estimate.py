@@ -1,0 +1,65 @@
+"""How long a job's settings would take at another size, judged by the log of the job itself.
+
+In: a job that has made some steps. Out: the size, the steps and the seconds of the same run at another long side. A
+step costs about the same per pixel at every size, as ``budget`` has it; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import json
+from statistics import median
+
+from impasto import recipes
+from impasto.budget import Rate, seconds_for
+from impasto.schedule import plan
+from impasto.studio.rows import Job, StoredEvent
+from impasto.studio.store import Store
+from impasto.studio.views import Estimate
+
+
+def estimate(store: Store, job: Job, long_side: int) -> Estimate:
+    """Say what a job would take.
+
+    Args:
+        store: where its log is.
+        job: that has been painted, in part at least.
+        long_side: in px.
+    """
+    content = store.asset(job.pictures["content"])
+    factor = long_side / max(content.height, content.width)
+    height, width = max(1, round(content.height * factor)), max(1, round(content.width * factor))
+    chosen = recipes.resolve(**job.options)
+    if chosen.instant.fast:
+        return Estimate(width=width, height=height, steps=0, seconds=None)
+    asked = chosen.descent
+    scales = plan(height, width, quality=asked.quality, scales=asked.scales, steps=asked.steps)
+    rate = _rate(_log(store, job))
+    seconds = None if rate is None else round(seconds_for(scales, rate), 1)
+    return Estimate(width=width, height=height, steps=sum(scale.steps for scale in scales), seconds=seconds)
+
+
+def _log(store: Store, job: Job) -> list[StoredEvent]:
+    events: list[StoredEvent] = []
+    while batch := store.events(job.id, events[-1].number if events else 0):
+        events += batch
+    return events
+
+
+def _rate(events: list[StoredEvent]) -> Rate | None:
+    """Return what a pixel of a step took at the finest scale that was reached; pauses do not move a median."""
+    pixels, last = 0, None
+    took: dict[int, list[float]] = {}
+    for event in events:
+        if event.kind == "scale":
+            data = json.loads(event.data)
+            pixels, last = data["height"] * data["width"], None
+        elif event.kind == "step":
+            if last is not None and pixels:
+                took.setdefault(pixels, []).append(event.created - last)
+            last = event.created
+        else:
+            last = None
+    if not took:
+        return None
+    finest = max(took)
+    return Rate(median(took[finest]) / finest)

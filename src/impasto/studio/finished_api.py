@@ -1,0 +1,71 @@
+"""Routes of what comes after painting: an estimate for another size, the film, the report.
+
+In: wishes. Out: rows of the store and files that a worker has made.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse
+
+from impasto.studio import keepsakes
+from impasto.studio.context import ALWAYS, PREFIX, Here
+from impasto.studio.estimate import estimate
+from impasto.studio.problems import documented
+from impasto.studio.rows import ConflictError, KeepsakeKind, NotFoundError
+from impasto.studio.views import Estimate, KeepsakeView
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", responses=ALWAYS)
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
+
+
+@router.get("/{job_id}/estimate", response_model=Estimate, responses=documented(404, 422))
+def estimate_job(
+    job_id: JobId,
+    studio: Here,
+    long_side: Annotated[int, Query(ge=16, le=20_000, description="px")],
+) -> Estimate:
+    """Say what the same settings would take at another size, before it is asked for."""
+    return estimate(studio.store, studio.store.job(job_id), long_side)
+
+
+@router.post(
+    "/{job_id}/keepsakes/{kind}", status_code=202, response_model=KeepsakeView, responses=documented(404, 409, 422)
+)
+def make_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeView:
+    """Have a worker make a finished job's film or report; what is there already is not made again."""
+    return KeepsakeView.of(keepsakes.ask(studio.store, job_id, kind))
+
+
+@router.get("/{job_id}/keepsakes/{kind}", response_model=KeepsakeView, responses=documented(404, 422))
+def read_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeView:
+    """Say how far a film or a report has come."""
+    return KeepsakeView.of(keepsakes.keepsake(studio.store, job_id, kind))
+
+
+@router.get(
+    "/{job_id}/keepsakes/{kind}/file",
+    response_class=FileResponse,
+    responses={
+        200: {
+            "content": {
+                "video/mp4": {"schema": {"type": "string", "format": "binary"}},
+                "text/html": {"schema": {"type": "string"}},
+            },
+            "description": "the film or the report, to be kept as a file",
+        },
+        **documented(404, 409, 422),
+    },
+)
+def read_keepsake_file(job_id: JobId, kind: KeepsakeKind, studio: Here) -> FileResponse:
+    """Send a film or a report that is ready."""
+    found = keepsakes.keepsake(studio.store, job_id, kind)
+    if found.state != "ready" or found.file is None:
+        raise ConflictError(f"the {kind} is not ready: it is {found.state}")
+    path = studio.store.job_folder(job_id) / found.file
+    if not path.is_file():
+        raise NotFoundError(f"the {kind} was cleared away")
+    name = f"impasto-{studio.store.job(job_id).number}-{kind}{path.suffix}"
+    return FileResponse(path, media_type=found.media_type, filename=name)

@@ -1,0 +1,83 @@
+"""Only those come in who may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from answers import HOME, problem, wish
+from fastapi.testclient import TestClient
+
+from impasto.studio.api import create_app
+from impasto.studio.context import Studio
+from impasto.studio.guard import Rules
+from impasto.studio.store import Store
+
+SECRET = "s3cret"  # noqa: S105
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "192.168.0.7"])
+def test_foreign_hosts_are_refused(client: TestClient, host: str) -> None:
+    assert "does not answer to the name" in problem(client.get("/api/v1/health", headers={"host": host}), 400)
+
+
+@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "127.0.0.2:1", "[::1]:7860", "LOCALHOST"])
+def test_own_hosts_are_let_in(client: TestClient, host: str) -> None:
+    assert client.get("/api/v1/health", headers={"host": host}).status_code == 200
+
+
+def test_any_address_but_not_any_name_when_bound_to_all(store: Store) -> None:
+    app = create_app(Studio(store, Rules(any_address=True, names=("painter.local",))))
+    with TestClient(app, base_url=HOME) as client:
+        for host, status in (("10.0.0.5:80", 200), ("painter.local", 200), ("evil.example", 400)):
+            assert client.get("/api/v1/health", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860"])
+def test_other_pages_are_refused(client: TestClient, asset: Any, origin: str) -> None:
+    refused = client.post("/api/v1/jobs", json=wish(asset), headers={"origin": origin})
+    assert "may not talk to this server" in problem(refused, 403)
+
+
+def test_another_site_may_link_but_not_load(client: TestClient) -> None:
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    problem(client.get("/api/v1/health", headers=headers), 403)
+    assert client.get("/api/v1/health", headers={**headers, "sec-fetch-mode": "navigate"}).status_code == 200
+    assert client.get("/api/v1/health", headers={"origin": HOME}).status_code == 200
+
+
+def test_the_token_opens_and_nothing_else_does(store: Store) -> None:
+    app = create_app(Studio(store, Rules(token=SECRET)))
+    with TestClient(app, base_url=HOME) as client:
+        paths = [
+            "/api/v1/health",
+            "/api/v1/jobs",
+            "/api/v1/openapi.json",
+            "/",
+            "/anything",
+            "/api/v1/health?token=s3cret",
+        ]
+        for path in paths:
+            refused = client.get(path)
+            assert "wants its token" in problem(refused, 401)
+            assert refused.headers["www-authenticate"] == "Bearer"
+        for wrong in ("Bearer wrong", "Bearer ", "Basic s3cret", "s3cret", "Bearer s3cré"):
+            problem(client.get("/api/v1/health", headers={"authorization": wrong.encode()}), 401)
+        problem(client.get("/api/v1/health", headers={"cookie": "impasto_token=wrong; a=\x01;;"}), 401)
+        assert client.get("/api/v1/health", headers={"authorization": "Bearer s3cret"}).status_code == 200
+
+
+def test_the_token_leaves_the_address_for_a_cookie(store: Store) -> None:
+    app = create_app(Studio(store, Rules(token=SECRET)))
+    with TestClient(app, base_url=HOME, follow_redirects=False) as client:
+        sent = client.get(f"{HOME}//evil.example/?token=s3cret&job=1")
+        assert (sent.status_code, sent.headers["location"]) == (303, "/evil.example/?job=1")
+        for part in ("HttpOnly", "SameSite=Strict"):
+            assert part in sent.headers["set-cookie"]
+        problem(client.get("/?token=wrong", headers={"cookie": ""}), 401)
+        client.cookies.set("impasto_token", "s3cret")
+        assert client.get("/api/v1/health").status_code == 200
+
+
+def test_a_length_that_is_no_number(client: TestClient) -> None:
+    assert "not a number" in problem(client.get("/api/v1/health", headers={"content-length": "x"}), 400)

@@ -1,0 +1,114 @@
+"""Pictures come in under caps and go out harmless; samples, presets and health tell what a page needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import rehearsal
+from answers import HOME, problem, wish
+from fastapi.testclient import TestClient
+
+from impasto.studio.api import create_app
+from impasto.studio.context import Studio
+from impasto.studio.guard import Rules
+from impasto.studio.rows import Job
+from impasto.studio.store import Store
+from impasto.studio.uploads import Caps
+
+
+def test_pictures_cannot_act(client: TestClient, asset: Any) -> None:
+    sent = client.get(f"/api/v1/assets/{asset.id}/file")
+    assert sent.headers["content-type"] == "image/png"
+    assert sent.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in sent.headers["content-security-policy"]
+    assert "default-src 'none'" in sent.headers["content-security-policy"]
+
+
+def test_assets_come_and_go(client: TestClient, store: Store, picture: bytes) -> None:
+    made = client.post("/api/v1/assets", content=picture)
+    assert made.status_code == 201
+    asset = made.json()
+    assert (asset["width"], asset["height"], asset["size"]) == (60, 40, len(picture))
+    assert client.get("/api/v1/assets").json() == [asset]
+    assert client.get(f"/api/v1/assets/{asset['id']}").json() == asset
+    assert client.get(f"/api/v1/assets/{asset['id']}/file").content == picture
+    assert client.delete(f"/api/v1/assets/{asset['id']}").status_code == 204
+    problem(client.get(f"/api/v1/assets/{asset['id']}"), 404)
+    problem(client.get("/api/v1/assets/x"), 422, "asset_id")
+
+
+def test_an_asset_in_use_stays(client: TestClient, asset: Any) -> None:
+    client.post("/api/v1/jobs", json=wish(asset))
+    assert "delete them first" in problem(client.delete(f"/api/v1/assets/{asset.id}"), 409)
+
+
+def test_what_no_job_uses_is_cleared_away(client: TestClient, store: Store, clock: Any, asset: Any) -> None:
+    client.post("/api/v1/jobs", json=wish(asset))
+    other = client.post("/api/v1/assets", content=rehearsal.png(rehearsal.paint("", 0.1))).json()
+    assert client.delete("/api/v1/assets").json() == {"removed": 0, "freed_bytes": 0}
+    clock.now += 3601
+    again = client.post("/api/v1/assets", content=rehearsal.png(rehearsal.paint("", 0.1))).json()
+    assert again["id"] == other["id"]
+    assert client.delete("/api/v1/assets").json()["removed"] == 0  # it was wanted again just now
+    assert client.delete("/api/v1/assets", params={"older_than": 0}).json() == {
+        "removed": 1,
+        "freed_bytes": other["size"],
+    }
+    assert [path.name for path in (store.folder / "assets").iterdir()] == [f"{asset.id}.png"]
+    problem(client.delete("/api/v1/assets", params={"older_than": -1}), 422, "older_than")
+
+
+def test_uploads_are_capped_while_they_stream(client: TestClient, studio: Studio, store: Store, picture: bytes) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield picture
+        for _ in range(100):
+            sent += 1
+            yield b"\0" * (1 << 16)
+
+    studio.caps = Caps(bytes=1 << 20)
+    assert "more than 1 MiB" in problem(client.post("/api/v1/assets", content=endless()), 413, "body")
+    studio.caps = Caps(pixels=2399)
+    assert "60x40 pixels" in problem(client.post("/api/v1/assets", content=picture), 413, "body")
+    studio.caps = Caps(pixels=2400)
+    assert client.post("/api/v1/assets", content=picture).status_code == 201
+    assert "empty" in problem(client.post("/api/v1/assets", content=b""), 422, "body")
+    assert "give PNG, JPEG" in problem(client.post("/api/v1/assets", content=b"<svg>" * 20), 415, "body")
+    assert list((store.folder / "incoming").iterdir()) == []
+
+
+def test_the_body_as_a_whole_is_capped(store: Store) -> None:
+    app = create_app(Studio(store, Rules(body_bytes=1000)))
+    with TestClient(app, base_url=HOME) as client:
+        problem(client.post("/api/v1/assets", content=b"x" * 1001), 413)
+        problem(client.post("/api/v1/assets", content=iter([b"x" * 600, b"x" * 600])), 413)
+
+
+def test_samples_become_assets(client: TestClient) -> None:
+    name = client.get("/api/v1/presets").json()["samples"][0]
+    made = client.post(f"/api/v1/samples/{name}").json()
+    assert client.get(f"/api/v1/assets/{made['id']}").json() == made
+    assert "choose from" in problem(client.post("/api/v1/samples/nothing"), 404)
+
+
+def test_presets_tell_all_that_a_form_needs(client: TestClient) -> None:
+    presets = client.get("/api/v1/presets").json()
+    assert "gatys2016" in [recipe["name"] for recipe in presets["recipes"]]
+    options = {option["name"]: option for option in presets["options"]}
+    assert options["strength"]["live"]
+    assert (options["strength"]["low"], options["strength"]["high"]) == (0.0, 1.0)
+    assert options["init"]["choices"] == ["content", "random", "style", "fast"]
+    assert "device" not in options
+    assert all(option["help"] for option in options.values())
+
+
+def test_health(client: TestClient, submit: Callable[..., Job]) -> None:
+    submit()
+    health = client.get("/api/v1/health").json()
+    assert health["status"] == "no workers"
+    assert health["jobs"]["queued"] == 1
+    assert health["memory_bytes"] > 1 << 20
+    assert health["disk_bytes"] > 0

@@ -1,0 +1,216 @@
+"""The real worker: regions, protection and blends reach the engine, films and reports come out, ten kills do no harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rehearsal
+import torch
+
+from impasto import record
+from impasto.studio import keepsakes, painting
+from impasto.studio.lease import release_dead
+from impasto.studio.rows import Asset, Job
+from impasto.studio.store import Store
+from impasto.studio.worker import Pace, Worker
+
+SIDE = 64
+STEPS = 36
+KILLS = 10
+PACE = Pace(poll=0.01, preview=0.0, idle=0.01)
+
+
+def put(store: Store, pixels: Any) -> str:
+    """Store a picture and return its id."""
+    body = rehearsal.png(pixels)
+    name = hashlib.sha256(body).hexdigest()
+    incoming = store.folder / "incoming" / name
+    incoming.write_bytes(body)
+    store.keep_asset(Asset(name, "image/png", ".png", len(body), *pixels.shape[1::-1], 0.0), incoming)
+    return name
+
+
+def noise(seed: int) -> Any:
+    """Return a picture with something at every size."""
+    dice = np.random.default_rng(seed)
+    coarse = dice.integers(0, 256, (8, 8, 3)).repeat(SIDE // 8, 0).repeat(SIDE // 8, 1)
+    return (0.7 * coarse + 0.3 * dice.integers(0, 256, (SIDE, SIDE, 3))).astype(np.uint8)
+
+
+def halves() -> Any:
+    mask = np.zeros((SIDE, SIDE, 3), np.uint8)
+    mask[:, : SIDE // 2] = 255
+    return mask
+
+
+def order(store: Store, **options: Any) -> Job:
+    """Queue a small job with everything: a blend, a region, a protected half."""
+    content, first, second, third, mask = (put(store, pixels) for pixels in (*map(noise, range(4)), halves()))
+    corner = np.zeros((SIDE, SIDE, 3), np.uint8)
+    corner[:16, :16] = 255
+    pictures = {
+        "content": content,
+        "styles": [{"asset": first, "weight": 3.0}, {"asset": second, "weight": 1.0}],
+        "regions": [{"name": "left", "mask": mask, "asset": third, "strength": 0.9}],
+        "masks": {"protect": put(store, corner)},
+    }
+    assets = [content, first, second, third, mask, pictures["masks"]["protect"]]  # type: ignore[index]
+    return store.create_job("one", pictures, assets, {"size": str(SIDE), "quality": "draft", **options})
+
+
+def worker(store: Store) -> Worker:
+    return Worker(store, painting.run, painting.pens, PACE, max_failures=1000, makers=painting.makers)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep torch's threads out of processes that are forked from this one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Job]:
+    """A job that ran in peace."""
+    store = Store(tmp_path_factory.mktemp("peace") / "data")
+    job = order(store, steps=STEPS, threads=1)
+    worker(store).work_once()
+    return store, store.job(job.id)
+
+
+def final(store: Store, job: Job) -> bytes:
+    (one,) = [result for result in store.results(job.id) if result.kind == "final"]
+    return (store.job_folder(job.id) / one.file).read_bytes()
+
+
+def test_everything_asked_for_reaches_the_engine(unkilled: tuple[Store, Job]) -> None:
+    _, job = unkilled
+    assert (job.state, job.error) == ("done", None)
+    assert job.record is not None
+    placed = job.record["decisions"]["placement"]
+    assert [style.get("region") for style in placed["styles"]] == [None, None, "left"]
+    assert placed["styles"][2]["strength"] == 0.9
+    assert placed["protect"] == "mask"
+    assert job.record["options"]["style_blend"] == "0.75,0.25"
+    assert {"content", "style", "style 2", "style left", "mask left", "protect"} <= set(job.record["inputs"])
+
+
+def test_protected_places_stay(unkilled: tuple[Store, Job]) -> None:
+    from impasto import images
+
+    store, job = unkilled
+    painted = images.quantise(images.load(store.job_folder(job.id) / f"{job.step:07d}-final.png").pixels)
+    assert np.abs(painted[2:12, 2:12].astype(int) - noise(0)[2:12, 2:12]).max() <= 2
+    assert np.abs(painted[30:].astype(int) - noise(0)[30:]).mean() > 5
+
+
+def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
+    import av
+
+    store, job = unkilled
+    for kind in ("film", "report"):
+        keepsakes.ask(store, job.id, kind)
+        assert keepsakes.make_one(store, "w", painting.makers)
+        made = keepsakes.keepsake(store, job.id, kind)
+        assert (made.state, made.error) == ("ready", None)
+    with av.open(str(store.job_folder(job.id) / "film.mp4")) as film:
+        assert (film.streams.video[0].width, film.streams.video[0].height) == (SIDE, SIDE)
+        assert film.streams.video[0].frames > 30
+    page = (store.job_folder(job.id) / "report.html").read_text(encoding="utf-8")
+    assert page.count("<polyline") >= 3
+    assert "style_blend" in page
+    assert sum(file.is_dir() for file in store.job_folder(job.id).iterdir()) == 0
+
+
+def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is replaced: what counts is that its picture is shown before the first step and changes nothing."""
+    from impasto.events import Finished
+
+    inner = painting.iter_stylize
+    asked: list[dict[str, Any]] = []
+
+    def stand_in(content: Any, style: Any, **options: Any) -> Iterator[Any]:
+        if not options.get("fast"):
+            yield from inner(content, style, **options)
+            return
+        asked.append(options)
+        yield Finished(0, False, type("Painted", (), {"pixels": np.full((8, 8, 3), 0.5, np.float32)}))
+
+    weights = tmp_path / "weights"
+    monkeypatch.setattr(painting, "iter_stylize", stand_in)
+    monkeypatch.setattr(painting, "stored", lambda name: weights)
+    store = Store(tmp_path / "data")
+    finals = []
+    for there in (False, True):
+        if there:
+            weights.touch()
+        job = order(store, steps=3, strength=0.7)
+        worker(store).work_once()
+        first = [event.kind for event in store.events(job.id)][2]
+        assert first == ("snapshot" if there else "planned")
+        finals.append(final(store, store.job(job.id)))
+    assert finals[0] == finals[1]
+    assert [(options["size"], options["strength"]) for options in asked] == [(str(SIDE), 0.7)]
+
+
+def child(folder: Path) -> None:
+    """Be a worker until killed; checkpoints come at every step, so that a short life gets somewhere."""
+    painting.CHECKPOINT_SECONDS = 0.0
+    store = Store(folder)
+    release_dead(store)
+    worker(store).work()
+
+
+def test_ten_kills_of_the_real_worker(unkilled: tuple[Store, Job], tmp_path: Path) -> None:
+    store = Store(tmp_path / "data")
+    job = order(store, steps=STEPS, threads=1)
+    store.close()
+    dice = np.random.default_rng(7)
+    deaths = []
+    for kill in range(KILLS + 1):
+        process = os.fork()  # torch and the network are there already: a life is all painting
+        if process == 0:
+            try:
+                child(store.folder)
+            finally:
+                os._exit(1)
+        goal = (kill + 1) * STEPS // (KILLS + 2) if kill < KILLS else STEPS + 1
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            now = store.job(job.id)
+            if now.step >= goal or now.over:
+                break
+            time.sleep(0.005)
+        time.sleep(dice.uniform(0, 0.05))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        deaths.append(store.job(job.id).step)
+        store.close()
+    ended = store.job(job.id)
+    assert ended.state == "done", (deaths, ended.error)
+    assert all(step < STEPS for step in deaths[:KILLS]), deaths
+    events = store.events(job.id, limit=100_000)
+    assert [event.kind for event in events].count("finished") == 1
+    step = 0
+    for event in events:
+        data = json.loads(event.data)
+        if event.kind == "resumed":
+            assert data["step"] <= step
+            step = data["step"]
+        elif event.kind == "step":
+            assert data["step"] == step + 1
+            step += 1
+    assert step == ended.step == unkilled[1].step
+    assert final(store, ended) == final(*unkilled)
+    assert record.text(ended.record or {}) == record.text(unkilled[1].record or {})
