@@ -35,7 +35,7 @@ def test_large_pictures_are_tiled_and_keep_their_pairs_as_long_as_they_fit() -> 
 
 
 def test_where_three_pairs_do_not_fit_a_lean_method_takes_over() -> None:
-    made = planned(4096, 3 * GIB)
+    made = planned(4096, 5 * GIB // 2)
     assert made.lean
     assert made.tile is not None
     assert planned(4096, 8 * GIB, optimizer="adam").lean is False

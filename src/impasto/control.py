@@ -76,6 +76,12 @@ class Control:
     seamless: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 
+    @property
+    def maps(self) -> int:
+        """How many maps of the canvas's size there are; a picture counts as three."""
+        found = [*(area.mask for area in self.areas), self.protected, self.pin, self.pinned, self.keep_chroma]
+        return sum(part.shape[1] for part in found if part is not None)
+
     def strengths(self) -> dict[str, float]:
         """Return the strengths that areas have of their own, by the area's name."""
         return {area.name: area.strength for area in self.areas if area.strength is not None}
@@ -332,4 +338,4 @@ def _mask_at(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:
 def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(picture.shape[-2:]) == tuple(size):
         return picture
-    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
+    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp_(0, 1)

@@ -37,6 +37,7 @@ __all__ = [
     "resize",
     "save",
     "split_crop",
+    "unit",
     "write_atomically",
 ]
 

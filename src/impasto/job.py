@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from impasto.errors import ImageError, OptionError, RecordError, suggest
 from impasto.machine import Place, choose, devices
 from impasto.options import Options, parse_weights
 from impasto.placement import Placement, place
+from impasto.ranks import ALONE, Ranks
 from impasto.schedule import Scale, plan
 from impasto.terms import default_content_layers, default_style_layers
 
@@ -39,7 +40,7 @@ class Job:
 
     ``control`` holds the content and what is painted where, at its own size, on the run's device; ``start`` is the
     picture ``[1, 3, H, W]`` that the canvas begins as, where one was given. ``size`` is that of the result,
-    ``(height, width)``.
+    ``(height, width)``; ``demand`` is what it asks of memory there.
     """
 
     options: Options
@@ -54,7 +55,9 @@ class Job:
     content_layers: Mapping[str, float]
     size: tuple[int, int]
     plans: Mapping[tuple[int, int], memory.Plan]
+    demand: memory.Demand
     notes: Sequence[str] = field(default_factory=tuple)
+    ranks: Ranks = ALONE
 
     @property
     def decisions(self) -> dict[str, Any]:
@@ -62,13 +65,15 @@ class Job:
         placed: dict[str, Any] = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
         if self.options.machine.tile is None and not all(plan.is_plain for plan in self.plans.values()):
             placed["plans"] = [[*size, *plan.as_data()] for size, plan in self.plans.items()]
+        if self.ranks.count > 1:
+            placed["ranks"] = self.ranks.count
         return placed | {
             "device": str(self.place.device),
             "precision": {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.place.dtype],
             "threads": self.place.threads,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "tile": self.options.machine.tile,
-            "scales": [[s.height, s.width, s.steps, s.content_factor] for s in self.scales],
+            "scales": [[s.height, s.width, s.steps, s.content_factor, *[True] * s.apart] for s in self.scales],
             "style_layers": dict(self.style_layers),
             "content_layers": dict(self.content_layers),
         }
@@ -104,6 +109,7 @@ def prepare(
     *,
     start: Any = None,
     decisions: Mapping[str, Any] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Job:
     """Load and check everything that a run needs.
 
@@ -114,6 +120,7 @@ def prepare(
         output: where the picture goes.
         start: a picture that the canvas begins as, instead of what ``init`` says.
         decisions: of an earlier run, to be taken again.
+        ranks: the processes that paint it together.
 
     Raises:
         InputError: a picture or an option cannot be used.
@@ -150,7 +157,15 @@ def prepare(
         target = images.check_output(output, inputs=sources, size=size, bits=options.output.bits)
     controlled = control(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
-    plans = _plans(scales, options, machine, [*style_layers, *content_layers], len(controlled.areas), decided)
+    demand = memory.Demand(
+        *size,
+        depth=max(map(block, [*style_layers, *content_layers]), default=0),
+        half=machine.dtype is torch.bfloat16,
+        optimizer=options.descent.optimizer,
+        masks=controlled.maps,
+        inputs=sum(file.height * file.width for file in files.values()),
+    )
+    plans = _plans(scales, options, machine, demand, decided)
     return Job(
         options=options,
         control=controlled,
@@ -164,8 +179,25 @@ def prepare(
         content_layers=content_layers,
         size=size,
         plans=plans,
+        demand=demand,
         notes=[*_notes(files, size, options), *controlled.notes, *_told(plans[size])],
+        ranks=ranks,
     )
+
+
+def check_together(options: Options, ranks: Ranks) -> None:
+    """Raise OptionError for what one process alone can do, where there are several."""
+    if ranks.count == 1:
+        return
+    alone = {
+        "fast": (options.instant.fast or options.instant.model is not None, "a picture painted at once is not split"),
+        "time": (options.descent.time is not None, "--time measures one process; give --steps or --quality"),
+        "seamless": (options.control.seamless, "opposite edges are neighbours; leave --seamless away"),
+        "optimizer": (options.descent.optimizer == "pyramid", "the pyramid is not split; --optimizer lbfgs or adam is"),
+    }
+    for option, (given, why) in alone.items():
+        if given:
+            raise OptionError(f"{option} in {ranks.count} processes: {why}, or start one without torchrun", option)
 
 
 def _place(options: Options, decided: Mapping[str, Any]) -> Place:
@@ -197,7 +229,7 @@ def _size(content: images.Picture, options: Options) -> tuple[int, int]:
 
 def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any]) -> list[Scale]:
     if "scales" in decided:
-        scales = [Scale(int(h), int(w), int(steps), float(factor)) for h, w, steps, factor in decided["scales"]]
+        scales = [Scale(int(h), int(w), int(n), float(f), bool(apart)) for h, w, n, f, *apart in decided["scales"]]
         if (scales[-1].height, scales[-1].width) != size:
             raise RecordError(
                 f"the record's plan ends at {scales[-1].width}x{scales[-1].height} px and its options at "
@@ -205,20 +237,18 @@ def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any])
             )
         return scales
     descent = options.descent
-    scales = plan(*size, quality=descent.quality, scales=descent.scales, steps=descent.steps)
+    share = options.features.apart if options.features.style_loss == "nearest" else 0.0
+    steps = None if descent.steps is None else max(1, round((1 - share) * descent.steps))
+    scales = plan(*size, quality=descent.quality, scales=descent.scales, steps=steps)
     large = [scale for scale in scales if min(scale.height, scale.width) >= SMALLEST_SIDE]
-    if descent.steps is not None:  # the steps of scales too small to paint go to the finest
-        large[-1] = replace(large[-1], steps=large[-1].steps + descent.steps - sum(scale.steps for scale in large))
-    return large
+    if steps is not None:  # the steps of scales too small to paint go to the finest
+        large[-1] = replace(large[-1], steps=large[-1].steps + steps - sum(scale.steps for scale in large))
+    last = round(share * sum(scale.steps for scale in large)) if descent.steps is None else descent.steps - (steps or 0)
+    return [*large, replace(large[-1], steps=last, apart=True)] if last else large
 
 
 def _plans(
-    scales: Sequence[Scale],
-    options: Options,
-    machine: Place,
-    layers: Sequence[str],
-    areas: int,
-    decided: Mapping[str, Any],
+    scales: Sequence[Scale], options: Options, machine: Place, demand: memory.Demand, decided: Mapping[str, Any]
 ) -> dict[tuple[int, int], memory.Plan]:
     """Return by size how each scale fits the memory; an earlier run's plans are taken again."""
     if "plans" in decided:
@@ -233,18 +263,8 @@ def _plans(
         limit = None if free is None else int(memory.SHARE * free)
     if wanted.tile is not None or options.control.seamless:  # chosen by hand, or only possible whole
         return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
-    return {
-        (scale.height, scale.width): memory.plan(
-            scale.height,
-            scale.width,
-            limit,
-            depth=max(map(block, layers), default=0),
-            half=machine.dtype is torch.bfloat16,
-            optimizer=options.descent.optimizer,
-            masks=areas - 1,
-        )
-        for scale in scales
-    }
+    facts = {f.name: getattr(demand, f.name) for f in fields(demand) if f.name not in ("height", "width")}
+    return {(scale.height, scale.width): memory.plan(scale.height, scale.width, limit, **facts) for scale in scales}
 
 
 def _told(plan: memory.Plan) -> list[str]:

@@ -9,9 +9,10 @@ in bfloat16 takes over.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from impasto.errors import MachineError, OptionError
 
@@ -28,9 +29,14 @@ FEATURES = (144, 216, 284, 318, 320)
 POOLED = (0, 128, 192, 224, 240)
 SLOPES = 128  # values a pixel's gradient takes where it is widest
 
-# Vectors of the picture's size that an optimiser holds at its peak, the gradient among them.
-VECTORS = {"lbfgs": 9, "adam": 7, "pyramid": 9, "lean": 3}
-CONTENT_VECTORS = 3  # the content, what the losses see of it, and one more while a reference is taken
+# Vectors of the picture's size: held while the objective is evaluated, its gradient among them, and at the most while
+# the optimiser moves, when no features are there. Preparing a scale takes three (content, noise, one more).
+HELD = {"lbfgs": 5, "adam": 5, "pyramid": 7, "lean": 3}
+MOVING = {"lbfgs": 9, "adam": 8, "pyramid": 12, "lean": 3}
+TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
+MASK = 10  # bytes a pixel of a mask, its copies for the layers included
+NOISE = 2  # vectors: where there are masks, the colours of the noise differ from place to place
+INPUT = 24  # bytes a pixel of each picture that was read: as it came, and as a tensor
 UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -40,7 +46,8 @@ class Plan:
     """How one scale is computed.
 
     ``tile`` is None for the whole picture; ``pairs`` and ``half`` (bfloat16) are L-BFGS's; ``lean`` takes the
-    first-order method in its place; ``bytes`` is the peak that the model expects.
+    first-order method in its place; ``bytes`` is the peak that the model expects; ``keep`` is how many tiles keep what
+    their first pass computed, which saves time and changes no result.
     """
 
     tile: int | None = None
@@ -48,6 +55,7 @@ class Plan:
     half: bool = False
     lean: bool = False
     bytes: int = 0
+    keep: int = 1
 
     @property
     def is_plain(self) -> bool:
@@ -56,13 +64,13 @@ class Plan:
 
     def as_data(self) -> list[int | None]:
         """Return it as a record keeps it."""
-        return [self.tile, self.pairs, int(self.half), int(self.lean), self.bytes]
+        return [self.tile, self.pairs, int(self.half), int(self.lean), self.bytes, self.keep]
 
     @classmethod
     def of_data(cls, data: Sequence[int | None]) -> Plan:
-        """Take back what ``as_data`` returned."""
-        tile, pairs, half, lean, size = data
-        return cls(tile, pairs or 0, bool(half), bool(lean), size or 0)
+        """Take back what ``as_data`` returned; records from before ``keep`` have five numbers."""
+        tile, pairs, half, lean, size, *rest = data
+        return cls(tile, pairs or 0, bool(half), bool(lean), size or 0, (rest[0] if rest else None) or 1)
 
 
 def parse_bytes(text: str, name: str = "memory") -> int:
@@ -102,63 +110,125 @@ def feature_bytes(pixels: int, depth: int, width: int) -> int:
     return pixels * ((FEATURES[depth - 1] + SLOPES) * width + POOLED[depth - 1]) if depth else 0
 
 
-def fixed_bytes(pixels: int, optimizer: str, width: int, masks: int) -> int:
-    """Return what grows with the picture, L-BFGS's pairs apart: vectors in float32, the content's target, masks."""
-    return pixels * (4 * VALUES * (VECTORS[optimizer] + CONTENT_VECTORS) + 8 * width + 8 * masks)
+@dataclass(frozen=True)
+class Demand:
+    """What a scale asks of memory, whatever its plan.
+
+    Args:
+        height, width: of the canvas in px.
+        depth: the deepest block that is read.
+        half: whether features are in two bytes rather than four.
+        optimizer: that was asked for.
+        masks: how many maps of the picture's size are held.
+        inputs: pixels of all the pictures that were read.
+    """
+
+    height: int
+    width: int
+    depth: int = 5
+    half: bool = True
+    optimizer: str = "lbfgs"
+    masks: int = 0
+    inputs: int = 0
+
+    def peak(self, plan: Plan) -> int:
+        """Return the bytes that a plan takes at its most."""
+        pixels, width = self.height * self.width, 2 if self.half else 4
+        vector, kind = 4 * VALUES * pixels, "lean" if plan.lean else self.optimizer
+        own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * vector if self.masks else 0)
+        pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
+        features = feature_bytes(self.read(plan.tile), self.depth, width) + (plan.keep - 1) * self.kept(plan.tile)
+        return BASE + INPUT * self.inputs + own + pairs + max(HELD[kind] * vector + features, MOVING[kind] * vector)
+
+    def pair(self, half: bool) -> int:
+        """Return the bytes of one of L-BFGS's pairs."""
+        return self.height * self.width * VALUES * 2 * (2 if half else 4)
+
+    def read(self, tile: int | None) -> int:
+        """Return how many pixels are evaluated at once."""
+        if tile is None:
+            return self.height * self.width
+        return min(tile + MARGIN, self.height) * min(tile + MARGIN, self.width)
+
+    def kept(self, tile: int | None) -> int:
+        """Return the bytes of what a tile's first pass leaves for its way back."""
+        if not self.depth:
+            return 0
+        return self.read(tile) * (FEATURES[self.depth - 1] * (2 if self.half else 4) + POOLED[self.depth - 1])
+
+    def tiles(self, tile: int | None) -> int:
+        """Return how many tiles there are."""
+        return 1 if tile is None else -(-self.height // tile) * -(-self.width // tile)
 
 
-def plan(
-    height: int, width: int, limit: int | None, *, depth: int = 5, half: bool = True, optimizer: str, masks: int = 0
-) -> Plan:
+def plan(height: int, width: int, limit: int | None, **facts: Any) -> Plan:
     """Return the fastest way to compute a scale within a limit.
 
     Args:
         height, width: of the canvas in px.
         limit: bytes for everything; None for no limit.
-        depth: the deepest block that is read.
-        half: whether features are in two bytes rather than four.
-        optimizer: that was asked for.
-        masks: how many maps of the picture's size are held.
+        facts: what else ``Demand`` takes.
 
     Raises:
         MachineError: not even the smallest tile fits; says what would.
     """
-    pixels, size = height * width, 2 if half else 4
-    least = 0
-    for kind in dict.fromkeys((optimizer, "lean" if optimizer == "lbfgs" else optimizer)):
-        for tile in (None, *TILES):
-            if tile is not None and tile >= max(height, width):
-                continue
-            read = pixels if tile is None else min(tile + MARGIN, height) * min(tile + MARGIN, width)
-            needed = BASE + fixed_bytes(pixels, kind, size, masks) + feature_bytes(read, depth, size)
-            found = _pairs(needed, pixels, kind, tile, limit)
-            if found is not None:
-                return found
-            least = needed
+    demand = Demand(height, width, **facts)
+    found = fitting(demand, limit)
+    if found is not None:
+        return found
+    least = min(demand.peak(made) for made in _candidates(demand))
     raise MachineError(
-        f"{width}x{height} px do not fit into {_readable(limit or 0)}: the least that would do is "
-        f"--memory {_readable(least, up=True)}; or give a smaller --size"
+        f"{width}x{height} px do not fit into {readable(limit or 0)}: the least that would do is "
+        f"--memory {readable(least, up=True)}; or give a smaller --size"
     )
 
 
-def _pairs(needed: int, pixels: int, kind: str, tile: int | None, limit: int | None) -> Plan | None:
-    """Return the plan with as many pairs as fit, None if it does not fit."""
-    if kind != "lbfgs":
-        return (
-            Plan(tile, 0 if kind == "lean" else PAIRS, False, kind == "lean", needed) if _fits(needed, limit) else None
-        )
-    for half in (False, True):
-        pair = pixels * VALUES * 2 * (2 if half else 4)
-        count = PAIRS if limit is None else min(PAIRS, (limit - needed) // pair)
-        if count >= (LEAST_PAIRS if half else PAIRS):
-            return Plan(tile, count, half, False, needed + count * pair)
+def fitting(demand: Demand, limit: int | None) -> Plan | None:
+    """Return the fastest plan within a limit, None where there is none."""
+    for made in _candidates(demand):
+        needed = demand.peak(made)
+        if limit is None or needed <= limit:
+            return _with_kept(demand, replace(made, bytes=needed), limit)
     return None
 
 
-def _fits(needed: int, limit: int | None) -> bool:
-    return limit is None or needed <= limit
+def smaller(demand: Demand, limit: int) -> int | None:
+    """Return the longest side in px, a multiple of 16, of a picture of these proportions that fits, None if none."""
+    longest = max(demand.height, demand.width)
+    low, high = 0, longest // 16  # of 16 px; what is low fits
+    while low < high:
+        middle = (low + high + 1) // 2
+        factor = 16 * middle / longest
+        sized = replace(demand, height=round(demand.height * factor), width=round(demand.width * factor))
+        low, high = (middle, high) if fitting(sized, limit) is not None else (low, middle - 1)
+    return 16 * low or None
 
 
-def _readable(size: int, up: bool = False) -> str:
+def _candidates(demand: Demand) -> Iterator[Plan]:
+    """Yield plans, the fastest first."""
+    lbfgs = demand.optimizer == "lbfgs"
+    for tile in (None, *TILES):
+        if tile is None or tile < max(demand.height, demand.width):
+            yield Plan(tile)
+            if lbfgs:
+                yield from (Plan(tile, pairs, True) for pairs in range(PAIRS, LEAST_PAIRS - 1, -1))
+    if lbfgs:
+        for tile in (None, *TILES):
+            if tile is None or tile < max(demand.height, demand.width):
+                yield Plan(tile, 0, lean=True)
+
+
+def _with_kept(demand: Demand, made: Plan, limit: int | None) -> Plan:
+    """Let as many tiles keep their first pass as the memory that is left over allows."""
+    room, one = (limit or made.bytes) - made.bytes, demand.kept(made.tile)
+    if made.tile is None or not one:
+        return made
+    keep = min(demand.tiles(made.tile), 1 + room // one)
+    made = replace(made, keep=keep)
+    return replace(made, bytes=demand.peak(made))
+
+
+def readable(size: int, up: bool = False) -> str:
+    """Return bytes as ``--memory`` takes them."""
     hundredths = size * 100 / 2**30
     return f"{(-(-hundredths // 1) if up else round(hundredths)) / 100:.2f}GiB"

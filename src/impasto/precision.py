@@ -10,11 +10,13 @@ their targets are the same objects in both, so that only the arithmetic and the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from impasto.encoder import Encoder
 from impasto.job import Job
@@ -24,10 +26,11 @@ from impasto.schedule import Scale
 
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
+PIECE = 1 << 22  # values that are turned to float64 at once
 
 
 class Maker(Protocol):
-    """Who makes networks and targets (see ``stylize.Shared``); ``agreements`` remembers networks that were judged."""
+    """Who makes networks and targets (see ``shared.Shared``); ``agreements`` remembers networks that were judged."""
 
     agreements: dict[Encoder, float]
 
@@ -52,7 +55,8 @@ def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job
         problem = shared.problem(job, scale)
         weights = job.knobs().weights(problem.references, scale.content_factor)
         tile, seed = job.options_at(scale).machine.tile, job.options.descent.seed
-        shared.agreements[encoder] = agreement(problem, apart.encoder(whole), weights, tile=tile, seed=seed)
+        found = agreement(problem, apart.encoder(whole), weights, tile=tile, seed=seed)
+        shared.agreements[encoder] = job.ranks.told(found) or 0.0  # all take the first process's
     cosine = shared.agreements[encoder]
     if cosine >= LEAST_COSINE:
         return job, problem
@@ -74,10 +78,20 @@ def agreement(problem: Problem, full: Encoder, weights: Mapping[str, float], *, 
         From -1 to 1; 0 where either gradient is nothing or not a number.
     """
     own = problem.objective
-    noise = style_noise(problem.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
-    canvas = (problem.content + noise) / 2
-    other = Objective(full, own.terms, own.height, own.width, tile=tile, view=own.view)
-    half, whole = (each.evaluate(canvas, weights).gradient.double().flatten() for each in (own, other))
-    length = float(half.norm() * whole.norm())
-    cosine = float(half @ whole) / length if length > 0 else 0.0
+    canvas = style_noise(problem.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
+    canvas.add_(problem.content).div_(2)
+    canvas = own.band.cut(canvas)
+    other = Objective(full, own.terms, own.height, own.width, tile=tile, view=own.view, band=own.band)
+    half, whole = (each.evaluate(canvas, weights).gradient.flatten() for each in (own, other))
+    starts = range(0, len(half), PIECE)
+    inner = [_inner(half[start : start + PIECE], whole[start : start + PIECE]) for start in starts]
+    product, one, another = own.band.ranks.sums(*(sum(part) for part in zip(*inner, strict=True)))
+    length = math.sqrt(one * another)
+    cosine = product / length if length > 0 else 0.0
     return cosine if abs(cosine) < 2 else 0.0  # not a number is not below anything
+
+
+def _inner(half: Tensor, whole: Tensor) -> tuple[float, float, float]:
+    """Return the inner products of a piece of both, of the one with itself and of the other with itself."""
+    half, whole = half.double(), whole.double()
+    return float(half @ whole), float(half @ half), float(whole @ whole)

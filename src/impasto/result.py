@@ -80,14 +80,15 @@ def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequen
         parents: records of the pictures that the run started from.
     """
     canvas = resize(canvas, job.size)
-    bits = job.options.output.bits
-    levels = np.float32(2**bits - 1)
-    pixels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), bits).astype(np.float32) / levels
+    levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
+    del canvas  # at a poster's size every copy counts
+    pixels = images.unit(levels)
     at_size = run.scale == len(job.scales) - 1
     saved = losses_of(pixels, problem, run, job) if at_size else {}
     about = record.make(job.options.flat(), job.decisions, job.files, steering=run.steering, parents=parents)
     about |= {"steps": run.step, "stopped": run.stopped, "losses": saved}
-    path = save(job, pixels, about) if job.output is not None else None
+    path = save(job, levels, about) if job.output is not None else None
+    del levels
     if path is not None and at_size and path.suffix.lower() not in LOSSLESS:
         saved = losses_of(images.load(path, max_pixels=pixels.size).pixels, problem, run, job)
     return Result(pixels, _alpha(job), job.options, run.losses, saved, run.step, run.stopped, about, path)
@@ -100,8 +101,8 @@ def losses_of(pixels: NDArray[np.float32], problem: Problem, run: Run, job: Job)
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 
-def save(job: Job, pixels: NDArray[np.float32], about: Mapping[str, Any] | None) -> Path:
-    """Write a picture ``[H, W, 3]`` where the job says, with its record unless that is not wanted."""
+def save(job: Job, pixels: NDArray[Any], about: Mapping[str, Any] | None) -> Path:
+    """Write a picture ``[H, W, 3]``, levels or float, where the job says, with its record unless that is not wanted."""
     assert job.output is not None
     options = job.options.output
     inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, job.output)

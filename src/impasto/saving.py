@@ -11,7 +11,7 @@ import io
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ DEEP_FORMATS = ("PNG", "TIFF")
 _LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535, "HEIC": 16_384}
 _OPAQUE_FORMATS = ("JPEG", "BMP")
 _LARGEST_JPEG_EXIF = 65_533
+_BAND = 1 << 22  # values that are rounded at once
 
 
 def quantise(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -57,11 +58,25 @@ def quantise(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray
     """
     if bits not in (8, 16):
         raise ImageError(f"{bits!r} bits a channel cannot be written: choose 8 or 16")
-    if pixels.size and np.isnan(pixels.min()):  # a single NaN makes the minimum NaN
-        raise ImageError(f"{np.isnan(pixels).sum()} values of the picture are not numbers (NaN): nothing was written")
-    levels: NDArray[Any] = np.clip(pixels, 0.0, 1.0) * (2**bits - 1)
-    levels += 0.5
-    return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
+    found = np.empty(pixels.shape, np.uint8 if bits == 8 else np.uint16)
+    for part, into in _bands(pixels, found):  # a poster has no room for a second copy in floats
+        if part.size and np.isnan(part.min()):  # a single NaN makes the minimum NaN
+            count = np.isnan(pixels).sum()
+            raise ImageError(f"{count} values of the picture are not numbers (NaN): nothing was written")
+        levels: NDArray[Any] = np.clip(part, 0.0, 1.0) * (2**bits - 1)
+        levels += 0.5
+        into[...] = levels.astype(found.dtype)
+    return found
+
+
+def _bands(pixels: NDArray[Any], into: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield both arrays in bands of rows."""
+    if pixels.ndim == 0:
+        yield pixels, into
+        return
+    rows = max(1, _BAND // max(1, pixels[:1].size))
+    for top in range(0, len(pixels), rows):
+        yield pixels[top : top + rows], into[top : top + rows]
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
