@@ -103,6 +103,9 @@ class Features:
     preservation: float = option(
         0.75, "for nearest: how far the content rather than the picture is matched", low=0.0, high=1.0
     )
+    apart: float = option(
+        0.0, "for nearest: part of the steps, at the end, in which each layer is matched by itself", low=0.0, high=1.0
+    )
     refresh_every: int | None = option(
         None, "steps between new samples or matches, for losses that have any; 0 once a scale", low=0, high=1_000_000
     )
@@ -169,6 +172,9 @@ class Control:
     """Which colours, and how several styles and places share the picture."""
 
     color: Color = option("style", "whose colours, and how they are taken")
+    recolour: bool = option(
+        False, "at the end, take the content's colours moved to the style's, under the strokes' lightness"
+    )
     saturation: float = option(1.0, "how vivid: 0 is grey, 1 as it comes", low=0.0, high=4.0)
     style_blend: str | None = option(
         None, "part of each style, such as 0.7,0.3; alike if absent", metavar="PART,PART..."

@@ -20,6 +20,7 @@ from impasto.engine import Run
 from impasto.job import Job, tensor
 from impasto.options import Options
 from impasto.problem import Problem, resize
+from impasto.recolouring import recoloured
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -80,6 +81,8 @@ def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequen
         parents: records of the pictures that the run started from.
     """
     canvas = resize(canvas, job.size)
+    if job.options.control.recolour:
+        canvas = recoloured(canvas, job.control.at(job.size))
     levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)

@@ -22,13 +22,15 @@ STEPS: dict[str, tuple[int, int]] = {"draft": (30, 8), "standard": (60, 22), "fi
 class Scale:
     """One size of a run.
 
-    ``content_factor`` multiplies the content's weight.
+    ``content_factor`` multiplies the content's weight; ``apart`` says that nearest neighbours are sought layer by
+    layer.
     """
 
     height: int
     width: int
     steps: int
     content_factor: float = 1.0
+    apart: bool = False
 
 
 def plan(height: int, width: int, *, quality: str, scales: int | None = None, steps: int | None = None) -> list[Scale]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from impasto.areas import MakeStyle, StyleData
 from impasto.encoder import Encoder
 from impasto.losses.anchor import ColourAnchorLoss
+from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.blemishes import BorderLoss, SpeckLoss
 from impasto.losses.blend import Weighted, mix
@@ -69,6 +70,7 @@ class Stage:
     """What style and content losses of one scale are built from.
 
     ``content`` is ``[1, 3, height, width]`` as the losses see it; ``style_layers`` and ``content_layers`` are weights.
+    ``apart`` says that this is the pass in which nearest neighbours are sought layer by layer.
     """
 
     encoder: Encoder
@@ -78,6 +80,7 @@ class Stage:
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
     options: Options
+    apart: bool = False
 
     @property
     def style_loss(self) -> StyleLossName:
@@ -118,11 +121,14 @@ def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
     masks = None
     if style.mask is not None:
         masks = [{layer: m.rot90(k, (2, 3)) for layer, m in style.mask.items()} for k in range(4)]
+    styles, size = chain([style.features], turns), (stage.height, stage.width)
+    if stage.apart:
+        draws = torch.Generator().manual_seed(stage.options.descent.seed)
+        return ApartLoss(styles, layers, *size, mask=mask, style_masks=masks, generator=draws)
     return NearestLoss(
-        chain([style.features], turns),
+        styles,
         layers,
-        stage.height,
-        stage.width,
+        *size,
         mask=mask,
         style_masks=masks,
         content=stage.features(stage.content, layers),

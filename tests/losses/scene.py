@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from impasto.encoder import Encoder, stride
 from impasto.losses.anchor import ColourAnchorLoss
+from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.blemishes import BorderLoss, SpeckLoss
 from impasto.losses.content import ContentLoss
@@ -126,6 +127,7 @@ CASES: dict[str, Case] = {
     "histogram": Case(lambda t, f, m: HistogramLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
     "mrf": Case(lambda t, f, m: PatchLoss(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), mask=m), floor=1e-5),
     "nearest": Case(lambda t, f, m: NearestLoss([f], LAYERS, *_size(t), mask=m, content=f), floor=1e-5),
+    "apart": Case(lambda t, f, m: ApartLoss([f], LAYERS, *_size(t), mask=m, side=32), floor=1e-5),
     "strotss": Case(
         lambda t, f, m: StrotssLoss(t, f, LAYERS, *_size(t), mask=m, style_mask=m, samples=200, style_samples=200)
     ),

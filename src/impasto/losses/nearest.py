@@ -160,7 +160,8 @@ def cosines(parts: Sequence[Tensor], factors: Sequence[float], target: Tensor, l
         lengths: ``[n]``, of the targets.
 
     Returns:
-        ``[n]`` float32 or float64. Products in the parts' dtype, sums in more; the vectors are never put together.
+        ``[n]`` float32 or float64; 1 for two vectors of length 0. Products in the parts' dtype, sums in more; the
+        vectors are never put together.
     """
     result: Tensor = _Cosines.apply(target, lengths, tuple(factors), *parts)  # type: ignore[no-untyped-call]
     return result
@@ -170,8 +171,8 @@ class _Cosines(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, target: Tensor, lengths: Tensor, factors: tuple[float, ...], *parts: Tensor) -> Tensor:
         kept = torch.float64 if target.dtype == torch.float64 else torch.float32
-        product = torch.zeros(len(target), dtype=kept, device=target.device)
-        square = torch.full_like(product, LEAST_LENGTH**2)
+        product = torch.full((len(target),), LEAST_LENGTH**2, dtype=kept, device=target.device)
+        square = product.clone()
         start = 0
         for part, factor in zip(parts, factors, strict=True):
             wanted = target[:, start : start + part.shape[1]]
@@ -179,7 +180,8 @@ class _Cosines(torch.autograd.Function):
             product += factor * (part * wanted).sum(1, dtype=kept)
             square += factor**2 * part.square().sum(1, dtype=kept)
         long = square.sqrt()
-        cosine = (product / (long * lengths.to(kept).clamp_min(LEAST_LENGTH))).clamp_(max=1)
+        lengths = (lengths.to(kept).square() + LEAST_LENGTH**2).sqrt()
+        cosine = (product / (long * lengths)).clamp_(max=1)
         ctx.factors = factors
         ctx.save_for_backward(target, lengths, long, cosine, *parts)
         return cosine
@@ -187,7 +189,7 @@ class _Cosines(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         target, lengths, long, cosine, *parts = ctx.saved_tensors
-        towards = slopes[0] / (long * lengths.to(long).clamp_min(LEAST_LENGTH))
+        towards = slopes[0] / (long * lengths)
         along = -slopes[0] * cosine / long.square()
         start, gradients = 0, []
         for part, factor in zip(parts, ctx.factors, strict=True):

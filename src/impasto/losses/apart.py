@@ -1,0 +1,174 @@
+"""Style by nearest neighbours, each layer by itself: the last pass of neural neighbor style transfer.
+
+In: features of the canvas, of the style, and of the style turned. Out: the mean over layers of the mean of ``1 -
+cos(F_p, S_match(p))`` over positions p of a layer, matches being of least centred cosine distance. Kolkin, Kucera,
+Paris, Sykora, Shechtman & Shakhnarovich, arXiv 2203.13215, where it sharpens what joint matches have laid out. A
+layer with more than 64 positions on a side is read on a coarser grid, at an offset drawn anew. Departures: matches
+are renewed every 5 steps instead of each; the turned copies of the style are sampled once. 0 means that every place
+drawn points where its match points; turning the style by 90 degrees leaves what can be matched unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.encoder import stride
+from impasto.losses.matching import nearest
+from impasto.losses.nearest import cosines
+from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.region import Region
+
+SIDE = 64
+
+
+class ApartLoss:
+    """Mean cosine distance from matched features of the style, layer by layer.
+
+    Args:
+        styles: features by layer of the style and of any turned copies, ``[1, C, h, w]`` each; read one by one.
+        weights: weight by layer; the layers are its keys.
+        height, width: of the canvas in px.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        style_masks: likewise for each of the styles; matches are where it is above a half of its largest value.
+        side: most positions on a side of a layer.
+        generator: draws the first grids; a fixed seed if absent.
+
+    Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
+    """
+
+    every = 5
+
+    def __init__(
+        self,
+        styles: Iterable[Features],
+        weights: Mapping[str, float],
+        height: int,
+        width: int,
+        *,
+        mask: Maps | None = None,
+        style_masks: Sequence[Maps] | None = None,
+        side: int = SIDE,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.layers = tuple(weights)
+        total = sum(weights.values())
+        self._weights = {layer: weight / max(total, 1e-12) for layer, weight in weights.items()}
+        self._mask = mask
+        self._shapes = {layer: (height // stride(layer), width // stride(layer)) for layer in self.layers}
+        self._side = side
+        generator = generator or torch.Generator().manual_seed(0)
+        self._style: dict[str, tuple[Tensor, Tensor | None]] = {}
+        turned: dict[str, list[Tensor]] = {layer: [] for layer in self.layers}
+        for number, style in enumerate(styles):
+            draws = self._draw(generator)
+            for layer in self.layers:
+                kept = None if style_masks is None else style_masks[number][layer][0, 0]
+                if number == 0:
+                    self._style[layer] = style[layer].detach(), kept
+                else:
+                    turned[layer].append(self._sampled(style[layer].detach(), kept, draws[layer]))
+        self._turned = {layer: torch.cat(parts) if parts else None for layer, parts in turned.items()}
+        self._use(self._draw(generator), None)
+
+    def _draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {layer: torch.rand(2, generator=generator, dtype=torch.float64) for layer in self.layers}
+
+    def _sampled(self, feature: Tensor, kept: Tensor | None, draw: Tensor) -> Tensor:
+        """Return the vectors ``[n, C]`` of a style's grid, those alone that its mask keeps."""
+        (row, column), step = _grid(_shape(feature), draw, self._side)
+        part = feature[..., row::step, column::step]
+        vectors = part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
+        if kept is None:
+            return vectors
+        inside = (kept[row::step, column::step] >= 0.5 * kept.max()).flatten()
+        return vectors[inside] if bool(inside.any()) else vectors
+
+    def _use(self, draws: Mapping[str, Tensor], index: Mapping[str, Tensor] | None) -> None:
+        """Take grids, and the matches of their places."""
+        self._draws = dict(draws)
+        self._grids, self._keys, self._lengths, self._totals = {}, {}, {}, {}
+        self._index: dict[str, Tensor] = {}
+        for layer in self.layers:
+            (row, column), step = _grid(self._shapes[layer], draws[layer], self._side)
+            self._grids[layer] = row, column, step
+            fresh, turned = self._sampled(*self._style[layer], draws[layer]), self._turned[layer]
+            self._keys[layer] = fresh if turned is None else torch.cat([fresh, turned])
+            self._lengths[layer] = at_least_float32(self._keys[layer]).norm(dim=1)
+            height, width = self._shapes[layer]
+            size = len(range(row, height, step)), len(range(column, width, step))
+            weight = None if self._mask is None else self._mask[layer][0, 0, row::step, column::step].sum()
+            self._totals[layer] = float(size[0] * size[1]) if weight is None else max(float(weight), 1e-12)
+            self._index[layer] = torch.zeros(size, dtype=torch.int64) if index is None else index[layer]
+
+    def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
+        """Draw new grids and match their places."""
+        self._use(self._draw(generator), None)
+        queries: dict[str, Tensor] = {}
+        for _, features, region in sweep():
+            for layer in self.layers:
+                part, (rows, columns) = self._owned(features[layer], layer, region)
+                if layer not in queries:
+                    queries[layer] = part.new_zeros(*self._index[layer].shape, part.shape[1])
+                queries[layer][rows, columns] = part[0].permute(1, 2, 0)
+        for layer, found in queries.items():
+            vectors, keys = at_least_float32(found.flatten(0, 1)), at_least_float32(self._keys[layer])
+            half = torch.bfloat16 if found.dtype == torch.bfloat16 else None
+            index = nearest(vectors - vectors.mean(0), keys - keys.mean(0), dtype=half)
+            self._index[layer] = index.view(self._index[layer].shape)
+
+    def _owned(self, feature: Tensor, layer: str, region: Region) -> tuple[Tensor, tuple[slice, slice]]:
+        """Return what a region owns of a layer's grid, ``[1, C, n, m]``, and where in the grid that is."""
+        row, column, step = self._grids[layer]
+        (top, bottom), (left, right) = region.rows(stride(layer)), region.columns(stride(layer))
+        rows = slice(-(-max(0, top - row) // step), -(-max(0, bottom - row) // step))
+        columns = slice(-(-max(0, left - column) // step), -(-max(0, right - column) // step))
+        own = region.own(feature, stride(layer))
+        part = own[..., row + rows.start * step - top :: step, column + columns.start * step - left :: step]
+        return part, (rows, columns)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return grids and matches by layer."""
+        return {f"{name} {layer}": part[layer] for name, part in self._parts().items() for layer in self.layers}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned."""
+        found = {name: {layer: state[f"{name} {layer}"] for layer in self.layers} for name in self._parts()}
+        self._use(found["draw"], found["index"])
+
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
+        return {"draw": self._draws, "index": self._index}
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return each layer's sum of cosine distances, ``[L]``."""
+        sums = []
+        for layer in self.layers:
+            part, (rows, columns) = self._owned(features[layer], layer, region)
+            vectors = part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
+            index = self._index[layer][rows, columns].flatten().to(vectors.device)
+            target = self._keys[layer][index].to(vectors)
+            distance = 1 - cosines([vectors], [1.0], target, self._lengths[layer][index])
+            if self._mask is not None:
+                row, column, step = self._grids[layer]
+                weight = self._mask[layer][0, 0, row::step, column::step][rows, columns]
+                distance = distance * weight.flatten().to(distance)
+            sums.append(distance.sum())
+        return torch.stack(sums)
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the weighted mean over layers of the mean cosine distance."""
+        factors = [self._weights[layer] / self._totals[layer] for layer in self.layers]
+        return (summary * summary.new_tensor(factors)).sum()
+
+
+def _shape(feature: Tensor) -> tuple[int, int]:
+    return feature.shape[-2], feature.shape[-1]
+
+
+def _grid(shape: tuple[int, int], draw: Tensor, side: int) -> tuple[tuple[int, int], int]:
+    """Return the first row and column of a grid over a map, and its step, for two draws in [0, 1)."""
+    step = max(1, -(-max(shape) // side))
+    row, column = (int(float(part) * min(step, size)) for part, size in zip(draw, shape, strict=True))
+    return (row, column), step

@@ -1,0 +1,96 @@
+"""The content's own colours, moved to the style's, under the lightness of what was painted.
+
+In: a finished picture, and the content and styles that it was made of. Out: the picture with its lightness limited to
+the style's range and its chroma taken from the content, moved so that mean and covariance are the style's. Kolkin et
+al., Neural Neighbor Style Transfer, arXiv 2203.13215, colour as the last step; OKLab and the map of least movement as
+in ``color``. So that colours keep to what was painted, the chroma passes a guided filter (He, Sun & Tang, IEEE PAMI
+2013) whose guide is that lightness. A grey style has no chroma to give, and its grey is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.color import Rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
+from impasto.control import Area, Control
+
+RIDGE = 1e-4  # added to both covariances: a grey content is not blown up
+REACH = 1 / 100  # of the long side: how far the filter looks
+FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
+
+
+def recoloured(picture: Tensor, control: Control) -> Tensor:
+    """Return a picture with the content's colours, moved to the style's.
+
+    Args:
+        picture: ``[1, 3, H, W]`` sRGB in [0, 1].
+        control: at the picture's size. Each area takes its own style's colours; pixels that stay, stay, and so do
+            areas that keep the content's colours.
+
+    Returns:
+        ``[1, 3, H, W]`` in [0, 1], inside the gamut at its own lightness.
+    """
+    lab, given = to_oklab(picture.double()), to_oklab(control.content.double())
+    lightness, chroma = torch.zeros_like(lab[:, :1]), torch.zeros_like(lab[:, 1:])
+    left = torch.ones_like(lightness)
+    for area in control.areas:
+        if area.grey:
+            continue
+        share = left if area.mask is None else area.mask.to(lab)
+        low, high, matrix, offset = _towards(area, given)
+        left = (left - share).clamp(0, 1)
+        moved = torch.einsum("ij,bihw->bjhw", matrix.to(lab), given[:, 1:]) + offset.to(lab).view(1, 2, 1, 1)
+        lightness = lightness + share * lab[:, :1].clamp(low, high)
+        chroma = chroma + share * moved
+    guide = lightness + left * lab[:, :1]
+    reach = max(1, round(REACH * max(picture.shape[-2:])))
+    new = torch.cat([guide, guided(chroma + left * lab[:, 1:], guide, reach)], 1)
+    stays = left if control.pin is None else torch.maximum(left, control.pin.to(left))
+    painted = from_oklab(limit_chroma(new)).clamp(0, 1).to(picture)
+    return picture * stays.to(picture) + painted * (1 - stays.to(picture))
+
+
+def _towards(area: Area, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
+    """Return an area's range of lightness, and the affine map of the content's chroma to its styles'."""
+    low, high, found, parts = 1.0, 0.0, [], []
+    for source in area.styles:
+        lab = to_oklab(source.picture.double())
+        seen = lab[:, :1] if source.mask is None else lab[:, :1][source.mask > 0.5 * source.mask.max()]
+        low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+        found.append(_moments(lab, source.mask))
+        parts.append(source.part)
+    share = np.array(parts) / sum(parts)
+    mean = sum(part * first for part, (first, _) in zip(share, found, strict=True))
+    # Second moments mix as they are, so the means' spread between styles counts as spread.
+    raw = sum(part * (second + np.outer(first, first)) for part, (first, second) in zip(share, found, strict=True))
+    source_mean, source_spread = _moments(content, area.mask)
+    ridge = RIDGE * np.eye(2)
+    spread = raw - np.outer(mean, mean)
+    matrix, offset = matching_map((source_mean, source_spread + ridge), (mean, spread + ridge))
+    return low, high, torch.from_numpy(matrix), torch.from_numpy(offset)
+
+
+def _moments(lab: Tensor, mask: Tensor | None) -> tuple[Rows, Rows]:
+    rows = lab[0, 1:].flatten(1).T.cpu().numpy()
+    return moments(rows, None if mask is None else mask.double().flatten().cpu().numpy())
+
+
+def guided(values: Tensor, guide: Tensor, reach: int, flatness: float = FLATNESS) -> Tensor:
+    """Return values smoothed where their guide is flat, with edges where it has edges.
+
+    Args:
+        values: ``[1, C, H, W]``.
+        guide: ``[1, 1, H, W]``.
+        reach: radius of the window in px.
+        flatness: variance of the guide that counts as nothing.
+    """
+
+    def mean(part: Tensor) -> Tensor:
+        return functional.avg_pool2d(part, 2 * reach + 1, 1, reach, count_include_pad=False)
+
+    about, level = mean(guide), mean(values)
+    slope = (mean(guide * values) - about * level) / (mean(guide.square()) - about.square() + flatness)
+    return mean(slope) * guide + mean(level - slope * about)
