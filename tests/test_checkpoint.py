@@ -23,6 +23,7 @@ from impasto.engine import Knobs, Run
 from impasto.errors import MachineError, RecordError
 from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
 from impasto.optimizers import Adam
+from impasto.ranks import Band
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize, last
 from impasto.weights.vgg19 import layer_shapes
@@ -344,6 +345,7 @@ class Terms:
 
     def __init__(self, loss: Drawing) -> None:
         self.terms = {"drawing": loss}
+        self.band = Band(4)
 
 
 def test_losses_and_randomness_come_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from impasto.events import Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective import Evaluation
 from impasto.optimizers import Adam, BoundedLBFGS
 from impasto.options import declared
+from impasto.ranks import Band
 
 REFERENCES = {"content": 2.0, "style": 0.5, "tv": 4.0}
 SHAPE = (1, 3, 8, 10)
@@ -27,6 +28,7 @@ class Pulls:
 
     def __init__(self, broken: tuple[int, ...] = (), *, in_gradient: bool = False) -> None:
         self.terms = dict.fromkeys(REFERENCES)
+        self.band = Band(SHAPE[2])
         self.goals = {"content": 0.2, "style": 0.7, "tv": 0.5}
         self.broken, self.in_gradient = broken, in_gradient
         self.seen: list[dict[str, float]] = []

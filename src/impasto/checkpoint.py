@@ -10,6 +10,9 @@ A state counts once its ``.json`` is there, which is written last and in one ste
 a thread, on a copy of the tensors. A damaged state is passed over for the one before it. Because commands are logged
 before they count and a state is taken after, a run killed at any moment and resumed ends with the bytes of the one
 that was not killed.
+
+Where several processes paint, the first writes, and states hold the whole picture: what was kept by some number of
+processes is gone on with by any other. All of them read the folder.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from impasto.engine import Knobs, Optimizer, Run
 from impasto.errors import MachineError, RecordError
 from impasto.losses.protocol import Refreshing
 from impasto.objective import Objective
+from impasto.ranks import ALONE, Ranks
 
 FORMAT = 1
 RUN, STEERING = "run.json", "steering.jsonl"
@@ -77,6 +81,7 @@ class Keeper:
         beginning: what the run is, as ``run.json`` keeps it.
         generator: the run's randomness.
         resume: go on from what the folder holds; otherwise what it holds is removed.
+        ranks: the processes that paint the picture together.
 
     Raises:
         RecordError: the folder holds another run, or one of a newer version.
@@ -84,9 +89,16 @@ class Keeper:
     """
 
     def __init__(
-        self, folder: Path, seconds: float, beginning: Mapping[str, Any], generator: torch.Generator, *, resume: bool
+        self,
+        folder: Path,
+        seconds: float,
+        beginning: Mapping[str, Any],
+        generator: torch.Generator,
+        *,
+        resume: bool,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.folder, self.seconds = folder, seconds
+        self.folder, self.seconds, self._ranks = folder, seconds, ranks
         self.references: dict[str, float] = {}
         self._generator = generator
         self._writer: threading.Thread | None = None
@@ -94,13 +106,8 @@ class Keeper:
         self._began = self._cost = 0.0
         self.notes: list[str] = []
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            same = resume and (folder / RUN).exists()
-            if same:
-                _check_same(read_run(folder), beginning)
-            else:
-                _clear(folder)
-                images.write_atomically(folder / RUN, _json({"format": FORMAT, **beginning}))
+            # The others wait in ``told`` until the folder is what it is to be.
+            same = ranks.told(_begin(folder, beginning, resume) if ranks.is_first else None)
             self._log = _read_log(folder / STEERING)
             self.state = self._newest() if same else None
         except OSError as error:
@@ -115,7 +122,7 @@ class Keeper:
 
     def log(self, run: Run, entry: Mapping[str, Any]) -> None:
         """Write a command to the disk before it is obeyed; one that is repeated from the log is there already."""
-        if len(run.steering) < len(self._log):
+        if len(run.steering) < len(self._log) or not self._ranks.is_first:
             return
         given = self._given_before + max(0, run.repeated - self._logged_before)
         line = {"entry": dict(entry), "given": given}
@@ -130,7 +137,8 @@ class Keeper:
 
     def keep(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
         """Keep the state at the top of a step if that is due, or now; return what the person should know."""
-        if not now and (time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())):
+        waits = time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())
+        if not objective.band.ranks.told(now or not waits):
             return self._news()
         self._wait()
         began, self._began = time.perf_counter(), time.monotonic()
@@ -140,7 +148,10 @@ class Keeper:
         for name, loss in objective.terms.items():
             if isinstance(loss, Refreshing):
                 tensors |= {f"loss.{name}/{key}": value for key, value in loss.state().items()}
-        copies = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+        if not self._ranks.is_first:
+            return []
+        copy = objective.band.is_whole  # what was gathered is a copy
+        copies = {key: value.detach().to("cpu", copy=copy).contiguous() for key, value in tensors.items()}
         about = {"format": FORMAT, "run": asdict(run), "references": dict(self.references)}
         self._cost = time.perf_counter() - began
         self._writer = threading.Thread(target=self._write, args=(run.step, copies, _json(about)), daemon=True)
@@ -211,6 +222,18 @@ class Keeper:
         return None
 
 
+def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
+    """Make a folder ready for a run, and return whether it holds the same run already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if resume and (folder / RUN).exists():
+        _check_same(read_run(folder), beginning)
+        _read_log(folder / STEERING)  # which mends it
+        return True
+    _clear(folder)
+    images.write_atomically(folder / RUN, _json({"format": FORMAT, **beginning}))
+    return False
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """Return what a run folder says its run is.
 
@@ -270,10 +293,15 @@ def _cannot_keep(folder: Path, error: OSError) -> MachineError:
 def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
     now = json.loads(_json(beginning))
     for part in SHAPE:
-        if kept.get(part) != now.get(part):
+        if _any_number(kept.get(part)) != _any_number(now.get(part)):
             raise RecordError(
                 f"the run in this folder has other {part} than this one: resume it as it was, or choose another folder"
             )
+
+
+def _any_number(part: Any) -> Any:
+    """Return a part of a beginning without the number of processes, which may change."""
+    return {key: value for key, value in part.items() if key != "ranks"} if isinstance(part, dict) else part
 
 
 def _clear(folder: Path) -> None:

@@ -10,6 +10,7 @@ screen can show at that chroma.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,12 @@ class ChromaKeeper:
         low, high = lightness_range(lab)
         self._chroma = lab[:, 1:].to(content.dtype)
         self._low, self._high = low.to(content.dtype), high.to(content.dtype)
+
+    def rows(self, first: int, last: int) -> ChromaKeeper:
+        """Return what keeps some of the picture's rows, up to ``last``."""
+        own = copy(self)
+        own._chroma, own._low, own._high = (part[..., first:last, :] for part in (self._chroma, self._low, self._high))
+        return own
 
     def lightness(self, canvas: Tensor) -> Tensor:
         """Return the canvas's lightness ``[1, 1, H, W]``, limited to the gamut at the content's chroma."""

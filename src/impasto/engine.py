@@ -19,6 +19,7 @@ from impasto.errors import NumericalError, OptionError, suggest
 from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective import Objective
 from impasto.options import declared
+from impasto.ranks import Relay
 
 RECOVERIES = 3
 PATIENCE = 10
@@ -156,6 +157,11 @@ def as_preview(picture: Tensor) -> Any:
     return (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
+def _shown(objective: Objective, optimizer: Optimizer) -> Any:
+    """Return a preview of the whole picture, of several processes on the first."""
+    return as_preview(objective.band.gather(optimizer.picture()))
+
+
 def descend(
     run: Run,
     objective: Objective,
@@ -164,7 +170,7 @@ def descend(
     steps: int,
     references: Mapping[str, float],
     content_factor: float = 1.0,
-    mailbox: Mailbox | None = None,
+    mailbox: Mailbox | Relay | None = None,
     replayed: Sequence[Mapping[str, Any]] = (),
     keeper: Keeper | None = None,
     preview_every: int = 0,
@@ -196,7 +202,7 @@ def descend(
         told = set()
         for command in _commands(run, replayed, mailbox):
             told.add(command.name)
-            yield from _obey(run, command, optimizer, list(references), keeper)
+            yield from _obey(run, command, (objective, optimizer), list(references), keeper)
         if "set" in told:
             turned = run.knobs.weights(references, content_factor)
             if turned != weights:
@@ -220,13 +226,15 @@ def descend(
             yield Warned(f"not a number at step {run.step + 1}: back to the last good picture, step size halved")
             continue
         optimizer.tell(evaluation.total, evaluation.gradient)
+        total, losses = evaluation.total, evaluation.losses
+        del evaluation  # its gradient is as large as the picture
         run.step += 1
         run.scale_step += 1
-        run.losses.append({"step": run.step, "scale": run.scale, "total": evaluation.total, **evaluation.losses})
-        picture = as_preview(optimizer.picture()) if _is_due(run.step, preview_every) else None
-        yield Stepped(run.step, run.scale, run.scale_step, evaluation.total, evaluation.losses, picture)
+        run.losses.append({"step": run.step, "scale": run.scale, "total": total, **losses})
+        picture = _shown(objective, optimizer) if _is_due(run.step, preview_every) else None
+        yield Stepped(run.step, run.scale, run.scale_step, total, losses, picture)
         if _is_due(run.step, snapshot_every):
-            yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
+            yield Snapshot(run.step, run.scale, _shown(objective, optimizer))
         if tolerance and _has_settled(run, tolerance):
             return
 
@@ -269,7 +277,7 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and (step == 1 or step % every == 0)
 
 
-def _commands(run: Run, replayed: Sequence[Mapping[str, Any]], mailbox: Mailbox | None) -> Iterator[Command]:
+def _commands(run: Run, replayed: Sequence[Mapping[str, Any]], mailbox: Mailbox | Relay | None) -> Iterator[Command]:
     """Yield what is to be obeyed before the next step; a paused run waits here, and obeys the while."""
     yield from _due(run, replayed)
     while mailbox is not None:
@@ -289,9 +297,13 @@ def _due(run: Run, replayed: Sequence[Mapping[str, Any]]) -> Iterator[Command]:
 
 
 def _obey(
-    run: Run, command: Command, optimizer: Optimizer, names: Sequence[str], keeper: Keeper | None
+    run: Run,
+    command: Command,
+    painting: tuple[Objective, Optimizer],
+    names: Sequence[str],
+    keeper: Keeper | None,
 ) -> Iterator[Event]:
-    step = run.step + 1
+    step, (objective, optimizer) = run.step + 1, painting
     if command.name == "checkpoint":
         return
     if command.name == "set":
@@ -311,7 +323,7 @@ def _obey(
         _note(run, {"step": step, "command": "stop"}, keeper)
         run.stopped, run.paused = True, False
     elif command.name == "snapshot":
-        yield Snapshot(run.step, run.scale, as_preview(optimizer.picture()))
+        yield Snapshot(run.step, run.scale, _shown(objective, optimizer))
     yield Steered(step, command.name, dict(command.values))
 
 

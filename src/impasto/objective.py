@@ -4,10 +4,15 @@ Every term is ``value(sum of summarise)`` (see ``losses.protocol``). The whole p
 backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of the
 gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.
+
+Several processes own bands of tiles. Each is given the rows of the canvas around its own by its neighbours, the
+summaries are added up over all, and what it found for its neighbours' rows goes back to them. All take the losses that
+the first has, so that all decide alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +23,7 @@ from impasto.encoder import Encoder
 from impasto.losses.blend import Blended
 from impasto.losses.protocol import Features, Loss, Refreshing
 from impasto.losses.region import Region
+from impasto.ranks import Band
 from impasto.tiles import Tile, tiles
 from impasto.view import View
 
@@ -26,7 +32,8 @@ from impasto.view import View
 class Evaluation:
     """What the objective says of a canvas.
 
-    ``losses`` are the weighted terms, ``total`` their sum, ``gradient`` is ``[1, 3, H, W]`` float32.
+    ``losses`` are the weighted terms, ``total`` their sum, ``gradient`` is ``[1, 3, H, W]`` float32, of a canvas in
+    several processes the rows of this one; where another's rows hold what is not a number, neither is ``total``.
     """
 
     losses: dict[str, float]
@@ -43,7 +50,9 @@ class Objective:
         height, width: the canvas's size in px.
         tile: side of a tile in px, a multiple of 16; ``None`` evaluates the whole picture at once.
         keep: of how many tiles the first pass keeps what it computed; one costs no memory, the second pass needs it.
+            How many changes no bit of the result.
         view: what picture a canvas stands for; itself if absent.
+        band: the rows that this process owns, all if absent; ``evaluate`` takes and gives these.
     """
 
     def __init__(
@@ -56,18 +65,34 @@ class Objective:
         tile: int | None = None,
         keep: int = 1,
         view: View | None = None,
+        band: Band | None = None,
     ) -> None:
         self.encoder = encoder
+        self.band = band or Band(height)
         self.view = None if view is None or view.is_plain else view
+        self._own_view = self.view if self.view is None or self.band.is_whole else self.view.rows(*self.band.rows)
         self.terms = dict(terms)
         self.height, self.width = height, width
         self.layers = tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
         reach = max((getattr(loss, "reach", 0) for loss in terms.values()), default=0)
         deep = max((getattr(loss, "reach", 0) for loss in terms.values() if loss.layers), default=0)
-        network = encoder.network
-        self.tiles = tiles(height, width, tile, self.layers, network, reach=reach, feature_reach=deep)
+        bands = self.band.all_rows or ((0, height),)
+        made = [
+            tiles(height, width, tile, self.layers, encoder.network, reach=reach, feature_reach=deep, rows=rows)
+            for rows in bands
+        ]
+        self.tiles = [part for own in made for part in own]
         self.regions = [part.region for part in self.tiles]
-        self.keep = min(keep, len(self.tiles))
+        # How many rows beyond its band any process reads: all see as many, so that all know what the others need.
+        self._halo = max(
+            max(first - part.read[0].start, part.read[0].stop - last)
+            for (first, last), own in zip(bands, made, strict=True)
+            for part in own
+        )
+        self._own = made[bands.index(self.band.rows)]
+        top, _ = self.band.window(self._halo)
+        self._placed = [part.seen_from(top) for part in self._own]
+        self.keep = min(keep, len(self._own))
 
     def evaluate(self, canvas: Tensor, weights: Mapping[str, float]) -> Evaluation:
         """Return the weighted losses and their gradient with respect to the canvas.
@@ -83,24 +108,42 @@ class Objective:
         if not active:
             return Evaluation({}, 0.0, torch.zeros_like(canvas))
         evaluate = self._evaluate_whole if self.tiles[0].region.is_whole else self._evaluate_tiled
-        if self.view is None:
-            return evaluate(canvas, active, weights)
-        with torch.no_grad():
-            seen = self.view.seen(self.view.picture(canvas))
-        found = evaluate(seen, active, weights)
-        return replace(found, gradient=self.view.pull_back(canvas, found.gradient))
+        view, seen = self._own_view, canvas
+        if view is not None:
+            with torch.no_grad():
+                seen = view.seen(view.picture(canvas))
+        (wide,) = self.band.grown([seen], self._halo)
+        found = evaluate(wide, active, weights)
+        gradient = self.band.folded(found.gradient, self._halo)
+        if view is not None:
+            gradient = view.pull_back(canvas, gradient)
+        return self._agreed(replace(found, gradient=gradient))
 
-    def values(self, canvas: Tensor) -> dict[str, float]:
-        """Return the unweighted losses of a picture, which is taken as it is."""
+    def values(self, canvas: Tensor, *, together: bool = False) -> dict[str, float]:
+        """Return the unweighted losses of a picture, which is taken as it is.
+
+        Args:
+            canvas: ``[1, 3, H, W]``, the whole of it also where several processes paint.
+            together: all processes call this with the same picture, and each sees to its own rows.
+        """
         with torch.no_grad():
             if self.view is not None:
                 canvas = self.view.seen(canvas)
-            sums = self._summaries(canvas, self.terms, self.tiles)
+            if together:
+                sums = self._summed(self._summaries(canvas, self.terms, self._own))
+            else:
+                sums = self._summaries(canvas, self.terms, self.tiles)
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
     def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, Region]]:
-        """Yield canvas, features and region tile by tile, without gradient."""
+        """Yield canvas, features and region tile by tile, without gradient; of all tiles in every process.
+
+        Args:
+            canvas: a whole picture, or all processes' rows of one.
+        """
         with torch.no_grad():
+            if canvas.shape[-2] < self.height:
+                canvas = self.band.everywhere(canvas)
             if self.view is not None:
                 canvas = self.view.seen(self.view.picture(canvas))
             for tile in self.tiles:
@@ -128,24 +171,42 @@ class Objective:
         return _finish(active, values, leaf)
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
-        count = len(self.tiles) - self.keep
-        first, kept = self.tiles[:count], self.tiles[count:]
+        count = len(self._placed) - self.keep
+        first, kept = self._placed[:count], self._placed[count:]
         with torch.no_grad():
             sums = self._summaries(canvas, active, first)
         passes = []
         for tile in kept:
             passes.append(self._forward(canvas, active, tile))
             _add(sums, {name: part.detach() for name, part in passes[-1].summaries.items()})
-        leaves = {name: total.requires_grad_(True) for name, total in sums.items()}
+        leaves = {name: total.requires_grad_(True) for name, total in self._summed(sums).items()}
         values = [weights[name] * loss.value(leaves[name]) for name, loss in active.items()]
         slopes = dict(zip(active, torch.autograd.grad(torch.stack(values).sum(), list(leaves.values())), strict=True))
         gradient = torch.zeros_like(canvas)
         while passes:
             passes.pop().push_back(slopes, gradient)
-        for tile in first:
+        for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
             self._forward(canvas, active, tile).push_back(slopes, gradient)
         numbers = torch.stack(values).detach().tolist()
         return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
+
+    def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add summaries up over all processes, in one message."""
+        if self.band.is_whole:
+            return sums
+        joined = self.band.ranks.sum_(torch.cat([part.flatten() for part in sums.values()]))
+        parts = torch.split(joined, [part.numel() for part in sums.values()])
+        return {name: part.view_as(sums[name]) for name, part in zip(sums, parts, strict=True)}
+
+    def _agreed(self, found: Evaluation) -> Evaluation:
+        """Return an evaluation with the losses that the first process has, and word of any that is not a number."""
+        if self.band.is_whole:
+            return found
+        ranks = self.band.ranks
+        own = [value if ranks.is_first else 0.0 for value in found.losses.values()]
+        *losses, finite = ranks.sums(*own, float(found.gradient.sum()))
+        total = sum(losses) if math.isfinite(finite) else math.nan
+        return Evaluation(dict(zip(found.losses, losses, strict=True)), total, found.gradient)
 
     def _forward(self, canvas: Tensor, active: Mapping[str, Loss], tile: Tile) -> _Pass:
         leaf = tile.canvas(canvas).detach().requires_grad_(True)

@@ -23,6 +23,7 @@ from impasto.encoder import Encoder
 from impasto.losses.tv import total_variation
 from impasto.objective import Objective
 from impasto.options import Options
+from impasto.ranks import Band
 from impasto.schedule import Scale
 from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
 from impasto.view import View
@@ -36,15 +37,24 @@ BALANCE = 3.0
 class Problem:
     """An objective with what a run needs beside it.
 
-    ``content`` is ``[1, 3, H, W]`` at this scale; ``references`` divide each term's weight, and hold the styles'
-    parts in blends; ``noise`` is the mean and the deviation of the colours that each place is painted with.
+    ``references`` divide each term's weight, and hold the styles' parts in blends; ``control`` is at its own size.
+    Content and noise are made when they are asked for, since no step reads them and they are as large as the picture.
     """
 
     objective: Objective
     references: dict[str, float]
-    content: Tensor
-    noise: tuple[Tensor, Tensor]
+    control: Control
     view: View
+
+    @property
+    def content(self) -> Tensor:
+        """The content at this scale, ``[1, 3, H, W]``."""
+        return resize(self.control.content, (self.objective.height, self.objective.width))
+
+    @property
+    def noise(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the colours that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
+        return noise_maps(self.control.at((self.objective.height, self.objective.width)))
 
 
 def build(
@@ -54,6 +64,8 @@ def build(
     options: Options,
     style_layers: Mapping[str, float],
     content_layers: Mapping[str, float],
+    keep: int = 1,
+    band: Band | None = None,
 ) -> Problem:
     """Return the problem of one scale.
 
@@ -63,33 +75,37 @@ def build(
         scale: the canvas's size.
         options: of the run.
         style_layers, content_layers: weight by layer.
+        keep: how many tiles keep their first pass.
+        band: the rows that this process owns; all if absent.
     """
     height, width = scale.height, scale.width
-    control = control.at((height, width))
+    own = control
+    control = own.at((height, width))
     view = View(control)
     units = options.tradeoff.units
     with torch.no_grad():
         seen = view.seen(control.content)
-        stage = Stage(encoder, seen, height, width, style_layers, content_layers, options)
+        stage = Stage(encoder, seen, height, width, style_layers, content_layers, options, scale.apart)
         made = area_terms(
             encoder, control, list(style_layers), style_maker(stage), content_maker(stage), list(content_layers)
         )
     extra, extra_weights = guards(seen, options)
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
-    objective = Objective(encoder, terms, height, width, tile=options.machine.tile, view=view)
-    noise = noise_maps(control)
+    objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, band=band)
     references = dict.fromkeys(terms, 1.0)
     if units == "unitless":
         objective.refresh(control.content, options.descent.seed)
-        generator = torch.Generator().manual_seed(options.descent.seed)
-        references = _references(objective, control, style_noise(noise, (height, width), generator))
+        references = _references(objective, control, options.descent.seed)
     shares = {**made.shares, **extra_weights}
     references = {name: value / shares.get(name, 1.0) for name, value in references.items()}
-    return Problem(objective, {**references, **made.parts}, control.content, noise, view)
+    return Problem(objective, {**references, **made.parts}, own, view)
 
 
-def _references(objective: Objective, control: Control, noise: Tensor) -> dict[str, float]:
-    at_noise, at_content = objective.values(noise), objective.values(control.content)
+def _references(objective: Objective, control: Control, seed: int) -> dict[str, float]:
+    at_content = objective.values(control.content, together=True)
+    generator = torch.Generator().manual_seed(seed)
+    noise = style_noise(noise_maps(control), (objective.height, objective.width), generator)
+    at_noise = objective.values(noise, together=True)
     references = {}
     for name in objective.terms:
         kind = name.partition(":")[0]
@@ -105,7 +121,8 @@ def _references(objective: Objective, control: Control, noise: Tensor) -> dict[s
 def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Return noise ``[1, 3, H, W]`` with the given mean and deviation."""
     mean, deviation = noise
-    return (mean + deviation * torch.randn(1, 3, *size, generator=generator).to(mean)).clamp(0, 1)
+    # In place: at a poster's size every copy counts.
+    return torch.randn(1, 3, *size, generator=generator).to(mean).mul_(deviation).add_(mean).clamp_(0, 1)
 
 
 def starting_canvas(previous: Tensor | None, problem: Problem, init: str, generator: torch.Generator) -> Tensor:
@@ -118,7 +135,7 @@ def starting_canvas(previous: Tensor | None, problem: Problem, init: str, genera
         generator: for the random ones.
     """
     size = problem.objective.height, problem.objective.width
-    device = problem.content.device
+    device = problem.control.content.device
     if previous is not None:
         return resize(previous, size)
     if init == "content":
@@ -135,4 +152,4 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Return a picture ``[1, 3, H, W]`` at another size, antialiased, in [0, 1]."""
     if tuple(picture.shape[-2:]) == tuple(size):
         return picture
-    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp(0, 1)
+    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp_(0, 1)

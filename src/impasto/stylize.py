@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,83 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import recipes, record
+from impasto import recipes, record, shortage
 from impasto.budget import LAST_LOOK, Pace
-from impasto.checkpoint import RUN, Keeper, keep_picture, read_run
-from impasto.encoder import Encoder, Padding
-from impasto.engine import Optimizer, Run, descend
-from impasto.errors import NumericalError
+from impasto.checkpoint import RUN, Keeper, State, keep_picture, read_run
+from impasto.engine import Knobs, Optimizer, Run, descend
+from impasto.errors import MachineError, NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
 from impasto.fast import paint as fast_paint
-from impasto.job import Job, prepare
-from impasto.losses.protocol import Refreshing
+from impasto.job import Job, check_together, prepare
 from impasto.optimizers.choice import optimizer_for
 from impasto.options import Options, parse_seconds
 from impasto.placement import Placement, place
 from impasto.precision import settle
-from impasto.problem import Problem, build, starting_canvas
+from impasto.problem import Problem, starting_canvas
+from impasto.ranks import ALONE, Band, Ranks, Relay
 from impasto.result import Result, finish
 from impasto.schedule import Scale
+from impasto.shared import Shared
 from impasto.view import Viewed
-from impasto.weights import stored, vgg16_state, vgg19_state
 
 __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
-
-# Options that the engine reads by itself: runs that differ only in these have the same objective.
-ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
-# The plan of scales says what these come to.
-IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales", "time", "tolerance")
-
-
-@dataclass
-class Shared:
-    """What several runs on the same pictures have in common, made once and used again.
-
-    Args:
-        state: weights of the network instead of those that the options name, as ``weights.vgg19_state`` returns them.
-        keep: keep targets for runs to come; a single run has no use for those of the scales behind it.
-    """
-
-    state: Mapping[str, Tensor] | None = None
-    keep: bool = False
-    _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
-    _problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
-    agreements: dict[Encoder, float] = field(default_factory=dict)
-
-    def encoder(self, job: Job) -> Encoder:
-        """Return the network that a job asks for."""
-        asked, place, file = job.options.features, job.place, job.options.machine.weights
-        padding: Padding = "circular" if job.options.control.seamless else "replicate"
-        key = (asked.network, asked.pooling, padding, place.dtype, place.device, file)
-        if key not in self._encoders:
-            state = self.state
-            if state is None:
-                state = vgg16_state() if asked.network == "vgg16" else vgg19_state(_weights_file(file))
-            self._encoders[key] = Encoder(
-                state,
-                network=asked.network,
-                pooling=asked.pooling,
-                padding=padding,
-                dtype=place.dtype,
-                device=place.device,
-            )
-        return self._encoders[key]
-
-    def problem(self, job: Job, scale: Scale) -> Problem:
-        """Return the targets and terms of one scale of a job."""
-        flat = job.options.flat()
-        settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
-        pictures = [(part, file.sha256, file.crop) for part, file in job.files.items() if part != "init"]
-        placed = record.text(job.placement.as_data())
-        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, job.place.dtype)
-        if key in self._problems:
-            return self._problems[key]
-        encoder = self.encoder(job)
-        problem = build(encoder, job.control, scale, job.options_at(scale), job.style_layers, job.content_layers)
-        # What a loss has drawn or matched belongs to one run alone.
-        if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
-            self._problems[key] = problem
-        return problem
 
 
 def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None = None, **options: Any) -> Result:
@@ -123,6 +66,7 @@ def last(events: Iterator[Event]) -> Result:
     return result
 
 
+@shortage.explained_events
 def iter_stylize(
     content: Any,
     style: Any,
@@ -144,6 +88,7 @@ def iter_stylize(
     resume: bool = False,
     shared: Shared | None = None,
     began: float | None = None,
+    ranks: Ranks = ALONE,
     **options: Any,
 ) -> Iterator[Event]:
     """Repaint one picture in the manner of another, telling what happens.
@@ -168,6 +113,8 @@ def iter_stylize(
         resume: go on from the last checkpoint in the folder, if it has one.
         shared: what other runs have prepared and this one may use.
         began: when the clock of ``time`` started, as ``time.perf_counter`` tells it; now if absent.
+        ranks: the processes that paint the picture together, each calling this with the same arguments; see
+            ``ranks.join``. The first alone reads commands, writes files and has the result.
 
     Yields:
         ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, at the end ``Finished`` with a
@@ -179,13 +126,14 @@ def iter_stylize(
     if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
         kept = read_run(Path(checkpoint_dir))
         decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
+    check_together(chosen, ranks)
     model = fast_paint.model_of(chosen)
     if model is not None:
         style = fast_paint.style_of(model, style, regions, labels)
     if not isinstance(style, Placement):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
-    job = prepare(content, style, chosen, output, start=start, decisions=decisions)
+    job = _prepared(partial(prepare, content, style, chosen, output, start=start, ranks=ranks), ranks, decisions)
     if chosen.instant.fast or model is not None:
         try:
             yield from fast_paint.iter_paint(job, parents)
@@ -209,6 +157,15 @@ def iter_stylize(
         torch.set_num_threads(threads)  # the caller's own, which a run may have changed
 
 
+def _prepared(make: Callable[..., Job], ranks: Ranks, decisions: Mapping[str, Any] | None) -> Job:
+    """Return the job, the same in every process: the first decides."""
+    if not ranks.is_first:
+        return make(decisions=ranks.told())
+    job = make(decisions=decisions)
+    ranks.told(job.decisions)
+    return job
+
+
 class _Painting:
     """One run from its first scale, or from a checkpoint, to its last."""
 
@@ -222,23 +179,32 @@ class _Painting:
         self.problem: Problem | None = None
         self.keeper: Keeper | None = None
         self.pace: Pace | None = None
+        self.band = Band(0)  # of the canvas
 
     def events(
         self, folder: str | os.PathLike[str] | None, seconds: float, resume: bool, listeners: Mapping[str, Any]
     ) -> Iterator[Event]:
         """Go through the run, kept in a folder if one is given, to its result."""
         try:
-            if folder is not None:
-                yield from self.keep_in(Path(folder), seconds, resume)
-            yield from self.paint(**listeners)
-            result = self.result()
+            with shortage.explained(self._short):
+                if folder is not None:
+                    yield from self.keep_in(Path(folder), seconds, resume)
+                yield from self.paint(**listeners)
+                result = self.result()
         finally:
             if self.keeper is not None:
                 self.keeper.close()
-        yield Finished(result.steps, result.stopped, result)
+        yield Finished(self.run.step, self.run.stopped, result)
+
+    def _short(self) -> MachineError:
+        """Return what to say where memory ran out, once the last checkpoint is written."""
+        if self.keeper is not None:
+            self.keeper.close()
+        return shortage.of_run(self.job, self.run.scale, None if self.keeper is None else self.keeper.folder)
 
     def keep_in(self, folder: Path, seconds: float, resume: bool) -> Iterator[Event]:
         """Keep the run in a folder, and go on from what is kept there."""
+        self.job.check_room(folder)
         beginning = record.make(
             self.job.options.flat(), self.job.decisions, self.job.files, steering=self.steering, parents=self.parents
         )
@@ -249,9 +215,9 @@ class _Painting:
             "seconds": seconds,
         }
         for part, file in self.job.files.items():
-            if file.source is None:
+            if file.source is None and self.job.ranks.is_first:
                 keep_picture(folder, part, file)
-        self.keeper = Keeper(folder, seconds, beginning, self.generator, resume=resume)
+        self.keeper = Keeper(folder, seconds, beginning, self.generator, resume=resume, ranks=self.job.ranks)
         self.steering = self.keeper.commands(self.steering)
         if self.keeper.state is not None:
             self.run = self.keeper.state.run
@@ -261,37 +227,59 @@ class _Painting:
         self.keeper.notes.clear()
 
     def paint(self, **listeners: Any) -> Iterator[Event]:
-        """Go through the scales that are left."""
-        job, run = self.job, self.run
+        """Go through the scales that are left; a scale that is not split is painted by the first process alone."""
+        job, ranks = self.job, self.job.ranks
         state = self.keeper.state if self.keeper is not None else None
-        for index in range(run.scale, len(job.scales)):
-            scale = self.job.scales[index]
+        for index in range(self.run.scale, len(job.scales)):
             if state is None:
-                run.scale, run.scale_step = index, 0
-            if index or self.problem is None:
-                self.problem = self.shared.problem(job, scale)
-            references = self.problem.references if state is None else state.references
-            if state is None:
-                self.canvas = starting_canvas(
-                    self.canvas if index else _start(job), self.problem, job.options.descent.init, self.generator
-                )
-            optimizer = _optimizer(job, self.problem, self.canvas)
-            optimizer.set_step_size(run.knobs.step_size)
-            if self.keeper is not None:
-                self.keeper.references = references
-            if state is not None:
-                state.restore(optimizer, self.problem.objective, self.generator)
-                state = None
-            if self.pace is not None:
-                if index == 0:
-                    weights = run.knobs.weights(references, scale.content_factor)
-                    self.pace.calibrate(scale, partial(self.problem.objective.evaluate, optimizer.canvas(), weights))
-                yield self._repace(job.scales, index)
-                scale = self.job.scales[index]
-            yield ScaleStarted(index, len(job.scales), scale.height, scale.width, scale.steps)
-            yield from self._paced(optimizer, scale, references, listeners)
-            if run.stopped:
+                self.run.scale, self.run.scale_step = index, 0
+            small = ranks.band(job.scales[index].height).is_whole
+            if ranks.is_first or not small:
+                mailbox = listeners["mailbox"] if small else Relay(listeners["mailbox"], ranks)
+                yield from self._paint(index, state, {**listeners, "mailbox": mailbox})
+            if small and ranks.count > 1:
+                self._hand_over(job.scales[index])
+            if self.run.stopped:
                 return
+            state = None
+
+    def _paint(self, index: int, state: State | None, listeners: Mapping[str, Any]) -> Iterator[Event]:
+        """Go through one scale, from a checkpoint of it if there is one."""
+        job, run, scale = self.job, self.run, self.job.scales[index]
+        if index or self.problem is None:
+            self.problem = None  # before the next one is made: at a poster's size two would not fit
+            self.problem = self.shared.problem(job, scale)
+        references = self.problem.references if state is None else state.references
+        if state is None:
+            before = self.band.everywhere(self.canvas) if self.canvas is not None else None
+            self.canvas = starting_canvas(
+                before if index else _start(job), self.problem, job.options.descent.init, self.generator
+            )
+        optimizer = _optimizer(job, self.problem, self.canvas)
+        self.canvas, self.band = None, self.problem.objective.band  # the optimiser has its own
+        optimizer.set_step_size(run.knobs.step_size)
+        if self.keeper is not None:
+            self.keeper.references = references
+        if state is not None:
+            state.restore(optimizer, self.problem.objective, self.generator)
+        if self.pace is not None:
+            if index == 0:
+                weights = run.knobs.weights(references, scale.content_factor)
+                self.pace.calibrate(scale, partial(self.problem.objective.evaluate, optimizer.canvas(), weights))
+            yield self._repace(job.scales, index)
+            scale = self.job.scales[index]
+        yield ScaleStarted(index, len(job.scales), scale.height, scale.width, scale.steps)
+        yield from self._paced(optimizer, scale, references, listeners)
+
+    def _hand_over(self, scale: Scale) -> None:
+        """Let every process have what the first has painted."""
+        ranks = self.job.ranks
+        told = ranks.told(asdict(self.run))
+        if not ranks.is_first:
+            self.run = Run(**{**told, "knobs": Knobs(**told["knobs"])})
+            self.canvas = torch.empty(1, 3, scale.height, scale.width, device=self.job.place.device)
+        assert self.canvas is not None
+        self.canvas, self.band = ranks.same(self.canvas.contiguous()), Band(scale.height)
 
     def _repace(self, usual: Sequence[Scale], index: int, done: int = 0) -> Planned:
         """Plan the rest of the run anew from what steps have taken so far."""
@@ -341,15 +329,20 @@ class _Painting:
             if self.job.output is None:
                 raise
             self.canvas = optimizer.picture()
-            kept = self.result().path
-            raise NumericalError(f"{error} ({kept})") from error
+            result = self.result()
+            raise NumericalError(str(error) if result is None else f"{error} ({result.path})") from error
         finally:
             self.canvas = optimizer.picture()
 
-    def result(self) -> Result:
-        """Return the picture as it is now, saved if that was asked for."""
-        assert self.canvas is not None and self.problem is not None
-        return finish(self.job, self.run, self.canvas, self.problem, self.parents)
+    def result(self) -> Result | None:
+        """Return the picture as it is now, saved if that was asked for; it is the first process's."""
+        assert self.canvas is not None
+        canvas = [self.band.gather(self.canvas)]
+        self.canvas = None
+        if not self.job.ranks.is_first:
+            return None
+        assert self.problem is not None
+        return finish(self.job, self.run, canvas.pop(), self.problem, self.parents)
 
 
 def planned(job: Job) -> Planned:
@@ -365,18 +358,13 @@ def _start(job: Job) -> Tensor | None:
     return job.start
 
 
-def _weights_file(wanted: str | None) -> str | Path | None:
-    """Return the file of weights that a name or a path stands for."""
-    return stored("vgg19-fp32") if wanted == "vgg19-fp32" else wanted
-
-
 def _absolute(file: str | None) -> str | None:
     """Return a weights file's whole path; a name of fetched weights stays a name."""
     return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
 
 
 def _optimizer(job: Job, problem: Problem, canvas: Tensor | None) -> Optimizer:
-    start = problem.content if canvas is None else canvas
-    chosen = job.options.descent.optimizer
-    optimizer: Optimizer = optimizer_for(chosen, start, job.plan_at(*start.shape[-2:]))
-    return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view)
+    start, band = problem.content if canvas is None else canvas, problem.objective.band
+    chosen, plan = job.options.descent.optimizer, job.plan_at(*start.shape[-2:])
+    optimizer: Optimizer = optimizer_for(chosen, band.cut(start), plan, band)
+    return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view.rows(*band.rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,11 @@ class Tile:
     def canvas(self, picture: Tensor) -> Tensor:
         """Return the part of a picture ``[..., H, W]`` that is read."""
         return picture[..., self.read[0], self.read[1]]
+
+    def seen_from(self, top: int) -> Tile:
+        """Return the tile as it lies in a strip of the picture that begins at a row."""
+        rows, columns = self.read
+        return replace(self, read=(slice(rows.start - top, rows.stop - top), columns))
 
     def features(self, encoder: Encoder, canvas: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Return the features of what was read, in what is owned alone where maps are cut."""

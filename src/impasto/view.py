@@ -8,6 +8,7 @@ are kept. Everything is done pixel by pixel and has a gradient, so the losses ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Protocol
 
 import torch
@@ -33,6 +34,15 @@ class View:
     def is_plain(self) -> bool:
         """Whether the canvas is the picture and all of it is seen."""
         return self._kept is None and self._pin is None
+
+    def rows(self, first: int, last: int) -> View:
+        """Return the view of some of the picture's rows, up to ``last``."""
+        own = copy(self)
+        own._keeper = None if self._keeper is None else self._keeper.rows(first, last)
+        own._kept, own._pin, own._pinned = (
+            None if part is None else part[..., first:last, :] for part in (self._kept, self._pin, self._pinned)
+        )
+        return own
 
     def picture(self, canvas: Tensor) -> Tensor:
         """Return the picture of a canvas."""

@@ -18,14 +18,24 @@ def run(arguments: list[str]) -> int:
     from typer.exceptions import TyperException
 
     from impasto.cli.app import app
+    from impasto.cli.together import check_command, is_quiet
     from impasto.errors import ImpastoError
 
     try:
+        check_command(arguments)
         code = app(arguments, standalone_mode=False, prog_name="impasto")
     except (ImpastoError, TyperException) as error:
         said = error.format_message() if isinstance(error, TyperException) else str(error)
-        if message := " ".join(said.split()):  # without arguments the help is shown, with nothing to add
+        message = "" if is_quiet(error) else " ".join(said.split())
+        if message:  # without arguments the help is shown, with nothing to add
             print(f"impasto: {message}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        from impasto.shortage import is_shortage, of_work
+
+        if not is_shortage(error):
+            raise
+        print(f"impasto: {of_work()}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from impasto.cli.progress import Listener, watch
+from impasto.cli.together import follow_silently, together
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
 
@@ -76,18 +77,22 @@ def replay(
     target = output if output is not None else _beside(picture, cell)
     if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
         raise ImageError(f"{str(target)!r} is the picture itself: name another file with -o")
-    listeners = _listeners(source, timelapse, report)
     mailbox = Mailbox()
-    events = iter_replay(
-        source,
-        target,
-        seed=seed,
-        size=size,
-        more_steps=more_steps,
-        mailbox=mailbox,
-        preview_every=1 if listeners else 0,
-    )
-    watch(events, mailbox, listeners, quiet)
+    with together() as ranks:
+        events = iter_replay(
+            source,
+            target,
+            seed=seed,
+            size=size,
+            more_steps=more_steps,
+            mailbox=mailbox,
+            preview_every=1 if timelapse or report else 0,
+            ranks=ranks,
+        )
+        if ranks.is_first:
+            watch(events, mailbox, _listeners(source, timelapse, report), quiet)
+        else:
+            follow_silently(events)
 
 
 def resume(
@@ -103,7 +108,12 @@ def resume(
 
     given = _given(inputs, content=content, style=style, init=init)
     mailbox = Mailbox()
-    watch(iter_resume(run_dir, given=given, mailbox=mailbox), mailbox, [], quiet)
+    with together() as ranks:
+        events = iter_resume(run_dir, given=given, mailbox=mailbox, ranks=ranks)
+        if ranks.is_first:
+            watch(events, mailbox, [], quiet)
+        else:
+            follow_silently(events)
 
 
 def _listeners(source: Source, timelapse: Path | None, report: Path | None) -> list[Listener]:

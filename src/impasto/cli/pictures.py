@@ -10,6 +10,7 @@ import typer
 
 from impasto.cli.flags import with_options
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
+from impasto.cli.together import follow_silently, together
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 
@@ -66,24 +67,28 @@ def stylize(
         from impasto.placement import place
 
         style = place(styles, **placed).pictures["style"].pixels
-    listeners = listeners_for(content, style, snapshots, timelapse, report)
     from impasto.stylize import iter_stylize
 
     mailbox = Mailbox()
-    events = iter_stylize(
-        content,
-        styles or None,
-        **placed,
-        output=output,
-        mailbox=mailbox,
-        preview_every=1 if timelapse or report else 0,
-        snapshot_every=every if snapshots else 0,
-        checkpoint_dir=run_dir,
-        checkpoint_seconds=checkpoint_every,
-        began=began,
-        **options,
-    )
-    watch(events, mailbox, listeners, quiet)
+    with together() as ranks:
+        events = iter_stylize(
+            content,
+            styles or None,
+            **placed,
+            output=output,
+            mailbox=mailbox,
+            preview_every=1 if timelapse or report else 0,
+            snapshot_every=every if snapshots else 0,
+            checkpoint_dir=run_dir,
+            checkpoint_seconds=checkpoint_every,
+            began=began,
+            ranks=ranks,
+            **options,
+        )
+        if ranks.is_first:
+            watch(events, mailbox, listeners_for(content, style, snapshots, timelapse, report), quiet)
+        else:
+            follow_silently(events)
 
 
 def _foresee(content: Any, style: Any, **given: Any) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from impasto.ranks import Band
+
 
 class Adam:
     """First-order descent with the clamp.
@@ -21,11 +23,19 @@ class Adam:
         rate: step size in units of the picture's range.
         betas: decay of the two moments.
         average: decay of the averaged iterates; 0 shows the last iterate.
+        band: which rows of the picture the start is; all if absent.
     """
 
     def __init__(
-        self, start: Tensor, *, rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99), average: float = 0.99
+        self,
+        start: Tensor,
+        *,
+        rate: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.99),
+        average: float = 0.99,
+        band: Band | None = None,
     ) -> None:
+        self._band = band or Band(start.shape[-2])
         self._x = start.detach().float().clamp(0, 1).clone()
         self._first, self._second = torch.zeros_like(self._x), torch.zeros_like(self._x)
         self._mean = torch.zeros_like(self._x)
@@ -77,12 +87,14 @@ class Adam:
         self.rate = self._initial_rate * factor
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that the next step depends on."""
+        """Return everything that the next step depends on; of several processes the first has it whole."""
+        parts = {"x": self._x, "first": self._first, "second": self._second, "mean": self._mean}
         numbers = torch.tensor([self._count, self._averaged, self.rate], dtype=torch.float64)
-        return {"x": self._x, "first": self._first, "second": self._second, "mean": self._mean, "numbers": numbers}
+        return {**{key: self._band.gather(part) for key, part in parts.items()}, "numbers": numbers}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
-        self._x, self._first, self._second, self._mean = (state[key] for key in ("x", "first", "second", "mean"))
+        own = {key: self._band.cut(state[key]).to(self._x.device) for key in ("x", "first", "second", "mean")}
+        self._x, self._first, self._second, self._mean = own.values()
         count, averaged, self.rate = state["numbers"].tolist()
         self._count, self._averaged = int(count), int(averaged)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor
 
@@ -12,22 +10,23 @@ from impasto.optimizers.adam import Adam
 from impasto.optimizers.lbfgs import BoundedLBFGS
 from impasto.optimizers.lean import Lean
 from impasto.optimizers.pyramid import Pyramid
+from impasto.ranks import Band
 
 Chosen = BoundedLBFGS | Adam | Lean | Pyramid
-OTHERS: Mapping[str, Callable[[Tensor], Chosen]] = {"adam": Adam, "pyramid": Pyramid}
 
 
-def optimizer_for(name: str, start: Tensor, plan: Plan) -> Chosen:
-    """Return an optimiser at a picture ``[1, 3, H, W]``.
+def optimizer_for(name: str, start: Tensor, plan: Plan, band: Band | None = None) -> Chosen:
+    """Return an optimiser at a picture ``[1, 3, H, W]``, or at the rows of it that this process owns.
 
     Args:
         name: ``lbfgs``, ``adam`` or ``pyramid``.
         start: in [0, 1].
         plan: how much state fits.
+        band: which rows those are; all if absent. The pyramid's bands of frequencies are not split.
     """
     if plan.lean:
-        return Lean(start)
+        return Lean(start, band=band)
     if name == "lbfgs":
         kept = torch.bfloat16 if plan.half else torch.float32
-        return BoundedLBFGS(start, history=plan.pairs, history_dtype=kept)
-    return OTHERS[name](start)
+        return BoundedLBFGS(start, history=plan.pairs, history_dtype=kept, band=band)
+    return Adam(start, band=band) if name == "adam" else Pyramid(start)

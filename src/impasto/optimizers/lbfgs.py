@@ -6,7 +6,8 @@ a bound and is pushed outwards takes no part. Departures: no line search, since 
 one. The full step is taken; where the loss rises it is taken back to a shorter one on the same line, and where the
 direction does not descend the history is dropped. A step moves the picture by at most ``max_change`` (root mean square
 over its values). The recursion starts from a multiple of the preconditioner in ``precondition`` instead of the
-identity.
+identity. Where several processes paint, each holds its rows of every vector: inner products are summed one by one, as
+each of the recursion's depends on the one before, and the preconditioner is applied in a margin of ``REACH`` rows.
 
 A sigmoid (x = sigmoid(u)) and a sine were compared with the projection: the projection was ahead at every number of
 steps, and reaches pure white and black, which a sigmoid only approaches.
@@ -19,7 +20,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.optimizers.precondition import precondition
+from impasto.optimizers.precondition import REACH, depth, precondition
+from impasto.ranks import Band
 
 FIRST_CHANGE = 0.02
 RISE_ALLOWED = 1.02
@@ -29,18 +31,27 @@ class BoundedLBFGS:
     """Limited-memory BFGS under the bounds 0 and 1.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1].
+        start: ``[1, 3, H, W]`` in [0, 1], of a picture in several processes the rows of this one.
         history: pairs of steps and gradient changes kept.
         max_change: largest root mean square change of the picture in one step.
         history_dtype: what the pairs are kept in.
+        band: which rows those are; all if absent.
     """
 
     settle = 10  # steps that samples and matches should stay fixed for: the history is dropped when they change
 
     def __init__(
-        self, start: Tensor, *, history: int = 10, max_change: float = 0.2, history_dtype: torch.dtype = torch.float32
+        self,
+        start: Tensor,
+        *,
+        history: int = 10,
+        max_change: float = 0.2,
+        history_dtype: torch.dtype = torch.float32,
+        band: Band | None = None,
     ) -> None:
         self.shape = start.shape
+        self._band = band or Band(start.shape[-2])
+        self._levels = depth(self._band.height, start.shape[-1])
         size = start.numel()
         self._x = start.detach().float().clamp(0, 1).flatten()
         self._initial_limit = self.limit = max_change
@@ -70,15 +81,18 @@ class BoundedLBFGS:
             return
         slope = gradient.flatten().float()
         slope = slope.masked_fill(((self._x <= 0) & (slope > 0)) | ((self._x >= 1) & (slope < 0)), 0)
+        self._move = None  # here and below, in place where that keeps the bits: a vector is as large as the picture
         if self._good_gradient is not None:
             self._remember(self._x - self._good_x, slope - self._good_gradient)
         self._good_x, self._good_gradient, self._good_loss = self._x, slope, loss
         self._retries = 0
         direction = self._direction(slope)
-        if float(direction @ slope) >= 0:
+        descent, size = self._sums(direction @ slope, direction.square().sum())
+        if descent >= 0:
             self.forget()
             direction = self._direction(slope)
-        self._move = self._limited(direction)
+            (size,) = self._sums(direction.square().sum())
+        self._move = self._limited(direction, size)
         self._x = (self._good_x + self._move).clamp_(0, 1)
 
     def forget(self) -> None:
@@ -112,15 +126,16 @@ class BoundedLBFGS:
         self._move = self._move * 0.25
         self._x = (self._good_x + self._move).clamp_(0, 1)
 
-    def _limited(self, direction: Tensor) -> Tensor:
-        change = max(float(direction.square().mean().sqrt()), 1e-20)
+    def _limited(self, direction: Tensor, size: float) -> Tensor:
+        count = self.shape[1] * self._band.height * self.shape[3]
+        change = max((size / count) ** 0.5, 1e-20)
         if not self._order:  # no curvature is known yet
-            return direction * (min(FIRST_CHANGE, self.limit) / change)
-        return direction * min(1.0, self.limit / change)
+            return direction * float(min(FIRST_CHANGE, self.limit) / change)
+        return direction * float(min(1.0, self.limit / change))
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
-        curvature = float(step @ change)
-        if curvature <= 1e-10 * float(step.norm() * change.norm()):
+        curvature, step_size, change_size = self._sums(step @ change, step.square().sum(), change.square().sum())
+        if curvature <= 1e-10 * (step_size * change_size) ** 0.5:
             return
         slot = self._order.pop(0) if len(self._order) == self._history else len(self._order)
         if len(self._rho) == self._history:
@@ -133,44 +148,67 @@ class BoundedLBFGS:
         direction = -slope
         alphas = []
         for slot, rho in zip(reversed(self._order), reversed(self._rho), strict=True):
-            alpha = rho * float(self._steps[slot].float() @ direction)
-            direction = direction - alpha * self._changes[slot].float()
+            alpha = rho * self._sums(self._steps[slot].float() @ direction)[0]
+            direction.sub_(_scaled(self._changes[slot], alpha))
             alphas.append(alpha)
-        direction = self._precondition(direction)
-        if self._order:
-            last = self._changes[self._order[-1]].float()
-            direction = direction / (self._rho[-1] * float(last @ self._precondition(last)))
+        last = [self._changes[slot].float() for slot in self._order[-1:]]
+        wide = self._band.grown([part.view(self.shape) for part in (direction, *last)], REACH, "preconditioner")
+        direction = self._precondition(wide[0])
+        wide = wide[1:]
+        if last:
+            direction.div_(self._rho[-1] * self._sums(last[0] @ self._precondition(wide[0]))[0])
+        del wide, last
         for slot, rho, alpha in zip(self._order, self._rho, reversed(alphas), strict=True):
-            beta = rho * float(self._changes[slot].float() @ direction)
-            direction = direction + (alpha - beta) * self._steps[slot].float()
+            beta = rho * self._sums(self._changes[slot].float() @ direction)[0]
+            direction.add_(_scaled(self._steps[slot], alpha - beta))
         return direction
 
-    def _precondition(self, vector: Tensor) -> Tensor:
-        return precondition(vector.view(self.shape)).flatten()
+    def _precondition(self, wide: Tensor) -> Tensor:
+        return self._band.inner(precondition(wide, self._levels), REACH).flatten()
+
+    def _sums(self, *parts: Tensor) -> list[float]:
+        return self._band.ranks.sums(*map(float, parts))
+
+    def _whole(self, vectors: Tensor) -> Tensor:
+        """Return vectors ``[..., 3 h W]`` of this process's rows as those of the picture, on the first process."""
+        start = vectors.shape[:-1]
+        return self._band.gather(vectors.view(*start, *self.shape[1:])).reshape(*start, -1)
+
+    def _own(self, vectors: Tensor) -> Tensor:
+        """Return this process's rows of vectors of the picture."""
+        start = vectors.shape[:-1]
+        whole = vectors.view(*start, self.shape[1], self._band.height, self.shape[3])
+        return self._band.cut(whole).reshape(*start, -1).to(self._x.device)
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that the next step depends on."""
+        """Return everything that the next step depends on; of several processes the first has it whole."""
         state = {
-            "x": self._x,
-            "good_x": self._good_x,
-            "steps": self._steps,
-            "changes": self._changes,
+            "x": self._whole(self._x),
+            "good_x": self._whole(self._good_x),
+            "steps": self._whole(self._steps),
+            "changes": self._whole(self._changes),
             "order": torch.tensor(self._order, dtype=torch.int64),
             "rho": torch.tensor(self._rho, dtype=torch.float64),
             "numbers": torch.tensor([self._good_loss, self.limit, self._retries], dtype=torch.float64),
         }
         if self._good_gradient is not None:
-            state["good_gradient"] = self._good_gradient
+            state["good_gradient"] = self._whole(self._good_gradient)
         if self._move is not None:
-            state["move"] = self._move
+            state["move"] = self._whole(self._move)
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
-        self._x, self._good_x = state["x"], state["good_x"]
-        self._steps, self._changes = state["steps"], state["changes"]
+        vectors = {key: self._own(value) for key, value in state.items() if key not in ("order", "rho", "numbers")}
+        self._x, self._good_x = vectors["x"], vectors["good_x"]
+        self._steps, self._changes = vectors["steps"], vectors["changes"]
         self._order = state["order"].tolist()
         self._rho = state["rho"].tolist()
         self._good_loss, self.limit, retries = state["numbers"].tolist()
         self._retries = int(retries)
-        self._good_gradient, self._move = state.get("good_gradient"), state.get("move")
+        self._good_gradient, self._move = vectors.get("good_gradient"), vectors.get("move")
+
+
+def _scaled(vector: Tensor, factor: float) -> Tensor:
+    """Return a kept vector times a factor in float32, with one copy at most."""
+    return vector * factor if vector.dtype == torch.float32 else vector.float().mul_(factor)

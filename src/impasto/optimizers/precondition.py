@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 LEVELS = 5
+REACH = 64  # rows: with bands that begin at multiples of 2**LEVELS nothing depends on what is farther away
 GROWTH = 2**0.5
+
+
+def depth(height: int, width: int) -> int:
+    """Return how many times a picture is halved."""
+    return min(LEVELS, (min(height, width) - 1).bit_length())
 
 
 def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -> Tensor:
@@ -34,8 +40,8 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
         weight /= growth
         finer = pyramid.pop()
         height, width = finer.shape[-2:]
-        doubled = functional.interpolate(result, scale_factor=2, mode="nearest")
-        result = _box(doubled)[..., :height, :width].add(finer, alpha=weight)
+        result = _box(functional.interpolate(result, scale_factor=2, mode="nearest"))[..., :height, :width]
+        result = result.add_(finer, alpha=weight)
     return result
 
 

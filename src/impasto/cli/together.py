@@ -1,0 +1,62 @@
+"""Where ``torchrun`` starts several processes: which commands paint one picture together, and who speaks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from impasto.errors import InputError, MachineError, OptionError
+
+if TYPE_CHECKING:
+    from impasto.events import Event
+    from impasto.ranks import Ranks
+
+COMMANDS = ("stylize", "replay", "resume")
+
+
+def are_several() -> bool:
+    """Whether the environment says that other processes were started with this one."""
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def is_quiet(error: Exception) -> bool:
+    """Whether an error is left to the first process to tell: what the person gave is the same in all."""
+    return are_several() and os.environ["RANK"] != "0" and not isinstance(error, MachineError)
+
+
+def check_command(arguments: Sequence[str]) -> None:
+    """Raise OptionError for a command that several processes cannot share."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if not are_several() or not words:
+        return
+    if words[0] not in COMMANDS:
+        raise OptionError(
+            f"{words[0]} is not for {os.environ['WORLD_SIZE']} processes: start it without torchrun; "
+            f"together they can {', '.join(COMMANDS)}"
+        )
+    if "--dry-run" in arguments:
+        raise OptionError("--dry-run speaks of one process: start it without torchrun", "dry_run")
+
+
+@contextmanager
+def together() -> Iterator[Ranks]:
+    """Meet the other processes, if there are any, and part from them at the end."""
+    from impasto import ranks
+
+    joined = ranks.join()
+    try:
+        with ranks.as_one(joined):
+            yield joined
+    except InputError as error:
+        if joined.is_first:
+            raise
+        # The first process found nothing wrong, so this one has to say it.
+        raise MachineError(f"process {joined.index + 1} of {joined.count}: {error}") from error
+
+
+def follow_silently(events: Iterator[Event]) -> None:
+    """Go through a run that another process shows."""
+    for _ in events:
+        pass

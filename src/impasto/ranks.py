@@ -1,0 +1,358 @@
+"""Several processes that paint one picture: which rows each owns, and everything that goes between them.
+
+In: the environment that ``torchrun`` sets (``RANK``, ``WORLD_SIZE`` and where to meet). Out: ``Ranks``, the processes
+as one sees them, and ``Band``, the rows of one picture size that a process owns. A process alone takes the same way:
+its band is the whole picture and nothing is sent. Bands begin at multiples of 32 rows, so that tiles (16) and the
+preconditioner's five halvings (32) fall into place; a picture with fewer than ``LEAST_ROWS`` rows a process is not
+split, and the first process paints it. Numbers are summed in float64. Tensors in main memory go by gloo, those on a
+GPU by NCCL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.errors import MachineError, OptionError
+from impasto.events import Command, Mailbox
+
+GRAIN = 32
+LEAST_ROWS = 128
+PATIENCE = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that paint one picture, as one of them sees it; alone unless ``join`` found others.
+
+    ``index`` counts from 0; the first alone speaks, writes and reads commands. ``sent`` counts the bytes that this
+    process gave to others, by what they were for.
+    """
+
+    index: int = 0
+    count: int = 1
+    sent: dict[str, int] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that speaks and writes."""
+        return self.index == 0
+
+    def told(self, value: Any = None) -> Any:
+        """Return the first process's value, such as JSON holds, on all; nothing (None, an empty list) takes 8 bytes."""
+        if self.count == 1:
+            return value
+        data = json.dumps(value).encode() if self.is_first and value else b""
+        size = torch.tensor([len(data)])
+        with self._together("word"):
+            _distributed().broadcast(size, 0)
+            self._note("word", 8)
+            if not int(size):
+                return value if self.is_first else None
+            body = (
+                torch.frombuffer(bytearray(data), dtype=torch.uint8)
+                if data
+                else torch.empty(int(size), dtype=torch.uint8)
+            )
+            _distributed().broadcast(body, 0)
+            self._note("word", len(data))
+        return value if self.is_first else json.loads(body.numpy().tobytes())
+
+    def same(self, tensor: Tensor) -> Tensor:
+        """Return the first process's tensor on every process; the others give one of its shape, which is filled."""
+        if self.count > 1:
+            with self._together("picture"):
+                _distributed().broadcast(tensor, 0)
+        return tensor
+
+    def sum_(self, tensor: Tensor, what: str = "summaries") -> Tensor:
+        """Add up a tensor over all processes, in place, and return it."""
+        if self.count > 1:
+            with self._together(what):
+                _distributed().all_reduce(tensor)
+            self._note(what, tensor.numel() * tensor.element_size())
+        return tensor
+
+    def sums(self, *numbers: float) -> list[float]:
+        """Return the sum of each number over all processes, equal to the last digit on all of them."""
+        if self.count == 1:
+            return list(numbers)
+        summed: list[float] = self.sum_(torch.tensor(numbers, dtype=torch.float64), "scalars").tolist()
+        return summed
+
+    def exchange(self, outgoing: Mapping[int, Tensor], incoming: Mapping[int, Tensor], what: str) -> None:
+        """Send tensors to other processes and fill those that come from them, all at the same time."""
+        if not outgoing and not incoming:
+            return
+        distributed = _distributed()
+        with self._together(what):
+            wishes = [distributed.P2POp(distributed.isend, tensor, to) for to, tensor in sorted(outgoing.items())]
+            wishes += [distributed.P2POp(distributed.irecv, tensor, of) for of, tensor in sorted(incoming.items())]
+            for work in distributed.batch_isend_irecv(wishes):
+                work.wait()
+        self._note(what, sum(tensor.numel() * tensor.element_size() for tensor in outgoing.values()))
+
+    def band(self, height: int) -> Band:
+        """Return the rows that this process owns of a picture of so many."""
+        units = -(-height // GRAIN)
+        if self.count == 1 or height < LEAST_ROWS * self.count or units < self.count:
+            return Band(height)
+        starts = [index * units // self.count * GRAIN for index in range(self.count)]
+        return Band(height, tuple(zip(starts, [*starts[1:], height], strict=True)), self)
+
+    def leave(self) -> None:
+        """Part from the others at the end of a run that went well."""
+        if self.count > 1:
+            _distributed().destroy_process_group()
+
+    def _note(self, what: str, size: int) -> None:
+        self.sent[what] = self.sent.get(what, 0) + size
+
+    @contextmanager
+    def _together(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise MachineError(
+                f"process {self.index + 1} of {self.count}: another process of this run has ended, and the picture "
+                f"cannot go on without its rows ({what}); with --run-dir the last checkpoint is kept: impasto resume"
+            ) from error
+
+
+ALONE = Ranks()
+
+
+@dataclass(frozen=True)
+class Band:
+    """The rows of a picture that a process owns; all of them unless ``all_rows`` says otherwise.
+
+    ``all_rows`` has the first and one past the last row of each process.
+    """
+
+    height: int
+    all_rows: tuple[tuple[int, int], ...] = ()
+    ranks: Ranks = ALONE
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the picture is not split."""
+        return not self.all_rows
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The first and one past the last row that this process owns."""
+        return self.all_rows[self.ranks.index] if self.all_rows else (0, self.height)
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """Return this process's rows of a whole picture ``[..., H, W]``."""
+        return picture if self.is_whole else picture[..., slice(*self.rows), :].contiguous()
+
+    def window(self, reach: int, index: int | None = None) -> tuple[int, int]:
+        """Return the rows that a process (this one) sees with so many beyond its own on either side."""
+        first, last = self.rows if index is None else self.all_rows[index]
+        return max(0, first - reach), min(self.height, last + reach)
+
+    def grown(self, parts: Sequence[Tensor], reach: int, what: str = "canvas") -> list[Tensor]:
+        """Return pictures with the rows that others own around them.
+
+        Args:
+            parts: this process's rows, ``[..., h, W]``, of equal shape.
+            reach: how many rows beyond its own.
+            what: they are, for the count of bytes.
+        """
+        if self.is_whole or not reach:
+            return list(parts)
+        top, bottom = self.window(reach)
+        first, last = self.rows
+        like = parts[0]
+        whole = like.new_empty(len(parts), *like.shape[:-2], bottom - top, like.shape[-1])
+        for place, part in zip(whole, parts, strict=True):
+            place[..., first - top : last - top, :] = part
+        wanted = self._beyond(reach)
+        outgoing = {
+            other: torch.stack([part[..., a - first : b - first, :] for part in parts])
+            for other, (a, b) in self._of_others(reach).items()
+        }
+        incoming = {other: whole[..., a - top : b - top, :].contiguous() for other, (a, b) in wanted.items()}
+        self.ranks.exchange(outgoing, incoming, what)
+        for other, (a, b) in wanted.items():
+            whole[..., a - top : b - top, :] = incoming[other]
+        return list(whole)
+
+    def folded(self, picture: Tensor, reach: int) -> Tensor:
+        """Return this process's rows ``[..., h, W]`` with what others found for them: the way back of ``grown``."""
+        if self.is_whole or not reach:
+            return picture
+        top, _ = self.window(reach)
+        first, last = self.rows
+        own = picture[..., first - top : last - top, :].contiguous()
+        back = self._of_others(reach)
+        outgoing = {
+            other: picture[..., a - top : b - top, :].contiguous() for other, (a, b) in self._beyond(reach).items()
+        }
+        incoming = {other: torch.empty_like(own[..., a - first : b - first, :]) for other, (a, b) in back.items()}
+        incoming = {other: part.contiguous() for other, part in incoming.items()}
+        self.ranks.exchange(outgoing, incoming, "gradient")
+        for other, (a, b) in sorted(back.items()):
+            own[..., a - first : b - first, :] += incoming[other]
+        return own
+
+    def inner(self, picture: Tensor, reach: int) -> Tensor:
+        """Return this process's own rows of what ``grown`` gave."""
+        if self.is_whole or not reach:
+            return picture
+        top, _ = self.window(reach)
+        return picture[..., self.rows[0] - top : self.rows[1] - top, :]
+
+    def gather(self, part: Tensor) -> Tensor:
+        """Return the whole picture on the first process, in main memory; the others get their part back."""
+        if self.is_whole:
+            return part
+        mine = part.detach().cpu().contiguous()
+        if not self.ranks.is_first:
+            self.ranks.exchange({0: mine}, {}, "picture")
+            return part
+        whole = mine.new_empty(*mine.shape[:-2], self.height, mine.shape[-1])
+        whole[..., : self.rows[1], :] = mine
+        for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time: memory for one part beside the whole
+            rows = mine.new_empty(*mine.shape[:-2], b - a, mine.shape[-1])
+            self.ranks.exchange({}, {other: rows}, "picture")
+            whole[..., a:b, :] = rows
+        return whole
+
+    def everywhere(self, part: Tensor) -> Tensor:
+        """Return the whole picture on every process."""
+        if self.is_whole:
+            return part
+        whole = self.gather(part)
+        if not self.ranks.is_first:
+            whole = torch.empty(*part.shape[:-2], self.height, part.shape[-1], dtype=part.dtype)
+        return self.ranks.same(whole).to(part.device)
+
+    def _beyond(self, reach: int) -> dict[int, tuple[int, int]]:
+        """Return the rows that this process sees and others own, by their owner."""
+        return _shared(self.window(reach), self.all_rows, self.ranks.index)
+
+    def _of_others(self, reach: int) -> dict[int, tuple[int, int]]:
+        """Return the rows that this process owns and others see, by who sees them."""
+        windows = [self.window(reach, index) for index in range(len(self.all_rows))]
+        return _shared(self.rows, windows, self.ranks.index)
+
+
+class Relay:
+    """A mailbox whose commands reach every process: the first collects them, the others are told.
+
+    Args:
+        mailbox: the first process's, if there is one.
+        ranks: the processes.
+    """
+
+    def __init__(self, mailbox: Mailbox | None, ranks: Ranks) -> None:
+        self._mailbox, self._ranks = mailbox, ranks
+
+    def collect(self) -> list[Command]:
+        """Return and remove everything that has come in to the first process, oldest first."""
+        found = self._mailbox.collect() if self._mailbox is not None and self._ranks.is_first else []
+        told = self._ranks.told([[command.name, dict(command.values)] for command in found]) or []
+        return [Command(name, values) for name, values in told]
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a command comes in, at most ``seconds``; the others wait for the first in ``collect``."""
+        if self._mailbox is not None and self._ranks.is_first:
+            self._mailbox.wait(seconds)
+
+
+def expected() -> tuple[int, int]:
+    """Return this process's number, from 0, and how many there are, as the environment has it; 0 and 1 if it is alone.
+
+    Raises:
+        OptionError: the environment speaks of several processes and makes no sense.
+    """
+    words = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if None in words or words[1] == "1":
+        return 0, 1
+    try:
+        index, count = (int(str(word)) for word in words)
+    except ValueError:
+        index, count = -1, 0
+    if not 0 <= index < count:
+        raise OptionError(
+            f"RANK is {words[0]!r} and WORLD_SIZE {words[1]!r}: start with torchrun, which sets them, or unset both"
+        )
+    return index, count
+
+
+def join() -> Ranks:
+    """Return the processes that ``torchrun`` started with this one, once all have met; ``ALONE`` without it.
+
+    Raises:
+        OptionError: the environment makes no sense.
+        MachineError: the others cannot be met, or there are fewer GPUs than processes.
+    """
+    index, count = expected()
+    if count == 1:
+        return ALONE
+    here, gpus = int(os.environ.get("LOCAL_RANK", index)), torch.cuda.device_count()
+    if 0 < gpus <= here:
+        raise MachineError(
+            f"process {index + 1} of {count} finds no GPU of its own, this machine has {gpus}: start as many processes "
+            "as GPUs, or hide them with CUDA_VISIBLE_DEVICES= to paint on the CPU"
+        )
+    if gpus:
+        torch.cuda.set_device(here)
+    try:
+        _distributed().init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise MachineError(f"process {index + 1} of {count} cannot meet the others ({reason}): use torchrun") from error
+    return Ranks(index, count)
+
+
+@contextmanager
+def as_one(ranks: Ranks) -> Iterator[None]:
+    """Let processes end together: a signal to end becomes an error that says so; Ctrl-C is left to the first."""
+    if ranks.count == 1:
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise MachineError(
+            f"process {ranks.index + 1} of {ranks.count} was told to end, as all are when one has; "
+            "with --run-dir the last checkpoint is kept: impasto resume"
+        )
+
+    before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    if not ranks.is_first:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+        ranks.leave()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _shared(rows: tuple[int, int], others: Sequence[tuple[int, int]], index: int) -> dict[int, tuple[int, int]]:
+    """Return what rows have in common with those of each other process, where that is anything."""
+    found = {}
+    for other, (first, last) in enumerate(others):
+        common = max(rows[0], first), min(rows[1], last)
+        if other != index and common[0] < common[1]:
+            found[other] = common
+    return found
+
+
+def _distributed() -> Any:
+    import torch.distributed
+
+    return torch.distributed

@@ -1,0 +1,81 @@
+"""What several runs on the same pictures have in common, made once: networks and the targets of a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from impasto import record
+from impasto.encoder import Encoder, Padding
+from impasto.job import Job
+from impasto.losses.protocol import Refreshing
+from impasto.problem import Problem, build
+from impasto.schedule import Scale
+from impasto.weights import stored, vgg16_state, vgg19_state
+
+# Options that the engine reads by itself: runs that differ only in these have the same objective.
+ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
+# The plan of scales says what these come to.
+IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales", "time", "tolerance")
+
+
+@dataclass
+class Shared:
+    """What several runs on the same pictures have in common, made once and used again.
+
+    Args:
+        state: weights of the network instead of those that the options name, as ``weights.vgg19_state`` returns them.
+        keep: keep targets for runs to come; a single run has no use for those of the scales behind it.
+    """
+
+    state: Mapping[str, Tensor] | None = None
+    keep: bool = False
+    _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
+    _problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
+    agreements: dict[Encoder, float] = field(default_factory=dict)
+
+    def encoder(self, job: Job) -> Encoder:
+        """Return the network that a job asks for."""
+        asked, place, file = job.options.features, job.place, job.options.machine.weights
+        padding: Padding = "circular" if job.options.control.seamless else "replicate"
+        key = (asked.network, asked.pooling, padding, place.dtype, place.device, file)
+        if key not in self._encoders:
+            state = self.state
+            if state is None:
+                state = vgg16_state() if asked.network == "vgg16" else vgg19_state(_weights_file(file))
+            self._encoders[key] = Encoder(
+                state,
+                network=asked.network,
+                pooling=asked.pooling,
+                padding=padding,
+                dtype=place.dtype,
+                device=place.device,
+            )
+        return self._encoders[key]
+
+    def problem(self, job: Job, scale: Scale) -> Problem:
+        """Return the targets and terms of one scale of a job."""
+        flat = job.options.flat()
+        settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
+        pictures = [(part, file.sha256, file.crop) for part, file in job.files.items() if part != "init"]
+        placed = record.text(job.placement.as_data())
+        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, job.place.dtype)
+        if key in self._problems:
+            return self._problems[key]
+        encoder = self.encoder(job)
+        layers, keep = (job.style_layers, job.content_layers), job.plan_at(scale.height, scale.width).keep
+        band = job.ranks.band(scale.height)
+        problem = build(encoder, job.control, scale, job.options_at(scale), *layers, keep, band)
+        # What a loss has drawn or matched belongs to one run alone.
+        if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
+            self._problems[key] = problem
+        return problem
+
+
+def _weights_file(wanted: str | None) -> str | Path | None:
+    """Return the file of weights that a name or a path stands for."""
+    return stored("vgg19-fp32") if wanted == "vgg19-fp32" else wanted
