@@ -197,7 +197,11 @@ def iter_replay(
     if seed is None and size is None and more_steps is None:
         for difference in record.differences(about):
             yield Warned(f"{difference}: the picture may differ in its last bits")
-    style = _style(about, {part: input_of(source, part) for part in about["inputs"] if part not in ("content", "init")})
+    others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
+    style = _style(about, {part: input_of(source, part) for part in others})
+    if "model" in about["inputs"]:  # a network of any style: the painting is an input beside it
+        given = (source.given or {}).get("model")
+        options = options.replace(model=record.find_input(about, "model", given, source.folders))
     if options.instant.model is not None and isinstance(style, images.Picture) and style.source is not None:
         options = options.replace(model=str(style.source)) if style.name == options.instant.model else options
     yield from iter_stylize(
@@ -241,10 +245,9 @@ def input_of(source: Source, part: str) -> images.Picture:
         RecordError: it is missing or changed.
     """
     place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
-    if part == "style" and source.record["options"].get("model"):
-        known = load(place)  # a network that knows one style is itself the input
-        if not known.shape.any_style:
-            return replace(known.stand_in(), source=Path(place))
+    if part == "style" and source.record["options"].get("model") and "model" not in source.record["inputs"]:
+        # A network that knows one style is itself the input; one of any style is an input of its own.
+        return replace(load(place).stand_in(), source=Path(place))
     return record.load_input(source.record, part, place)
 
 

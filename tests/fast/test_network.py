@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.errors import OptionError, WeightsError
 from impasto.fast import model
@@ -66,6 +67,24 @@ def test_tiles_with_fixed_moments_equal_the_whole(tmp_path: Path) -> None:
     picture = torch.rand(1, 3, 208, 240, generator=torch.Generator().manual_seed(0))
     # So small a picture is not reduced, so the moments of the first pass are its own.
     assert torch.allclose(painter(picture, None, 64), painter(picture, None, None), atol=1e-4)
+
+
+def test_tiles_of_a_large_picture_have_no_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The picture is beyond what is painted whole, so its moments come from a reduced one; all tiles share them.
+    monkeypatch.setattr(model, "WHOLE", 10_000)
+    painter = model.load(_saved(tmp_path / "a.safetensors", Shape(4, 5))).painter
+    assert isinstance(painter, model.TorchPainter)
+    rough = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
+    picture = functional.interpolate(rough, (272, 336), mode="bicubic").clamp(0, 1)
+    moments = Moments()
+    with torch.inference_mode():
+        network = painter.network
+        network.paint(model._reduced(picture), network.tune(None), moments)
+        moments.fixed = True
+        whole = network.paint(picture, network.tune(None), moments)
+        tiled = painter(picture, None, 64)
+        assert (tiled - whole).abs().max() < 1e-4
+        assert not torch.allclose(network(picture), whole, atol=1e-3)  # its own moments are others
 
 
 def test_fixed_moments_are_used() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impasto import images, record
 from impasto.cli import run
-from impasto.errors import OptionError
+from impasto.errors import OptionError, RecordError
 from impasto.fast import model, paint
 from impasto.fast.network import Shape, StyleNetwork
 from impasto.options import Instant
@@ -35,8 +35,8 @@ def weights(monkeypatch: pytest.MonkeyPatch, adain: dict[str, Tensor]) -> None:
     monkeypatch.setattr(paint, "adain_state", lambda: adain)
 
 
-def _network(path: Path, *, any_style: bool = False) -> Path:
-    torch.manual_seed(1)
+def _network(path: Path, *, any_style: bool = False, seed: int = 1) -> Path:
+    torch.manual_seed(seed)
     network = StyleNetwork(Shape(4, 1, any_style=any_style))
     torch.nn.init.normal_(network.leave.weight, std=0.2)
     about = {"style": "a", "impasto": "1", "thumbnail": model.thumbnail(np.full((32, 32, 3), 0.5, np.float32))}
@@ -83,6 +83,24 @@ def test_a_network_of_any_style_needs_one(files: tuple[Path, Path], tmp_path: Pa
     assert stylize(*files, model=path, **FEW).pixels.shape == (38, 48, 3)
     with pytest.raises(OptionError, match=r"'any\.safetensors' takes any style: name a painting"):
         stylize(files[0], None, model=path, **FEW)
+
+
+def test_a_replay_takes_no_other_network_of_any_style(files: tuple[Path, Path], tmp_path: Path) -> None:
+    path = _network(tmp_path / "any.safetensors", any_style=True)
+    stylize(*files, output=tmp_path / "out.png", model=path, **FEW)
+    inputs = record.read(tmp_path / "out.png")["inputs"]
+    assert inputs["style"]["name"] == "painting.png"
+    assert inputs["model"] == {"name": "any.safetensors", "sha256": model.load(path).sha256}
+    last(iter_replay(read_source(tmp_path / "out.png"), tmp_path / "again.png"))
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    elsewhere = path.rename(tmp_path.joinpath("moved").with_suffix(".safetensors"))
+    with pytest.raises(RecordError, match=r"the model 'any\.safetensors' .* is missing: .* --input 'model=FILE'"):
+        last(iter_replay(read_source(tmp_path / "out.png")))
+    given = {"model": str(elsewhere)}
+    last(iter_replay(read_source(tmp_path / "out.png", given=given), tmp_path / "moved.png"))
+    _network(path, any_style=True, seed=2)
+    with pytest.raises(RecordError, match=r"the model 'any\.safetensors' has changed: the run read sha256"):
+        last(iter_replay(read_source(tmp_path / "out.png")))
 
 
 def test_contradictions_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:

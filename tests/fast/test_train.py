@@ -14,7 +14,7 @@ from impasto import images
 from impasto.cli import run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Finished, Mailbox, Snapshot, Stepped, Warned
-from impasto.fast import model
+from impasto.fast import model, photographs
 from impasto.fast.photographs import gather
 from impasto.fast.train import Trained, Training, iter_train, styles_out
 from impasto.weights.vgg19 import layer_shapes
@@ -186,6 +186,59 @@ def test_held_out_photographs_are_not_learnt_from(folder: Path) -> None:
     assert len(learnt.paths) == 8
     assert len(held.paths) == 1
     assert not set(learnt.paths) & set(held.paths)
+
+
+def test_smaller_crops_show_a_part_at_the_same_scale(folder: Path) -> None:
+    pictures = gather(folder, 32, colour=True)
+    whole, part = (pictures.draw(1, torch.Generator().manual_seed(4), side)[0] for side in (32, 16))
+    places = [(y, x) for y in range(17) for x in range(17)]
+    assert any(torch.equal(whole[:, y : y + 16, x : x + 16], part) for y, x in places)
+
+
+def test_the_first_steps_learn_from_smaller_crops(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = []
+    draw = photographs.Pictures.draw
+
+    def noted(self: Any, count: int, generator: torch.Generator, side: int | None = None) -> Tensor:
+        found = draw(self, count, generator, side)
+        sides.append(int(found.shape[-1]))
+        return found
+
+    monkeypatch.setattr(photographs.Pictures, "draw", noted)
+    training = {"side": 128, "batch": 1, "steps": 4, "small_crops": 0.5}
+    _train(folder, tmp_path / "a.safetensors", state, painting, training=training)
+    assert sides[-4:] == [64, 64, 128, 128]
+    _train(folder, tmp_path / "b.safetensors", state, painting, training={**training, "side": 96})
+    assert sides[-4:] == [96] * 4  # half of it would leave too little
+
+
+def test_photographs_left_out_are_never_looked_at(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    kept, less = tmp_path / "kept.safetensors", tmp_path / "less.safetensors"
+    _train(folder, kept, state, painting, training={"leave_out": 2, "steps": 2})
+    for index in (7, 8):
+        (folder / f"{index}.png").unlink()
+    _train(folder, less, state, painting, training={"steps": 2})
+    first, second = _tensors(kept), _tensors(less)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    with pytest.raises(ImageError, match="of 7 photographs 7 are to be left out: at least one must be left"):
+        gather(folder, 32, colour=True).leave_out(7)
+
+
+def test_what_is_saved_is_the_mean_of_the_last_steps(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    from safetensors.torch import load_file
+
+    out = tmp_path / "a.safetensors"
+    _train(folder, out, state, painting)
+    kept, last = _tensors(out), load_file(out.with_suffix(".training"))
+    name = "blocks.0.weight"
+    assert torch.equal(kept[name], last[f"averaged.{name}"].half())
+    assert not torch.equal(kept[name], last[f"network.{name}"].half())
 
 
 def test_several_styles_have_a_file_each() -> None:

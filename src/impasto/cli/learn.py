@@ -26,6 +26,12 @@ def train(
     steps: int | None = typer.Option(None, "--steps", help="Steps at most. (default: 4000)"),
     minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
     rate: float | None = typer.Option(None, "--rate", help="Adam's step size. (default: 0.001)"),
+    small_crops: float | None = typer.Option(
+        None, "--small-crops", help="Share of the steps, the first ones, on crops of half the side. (default: 0.7)"
+    ),
+    leave_out: int | None = typer.Option(
+        None, "--leave-out", help="Photographs at the folder's end that are never looked at. (default: 0)"
+    ),
     width: int | None = typer.Option(None, "--width", help="Channels of the widest map. (default: 32)"),
     blocks: int | None = typer.Option(None, "--blocks", help="Residual blocks, 1 to 5. (default: 5)"),
     check_every: int | None = typer.Option(None, "--check-every", help="Steps between two looks. (default: 100)"),
@@ -44,8 +50,9 @@ def train(
     With `torchrun --nproc-per-node N -m impasto train ...` it runs on N devices.
     """
     given: dict[str, Any] = {
-        "side": side, "batch": batch, "steps": steps, "minutes": minutes, "rate": rate, "width": width,
-        "blocks": blocks, "check_every": check_every, "patience": patience, "seed": seed,
+        "side": side, "batch": batch, "steps": steps, "minutes": minutes, "rate": rate, "small_crops": small_crops,
+        "leave_out": leave_out, "width": width, "blocks": blocks, "check_every": check_every, "patience": patience,
+        "seed": seed,
     }  # fmt: skip
     options: dict[str, Any] = {
         "strength": strength, "style_scale": style_scale, "device": device, "precision": precision,

@@ -6,11 +6,10 @@ with a record like any other. The picture can also be where the optimiser starts
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,12 +55,15 @@ def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
 def iter_paint(job: Job, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[Event]:
     """Paint a job at once, telling what happens as a run does."""
     height, width = job.size
-    painted = _painter(job)
+    model = None
+    if job.options.instant.model is not None:
+        model = load(job.options.instant.model, job.place.device, job.place.dtype)
+    painted = _painter(job, model)
     yield Planned(({"height": height, "width": width, "steps": 0},), 0, job.decisions)
     for note in job.notes:
         yield Warned(note)
     yield ScaleStarted(0, 1, height, width, 0)
-    yield Finished(0, False, finish(job, painted(), parents))
+    yield Finished(0, False, finish(job, painted(), parents, model))
 
 
 def starting_picture(job: Job) -> Tensor:
@@ -76,16 +78,15 @@ def _adain(job: Job) -> FastStylizer:
     return FastStylizer(adain_state(), device=job.place.device, dtype=job.place.dtype)
 
 
-def _painter(job: Job) -> Any:
+def _painter(job: Job, model: Model | None) -> Callable[[], Tensor]:
     """Return what paints the job, loaded; what is wrong with its weights is said here."""
     strength = job.options.tradeoff.strength
     strength = WHOLE_STRENGTH if strength is None else strength
     tile = job.options.machine.tile
-    if job.options.instant.model is None:
-        stylizer = _adain(job)
-        return lambda: stylizer(job.control, job.size, strength, tile)
-    model = load(job.options.instant.model, job.place.device, job.place.dtype)
-    return lambda: by_model(model, job.control, job.size, strength, tile)
+    if model is not None:
+        return lambda: by_model(model, job.control, job.size, strength, tile)
+    stylizer = _adain(job)
+    return lambda: stylizer(job.control, job.size, strength, tile)
 
 
 def by_model(model: Model, control: Control, size: tuple[int, int], strength: float, tile: int | None = None) -> Tensor:
@@ -110,14 +111,15 @@ def by_model(model: Model, control: Control, size: tuple[int, int], strength: fl
         return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)
 
 
-def finish(job: Job, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = ()) -> Result:
+def finish(job: Job, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None) -> Result:
     """Round a picture, save it if a file was asked for, and return it."""
-    bits = job.options.output.bits
-    levels = np.float32(2**bits - 1)
-    pixels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), bits).astype(np.float32) / levels
+    levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
+    pixels = images.unit(levels)
     about = record.make(job.options.flat(), job.decisions, job.files, parents=parents)
+    if model is not None and model.shape.any_style:  # one that knows a style is the style's file, and there already
+        about["inputs"]["model"] = {"name": model.name, "sha256": model.sha256}
     about |= {"steps": 0, "stopped": False, "losses": {}}
-    path: Path | None = save(job, pixels, about) if job.output is not None else None
+    path: Path | None = save(job, levels, about) if job.output is not None else None
     alpha = job.files["content"].alpha
     alpha = None if alpha is None else images.resize(alpha, job.size)
     return Result(pixels, alpha, job.options, [], {}, 0, False, about, path)

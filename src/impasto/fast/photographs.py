@@ -7,7 +7,7 @@ their strokes are what is to be learnt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +41,25 @@ class Pictures:
     skipped: list[str] = field(default_factory=list)
     _kept: dict[Path, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return crops ``[count, 3, side, side]``, the same from the same generator."""
-        return torch.cat([self._crop(generator) for _ in range(count)])
+    def draw(self, count: int, generator: torch.Generator, side: int | None = None) -> Tensor:
+        """Return crops ``[count, 3, side, side]``, the same from the same generator.
+
+        A smaller ``side`` than the pictures' own gives a part of each crop, at the same scale.
+        """
+        side = self.side if side is None else side
+        return torch.cat([self._part(self._crop(generator), side, generator) for _ in range(count)])
+
+    def leave_out(self, count: int) -> Pictures:
+        """Return the pictures without the last ones of the folder.
+
+        Raises:
+            ImageError: none is left.
+        """
+        if count >= len(self.paths):
+            raise ImageError(
+                f"of {len(self.paths)} photographs {count} are to be left out: at least one must be left to learn from"
+            )
+        return replace(self, paths=self.paths[: len(self.paths) - count])
 
     def middle(self, index: int) -> Tensor:
         """Return the middle of a picture, ``[1, 3, side, side]``, as it is."""
@@ -64,7 +80,7 @@ class Pictures:
         return first, second
 
     def _crop(self, generator: torch.Generator) -> Tensor:
-        chances = torch.rand(9, generator=generator).tolist()
+        chances = torch.rand(8, generator=generator).tolist()
         picture = self._picture(min(int(chances[0] * len(self.paths)), len(self.paths) - 1))
         height, width = picture.shape[-2:]
         size = max(8, round(min(height, width) * (SMALLEST_CROP + (1 - SMALLEST_CROP) * chances[1])))
@@ -79,6 +95,12 @@ class Pictures:
         crop = grey + (crop - grey) * vividness
         varied: Tensor = (((crop - crop.mean()) * contrast + crop.mean()) * light).clamp(0, 1)
         return varied
+
+    def _part(self, crop: Tensor, side: int, generator: torch.Generator) -> Tensor:
+        if side == self.side:
+            return crop
+        top, left = (int(chance * (self.side - side + 1)) for chance in torch.rand(2, generator=generator).tolist())
+        return crop[..., top : top + side, left : left + side]
 
     def _picture(self, index: int) -> Tensor:
         path = self.paths[index]

@@ -33,7 +33,7 @@ class Teacher:
     Args:
         encoder: the network that the losses are measured on.
         options: strength, losses, layers, as for ``stylize``.
-        side: of the pictures in px.
+        side: of the pictures in px. Smaller ones may be marked too; the painting keeps its size, and so do strokes.
     """
 
     encoder: Encoder
@@ -46,12 +46,12 @@ class Teacher:
         self.content_layers = parse_weights(features.content_layers or default_content_layers(self.options))
         self.weights: dict[str, float] = {}
 
-    def style(self, painting: Tensor) -> Loss:
-        """Return the style term of a painting ``[1, 3, h, w]``."""
+    def style(self, painting: Tensor, side: int) -> Loss:
+        """Return the style term of a painting ``[1, 3, h, w]`` for pictures of a side."""
         with torch.no_grad():
             seen = style_at(painting, self.side * self.options.features.style_scale)
             features = self.encoder(seen, list(self.style_layers))
-            return style_maker(self._stage(seen))([StyleData(features, None, seen)], None)([1.0])
+            return style_maker(self._stage(seen, side))([StyleData(features, None, seen)], None)([1.0])
 
     def calibrate(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         """Set the terms' weights from a few photographs, each with a painting."""
@@ -74,7 +74,7 @@ class Teacher:
         Args:
             painted: ``[B, 3, S, S]``, what the network made.
             pictures: ``[B, 3, S, S]``, what it was made of.
-            style: as ``style`` returned it.
+            style: as ``style`` returned it for their side.
             seed: of the samples that some losses draw.
         """
         gradients, losses = torch.empty_like(painted), dict.fromkeys(("content", "style", "tv"), 0.0)
@@ -90,12 +90,13 @@ class Teacher:
         return losses, gradients
 
     def _objective(self, content: Tensor, style: Loss) -> Objective:
+        side = int(content.shape[-1])
         terms: Mapping[str, Loss] = {
             "style": style,
-            "content": content_maker(self._stage(content))(None),
-            "tv": smoothness(self.side, self.side, self.options),
+            "content": content_maker(self._stage(content, side))(None),
+            "tv": smoothness(side, side, self.options),
         }
-        return Objective(self.encoder, terms, self.side, self.side)
+        return Objective(self.encoder, terms, side, side)
 
-    def _stage(self, content: Tensor) -> Stage:
-        return Stage(self.encoder, content, self.side, self.side, self.style_layers, self.content_layers, self.options)
+    def _stage(self, picture: Tensor, side: int) -> Stage:
+        return Stage(self.encoder, picture, side, side, self.style_layers, self.content_layers, self.options)

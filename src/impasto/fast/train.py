@@ -4,11 +4,13 @@ In: paintings, a folder of photographs, ``Training``. Out: events as a run has t
 and then, and at the end the network's file. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimiser's own
 objective as the loss (see ``teacher``). What happens at a step follows from the seed and the step's number alone, so
 a run that was interrupted goes on as if it had not been. Several processes (torchrun) each take their own batch and
-average gradients.
+average gradients. Departures: the first steps learn from smaller crops, see ``Training.small_crops``; what is judged
+and saved is the mean of the weights over about the last tenth of the steps, which evens out the noise of small batches.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -24,9 +26,10 @@ from torch import Tensor
 
 from impasto import images, recipes, sheet
 from impasto.encoder import Encoder
-from impasto.errors import NumericalError, OptionError, RecordError
+from impasto.errors import NumericalError, OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
 from impasto.fast import model
+from impasto.fast import state as states
 from impasto.fast.network import Shape, StyleNetwork
 from impasto.fast.photographs import Pictures, gather
 from impasto.fast.teacher import Teacher
@@ -40,6 +43,7 @@ from impasto.weights import vgg19_state
 SHOWN = 3
 CALIBRATED_ON = 4
 BETTER = 0.002  # of the loss; less is no progress
+LEAST_CROP = 64  # px; smaller ones leave relu5_1 hardly a position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class Training:
     steps: int = option(4000, "steps at most", low=1, high=10_000_000)
     minutes: float | None = option(None, "stop after so many minutes", low=0.0)
     rate: float = option(1e-3, "Adam's step size; it falls to a tenth over the last two fifths", low=1e-6, high=1.0)
+    small_crops: float = option(0.7, "share of the steps, the first ones, on crops of half the side", low=0.0, high=1.0)
+    leave_out: int = option(0, "photographs at the folder's end that are never looked at", low=0, high=1_000_000)
     width: int = option(32, "channels of the widest map; 16 is small and fast", low=4, high=128)
     blocks: int = option(5, "residual blocks", low=1, high=5)
     check_every: int = option(100, "steps between two looks at held-out photographs", low=1)
@@ -147,7 +153,7 @@ class _Run:
         self.state_file = out.with_suffix(".training")
         self.rank, self.world = _join(place)
         painting = None if style is None else images.load(style)
-        everything = gather(photos, training.side, colour=True)
+        everything = gather(photos, training.side, colour=True).leave_out(training.leave_out)
         self.skipped = list(everything.skipped)
         self.photos, self.held = everything.split()
         self.paintings: Pictures | None = None
@@ -172,9 +178,10 @@ class _Run:
         torch.manual_seed(training.seed)
         shape = Shape(training.width, training.blocks, any_style=painting is None)
         self.network = StyleNetwork(shape).to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.adam = torch.optim.Adam(self.network.parameters(), training.rate)
         self.progress = Progress()
-        self.fixed: Loss | None = None if self.painting is None else self.teacher.style(self.painting)
+        self._fixed: dict[int, Loss] = {}
 
     def notes(self) -> Iterator[Event]:
         """Write the list of pictures that were skipped, and say so."""
@@ -207,20 +214,26 @@ class _Run:
                 why = f"{progress.worse} looks without progress"
                 break
         if self.rank == 0:
-            model.save(self.out, self.network, self._facts())
+            model.save(self.out, self.averaged, self._facts())
         yield Finished(progress.step, why == "it was stopped", self._trained(why))
+
+    def _side(self) -> int:
+        """Return the side of the crops of the step to come."""
+        half = self.training.side // 2
+        small = self.progress.step < self.training.small_crops * self.training.steps
+        return half if small and half >= LEAST_CROP else self.training.side
 
     def _step(self) -> dict[str, float]:
         training, progress = self.training, self.progress
-        share = progress.step / training.steps
+        share, side = progress.step / training.steps, self._side()
         for group in self.adam.param_groups:
             group["lr"] = training.rate * (1.0 if share < 0.6 else 0.1 ** ((share - 0.6) / 0.4))
         seed = _seed(training.seed, progress.step, self.rank)
         generator = torch.Generator().manual_seed(seed)
-        pictures = self.photos.draw(training.batch, generator).to(self.place.device)
-        style, painting = self._style(generator)
+        pictures = self.photos.draw(training.batch, generator, side).to(self.place.device)
+        style, painting = self._style(generator, side)
         self.network.train()
-        painted = self._paint(pictures, painting)
+        painted = self._paint(self.network, pictures, painting)
         losses, gradient = self.teacher.mark(painted, pictures, style, seed)
         if not all(np.isfinite(value) for value in losses.values()):
             raise NumericalError(
@@ -232,22 +245,27 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.adam.step()
         progress.step += 1
+        with torch.no_grad():
+            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 9 / (9 + progress.step))
         return losses
 
-    def _paint(self, pictures: Tensor, painting: Tensor | None) -> Tensor:
+    def _paint(self, network: StyleNetwork, pictures: Tensor, painting: Tensor | None) -> Tensor:
         low = self.place.dtype != torch.float32
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.place.device.type, self.place.dtype, enabled=low):
-            painted: Tensor = self.network(pictures, painting)
+            painted: Tensor = network(pictures, painting)
             return painted
 
-    def _style(self, generator: torch.Generator) -> tuple[Loss, Tensor | None]:
-        """Return the style term of a step, and the painting where the network is to read it."""
-        if self.fixed is not None:
-            return self.fixed, None
+    def _style(self, generator: torch.Generator, side: int) -> tuple[Loss, Tensor | None]:
+        """Return the style term of pictures of a side, and the painting where the network is to read it."""
+        if self.painting is not None:
+            if side not in self._fixed:
+                self._fixed[side] = self.teacher.style(self.painting, side)
+            return self._fixed[side], None
         assert self.paintings is not None
         painting = self.paintings.draw(1, generator).to(self.place.device)
-        return self.teacher.style(painting), painting
+        return self.teacher.style(painting, side), painting
 
     def _calibrate(self) -> None:
         generator = torch.Generator().manual_seed(_seed(self.training.seed, -1, 0))
@@ -262,13 +280,12 @@ class _Run:
     def _look(self) -> Any:
         """Measure held-out photographs, note whether there was progress, and return a sheet of some."""
         progress, total, shown = self.progress, 0.0, []
-        self.network.eval()
         generator = torch.Generator().manual_seed(_seed(self.training.seed, -2, 0))
         for index in range(len(self.held.paths[:6])):
             picture = self.held.middle(index).to(self.place.device)
-            style, painting = self._style(generator)
+            style, painting = self._style(generator, self.training.side)
             with torch.no_grad():
-                painted = self._paint(picture, painting)
+                painted = self._paint(self.averaged, picture, painting)
             losses, _ = self.teacher.mark(painted, picture, style)
             total += sum(losses.values()) / len(self.held.paths[:6])
             if index < SHOWN:
@@ -298,17 +315,11 @@ class _Run:
         options = {key: value for key, value in self.options.flat().items() if key not in ("threads", "device")}
         return hashlib.sha256(json.dumps([same, options], sort_keys=True).encode()).hexdigest()
 
-    def _keep(self) -> None:
-        from safetensors.torch import save as as_bytes
+    def _networks(self) -> dict[str, StyleNetwork]:
+        return {"network": self.network, "averaged": self.averaged}
 
-        tensors = {
-            f"network.{name}": value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()
-        }
-        for index, parameter in enumerate(self.network.parameters()):
-            for name, value in self.adam.state.get(parameter, {}).items():
-                tensors[f"adam.{index}.{name}"] = value.detach().cpu().clone().contiguous()
-        facts = {"signature": self._signature(), "progress": json.dumps(asdict(self.progress))}
-        images.write_atomically(self.state_file, as_bytes(tensors, facts))
+    def _keep(self) -> None:
+        states.keep(self.state_file, self._networks(), self.adam, self._signature(), asdict(self.progress))
 
     def restore(self) -> None:
         """Take back the state beside the network's file.
@@ -316,31 +327,9 @@ class _Run:
         Raises:
             RecordError: it is damaged, or of another training.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        data = self.state_file.read_bytes()
-        try:
-            tensors = load(data)
-            facts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-            progress = json.loads(facts["progress"])
-        except (SafetensorError, ValueError, KeyError):
-            raise RecordError(f"the state {str(self.state_file)!r} is damaged: train without --resume") from None
-        if facts["signature"] != self._signature():
-            raise RecordError(
-                f"the state {str(self.state_file)!r} is of a training with other options, photographs or styles: "
-                "give the same ones, or train without --resume"
-            )
+        progress = states.restore(self.state_file, self._networks(), self.adam, self._signature())
         progress["checked"] = [(int(step), float(loss)) for step, loss in progress["checked"]]
         self.progress = Progress(**progress)
-        own = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-        self.network.load_state_dict(own)
-        for index, parameter in enumerate(self.network.parameters()):
-            names = ("step", "exp_avg", "exp_avg_sq")
-            kept = {name: tensors[f"adam.{index}.{name}"] for name in names if f"adam.{index}.{name}" in tensors}
-            self.adam.state[parameter] = {
-                name: value if name == "step" else value.to(parameter) for name, value in kept.items()
-            }
 
     def _trained(self, why: str) -> Trained:
         return Trained(self.out, self.progress.step, list(self.progress.checked), why)

@@ -1,0 +1,86 @@
+"""Print style and content distance of a trained network, ``--fast`` and the optimiser on photographs it never saw.
+
+Every picture is painted into a folder once, so parts of the work can be done apart (``--methods``); the table has the
+means over those photographs for which all methods have painted. Run it as ``python scripts/compare_instant.py OUT
+--photos DIR --last 20 --style painting.jpg --network style.safetensors``, with the photographs that the training's
+``--leave-out 20`` kept away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+
+import impasto
+from impasto import images
+from impasto.evaluate import Judge
+from impasto.fast.photographs import SUFFIXES
+from impasto.stylize import Shared
+
+MEASURES = ("lpips", "style_distance", "vgg_style", "ssim", "palette")
+METHODS = ("photograph", "network", "fast", "optimiser")
+
+
+def paint(method: str, photo: Path, given: argparse.Namespace, shared: Shared) -> float | None:
+    """Paint one picture unless it is there, and return the seconds that it took."""
+    target = given.out / method / f"{photo.stem}.png"
+    if target.exists():
+        return None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    if method == "photograph":
+        impasto.stylize(str(photo), str(given.style), output=target, size=given.size, fast=True, strength=0.0)
+    elif method == "network":
+        impasto.stylize(str(photo), None, output=target, size=given.size, model=str(given.network))
+    elif method == "fast":
+        impasto.stylize(str(photo), str(given.style), output=target, size=given.size, fast=True)
+    else:
+        impasto.stylize(str(photo), str(given.style), output=target, size=given.size, shared=shared)
+    return time.perf_counter() - began
+
+
+def judged(photos: list[Path], given: argparse.Namespace) -> Mapping[str, list[Mapping[str, float]]]:
+    """Return what each method's pictures measure, over the photographs that all of them have painted."""
+    found: dict[str, list[Mapping[str, float]]] = {method: [] for method in given.methods}
+    for photo in photos:
+        paths = {method: given.out / method / f"{photo.stem}.png" for method in given.methods}
+        if all(path.exists() for path in paths.values()):
+            judge = Judge(str(photo), str(given.style))
+            for method, path in paths.items():
+                found[method].append(judge(images.load(path).pixels))
+    return found
+
+
+def main() -> None:
+    """Paint what is missing, then print the table as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--last", type=int, default=20)
+    parser.add_argument("--style", type=Path, required=True)
+    parser.add_argument("--network", type=Path)
+    parser.add_argument("--size", default="256")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--no-table", action="store_true")
+    given = parser.parse_args()
+    photos = sorted(path for path in given.photos.rglob("*") if path.suffix.lower() in SUFFIXES)[-given.last :]
+    shared = Shared()
+    for method in given.methods:
+        seconds = [paint(method, photo, given, shared) for photo in photos]
+        took = [second for second in seconds if second is not None]
+        if took:
+            print(f"{method}: {len(took)} pictures, {fmean(took):.2f} s each", flush=True)
+    if given.no_table:
+        return
+    found = judged(photos, given)
+    print(f"| picture | {' | '.join(MEASURES)} |\n|{'---|' * (1 + len(MEASURES))}")
+    for method, rows in found.items():
+        means = [f"{fmean(row[name] for row in rows):.3f}" for name in MEASURES]
+        print(f"| {method} | {' | '.join(means)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
