@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from impasto import images
 from impasto.errors import OptionError, suggest
 from impasto.events import Event, Finished, Planned, Stepped
+from impasto.room import lack
 
 EASE = 2.2
 SECONDS = 6.0
 HOLD_SECONDS = 2.0
 LONG_SIDE = {".mp4": 1080, ".webp": 640, ".gif": 480}
 RATE = {".mp4": 30, ".webp": 20, ".gif": 15}
+BYTES = {".mp4": 0.15, ".webp": 0.3, ".gif": 1.0}  # a pixel and frame, at the most
 
 Frame = NDArray[np.float32]
 
@@ -73,6 +75,10 @@ class Film:
         except OSError as error:
             reason = error.strerror or str(error)
             raise OptionError(f"--timelapse {self.path}: the folder cannot be made ({reason})", "timelapse") from None
+        frames = self._frames + round(HOLD_SECONDS * RATE[self._suffix])
+        size = int(frames * self._size[0] * self._size[1] * BYTES[self._suffix])
+        if (short := lack([(self.path.parent, size, "the film")])) is not None:
+            raise OptionError(f"--timelapse {self.path}: {short}", "timelapse")
 
     def close(self) -> None:
         """Give up a film that has no end."""

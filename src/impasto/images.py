@@ -21,7 +21,7 @@ from PIL import Image, ImageColor
 from impasto import metadata
 from impasto.errors import ImageError
 from impasto.reading import Raw, check_pixels, identified, of_image, opened, quiet, read, seekable, split_crop, unit
-from impasto.saving import check_output, encode, quantise, save, write_atomically
+from impasto.saving import check_output, encode, estimated_bytes, quantise, save, write_atomically
 from impasto.sizes import Size, parse_size, resize
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Size",
     "check_output",
     "encode",
+    "estimated_bytes",
     "load",
     "parse_size",
     "quantise",

@@ -22,15 +22,17 @@ from impasto.areas import PROTECTED
 from impasto.control import Control, control
 from impasto.encoder import block, check_layers
 from impasto.engine import Knobs
-from impasto.errors import ImageError, OptionError, RecordError, suggest
+from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
 from impasto.machine import Place, choose, devices
 from impasto.options import Options, parse_weights
 from impasto.placement import Placement, place
 from impasto.ranks import ALONE, Ranks
+from impasto.room import lack
 from impasto.schedule import Scale, plan
 from impasto.terms import default_content_layers, default_style_layers
 
 SMALLEST_SIDE = 16
+STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
 NAMED_STARTS = ("content", "random", "style", "fast")
 
 
@@ -91,6 +93,20 @@ class Job:
             strengths={**self.control.strengths(), PROTECTED: 0.0},
         )
 
+    def check_room(self, folder: Path) -> None:
+        """Raise MachineError where a disk has no room for this run's checkpoints in a folder and for its picture."""
+        states = [
+            replace(self.demand, height=height, width=width).state(plan) for (height, width), plan in self.plans.items()
+        ]
+        there = sum(path.stat().st_size for path in folder.glob("checkpoint-*"))
+        wants = [(folder, max(0, STATES * max(states, default=0) - there), "its checkpoints")]
+        if self.output is not None:
+            channels = 3 if self.files["content"].alpha is None else 4
+            size = images.estimated_bytes(self.output, self.size, self.options.output.bits, channels)
+            wants.append((self.output.parent, size, "the picture"))
+        if (short := lack(wants)) is not None:
+            raise MachineError(short)
+
     def plan_at(self, height: int, width: int) -> memory.Plan:
         """Return how a scale fits the memory."""
         return self.plans.get((height, width), memory.Plan(self.options.machine.tile))
@@ -144,17 +160,9 @@ def prepare(
         start = _start_file(options.descent.init)
     if start is not None:
         files["init"] = images.load(start, **limits)
-    for part, file in files.items():
-        if part.split()[0] in ("content", "style") and min(file.size) < SMALLEST_SIDE:
-            raise ImageError(
-                f"the {part} {file.name!r} is {file.width}x{file.height} px, too small for the layers; "
-                f"every side needs {SMALLEST_SIDE} px: give another picture"
-            )
-    sources = [file.source for file in files.values() if file.source is not None]
+    _check_sides(files)
     size = _size(files["content"], options)
-    target = None
-    if output is not None:
-        target = images.check_output(output, inputs=sources, size=size, bits=options.output.bits)
+    target = None if output is None else _target(output, files, size, options.output.bits)
     controlled = control(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
     demand = memory.Demand(
@@ -200,6 +208,15 @@ def check_together(options: Options, ranks: Ranks) -> None:
             raise OptionError(f"{option} in {ranks.count} processes: {why}, or start one without torchrun", option)
 
 
+def _check_sides(files: Mapping[str, images.Picture]) -> None:
+    for part, file in files.items():
+        if part.split()[0] in ("content", "style") and min(file.size) < SMALLEST_SIDE:
+            raise ImageError(
+                f"the {part} {file.name!r} is {file.width}x{file.height} px, too small for the layers; "
+                f"every side needs {SMALLEST_SIDE} px: give another picture"
+            )
+
+
 def _place(options: Options, decided: Mapping[str, Any]) -> Place:
     """Return the place that an earlier run had, as far as this machine has it."""
     wanted = options.machine
@@ -225,6 +242,15 @@ def _size(content: images.Picture, options: Options) -> tuple[int, int]:
             f"every side needs {SMALLEST_SIDE} px: give a larger --size or another picture"
         )
     return height, width
+
+
+def _target(
+    output: str | os.PathLike[str], files: Mapping[str, images.Picture], size: tuple[int, int], bits: int
+) -> Path:
+    """Return where the picture goes, once it is sure that it can."""
+    sources = [file.source for file in files.values() if file.source is not None]
+    nbytes = images.estimated_bytes(output, size, bits, 3 if files["content"].alpha is None else 4)
+    return images.check_output(output, inputs=sources, size=size, bits=bits, nbytes=nbytes)
 
 
 def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any]) -> list[Scale]:

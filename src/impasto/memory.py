@@ -33,6 +33,7 @@ SLOPES = 128  # values a pixel's gradient takes where it is widest
 # the optimiser moves, when no features are there. Preparing a scale takes three (content, noise, one more).
 HELD = {"lbfgs": 5, "adam": 5, "pyramid": 7, "lean": 3}
 MOVING = {"lbfgs": 9, "adam": 8, "pyramid": 12, "lean": 3}
+STATE = {"lbfgs": 4, "adam": 4, "pyramid": 6, "lean": 2}  # vectors that a checkpoint keeps
 TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
 MASK = 10  # bytes a pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colours of the noise differ from place to place
@@ -139,6 +140,11 @@ class Demand:
         pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
         features = feature_bytes(self.read(plan.tile), self.depth, width) + (plan.keep - 1) * self.kept(plan.tile)
         return BASE + INPUT * self.inputs + own + pairs + max(HELD[kind] * vector + features, MOVING[kind] * vector)
+
+    def state(self, plan: Plan) -> int:
+        """Return the bytes of what a checkpoint keeps of the optimiser."""
+        vector, kind = 4 * VALUES * self.height * self.width, "lean" if plan.lean else self.optimizer
+        return STATE[kind] * vector + (plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0)
 
     def pair(self, half: bool) -> int:
         """Return the bytes of one of L-BFGS's pairs."""

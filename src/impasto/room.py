@@ -1,0 +1,41 @@
+"""Room on disks: what is about to be written, held against what is free, before the work.
+
+In: folders, bytes and what they are for. Out: one line where they do not fit, None where they do. What goes to one
+disk is added up, whichever folders it goes to. A folder that is not there yet counts as the nearest one that is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+Want = tuple[Path, int, str]
+
+
+def lack(wants: Sequence[Want]) -> str | None:
+    """Return what to tell a person whose disk has too little room, None if it has enough.
+
+    Args:
+        wants: folder, bytes, and what needs them, such as "the picture".
+    """
+    disks: dict[int, list[Want]] = {}
+    for folder, size, what in wants:
+        there = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), Path.cwd())
+        disks.setdefault(there.stat().st_dev, []).append((there, size, what))
+    for group in disks.values():
+        folder, needed = group[0][0], sum(size for _, size, _ in group)
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            names = " and ".join(what for _, _, what in group)
+            verb = "need" if names.endswith("s") or len(group) > 1 else "needs"
+            return (
+                f"folder {str(folder)!r} has {megabytes(free)} left and {names} {verb} about {megabytes(needed)}: "
+                "make room or choose another folder"
+            )
+    return None
+
+
+def megabytes(size: int) -> str:
+    """Return bytes as a person reads them."""
+    return f"{size / 1e6:.0f} MB" if size < 1e10 else f"{size / 1e9:.0f} GB"
