@@ -21,6 +21,7 @@ from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.blemishes import BorderLoss, SpeckLoss
 from impasto.losses.blend import Weighted, mix
+from impasto.losses.comparison import Comparison
 from impasto.losses.content import ContentLoss
 from impasto.losses.edges import EdgeLoss
 from impasto.losses.gram import GramLoss, Normalisation, gram_targets
@@ -108,11 +109,11 @@ class Stage:
 
 
 Builder = Callable[[Stage, StyleData, "Maps | None"], Loss]
-SizedLoss = Callable[..., Loss]
+SizedLoss = Callable[[Comparison], Loss]
 
 
 def _sized(kind: SizedLoss, stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
-    return kind(style.features, stage.style_layers, stage.height, stage.width, mask=mask, style_mask=style.mask)
+    return kind(Comparison(style.features, stage.style_layers, stage.height, stage.width, mask, style.mask))
 
 
 def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:

@@ -18,6 +18,7 @@ from impasto.losses.anchor import ColourAnchorLoss
 from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.blemishes import BorderLoss, SpeckLoss
+from impasto.losses.comparison import Comparison
 from impasto.losses.content import ContentLoss
 from impasto.losses.edges import EdgeLoss
 from impasto.losses.gram import GramLoss, gram_targets
@@ -119,13 +120,13 @@ def _gram(target: Tensor, style: Maps, mask: Maps | None) -> Loss:
 CASES: dict[str, Case] = {
     "gram": Case(_gram),
     "moments": Case(lambda t, f, m: MomentsLoss(raw_moments(f, m), LAYERS, *_size(t), mask=m)),
-    "wasserstein": Case(lambda t, f, m: WassersteinLoss(f, LAYERS, *_size(t), mask=m, style_mask=m), floor=2e-3),
-    "batchnorm": Case(lambda t, f, m: BatchNormLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
-    "mmd": Case(lambda t, f, m: PolynomialLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
-    "mmd-gauss": Case(lambda t, f, m: GaussianLoss(f, LAYERS, *_size(t), mask=m, style_mask=m, samples=200)),
-    "sliced": Case(lambda t, f, m: SlicedLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
-    "histogram": Case(lambda t, f, m: HistogramLoss(f, LAYERS, *_size(t), mask=m, style_mask=m)),
-    "mrf": Case(lambda t, f, m: PatchLoss(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), mask=m), floor=1e-5),
+    "wasserstein": Case(lambda t, f, m: WassersteinLoss(Comparison(f, LAYERS, *_size(t), m, m)), floor=2e-3),
+    "batchnorm": Case(lambda t, f, m: BatchNormLoss(Comparison(f, LAYERS, *_size(t), m, m))),
+    "mmd": Case(lambda t, f, m: PolynomialLoss(Comparison(f, LAYERS, *_size(t), m, m))),
+    "mmd-gauss": Case(lambda t, f, m: GaussianLoss(Comparison(f, LAYERS, *_size(t), m, m), samples=200)),
+    "sliced": Case(lambda t, f, m: SlicedLoss(Comparison(f, LAYERS, *_size(t), m, m))),
+    "histogram": Case(lambda t, f, m: HistogramLoss(Comparison(f, LAYERS, *_size(t), m, m))),
+    "mrf": Case(lambda t, f, m: PatchLoss(Comparison(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)), floor=1e-5),
     "nearest": Case(lambda t, f, m: NearestLoss([f], LAYERS, *_size(t), mask=m, content=f), floor=1e-5),
     "apart": Case(lambda t, f, m: ApartLoss([f], LAYERS, *_size(t), mask=m, side=32), floor=1e-5),
     "strotss": Case(

@@ -10,13 +10,17 @@ import torch
 from scene import LAYERS, encoder, features, make, noise, picture, stage
 from torch import Tensor
 
+from impasto.losses.apart import ApartLoss
+from impasto.losses.batchnorm import BatchNormLoss
+from impasto.losses.comparison import Comparison
 from impasto.losses.edges import EdgeLoss
 from impasto.losses.histogram import HistogramLoss, quantiles, remap
-from impasto.losses.matching import nearest
+from impasto.losses.matching import nearest, principal_axes
 from impasto.losses.matting import MattingLoss
 from impasto.losses.mmd import GaussianLoss, PolynomialLoss
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss
+from impasto.losses.products import self_product
 from impasto.losses.region import Region
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
@@ -48,7 +52,7 @@ def root(matrix: Array) -> Array:
 @pytest.mark.parametrize("shape", [(H, W), (10, 9)])
 def test_wasserstein(shape: tuple[int, int]) -> None:
     canvas, (_, _, _, style) = noise(2, *shape), pair()
-    loss = WassersteinLoss(style, LAYERS, *shape)
+    loss = WassersteinLoss(Comparison(style, LAYERS, *shape))
     assert loss.is_dual("relu3_1") == (shape == (10, 9))
     expected = 0.0
     for layer, weight in LAYERS.items():
@@ -67,14 +71,12 @@ def test_the_trace_of_a_root_has_its_slope() -> None:
 
 
 def test_batchnorm() -> None:
-    canvas, mine, style, theirs = pair()
-    loss = make("batchnorm", style)
+    canvas, mine, _, theirs = pair()
     expected = 0.0
     for layer, weight in LAYERS.items():
         x, y = vectors(mine, layer), vectors(theirs, layer)
         expected += weight * (((x.mean(0) - y.mean(0)) ** 2) + (x.std(0) - y.std(0)) ** 2).mean()
-    sized = type(loss)(theirs, LAYERS, H, W)  # type: ignore[call-arg]
-    assert value(sized, canvas) == pytest.approx(expected, rel=1e-3)
+    assert value(BatchNormLoss(Comparison(theirs, LAYERS, H, W)), canvas) == pytest.approx(expected, rel=1e-3)
 
 
 def test_polynomial_discrepancy_over_all_pairs() -> None:
@@ -88,7 +90,7 @@ def test_polynomial_discrepancy_over_all_pairs() -> None:
             return float(((a @ b.T + c) ** 2).mean() / a.shape[1] ** 2)
 
         expected += weight * (kernel(x, x) - 2 * kernel(x, y) + kernel(y, y))
-    assert value(PolynomialLoss(theirs, LAYERS, H, W), canvas) == pytest.approx(expected, rel=1e-3)
+    assert value(PolynomialLoss(Comparison(theirs, LAYERS, H, W)), canvas) == pytest.approx(expected, rel=1e-3)
 
 
 def test_gaussian_discrepancy_where_every_position_is_drawn() -> None:
@@ -103,12 +105,12 @@ def test_gaussian_discrepancy_where_every_position_is_drawn() -> None:
         scale = distances(y, y).mean()
         terms = [np.exp(-distances(a, b) / scale).mean() for a, b in ((x, x), (x, y), (y, y))]
         expected += weight * (terms[0] - 2 * terms[1] + terms[2])
-    assert value(GaussianLoss(features(style), LAYERS, 24, 20), canvas) == pytest.approx(expected, rel=1e-3)
+    assert value(GaussianLoss(Comparison(features(style), LAYERS, 24, 20)), canvas) == pytest.approx(expected, rel=1e-3)
 
 
 def test_sliced() -> None:
     canvas, style = noise(2, H, W), picture(1, H, W)
-    loss = SlicedLoss(features(style), LAYERS, H, W)
+    loss = SlicedLoss(Comparison(features(style), LAYERS, H, W))
     found, expected = value(loss, canvas), 0.0
     for layer, weight in LAYERS.items():
         axes = np.asarray(loss.state()[f"axes {layer}"])
@@ -119,7 +121,7 @@ def test_sliced() -> None:
 
 def test_histogram() -> None:
     canvas, style = noise(2, H, W), picture(1, H, W)
-    found, expected = value(HistogramLoss(features(style), LAYERS, H, W), canvas), 0.0
+    found, expected = value(HistogramLoss(Comparison(features(style), LAYERS, H, W)), canvas), 0.0
     for layer, weight in LAYERS.items():
         x, y = vectors(features(canvas), layer), vectors(features(style), layer)
         matched = np.zeros_like(x)
@@ -158,7 +160,7 @@ def test_patches() -> None:
     x, y = patches(mine), patches(theirs)
     matched = y[(unit(x) @ unit(y).T).argmax(1)]
     expected = ((x - matched) ** 2).mean()
-    assert value(PatchLoss(theirs, {layer: 1.0}, H, W), canvas) == pytest.approx(expected, rel=1e-4)
+    assert value(PatchLoss(Comparison(theirs, {layer: 1.0}, H, W)), canvas) == pytest.approx(expected, rel=1e-4)
 
 
 def test_nearest_neighbours() -> None:
@@ -181,6 +183,55 @@ def test_nearest_neighbours() -> None:
     expected = (1 - (unit(x) * unit(y[match])).sum(1)).mean()
     loss = NearestLoss([features(style)], weights, 40, 32, content=features(content))
     assert value(loss, canvas) == pytest.approx(expected, rel=1e-4)
+
+
+def test_layers_apart() -> None:
+    canvas, mine, _, theirs = pair()
+    weights = {"relu2_1": 1.0, "relu3_1": 3.0}
+    loss = ApartLoss([theirs], weights, H, W, side=1000)  # every place
+    expected = 0.0
+    for layer, weight in weights.items():
+        x, y = vectors(mine, layer), vectors(theirs, layer)
+        match = (unit(x - x.mean(0)) @ unit(y - y.mean(0)).T).argmax(1)
+        expected += weight / 4 * (1 - (unit(x) * unit(y[match])).sum(1)).mean()
+    assert value(loss, canvas) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_coarse_grid_reaches_every_place_in_time() -> None:
+    canvas, _, _, theirs = pair()
+    loss = ApartLoss([theirs], {"relu2_1": 1.0}, H, W, side=8)
+    draws, touched = torch.Generator().manual_seed(1), torch.zeros(H // 2, W // 2)
+    for _ in range(200):
+        loss.refresh(draws, lambda: [(canvas, features(canvas), Region.whole(H, W))])
+        row, column, step = loss._grids["relu2_1"]
+        touched[row::step, column::step] = 1
+    assert step > 1
+    assert bool(touched.all())
+
+
+def test_directions_are_those_of_the_largest_extent() -> None:
+    draws = torch.Generator().manual_seed(1)
+    vectors = torch.randn(200, 12, generator=draws) * torch.tensor([9.0, 7.0, 5.0] + [0.1] * 9)
+    axes = principal_axes(vectors, 3, draws)
+    assert torch.allclose(axes.T @ axes, torch.eye(3), atol=1e-5)
+    assert float(axes[:3].square().sum()) == pytest.approx(3, abs=0.01)
+    assert principal_axes(vectors[:5], 8, draws).shape == (12, 5)
+
+
+def test_matching_in_fewer_directions_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas, _, _, theirs = pair()
+    whole = NearestLoss([theirs], LAYERS, H, W)
+    monkeypatch.setattr("impasto.losses.nearest.DIRECTIONS", 12)
+    fewer = NearestLoss([theirs], LAYERS, H, W)
+    assert fewer._reduced.shape[1] == 12 < whole._reduced.shape[1]
+    assert value(fewer, canvas) == pytest.approx(value(whole, canvas), rel=0.02)
+
+
+def test_one_product_back_is_two() -> None:
+    rows = torch.randn(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    assert torch.autograd.gradcheck(self_product, (rows,))
+    half = self_product(rows.detach().float(), torch.bfloat16)
+    assert torch.allclose(half, (rows.T @ rows).float(), atol=0.1)
 
 
 def test_matching_in_chunks_equals_matching_at_once() -> None:

@@ -9,13 +9,12 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from impasto.losses.positions import owned, positions, shared
-from impasto.losses.protocol import Features, Maps
+from impasto.losses.comparison import Comparison
+from impasto.losses.positions import owned, shared
+from impasto.losses.protocol import Features
 from impasto.losses.region import Region
 
 SMOOTHING = 1e-6
@@ -25,32 +24,16 @@ class BatchNormLoss:
     """Squared distance of channel means and deviations.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        given: the style, the canvas's size, and what counts of both.
     """
 
-    def __init__(
-        self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
-        *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
-    ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._mask = mask
-        self._positions = positions(self.layers, height, width, mask)
+    def __init__(self, given: Comparison) -> None:
+        self.layers = given.layers
+        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
         self._means, self._deviations, self._smoothing = {}, {}, {}
         for layer in self.layers:
-            vectors = style[layer][0].flatten(1).T.double()  # [n, C]
-            share = torch.ones(len(vectors), 1) if style_mask is None else style_mask[layer].reshape(-1, 1)
-            share = share.to(vectors) / share.sum()
+            vectors, weights, total = given.weighted(layer)
+            share = torch.full_like(vectors[:, :1], 1 / total) if weights is None else weights / total
             mean = (share * vectors).sum(0)
             variance = (share * (vectors - mean).square()).sum(0)
             self._smoothing[layer] = max(SMOOTHING * float(variance.mean()), 1e-12)

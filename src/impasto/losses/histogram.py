@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from impasto.encoder import stride
-from impasto.losses.positions import gather, owned, pick, positions, scatter, shared, stratified
-from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.comparison import Comparison
+from impasto.losses.positions import gather, owned, pick, scatter, shared, stratified
+from impasto.losses.protocol import Features, Sweep, at_least_float32
 from impasto.losses.region import Region
 
 QUANTILES = 1024
@@ -29,11 +30,7 @@ class HistogramLoss:
     """Squared distance from the histogram-matched features.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        given: the style, the canvas's size, and what counts of both.
         samples: most positions a layer that quantiles are taken from.
 
     Until ``refresh`` is called the targets are 0: they belong to a canvas.
@@ -43,30 +40,21 @@ class HistogramLoss:
 
     def __init__(
         self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        given: Comparison,
         *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
         samples: int = SAMPLES,
     ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._mask = mask
-        self._positions = positions(self.layers, height, width, mask)
-        self._shapes = {layer: (height // stride(layer), width // stride(layer)) for layer in self.layers}
-        self._channels = {layer: style[layer].shape[1] for layer in self.layers}
+        self.layers = given.layers
+        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
+        self._shapes = {layer: given.shape(layer) for layer in self.layers}
+        self._channels = {layer: given.style[layer].shape[1] for layer in self.layers}
         self._samples = samples
-        self._quantiles = {}
+        self._quantiles, self._targets = {}, {}
         for layer in self.layers:
-            vectors = at_least_float32(style[layer][0].detach().flatten(1).T)
-            chosen = self._chosen(len(vectors), None if style_mask is None else style_mask[layer])
+            vectors = at_least_float32(given.vectors(layer))
+            chosen = self._chosen(len(vectors), given.style_mask_of(layer))
             self._quantiles[layer] = quantiles(vectors[chosen.to(vectors.device)])
-        self._targets = {
-            layer: style[layer].new_zeros(1, self._channels[layer], *self._shapes[layer]) for layer in self.layers
-        }
+            self._targets[layer] = given.style[layer].new_zeros(1, self._channels[layer], *self._shapes[layer])
 
     def _chosen(self, cells: int, mask: Tensor | None) -> Tensor:
         return pick(stratified(min(self._samples, cells), torch.Generator().manual_seed(0)), cells, mask)

@@ -21,10 +21,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.positions import gather, owned, pick, positions, scatter, shared, stratified
-from impasto.losses.protocol import Features, Maps, Sweep
+from impasto.losses.comparison import Comparison, moments
+from impasto.losses.positions import gather, owned, pick, scatter, shared, stratified
+from impasto.losses.protocol import Features, Sweep
 from impasto.losses.region import Region
-from impasto.losses.wasserstein import moments
 
 SAMPLES = 1024
 
@@ -33,35 +33,22 @@ class PolynomialLoss:
     """Maximum mean discrepancy with a polynomial kernel of degree 2.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        given: the style, the canvas's size, and what counts of both.
         offset: the kernel's c, relative to the style's mean square of a feature vector.
     """
 
     def __init__(
         self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        given: Comparison,
         *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
         offset: float = 1.0,
     ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._mask = mask
-        self._positions = positions(self.layers, height, width, mask)
+        self.layers = given.layers
+        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
         self._targets: dict[str, tuple[Tensor, Tensor]] = {}
         self._offsets = {}
         for layer in self.layers:
-            vectors = style[layer][0].flatten(1).T.double()
-            share = None if style_mask is None else style_mask[layer].reshape(-1, 1).double()
-            total = len(vectors) if share is None else share.sum()
+            vectors, share, total = given.weighted(layer)
             first, second = moments(vectors, share)
             self._targets[layer] = first / total, second / total
             self._offsets[layer] = offset * float(second.trace() / total)
@@ -92,11 +79,7 @@ class GaussianLoss:
     """Maximum mean discrepancy with a Gaussian kernel, on samples of positions.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        given: the style, the canvas's size, and what counts of both.
         samples: most positions a layer.
         generator: draws the first samples; a fixed seed if absent.
     """
@@ -105,23 +88,14 @@ class GaussianLoss:
 
     def __init__(
         self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        given: Comparison,
         *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
         samples: int = SAMPLES,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._style = {layer: style[layer].detach() for layer in self.layers}
-        self._mask, self._style_mask = mask, style_mask
-        cells = positions(self.layers, height, width)
-        self._cells = {layer: int(cells[layer]) for layer in self.layers}
-        self._counts = {layer: min(samples, self._cells[layer]) for layer in self.layers}
+        self.layers = given.layers
+        self._given, self._weights = given, given.weights
+        self._counts = {layer: min(samples, given.cells(layer)) for layer in self.layers}
         self._fractions: dict[str, Tensor] = {}
         self._draw(generator or torch.Generator().manual_seed(0))
 
@@ -142,11 +116,9 @@ class GaussianLoss:
         self._index, self._targets, self._scales = {}, {}, {}
         for layer in self.layers:
             fractions = self._fractions[layer]
-            mask = None if self._mask is None else self._mask[layer]
-            style_mask = None if self._style_mask is None else self._style_mask[layer]
-            vectors = self._style[layer][0].flatten(1).T
-            chosen = pick(fractions, len(vectors), style_mask).to(vectors.device)
-            self._index[layer] = pick(fractions, self._cells[layer], mask)
+            vectors = self._given.vectors(layer)
+            chosen = pick(fractions, len(vectors), self._given.style_mask_of(layer)).to(vectors.device)
+            self._index[layer] = pick(fractions, self._given.cells(layer), self._given.mask_of(layer))
             self._targets[layer] = vectors[chosen].double()
             spread = _squared_distances(self._targets[layer], self._targets[layer]).mean()
             self._scales[layer] = max(float(spread), 1e-12)

@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from impasto.encoder import stride
 from impasto.errors import OptionError
+from impasto.losses.comparison import Comparison
 from impasto.losses.matching import nearest
-from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.protocol import Features, Sweep, at_least_float32
 from impasto.losses.region import Region
 
 SIDE = 3
@@ -30,11 +31,8 @@ class PatchLoss:
     """Squared distance from matched patches of the style.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style; patches are matched where it is above a half of its largest value.
+        given: the style, the canvas's size, and what counts of both. Patches of the
+            style are matched where its mask is above a half of its largest value.
 
     Until ``refresh`` is called every patch is matched with the style's first: matches belong to a canvas.
 
@@ -44,42 +42,33 @@ class PatchLoss:
 
     every = 25
 
-    def __init__(
-        self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
-        *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
-    ) -> None:
-        self.layers = tuple(weights)
+    def __init__(self, given: Comparison) -> None:
+        self.layers = given.layers
         self.reach = max(stride(layer) for layer in self.layers)
-        self._weights = dict(weights)
         self._style, self._centres, self._factors, self._mask = {}, {}, {}, {}
         for layer in self.layers:
-            shape = height // stride(layer), width // stride(layer)
-            for side, of in ((min(shape), "canvas"), (min(style[layer].shape[-2:]), "style")):
+            style, shape = given.style[layer].detach(), given.shape(layer)
+            for side, of in ((min(shape), "canvas"), (min(style.shape[-2:]), "style")):
                 if side < SIDE:
                     raise OptionError(
                         f"{layer} has only {side} cells on a side of the {of} and patches need {SIDE}: "
                         f"give at least {SIDE * stride(layer)} px or a shallower layer",
                         "style_layers",
                     )
-            self._style[layer] = style[layer].detach()
-            inner = torch.zeros(style[layer].shape[-2:], dtype=torch.bool)
+            self._style[layer] = style
+            inner = torch.zeros(style.shape[-2:], dtype=torch.bool)
             inner[1:-1, 1:-1] = True
+            style_mask, mask = given.style_mask_of(layer), given.mask_of(layer)
             if style_mask is not None:
-                kept = style_mask[layer][0, 0].cpu()
+                kept = style_mask[0, 0].cpu()
                 chosen = inner & (kept >= 0.5 * kept.max())
                 inner = chosen if chosen.any() else inner
             self._centres[layer] = inner.flatten().nonzero()[:, 0]  # cells of the style with a whole patch
             centre_weight = torch.zeros(shape)
-            centre_weight[1:-1, 1:-1] = 1.0 if mask is None else mask[layer][0, 0, 1:-1, 1:-1].cpu()
+            centre_weight[1:-1, 1:-1] = 1.0 if mask is None else mask[0, 0, 1:-1, 1:-1].cpu()
             self._mask[layer] = centre_weight
-            total = float(centre_weight.sum()) * SIDE**2 * style[layer].shape[1]
-            self._factors[layer] = weights[layer] / max(total, 1e-12)
+            total = float(centre_weight.sum()) * SIDE**2 * style.shape[1]
+            self._factors[layer] = given.weights[layer] / max(total, 1e-12)
         self._index = {layer: torch.zeros(part.shape, dtype=torch.int64) for layer, part in self._mask.items()}
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:

@@ -78,7 +78,7 @@ class NearestLoss:
                 vectors = vectors[kept >= 0.5 * kept.max()]
             keys.append(vectors)
         self._keys = torch.cat(keys)  # [M, D]
-        self._lengths = torch.cat([at_least_float32(part).norm(dim=1) for part in self._keys.split(CHUNK)])
+        self._lengths = torch.cat([at_least_float32(part).norm(dim=1) for part in torch.split(self._keys, CHUNK)])
         # Features in half precision say no more than their products in half precision.
         self._product_dtype = torch.bfloat16 if self._keys.dtype == torch.bfloat16 else None
         self._axes, self._reduced = _reduced(self._keys)
@@ -137,13 +137,14 @@ def _reduced(keys: Tensor) -> tuple[Tensor | None, Tensor]:
 
     A key keeps its share of its whole length: what it has in other directions is missing in every product alike.
     """
-    mean = sum(at_least_float32(part).sum(0) for part in keys.split(CHUNK)) / max(len(keys), 1)
+    sums = torch.stack([at_least_float32(part).sum(0) for part in torch.split(keys, CHUNK)])
+    mean = sums.sum(0) / max(len(keys), 1)
     axes = None
     if keys.shape[1] > DIRECTIONS:
         chosen = at_least_float32(keys[:: -(-len(keys) // AXES_FROM)]) - mean
         axes = principal_axes(chosen, DIRECTIONS, torch.Generator().manual_seed(0))
     made = []
-    for part in keys.split(CHUNK):
+    for part in torch.split(keys, CHUNK):
         centred = at_least_float32(part) - mean
         length = centred.norm(dim=1, keepdim=True).clamp_min(LEAST_LENGTH * 1e-6)
         made.append(((centred if axes is None else centred @ axes) / length).to(keys.dtype))

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.positions import gather, pick, positions, scatter, stratified
-from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.comparison import Comparison
+from impasto.losses.positions import gather, pick, scatter, stratified
+from impasto.losses.protocol import Features, Sweep, at_least_float32
 from impasto.losses.region import Region
 
 DIRECTIONS = 64
@@ -27,11 +28,7 @@ class SlicedLoss:
     """Sliced 2-Wasserstein distance.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        given: the style, the canvas's size, and what counts of both.
         directions: how many in each layer.
         samples: most positions a layer.
         generator: draws the first directions and positions; a fixed seed if absent.
@@ -41,32 +38,23 @@ class SlicedLoss:
 
     def __init__(
         self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        given: Comparison,
         *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
         directions: int = DIRECTIONS,
         samples: int = SAMPLES,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._style = {layer: style[layer].detach() for layer in self.layers}
-        self._mask, self._style_mask = mask, style_mask
-        cells = positions(self.layers, height, width)
-        self._cells = {layer: int(cells[layer]) for layer in self.layers}
-        self._counts = {layer: min(samples, self._cells[layer]) for layer in self.layers}
-        self._directions = {layer: min(directions, style[layer].shape[1]) for layer in self.layers}
+        self.layers = given.layers
+        self._given, self._weights = given, given.weights
+        self._counts = {layer: min(samples, given.cells(layer)) for layer in self.layers}
+        self._directions = {layer: min(directions, given.style[layer].shape[1]) for layer in self.layers}
         self._draw(generator or torch.Generator().manual_seed(0))
 
     def _draw(self, generator: torch.Generator) -> None:
         state = {}
         for layer in self.layers:
             state[f"fractions {layer}"] = stratified(self._counts[layer], generator)
-            size = self._style[layer].shape[1], self._directions[layer]
+            size = self._given.style[layer].shape[1], self._directions[layer]
             axes = torch.randn(size, generator=generator, dtype=torch.float64)
             state[f"axes {layer}"] = axes / axes.norm(dim=0)
         self.load_state(state)
@@ -85,11 +73,9 @@ class SlicedLoss:
         self._index, self._axes, self._targets = {}, {}, {}
         for layer in self.layers:
             fractions = state[f"fractions {layer}"]
-            mask = None if self._mask is None else self._mask[layer]
-            style_mask = None if self._style_mask is None else self._style_mask[layer]
-            vectors = at_least_float32(self._style[layer][0].flatten(1).T)
-            chosen = pick(fractions, len(vectors), style_mask).to(vectors.device)
-            self._index[layer] = pick(fractions, self._cells[layer], mask)
+            vectors = at_least_float32(self._given.vectors(layer))
+            chosen = pick(fractions, len(vectors), self._given.style_mask_of(layer)).to(vectors.device)
+            self._index[layer] = pick(fractions, self._given.cells(layer), self._given.mask_of(layer))
             self._axes[layer] = state[f"axes {layer}"].to(vectors)
             self._targets[layer] = (vectors[chosen] @ self._axes[layer]).sort(0).values  # [K, P]
 

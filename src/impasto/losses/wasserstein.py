@@ -12,7 +12,6 @@ leaves it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,23 +19,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.encoder import stride
-from impasto.losses.positions import owned, positions, shared
-from impasto.losses.protocol import Features, Maps
+from impasto.losses.comparison import Comparison, moments
+from impasto.losses.positions import owned, shared
+from impasto.losses.protocol import Features
 from impasto.losses.region import Region
 
 SMOOTHING = 1e-4
 RANK_TOLERANCE = 1e-10
-
-
-def moments(vectors: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return the sums ``[C]`` of vectors and ``[C, C]`` of their outer products.
-
-    Args:
-        vectors: ``[n, C]``.
-        weights: of each, ``[n, 1]``.
-    """
-    weighted = vectors if weights is None else vectors * weights
-    return weighted.sum(0), weighted.T @ vectors
 
 
 def mean_and_covariance(features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -98,32 +87,16 @@ class WassersteinLoss:
     """Squared 2-Wasserstein distance of Gaussians, layer by layer.
 
     Args:
-        style: the style's features by layer, ``[1, C, h, w]``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        given: the style, the canvas's size, and what counts of both.
     """
 
-    def __init__(
-        self,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
-        *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
-    ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._mask = mask
-        self._positions = positions(self.layers, height, width, mask)
-        cells = positions(self.layers, height, width)
-        self._cells = {layer: int(cells[layer]) for layer in self.layers}
+    def __init__(self, given: Comparison) -> None:
+        self.layers = given.layers
+        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
+        self._cells = {layer: given.cells(layer) for layer in self.layers}
         self._means, self._factors, self._smoothing, self._channels = {}, {}, {}, {}
         for layer in self.layers:
-            mean, covariance = mean_and_covariance(style[layer], None if style_mask is None else style_mask[layer])
+            mean, covariance = mean_and_covariance(given.style[layer], given.style_mask_of(layer))
             self._means[layer], self._factors[layer] = mean, factor(covariance)
             self._channels[layer] = len(mean)
             self._smoothing[layer] = max(SMOOTHING * float(covariance.trace()) / len(mean), 1e-12)
