@@ -13,14 +13,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from impasto import saving
+from impasto import saving, sixteen
 from impasto.errors import ImageError
-from impasto.images import check_output, encode, load, quantise, save, write_atomically
+from impasto.images import check_output, encode, load, quantise, read_record, save, write_atomically
 from impasto.profiles import srgb_profile
 
 SMOOTH = np.stack(np.meshgrid(np.linspace(0, 1, 50), np.linspace(0, 1, 40), indexing="xy"), -1)
@@ -278,6 +279,57 @@ def test_room_on_the_disk_is_checked(tmp_path, monkeypatch):
     with pytest.raises(ImageError) as caught:
         check_output(tmp_path / "out.png", nbytes=6_000_000)
     one_line(caught, "5 MB left", "about 6 MB")
+
+
+# Tiles
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("covered", [False, True])
+def test_large_tiffs_are_tiled_and_lose_nothing(tmp_path, monkeypatch, bits, big, covered):
+    monkeypatch.setattr(saving, "TILED_FROM", 1)
+    monkeypatch.setattr(sixteen, "_BIG_FROM", 0 if big else 1 << 32)
+    levels = np.random.default_rng(1).integers(0, 2**bits, (300, 520, 3)).astype(np.uint8 if bits == 8 else np.uint16)
+    alpha = None if not covered else levels[:, :, 0].astype(np.float32) / (2**bits - 1)
+    exif = Image.Exif()
+    exif[271], exif[306] = "Impasto Cameras", "2020:02:02 02:02:02"
+    exif.get_ifd(0x8769).update({33434: 0.25, 34855: 200, 37510: b"ASCII\0\0\0hello", 36867: "2020:02:02 02:02:02"})
+    target = save(
+        tmp_path / "a.tif", levels, alpha=alpha, bits=bits, exif=exif.tobytes(), dpi=300, record='{"seed": 3, "é": "ß"}'
+    )
+    with tifffile.TiffFile(target) as file:
+        page = file.pages.first
+        assert (file.is_bigtiff, page.tile, page.compression) == (big, (256, 256), 8)
+        assert page.iccprofile == srgb_profile()
+    read = load(target)
+    np.testing.assert_array_equal(quantise(read.pixels, bits), levels)
+    assert (read.alpha is None) == (not covered)
+    if covered:
+        np.testing.assert_array_equal(quantise(read.alpha, bits), levels[:, :, 0])
+    assert read.notes == ()
+    assert read_record(target) == '{"seed": 3, "é": "ß"}'
+    again = Image.Exif()
+    again.load(read.exif)
+    assert again[271] == "Impasto Cameras"
+    with Image.open(target) as image:
+        assert image.info["dpi"] == (300, 300)
+    inner = again.get_ifd(0x8769)
+    assert (float(inner[33434]), inner[34855], inner[37510]) == (0.25, 200, b"ASCII\0\0\0hello")
+
+
+def test_tiles_and_strips_hold_the_same(tmp_path, monkeypatch):
+    files = []
+    for limit in (1 << 24, 1):
+        monkeypatch.setattr(saving, "TILED_FROM", limit)
+        files.append(save(tmp_path / f"{limit}.tif", SMOOTH, alpha=ALPHA, bits=16, record="r"))
+        assert encode(SMOOTH, "tiff", alpha=ALPHA, bits=16, record="r") == files[-1].read_bytes()
+    assert np.array_equal(*(load(file).pixels for file in files))
+    layouts = []
+    for file in files:
+        with tifffile.TiffFile(file) as opened:
+            layouts.append(opened.pages.first.is_tiled)
+    assert layouts == [False, True]
 
 
 # One step or not at all

@@ -10,9 +10,10 @@ import contextlib
 import io
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 DEEP_FORMATS = ("PNG", "TIFF")
 _LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535, "HEIC": 16_384}
 _OPAQUE_FORMATS = ("JPEG", "BMP")
+TILED_FROM = 1 << 24  # px: from here a TIFF is written in tiles
 _LARGEST_JPEG_EXIF = 65_533
 # A file's bytes over those of its pixels, for brush strokes, which pack worse than photographs.
 _SHARES = {"JPEG": 0.6, "WEBP": 0.4, "AVIF": 0.4, "HEIC": 0.4}
@@ -183,8 +185,13 @@ def save(
     Raises:
         ImageError: an unknown suffix, a picture the format cannot hold, NaN, or a disk that refuses.
     """
-    target = Path(path)
-    data = encode(pixels, format_of(target), alpha=alpha, exif=exif, bits=bits, dpi=dpi, quality=quality, record=record)
+    target, kind = Path(path), format_of(path)
+    facts: dict[str, Any] = {"exif": exif, "dpi": dpi, "record": record}
+    data: bytes | Callable[[IO[bytes]], None]
+    if kind == "TIFF":
+        data = partial(_write_tiff, _levelled(pixels, kind, alpha, bits), **facts)  # straight to the disk
+    else:
+        data = encode(pixels, kind, alpha=alpha, bits=bits, quality=quality, **facts)
     try:
         write_atomically(target, data)
     except OSError as exc:
@@ -193,12 +200,12 @@ def save(
     return target
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], None]) -> None:
     """Put bytes into a file so that a reader finds the old content or the new, whatever happens in between.
 
     Args:
         path: the file; where it is a link, the file that it points to is replaced.
-        data: the whole new content.
+        data: the whole new content, or what writes it to an open file.
 
     Raises:
         OSError: the old file is as it was, and nothing is left beside it.
@@ -206,9 +213,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     target = _real(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _temporary_in(target.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        with temporary.open("r+b") as file:  # by its name, which writers of some formats ask for
+            if callable(data):
+                data(file)
+            else:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
             if target.exists():
@@ -246,6 +257,20 @@ def encode(
         raise ImageError(f"format {format!r} cannot be written: {suggest(kind, FORMATS)}")
     if not 1 <= quality <= 100:
         raise ImageError(f"quality {quality!r} is outside 1 to 100: 95 is a good value")
+    levels = _levelled(pixels, kind, alpha, bits)
+    if kind not in ("PNG", "JPEG", "TIFF", "BMP"):
+        exif = metadata.with_resolution(exif, dpi)
+    if kind == "TIFF":
+        file = io.BytesIO()
+        _write_tiff(levels, file, exif=exif, dpi=dpi, record=record)
+        return file.getvalue()
+    if bits == 16:
+        return sixteen.png_bytes(levels, metadata.png_chunks(profiles.srgb_profile(), exif, dpi, record))
+    return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
+
+
+def _levelled(pixels: NDArray[Any], kind: str, alpha: NDArray[Any] | None, bits: int) -> NDArray[Any]:
+    """Return what a format holds of a picture, ``[H, W, 3]`` or ``[H, W, 4]`` uint8 or uint16, once it is checked."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageError(f"an array of shape {pixels.shape} is no picture to write: give [height, width, 3]")
@@ -258,14 +283,18 @@ def encode(
     levels = _levels(pixels, bits)
     if alpha is not None:
         levels = np.concatenate([levels, _levels(alpha, bits)[:, :, None]], axis=2)
-    if kind not in ("PNG", "JPEG", "TIFF", "BMP"):
-        exif = metadata.with_resolution(exif, dpi)
+    return levels
+
+
+def _write_tiff(
+    levels: NDArray[Any], stream: IO[bytes], *, exif: bytes | None, dpi: float | None, record: str | None
+) -> None:
+    """Write a TIFF: large pictures in tiles, small ones in strips, which every reader knows."""
     xmp = metadata.xmp_packet(record) if record is not None else None
-    if kind == "TIFF":
-        return sixteen.tiff_bytes(levels, exif, profiles.srgb_profile(), dpi, xmp)
-    if bits == 16:
-        return sixteen.png_bytes(levels, metadata.png_chunks(profiles.srgb_profile(), exif, dpi, record))
-    return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
+    if levels.shape[0] * levels.shape[1] >= TILED_FROM:
+        sixteen.write_tiles(stream, levels, exif, profiles.srgb_profile(), dpi, xmp)
+    else:
+        stream.write(sixteen.tiff_bytes(levels, exif, profiles.srgb_profile(), dpi, xmp))
 
 
 def _encode_eight(
@@ -348,4 +377,4 @@ def _same_file(one: Path, other: Path) -> bool:
 def _temporary_in(folder: Path) -> tuple[Path, int]:
     """Return a new file in the folder and its open descriptor, with the permissions that any new file gets there."""
     temporary = folder / f".impasto-{secrets.token_hex(8)}.tmp"
-    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    return temporary, os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)

@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 Deep = NDArray[np.uint16]
+TILE = 256
 _STRIP_BYTES = 1 << 20
+# Tifffile writes no pointers to further directories: a neighbouring number stands in until it is known where they lie.
+_STAND_INS = {0x8769: 0x8768, 0x8825: 0x8824}
+_BIG_FROM = (1 << 32) - (1 << 26)  # bytes of pixels, which may not pack at all
 
 
 def is_deep(image: Image.Image, stream: IO[bytes]) -> bool:
@@ -197,3 +201,93 @@ def tiff_bytes(
     file = io.BytesIO()
     tags.save(file)
     return file.getvalue() + b"".join(strips)
+
+
+def write_tiles(
+    stream: IO[bytes],
+    values: NDArray[np.uint8] | Deep,
+    exif: bytes | None,
+    icc: bytes,
+    dpi: float | None,
+    xmp: bytes | None,
+    *,
+    big: bool | None = None,
+) -> None:
+    """Write a TIFF in deflated tiles, which a viewer can show a part of without reading the rest.
+
+    Args:
+        stream: empty, to be read, written and sought in.
+        values, exif, icc, dpi, xmp: as for ``tiff_bytes``.
+        big: as BigTIFF, whose offsets have 64 bits; chosen by the picture's bytes if absent.
+    """
+    import tifffile
+
+    big = values.nbytes > _BIG_FROM if big is None else big
+    tags, blocks = _exif_tags(exif, big)
+    if xmp:
+        tags.append((700, 1, len(xmp), xmp, True))
+    with tifffile.TiffWriter(stream, bigtiff=big, byteorder="<") as file:
+        file.write(
+            values,
+            photometric="rgb",
+            extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
+            tile=(TILE, TILE),
+            compression="adobe_deflate",
+            predictor=True,
+            iccprofile=icc,
+            resolution=None if dpi is None else (dpi, dpi),
+            resolutionunit=None if dpi is None else "INCH",
+            extratags=tags,
+            metadata=None,
+            software=False,
+        )
+    stream.seek(0)
+    with tifffile.TiffFile(stream) as file:
+        places = {tag: file.pages.first.tags[_STAND_INS[tag]] for tag in blocks}
+    for tag, block in blocks.items():  # behind the pixels, pointed to from the directory
+        end = stream.seek(0, io.SEEK_END)
+        end += end % 2
+        directory: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00", group=tag)
+        if big:
+            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2b\x00\x08\x00\x00\x00" + bytes(8), group=tag)
+        directory.update(block)
+        stream.seek(end)
+        stream.write(directory.tobytes(end))
+        stream.seek(places[tag].offset)
+        stream.write(struct.pack("<H", tag))
+        stream.seek(places[tag].valueoffset)
+        stream.write(struct.pack("<Q" if big else "<I", end))
+
+
+def _exif_tags(
+    exif: bytes | None, big: bool
+) -> tuple[list[tuple[int, int, int, Any, bool]], dict[int, dict[int, Any]]]:
+    """Return EXIF data as tags of a picture's own directory, and the directories of their own that it has."""
+    if not exif:
+        return [], {}
+    block = Image.Exif()
+    block.load(exif)
+    plain: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00")
+    blocks: dict[int, dict[int, Any]] = {}
+    tags: list[tuple[int, int, int, Any, bool]] = []
+    for tag in block:
+        if tag in (0x8769, 0x8825):
+            blocks[tag] = dict(block.get_ifd(tag))
+            tags.append((_STAND_INS[tag], 16 if big else 4, 1, 0, True))
+            continue
+        plain[tag] = block[tag]
+        kind, value = plain.tagtype[tag], plain[tag]
+        if kind == 2:
+            text = value if isinstance(value, str) else value[0]
+            tags.append((tag, 2, len(text.encode()) + 1, text, True))
+            continue
+        if isinstance(value, bytes):
+            tags.append((tag, kind, len(value), value, True))
+            continue
+        numbers = list(value) if isinstance(value, (tuple, list)) else [value]
+        if kind in (5, 10):
+            flat = [part for number in numbers for part in (number.numerator, number.denominator)]
+            tags.append((tag, kind, len(numbers), flat, True))
+        else:
+            tags.append((tag, kind, len(numbers), numbers if len(numbers) > 1 else numbers[0], True))
+    return tags, blocks
