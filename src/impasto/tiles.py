@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -87,14 +88,23 @@ def tiles(
     side = side or math.ceil(max(last - first, width) / ALIGNMENT) * ALIGNMENT
     radius = (receptive_radius(layers, network) if layers else 1) + max(reach, feature_reach)
     made = []
-    for top in range(first, last, side):
-        for left in range(0, width, side):
-            owned = (top, left, min(top + side, last), min(left + side, width))
+    tops, lefts = _starts(first, last, side), _starts(0, width, side)
+    for top, bottom in pairwise([*tops, last]):
+        for left, right in pairwise([*lefts, width]):
+            owned = (top, left, bottom, right)
             if feature_reach or not layers:
                 made.append(_plain(height, width, owned, radius))
             else:
-                made.append(_cut(height, width, owned, radius, layers, network))
+                # A loss that reads beyond its area may pool pixels by up to 16: it has to begin where the whole does.
+                grain = ALIGNMENT if reach else 2
+                made.append(_cut(height, width, owned, math.ceil(radius / grain) * grain, layers, network))
     return made
+
+
+def _starts(first: int, last: int, side: int) -> list[int]:
+    """Return where tiles begin; what is left over and too thin for a cell of every layer goes to the one before."""
+    starts = list(range(first, last, side))
+    return starts[:-1] if len(starts) > 1 and last - starts[-1] < ALIGNMENT else starts
 
 
 def halo(layers: Sequence[str], network: Network = "vgg19", reach: int = 0) -> int:
@@ -113,7 +123,7 @@ def _cut(
     height: int, width: int, owned: tuple[int, int, int, int], radius: int, layers: Sequence[str], network: Network
 ) -> Tile:
     """Return a tile whose maps are cut back, convolution by convolution."""
-    start = _grown(owned, radius + radius % 2, height, width)
+    start = _grown(owned, radius, height, width)
     current: tuple[int, ...] = start
     cuts: dict[str, Window] = {}
     windows: dict[str, Window] = {}

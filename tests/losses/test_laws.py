@@ -17,6 +17,8 @@ WITH_MASKS = pytest.mark.parametrize(
     ("name", "masked"), [(name, masked) for name, case in CASES.items() for masked in (False, True)[: 1 + case.masked]]
 )
 SHUFFLED = ("gram", "moments", "wasserstein", "batchnorm", "mmd", "sliced", "histogram")
+# What goes through a matrix root or a sort is as near as its steepness lets it.
+ROUGH = ("wasserstein", "sliced", "histogram")
 SAMPLED = ("mmd-gauss", "strotss", "self-similarity")
 
 
@@ -96,8 +98,19 @@ def test_tiles_equal_the_whole(name: str, masked: bool) -> None:
             assert agree.float().mean() > (0.98 if name == "histogram" else 0.999)  # ties in steep tables
         loss.load_state(kept)
     tiled = objective.evaluate(canvas, {"it": 1.0})
-    assert tiled.total == pytest.approx(whole.total, rel=1e-4)
-    assert float((tiled.gradient - whole.gradient).norm() / whole.gradient.norm()) < 1e-4
+    near = 1e-4 if name in ROUGH else 1e-5
+    assert tiled.total == pytest.approx(whole.total, rel=near)
+    assert float((tiled.gradient - whole.gradient).norm() / whole.gradient.norm()) < near
+
+
+@EVERY
+def test_tiles_equal_the_whole_where_one_column_is_left_over(name: str) -> None:
+    canvas = 0.5 * noise(2, 81, 129) + 0.5 * picture(3, 81, 129)
+    loss = make(name, picture(1, 81, 129))
+    whole = stage(loss, canvas).evaluate(canvas, {"it": 1.0})
+    tiled = stage(loss, canvas, tile=64, refresh=False).evaluate(canvas, {"it": 1.0})
+    assert tiled.total == pytest.approx(whole.total, rel=1e-5)
+    assert float((tiled.gradient - whole.gradient).norm() / whole.gradient.norm()) < 1e-5
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.masked])
