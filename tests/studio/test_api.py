@@ -90,7 +90,7 @@ def test_several_styles_regions_and_protection_from_a_form(client: TestClient, a
     ]
     job = client.post("/api/v1/jobs", files=files, data={"weight": ["0.25", "0.75"]}).json()
     assert [part["weight"] for part in job["styles"]] == [0.25, 0.75]
-    assert [part["name"] for part in job["regions"]] == ["region 1"]
+    assert [part["name"] for part in job["regions"]] == ["region_1"]
     assert (job["regions"][0]["mask"], job["protect"]) == (asset.id, asset.id)
     other = job["styles"][1]["asset"]
     assert job["regions"][0]["asset"] == other != asset.id
@@ -121,7 +121,7 @@ def test_regions_bring_their_own_styles(client: TestClient, asset: Any) -> None:
     body = {"content": asset.id, "regions": [region, {**region, "name": "sky"}]}
     job = client.post("/api/v1/jobs", json=body).json()
     assert job["styles"] == []
-    assert job["regions"] == [{**region, "name": "region 1"}, {**region, "name": "sky"}]
+    assert job["regions"] == [{**region, "name": "region_1"}, {**region, "name": "sky"}]
     again = {**body, "regions": [{**region, "name": "sky"}, {**region, "name": "sky"}]}
     assert "the same name" in problem(client.post("/api/v1/jobs", json=again), 422, "body")
     wrong = {**body, "regions": [{**region, "color": "none"}]}

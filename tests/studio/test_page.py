@@ -51,7 +51,7 @@ class Studio:
 
     def start(self) -> None:
         paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-        environment = {**os.environ, "PYTHONPATH": paths, "REHEARSAL_DELAY_MS": "20", "REHEARSAL_STEPS": "120"}
+        environment = {**os.environ, "PYTHONPATH": paths, "REHEARSAL_DELAY_MS": "20", "REHEARSAL_STEPS": "200"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, str(self.data), str(self.port)],
             stdout=subprocess.PIPE,
@@ -250,6 +250,116 @@ def test_areas_are_protected_by_keyboard(page: Any) -> None:
     status(page, "painting")
     clear(page)
     playwright.expect(page.locator("#canvas-empty")).to_contain_text("deleted")
+
+
+def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
+    fill(page)
+    page.click("#add-region")
+    page.click("#brush-save")
+    playwright.expect(page.locator("#brush-state")).to_contain_text("Nothing is painted yet")
+    canvas = page.locator("#brush canvas")
+    canvas.focus()
+    canvas.press("Space")
+    page.select_option("#brush-style", index=1)
+    page.click("#brush-save")
+    page.wait_for_selector("#regions li")
+    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+        page.click("#start")
+    wish = sent.value.post_data_json
+    assert [region["name"] for region in wish["regions"]] == ["region_1"]
+    assert wish["regions"][0]["asset"] != wish["styles"][0]["asset"]
+    page.wait_for_selector("#pause:not([disabled])")
+    page.click("#pause")
+    status(page, "paused")
+    with page.expect_request(lambda request: request.method == "PATCH") as steered:
+        page.fill("#regions input", "2")
+    assert steered.value.post_data_json == {"terms": {"style:region_1": 2}}
+    page.click("#stop")
+    status(page, "stopped early")
+    page.click("#tab-history")
+    page.locator("#jobs li").first.get_by_role("button", name="Use these settings").click()
+    assert page.locator("#regions input").input_value() == "2"
+    page.locator("#regions li").get_by_role("button", name="Brush").click()
+    page.wait_for_selector("#brush[open]")
+    page.click("#brush-save")  # the earlier strokes are there again
+    page.wait_for_selector("#brush", state="hidden")
+    page.locator("#regions li").get_by_role("button", name="Remove").click()
+    playwright.expect(page.locator("#regions li")).to_have_count(0)
+    clear(page)
+
+
+def test_film_report_and_the_estimate_of_a_large_one(page: Any) -> None:
+    fill(page)
+    page.click("#start")
+    status(page, "finished")
+    for kind in ("film", "report"):
+        with page.expect_download() as download:
+            page.click(f"#{kind}")
+        assert download.value.suggested_filename.startswith("impasto-")
+        playwright.expect(page.locator("#keepsake-help")).to_contain_text(f"{kind} is ready")
+    page.click("#large")
+    playwright.expect(page.locator("#larger-time")).to_contain_text("2048×1365 px in")
+    playwright.expect(page.locator("#larger-time")).to_contain_text("on this machine")
+    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+        page.click("#larger-go")
+    assert sent.value.post_data_json["options"]["size"] == "2048"
+    clear(page)
+
+
+def test_what_needs_a_new_run_is_painted_again_by_itself(page: Any) -> None:
+    fill(page)
+    frame = controls(page)
+    page.click("#start")
+    page.click("#pause")
+    status(page, "paused")
+    frame.locator("#option-color").get_by_text("match").click()
+    playwright.expect(page.locator("#pending")).to_contain_text("A new color needs a new run")
+    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+        page.check("#by-itself")
+    assert sent.value.post_data_json["options"] == {"color": "match"}
+    playwright.expect(page.locator("#pending")).to_be_hidden()
+    page.click("#pause")
+    status(page, "paused")
+    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+        frame.locator("#option-color").get_by_text("content", exact=True).click()
+    assert sent.value.post_data_json["options"] == {"color": "content"}
+    clear(page)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["fetched", "not fetched"])
+def test_a_picture_at_once(page: Any, there: bool) -> None:
+    def tell(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "instant": there})
+
+    page.route("**/presets", tell)
+    page.reload()
+    page.wait_for_selector("#loaded", state="attached")
+    fill(page)
+    assert page.is_enabled("#instant") is there
+    if not there:
+        assert "impasto weights fetch adain" in page.get_attribute("#instant", "title")
+        return
+    page.route("**/jobs", lambda route: route.abort())
+    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+        page.click("#instant")
+    assert sent.value.post_data_json["options"] == {"fast": True}
+    playwright.expect(page.locator("#alert")).to_contain_text("does not answer")
+
+
+def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(studio.address)
+    page.wait_for_selector("#loaded", state="attached")
+    controls(page)
+    page.evaluate("document.getElementById('knobs').scrollIntoView()")
+    page.evaluate("window.scrollBy(0, 300)")
+    box = page.locator("#canvas").bounding_box()
+    assert 0 <= box["y"] < 20
+    assert box["height"] < 0.45 * 844
+    context.close()
 
 
 def test_what_is_refused_is_said(page: Any) -> None:

@@ -1,4 +1,4 @@
-"""The real worker: regions, protection and blends reach the engine, films and reports come out, ten kills do no harm."""
+"""The real worker: regions, protection and blends reach the engine, films and reports come out; kills do no harm."""
 
 from __future__ import annotations
 

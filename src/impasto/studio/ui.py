@@ -36,7 +36,16 @@ OPEN = re.compile(
     r"/?|/config|/theme\.css|/gradio_api/(info|heartbeat/\w+|startup-events|app_id)|/(assets|static|svelte)/[\w./@-]+"
     r"|/manifest\.json|/favicon\.ico"
 )
-LIST_FROM = 5  # with so many choices a list is shorter than buttons
+# The theme's own labels are orange on orange and its help is pale grey, too faint to read.
+READABLE = {
+    "block_title_text_color": "#1c2333",
+    "block_title_text_color_dark": "#eceef4",
+    "block_title_background_fill": "transparent",
+    "block_title_background_fill_dark": "transparent",
+    "block_title_padding": "0",
+    "block_info_text_color": "#5b6274",
+    "block_info_text_color_dark": "#a5adbf",
+}
 
 
 def build() -> Any:
@@ -107,9 +116,11 @@ def mount(app: FastAPI, path: str) -> None:
             inner,
             blocks,
             path,
-            theme=gr.themes.Soft(primary_hue="orange", font=system, font_mono=["ui-monospace", "monospace"]),
+            theme=gr.themes.Soft(primary_hue="orange", font=system, font_mono=["ui-monospace", "monospace"]).set(
+                **READABLE
+            ),
             css_paths=None,
-            css="footer {display: none !important} .gradio-container {padding: 0 !important}",
+            css="footer {display: none !important} .gradio-container, .gradio-container main {padding: 0 !important}",
             head='<script src="/static/controls.js" defer></script>',
             footer_links=[],
             ssr_mode=False,

@@ -33,7 +33,7 @@ class Region(BaseModel):
 
     mask: AssetId = Field(description="a picture: where it is white the region is")
     asset: AssetId = Field(description="the painting; SHA-256 of its bytes")
-    name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9 _-]{0,30}$", description="steered as style:NAME")
+    name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,30}$", description="steered as style:NAME")
     strength: float | None = Field(default=None, ge=0.0, le=1.0, description="the run's own if absent")
     scale: float | None = Field(default=None, ge=0.05, le=8.0, description="size of strokes; the run's own if absent")
     rotate: float | None = Field(default=None, ge=-360.0, le=360.0, description="degrees counter-clockwise")
@@ -57,7 +57,7 @@ class NewJob(BaseModel):
         """Refuse a wish without any style, and regions that share a name."""
         if not self.styles and not self.regions:
             raise ValueError("no style is given: name a painting in 'styles', or one for each of 'regions'")
-        names = [region.name or f"region {number}" for number, region in enumerate(self.regions, 1)]
+        names = [region.name or f"region_{number}" for number, region in enumerate(self.regions, 1)]
         if len(set(names)) < len(names):
             raise ValueError("two regions have the same name: give each its own")
         return self
@@ -68,7 +68,7 @@ class NewJob(BaseModel):
             "content": self.content,
             "styles": [style.model_dump() for style in self.styles],
             "regions": [
-                {"name": f"region {number}", **region.model_dump(exclude_none=True)}
+                {"name": f"region_{number}", **region.model_dump(exclude_none=True)}
                 for number, region in enumerate(self.regions, 1)
             ],
             "masks": {"protect": self.protect} if self.protect else {},

@@ -1,7 +1,7 @@
 // Loss curves: one line a term, on a logarithmic scale, with a mark where a knob was turned.
 
 const SVG = "http://www.w3.org/2000/svg";
-const COLOURS = ["var(--a)", "var(--b)", "var(--c)", "var(--d)"];
+const COLOURS = ["var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)", "var(--g)", "var(--h)"];
 const [WIDTH, HEIGHT, EDGE] = [600, 160, 8];
 
 export class Curves {

@@ -2,6 +2,7 @@
 
 import { call, complain, element, resultUrl } from "./api.js";
 import { pictures } from "./inputs.js";
+import { parts } from "./places.js";
 
 const byId = (id) => document.getElementById(id);
 const LOOK_MS = 700;
@@ -18,7 +19,7 @@ export function startExplore(options, choose) {
     const mine = ++sheet;
     const [strengths, scales] = [numbers("sheet-strengths"), numbers("sheet-scales")];
     const state = byId("sheet-state");
-    if (!pictures.content || !pictures.styles.length) {
+    if (!pictures.content || !(pictures.styles.length || pictures.regions.length)) {
       state.textContent = "A sheet needs a content and a style: give them under Paint.";
       return;
     }
@@ -56,12 +57,6 @@ function draw(settings, choose) {
   const button = element("button", { type: "button", onclick: () => choose(settings) }, image, text);
   return { button, image, text, label };
 }
-
-export const parts = () => ({
-  content: pictures.content,
-  styles: pictures.styles.map(({ asset, weight }) => ({ asset, weight })),
-  ...(pictures.protect ? { protect: pictures.protect } : {}),
-});
 
 const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "ready", cancelled: "thrown away", failed: "failed" };
 

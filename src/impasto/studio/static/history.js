@@ -38,13 +38,18 @@ export async function load(before = null) {
   choose();
 }
 
-const megabytes = (bytes) => (bytes > 2e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.max(1, Math.round(bytes / 1e6))} MB`);
+const megabytes = (bytes) => {
+  if (bytes > 2e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  return bytes > 2e6 ? `${Math.round(bytes / 1e6)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
+};
 
 function item(job) {
   const title = `Run ${job.number}`;
   const when = new Date(job.created * 1000).toLocaleString();
   const settings = Object.entries({ ...job.options, ...job.steering }).map(([name, value]) => `${name} ${value}`).join(", ");
   const image = element("img", { src: resultUrl(job.id, "latest"), alt: `${title}, as it was left`, loading: "lazy" });
+  const regions = job.regions.length ? `${job.regions.length} region${job.regions.length > 1 ? "s" : ""}` : "";
+  const several = job.styles.length > 1 ? `${job.styles.length} styles` : "";
   image.onerror = () => image.replaceWith(element("p", { class: "help" }, "no picture was kept"));
   const box = element("input", { type: "checkbox", "data-job": job.id, onchange: (event) => { event.target.checked ? chosen.add(job.id) : chosen.delete(job.id); choose(); } });
   const button = (text, act) => element("button", { type: "button", "aria-label": `${text}: ${title}`, onclick: act }, text);
@@ -56,8 +61,8 @@ function item(job) {
   });
   const made = element("li", { "data-job": job.id }, image,
     element("strong", {}, title),
-    element("span", { class: `quiet state-${job.state}` }, `${WORDS[job.state]}${job.stopped ? " early" : ""}, ${job.step} steps, ${when}`),
-    element("span", { class: "help" }, settings || "all settings as they come"),
+    element("span", { class: `quiet state-${job.state}` }, `${WORDS[job.state]}${job.stopped ? " early" : ""}, ${job.step} steps, ${megabytes(job.disk_bytes)}, ${when}`),
+    element("span", { class: "help" }, [several, regions, job.protect ? "protected areas" : "", settings].filter(Boolean).join(", ") || "all settings as they come"),
     job.error && job.state === "failed" ? element("span", { class: "state-failed help" }, job.error) : "",
     element("div", { class: "buttons" },
       button("Open", () => acts.open(job)),
@@ -85,6 +90,7 @@ async function clean() {
       const { jobs } = await call("GET", `/jobs?limit=1000&${query}`);
       for (const job of jobs) if (["done", "failed", "cancelled"].includes(job.state)) await call("DELETE", `/jobs/${job.id}`);
     }
+    await call("DELETE", "/assets");
   } catch (error) {
     complain(error);
   }

@@ -2,37 +2,44 @@
 
 import { assetUrl, call, complain, element, upload } from "./api.js";
 
-export const pictures = { content: null, styles: [], protect: null };
+export const pictures = { content: null, styles: [], regions: [], protect: null };
 const listeners = [];
 const MOST_STYLES = 8;
 
 export const onPictures = (listener) => listeners.push(listener);
-const changed = () => listeners.forEach((listener) => listener());
 
-export function setPictures(content, styles, protect) {
-  Object.assign(pictures, { content, styles, protect });
+// Tell everybody; `turned` says whether a person did it, or the page itself.
+export function changed(turned) {
   draw();
+  listeners.forEach((listener) => listener(turned));
+}
+
+export function setPictures(content, styles, regions, protect) {
+  Object.assign(pictures, { content, styles, regions, protect });
+  changed(false);
 }
 
 async function take(part, source) {
   const place = document.getElementById(`drop-${part}`);
   place.classList.add("busy");
+  place.setAttribute("aria-busy", "true");
   complain(null);
   try {
     const asset = await source();
     if (part === "content") {
-      pictures.content = asset.id;
-      pictures.protect = null;
+      // What was brushed over the old content has no place on a new one.
+      if (asset.id !== pictures.content) Object.assign(pictures, { content: asset.id, regions: [], protect: null });
     } else if (pictures.styles.length < MOST_STYLES) {
       pictures.styles.push({ asset: asset.id, weight: 1 });
     } else {
       throw new Error(`at most ${MOST_STYLES} styles can be blended; remove one first`);
     }
-    draw();
+    changed(true);
   } catch (error) {
     complain(error);
   } finally {
     place.classList.remove("busy");
+    place.removeAttribute("aria-busy");
   }
 }
 
@@ -47,12 +54,6 @@ function draw() {
   if (pictures.content) shown(figure.querySelector("img"), assetUrl(pictures.content), figure.querySelector("figcaption"));
   const list = document.getElementById("styles");
   list.replaceChildren(...pictures.styles.map(styleItem));
-  const brush = document.getElementById("protect");
-  brush.disabled = !pictures.content;
-  document.getElementById("unprotect").hidden = !pictures.protect;
-  document.getElementById("protect-help").textContent = pictures.protect
-    ? "Some areas are protected." : "Brush over what must stay as it is.";
-  changed();
 }
 
 function shown(image, url, caption) {
@@ -68,13 +69,13 @@ function styleItem(style, index) {
   shown(image, assetUrl(style.asset), caption);
   const remove = element("button", {
     type: "button", "aria-label": `Remove style ${index + 1}`,
-    onclick: () => { pictures.styles.splice(index, 1); draw(); },
+    onclick: () => { pictures.styles.splice(index, 1); changed(true); },
   }, "Remove");
   const item = element("li", {}, image, caption);
   if (pictures.styles.length > 1) {
     const slider = element("input", {
       type: "range", min: 0.05, max: 1, step: 0.05, value: style.weight,
-      oninput: (event) => { style.weight = Number(event.target.value); changed(); },
+      oninput: (event) => { style.weight = Number(event.target.value); listeners.forEach((listener) => listener(true)); },
     });
     item.append(element("label", { class: "help" }, `Part of style ${index + 1} in the blend`, slider));
   }
@@ -137,6 +138,4 @@ export function startInputs(samples) {
     const files = [...event.clipboardData.files];
     if (files.length) takeFiles(pictures.content ? "style" : "content", files);
   });
-  document.getElementById("unprotect").addEventListener("click", () => { pictures.protect = null; draw(); });
 }
-export const redraw = draw;

@@ -1,6 +1,6 @@
 // One run on the canvas: its events, its pictures, its buttons.
 
-import { assetUrl, call, complain, follow, resultUrl } from "./api.js";
+import { assetUrl, call, complain, element, follow, resultUrl } from "./api.js";
 import { Curves } from "./curves.js";
 
 const byId = (id) => document.getElementById(id);
@@ -8,6 +8,7 @@ const OVER = ["done", "cancelled", "failed"];
 const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "finished", cancelled: "thrown away", failed: "failed" };
 
 export const run = { job: null, kept: [], scale: null, seconds: null };
+const KEEPSAKE_MS = 400;
 let curves = null;
 let unfollow = null;
 let wanted = null;
@@ -51,7 +52,7 @@ function hear(kind, data) {
     if (data.error) job.error = data.error;
     if (data.state === "queued") call("GET", `/jobs/${job.id}`).then((now) => { job.queue_position = now.queue_position; refresh(); }).catch(() => {});
   } else if (kind === "planned") job.total_steps = data.total_steps;
-  else if (kind === "scale") run.scale = data;
+  else if (kind === "scale") [run.scale, lastStep, run.seconds] = [data, null, null];
   else if (kind === "resumed") {
     job.step = data.step;
     curves.cut(data.step);
@@ -69,9 +70,9 @@ function hear(kind, data) {
 }
 
 function step(data) {
-  const now = performance.now();
-  if (lastStep !== null) {
-    const took = (now - lastStep) / 1000;
+  const now = data.at; // the worker's own clock: a run that is opened again tells its steps all at once
+  if (lastStep !== null && now > lastStep) {
+    const took = now - lastStep;
     run.seconds = run.seconds === null ? took : run.seconds * 0.8 + took * 0.2;
   }
   lastStep = now;
@@ -126,6 +127,7 @@ export function refresh() {
   byId("stop").disabled = !going || !job.step;
   byId("cancel").disabled = !going;
   byId("large").disabled = state !== "done";
+  for (const kind of ["film", "report"]) byId(kind).disabled = state !== "done" || making === kind;
   const download = byId("download");
   const ready = run.kept.length > 0;
   download.setAttribute("aria-disabled", String(!ready));
@@ -134,7 +136,7 @@ export function refresh() {
   byId("split").disabled = !ready;
   byId("scrub").disabled = run.kept.length < 2;
   const chosen = run.kept[Number(byId("scrub").value)];
-  byId("scrub-out").textContent = chosen ? `step ${chosen.step}` : "no step yet";
+  byId("scrub-out").textContent = chosen ? (chosen.step ? `step ${chosen.step}` : "instant picture") : "no step yet";
   byId("progress").value = job?.total_steps ? job.step / job.total_steps : 0;
   byId("status").textContent = job ? sentence(job) : "Nothing is painted yet.";
   byId("status").dataset.state = state || "none";
@@ -164,17 +166,35 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-// What the same run would take at another size, from how long its steps took at this one.
-export function estimate(longSide) {
-  if (!run.scale || run.seconds === null || !run.job?.total_steps) return null;
-  const now = run.scale.width * run.scale.height;
-  const then = now * (longSide / Math.max(run.scale.width, run.scale.height)) ** 2;
-  return (run.job.total_steps * run.seconds * then * 0.6) / now;
+// Have the film or the report made, wait until it is there, and hand it over as a file.
+let making = null;
+
+async function keepsake(kind) {
+  const { job } = run;
+  const path = `/jobs/${job.id}/keepsakes/${kind}`;
+  const help = byId("keepsake-help");
+  making = kind;
+  refresh();
+  try {
+    let now = await call("POST", path);
+    while (["waiting", "making"].includes(now.state)) {
+      help.textContent = now.state === "waiting" ? `The ${kind} waits for the painter.` : `The ${kind} is being made.`;
+      await new Promise((resolve) => setTimeout(resolve, KEEPSAKE_MS));
+      now = await call("GET", path);
+    }
+    help.textContent = now.state === "ready" ? `The ${kind} is ready.` : `The ${kind} cannot be made: ${now.error}.`;
+    if (now.state === "ready") element("a", { href: `/api/v1${path}/file`, download: "" }).click();
+  } catch (error) {
+    help.textContent = error.message;
+  }
+  making = null;
+  refresh();
 }
 
 const order = (name) => async () => {
   try {
-    Object.assign(run.job, await call("POST", `/jobs/${run.job.id}/${name}`));
+    // What comes of it is told by the events; the answer may be older than they are.
+    await call("POST", `/jobs/${run.job.id}/${name}`);
     complain(null);
     refresh();
   } catch (error) {
@@ -187,6 +207,7 @@ export function startRun() {
   byId("pause").addEventListener("click", () => order(run.job.state === "paused" ? "resume" : "pause")());
   byId("stop").addEventListener("click", order("stop"));
   byId("cancel").addEventListener("click", order("cancel"));
+  for (const kind of ["film", "report"]) byId(kind).addEventListener("click", () => keepsake(kind));
   byId("scrub").addEventListener("input", () => { look(); refresh(); });
   byId("split").addEventListener("input", (event) => {
     byId("before").style.clipPath = `inset(0 ${100 - event.target.value}% 0 0)`;

@@ -2,16 +2,18 @@
 
 import { call, complain, element } from "./api.js";
 import { startBrush } from "./brush.js";
-import { parts, startExplore } from "./explore.js";
+import { startExplore } from "./explore.js";
 import { load, startHistory } from "./history.js";
 import { onPictures, pictures, setPictures, startInputs } from "./inputs.js";
-import { active, duration, estimate, leave, run, show, startRun } from "./run.js";
+import { drawPlaces, parts, startPlaces, terms } from "./places.js";
+import { active, duration, leave, run, show, startRun } from "./run.js";
 
 const byId = (id) => document.getElementById(id);
 const TABS = ["paint", "explore", "history"];
 const STEER_MS = 80;
+const REPAINT_MS = 800;
 const options = {};
-let presets = { options: [], recipes: [], samples: [] };
+let presets = { options: [], recipes: [], samples: [], instant: false };
 let frame = null;
 
 // Tabs ---------------------------------------------------------------------------------------------------------------
@@ -85,10 +87,24 @@ function turned(name, value) {
   if (live && typeof now === "number") {
     steering[name] = now;
     timer ??= setTimeout(steer, STEER_MS);
-  } else {
-    byId("pending").hidden = false;
-    byId("pending").querySelector("span").textContent = `A new ${name.replaceAll("_", " ")} needs a new run.`;
-  }
+  } else pending(`A new ${name.replaceAll("_", " ")} needs a new run.`);
+}
+
+// What does not act at once: the person starts over, or has said that it be done for them.
+let repaint = null;
+
+function pending(text) {
+  byId("pending").hidden = false;
+  byId("pending").querySelector("span").textContent = text;
+  clearTimeout(repaint);
+  if (byId("by-itself").checked) repaint = setTimeout(again, REPAINT_MS);
+}
+
+// The weight of a region's painting, while it paints.
+function weighed(term, weight) {
+  if (!active()) return;
+  steering.terms = { ...steering.terms, [term]: weight };
+  timer ??= setTimeout(steer, STEER_MS);
 }
 
 function explain(name) {
@@ -155,7 +171,10 @@ async function paint(more = {}) {
   complain(null);
   byId("start").disabled = true;
   try {
-    show(await call("POST", "/jobs", { ...parts(), options: { ...options, ...more } }));
+    const job = await call("POST", "/jobs", { ...parts(), options: { ...options, ...more } });
+    const weights = terms();
+    if (Object.keys(weights).length && !more.fast) await call("PATCH", `/jobs/${job.id}`, { terms: weights });
+    show(job);
     open("paint");
   } catch (error) {
     complain(error);
@@ -164,18 +183,33 @@ async function paint(more = {}) {
   }
 }
 
-const ready = () => { byId("start").disabled = !pictures.content || !pictures.styles.length; };
+function ready() {
+  const able = pictures.content && (pictures.styles.length || pictures.regions.length);
+  byId("start").disabled = !able;
+  byId("instant").disabled = !able || !presets.instant;
+}
 
-async function again() {
+async function again(more = {}) {
+  clearTimeout(repaint);
   if (active()) await call("POST", `/jobs/${run.job.id}/cancel`).catch(() => {});
-  paint();
+  paint(more);
 }
 
 function startLarger() {
   const dialog = byId("larger");
-  const guess = () => {
-    const seconds = estimate(Number(byId("larger-size").value));
-    byId("larger-time").textContent = seconds === null ? "How long it takes cannot be said before a run was watched here." : `About ${duration(seconds)} on this machine.`;
+  const guess = async () => {
+    const place = byId("larger-time");
+    const wanted = byId("larger-size").value;
+    place.textContent = "reckoning";
+    try {
+      const found = await call("GET", `/jobs/${run.job.id}/estimate?long_side=${wanted}`);
+      if (wanted !== byId("larger-size").value) return;
+      const size = `${found.width}×${found.height} px`;
+      place.textContent = found.seconds === null ? `${size}; how long it takes cannot be told from this run.`
+        : `${size} in ${found.steps} steps: about ${duration(found.seconds)} on this machine.`;
+    } catch (error) {
+      place.textContent = error.message;
+    }
   };
   byId("large").addEventListener("click", () => { guess(); dialog.showModal(); });
   byId("larger-size").addEventListener("change", guess);
@@ -187,8 +221,11 @@ function startLarger() {
 }
 
 function use(job) {
-  setPictures(job.content, job.styles.map((style) => ({ ...style })), job.protect);
-  setOptions({ ...job.options, ...job.steering });
+  const known = (name) => presets.options.some((one) => one.name === name);
+  const turned = Object.entries(job.steering);
+  const regions = job.regions.map((region) => ({ ...region, weight: job.steering[`style:${region.name}`] ?? 1 }));
+  setPictures(job.content, job.styles.map((style) => ({ ...style })), regions, job.protect);
+  setOptions({ ...job.options, ...Object.fromEntries(turned.filter(([name]) => known(name))) });
 }
 
 async function reopen() {
@@ -210,8 +247,18 @@ async function start() {
   startRun();
   startBrush();
   startLarger();
-  onPictures(ready);
+  onPictures((turnedByHand) => {
+    drawPlaces();
+    ready();
+    if (turnedByHand && active()) pending("Other pictures need a new run.");
+  });
+  byId("by-itself").checked = localStorage.getItem("by-itself") === "yes";
+  byId("by-itself").addEventListener("change", (event) => {
+    localStorage.setItem("by-itself", event.target.checked ? "yes" : "no");
+    if (event.target.checked && !byId("pending").hidden) again();
+  });
   byId("start").addEventListener("click", () => again());
+  byId("instant").addEventListener("click", () => again({ fast: true }));
   byId("again").addEventListener("click", () => again());
   for (const button of document.querySelectorAll("dialog .close")) button.addEventListener("click", () => button.closest("dialog").close());
   document.addEventListener("keydown", (event) => {
@@ -232,6 +279,8 @@ async function start() {
     complain(error);
   }
   startInputs(presets.samples);
+  startPlaces(presets.samples, weighed);
+  byId("instant").title = presets.instant ? "One quick pass in any style, without steps" : "Instant mode needs: impasto weights fetch adain";
   await reopen();
   document.body.append(element("span", { id: "loaded", hidden: true }));
 }
