@@ -138,6 +138,22 @@ def test_another_version_is_named(tmp_path: Path) -> None:
         model.load(tmp_path / "new.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"about": "{"}, r"'.*a\.safetensors' is damaged \(its facts: Expecting property name"),
+        ({"shape": '{"depth": 3}'}, "is damaged .* unexpected keyword argument 'depth'"),
+        ({"shape": '{"width": 100000}'}, "is damaged: no training makes one of .*100000"),
+    ],
+)
+def test_damaged_facts_are_named(tmp_path: Path, facts: dict[str, str], said: str) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(2)}, tmp_path / "a.safetensors", model.describe(SMALL, {}) | facts)
+    with pytest.raises(WeightsError, match=said):
+        model.load(tmp_path / "a.safetensors")
+
+
 @pytest.mark.parametrize("change", ["lacks", "shape", "nan"])
 def test_damaged_tensors_are_named(tmp_path: Path, change: str) -> None:
     from safetensors.torch import save_file

@@ -144,3 +144,21 @@ def test_the_command_line_paints_with_a_network(
     assert out.exists()
     assert run(["export", str(path)]) == 2
     assert "name the format: impasto export NETWORK --onnx" in capsys.readouterr().err
+
+
+def test_the_command_line_names_what_is_wrong_with_a_network(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import save_file
+
+    facts = model.describe(Shape(4, 1), {"impasto": "9.9.9"}) | {"version": "7"}
+    save_file({"x": torch.zeros(2)}, tmp_path / "new.safetensors", facts)
+    cut = _network(tmp_path / "cut.safetensors")
+    cut.write_bytes(cut.read_bytes()[:-100])
+    for name, said in (("new", "has version 7, written by impasto 9.9.9"), ("cut", "is damaged")):
+        path = tmp_path / f"{name}.safetensors"
+        assert run(["stylize", str(files[0]), "--model", str(path), "-o", str(tmp_path / "out.png")]) == 2
+        error = capsys.readouterr().err
+        assert f"the network '{path}' {said}" in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()

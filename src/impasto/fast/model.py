@@ -215,14 +215,21 @@ def _session(path: Path, data: bytes) -> tuple[Any, Mapping[str, str]]:
 def _checked(path: Path, facts: Mapping[str, str]) -> tuple[Shape, Mapping[str, Any]]:
     if facts.get("format") != FORMAT:
         raise WeightsError(f"{str(path)!r} is not a network of impasto train; it holds something else")
-    about = json.loads(facts["about"])
-    if facts["version"] != str(VERSION):
-        raise WeightsError(
-            f"the network {str(path)!r} has version {facts['version']}, written by impasto "
-            f"{about.get('impasto', 'of an unknown version')}, and this impasto reads version {VERSION}: "
-            "pip install --upgrade impasto, or train it anew"
-        )
-    return Shape(**json.loads(facts["shape"])), about
+    try:
+        about, version = json.loads(facts["about"]), facts["version"]
+        if version != str(VERSION):
+            raise WeightsError(
+                f"the network {str(path)!r} has version {version}, written by impasto "
+                f"{about.get('impasto', 'of an unknown version')}, and this impasto reads version {VERSION}: "
+                "pip install --upgrade impasto, or train it anew"
+            )
+        shape = Shape(**json.loads(facts["shape"]))
+        sound = 4 <= shape.width <= 128 and 1 <= shape.blocks <= 5
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"the network {str(path)!r} is damaged (its facts: {error}): write it anew") from None
+    if not sound:
+        raise WeightsError(f"the network {str(path)!r} is damaged: no training makes one of {shape}")
+    return shape, about
 
 
 def _read_at(style: Tensor) -> Tensor:
