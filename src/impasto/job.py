@@ -172,6 +172,7 @@ def prepare(
         optimizer=options.descent.optimizer,
         masks=controlled.maps,
         inputs=sum(file.height * file.width for file in files.values()),
+        ranks=ranks.count,
     )
     plans = _plans(scales, options, machine, demand, decided)
     return Job(
@@ -286,11 +287,17 @@ def _plans(
         limit = int(memory.SHARE * torch.cuda.mem_get_info(machine.device)[0])
     else:
         free = memory.free_bytes()
-        limit = None if free is None else int(memory.SHARE * free)
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if demand.ranks > 1 else 1
+        limit = None if free is None else int(memory.SHARE * free) // here
     if wanted.tile is not None or options.control.seamless:  # chosen by hand, or only possible whole
         return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
     facts = {f.name: getattr(demand, f.name) for f in fields(demand) if f.name not in ("height", "width")}
-    return {(scale.height, scale.width): memory.plan(scale.height, scale.width, limit, **facts) for scale in scales}
+    plans = {}
+    for scale in scales:
+        split = not Ranks(0, demand.ranks).band(scale.height).is_whole
+        facts["ranks"] = demand.ranks if split else 1
+        plans[scale.height, scale.width] = memory.plan(scale.height, scale.width, limit, **facts)
+    return plans
 
 
 def _told(plan: memory.Plan) -> list[str]:

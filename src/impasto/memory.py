@@ -34,6 +34,7 @@ SLOPES = 128  # values a pixel's gradient takes where it is widest
 HELD = {"lbfgs": 5, "adam": 5, "pyramid": 7, "lean": 3}
 MOVING = {"lbfgs": 9, "adam": 8, "pyramid": 12, "lean": 3}
 STATE = {"lbfgs": 4, "adam": 4, "pyramid": 6, "lean": 2}  # vectors that a checkpoint keeps
+PREPARING = 3  # vectors: content, noise, one more
 TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
 MASK = 10  # bytes a pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colours of the noise differ from place to place
@@ -122,6 +123,7 @@ class Demand:
         optimizer: that was asked for.
         masks: how many maps of the picture's size are held.
         inputs: pixels of all the pictures that were read.
+        ranks: processes that share the picture's rows; what is counted is one's.
     """
 
     height: int
@@ -131,29 +133,39 @@ class Demand:
     optimizer: str = "lbfgs"
     masks: int = 0
     inputs: int = 0
+    ranks: int = 1
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the canvas one process has."""
+        return -(-self.height // self.ranks)
 
     def peak(self, plan: Plan) -> int:
         """Return the bytes that a plan takes at its most."""
         pixels, width = self.height * self.width, 2 if self.half else 4
-        vector, kind = 4 * VALUES * pixels, "lean" if plan.lean else self.optimizer
-        own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * vector if self.masks else 0)
+        whole, kind = 4 * VALUES * pixels, "lean" if plan.lean else self.optimizer
+        own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * whole if self.masks else 0)
+        vector = 4 * VALUES * self.rows * self.width
         pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
         features = feature_bytes(self.read(plan.tile), self.depth, width) + (plan.keep - 1) * self.kept(plan.tile)
-        return BASE + INPUT * self.inputs + own + pairs + max(HELD[kind] * vector + features, MOVING[kind] * vector)
+        moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
+        # Every process prepares a scale from the whole content.
+        return BASE + INPUT * self.inputs + own + max(pairs + moving, PREPARING * whole if self.ranks > 1 else 0)
 
     def state(self, plan: Plan) -> int:
         """Return the bytes of what a checkpoint keeps of the optimiser."""
         vector, kind = 4 * VALUES * self.height * self.width, "lean" if plan.lean else self.optimizer
-        return STATE[kind] * vector + (plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0)
+        pairs = plan.pairs * replace(self, ranks=1).pair(plan.half) if kind == "lbfgs" else 0
+        return STATE[kind] * vector + pairs
 
     def pair(self, half: bool) -> int:
         """Return the bytes of one of L-BFGS's pairs."""
-        return self.height * self.width * VALUES * 2 * (2 if half else 4)
+        return self.rows * self.width * VALUES * 2 * (2 if half else 4)
 
     def read(self, tile: int | None) -> int:
         """Return how many pixels are evaluated at once."""
         if tile is None:
-            return self.height * self.width
+            return min(self.rows + (MARGIN if self.ranks > 1 else 0), self.height) * self.width
         return min(tile + MARGIN, self.height) * min(tile + MARGIN, self.width)
 
     def kept(self, tile: int | None) -> int:
@@ -164,7 +176,7 @@ class Demand:
 
     def tiles(self, tile: int | None) -> int:
         """Return how many tiles there are."""
-        return 1 if tile is None else -(-self.height // tile) * -(-self.width // tile)
+        return 1 if tile is None else -(-self.rows // tile) * -(-self.width // tile)
 
 
 def plan(height: int, width: int, limit: int | None, **facts: Any) -> Plan:

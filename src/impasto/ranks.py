@@ -26,7 +26,7 @@ from impasto.errors import MachineError, OptionError
 from impasto.events import Command, Mailbox
 
 GRAIN = 32
-LEAST_ROWS = 128
+LEAST_ROWS = 64  # with fewer, a process would compute more for its neighbours than for itself
 PATIENCE = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
 
 

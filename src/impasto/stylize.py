@@ -162,7 +162,7 @@ def _prepared(make: Callable[..., Job], ranks: Ranks, decisions: Mapping[str, An
     if not ranks.is_first:
         return make(decisions=ranks.told())
     job = make(decisions=decisions)
-    ranks.told(job.decisions)
+    ranks.told({**job.decisions, "plans": [[*size, *plan.as_data()] for size, plan in job.plans.items()]})
     return job
 
 

@@ -1,0 +1,59 @@
+"""Seconds and bytes a step of one picture painted by several processes: where the figures in docs/scale.md come from.
+
+    torchrun --standalone --nproc-per-node 2 scripts/measure_ranks.py photo.jpg painting.jpg --size 1024 --steps 5
+
+paints at one size only, from the content, and prints one line of JSON: the median seconds of a step (the first two are
+left out, since history is short and memory is new), what each process sent in a step, and the largest peak of resident
+memory. Without ``torchrun`` it is the same for one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from itertools import pairwise
+
+import torch
+
+from impasto import ranks
+from impasto.events import ScaleStarted, Stepped
+from impasto.stylize import iter_stylize
+
+LEFT_OUT = 2
+
+
+def main() -> None:
+    """Paint some steps and print what they took."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("content")
+    parser.add_argument("style")
+    parser.add_argument("--size", default="1024")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--tile", type=int)
+    parser.add_argument("--precision", default="fp32")
+    given = parser.parse_args()
+    joined = ranks.join()
+    with ranks.as_one(joined):
+        options = {"size": given.size, "steps": given.steps, "tile": given.tile, "precision": given.precision}
+        times, sent, height, width = [], [], 0, 0
+        for event in iter_stylize(given.content, given.style, ranks=joined, scales=1, style_scale=0.25, **options):
+            if isinstance(event, Stepped):
+                times.append(time.perf_counter())
+                sent.append(dict(joined.sent))
+            elif isinstance(event, ScaleStarted):
+                height, width = event.height, event.width
+        memory = torch.zeros(joined.count, dtype=torch.float64)
+        memory[joined.index] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        steps = [after - before for before, after in pairwise(times)][LEFT_OUT - 1 :]
+        last = {what: sent[-1][what] - sent[-2].get(what, 0) for what in sent[-1]}
+        peaks = joined.sum_(memory).tolist()
+        if joined.is_first:
+            found = {"processes": joined.count, "threads": torch.get_num_threads(), "size": [width, height]}
+            print(json.dumps({**found, "seconds": statistics.median(steps), "sent": last, "mebibytes": peaks}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""Several processes that paint one picture, for ``test_ranks``: one process that forks the members of each group.
+
+In: a folder. Out: one line of JSON a scenario. Members have one thread each, as ``torchrun`` gives them, and the
+network is cut to a few blocks with random weights. The bounds below which a picture is not split are lowered, so that
+small pictures are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto import images, ranks
+from impasto.areas import StyleData
+from impasto.encoder import Encoder, stride
+from impasto.errors import MachineError
+from impasto.events import Mailbox, ScaleStarted, Stepped
+from impasto.losses.protocol import Loss
+from impasto.objective import Objective
+from impasto.optimizers import Adam, BoundedLBFGS, Lean
+from impasto.ranks import Band, Ranks
+from impasto.recipes import resolve
+from impasto.replay import iter_resume
+from impasto.stylize import Shared, iter_stylize
+from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
+from impasto.weights.vgg19 import layer_shapes
+
+STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
+DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
+WEIGHTS = {"content": 2.0, "moments": 3.0, "tv": 0.7}
+SUMS = ("moments", "gram", "batchnorm", "mmd")
+DRAWN = ("wasserstein", "mmd-gauss", "sliced", "histogram", "mrf", "nearest", "strotss")
+GUARDS = ("edge_weight", "anchor_weight", "photo_weight", "speck_weight", "border_weight")
+OPTIONS: dict[str, Any] = {
+    "size": "128",
+    "steps": 8,
+    "scales": 2,
+    "style_layers": "relu1_1+relu2_1",
+    "content_layers": "relu2_2",
+    "precision": "fp32",
+    "init": "random",
+}
+Task = Callable[[Ranks], Any]
+
+
+def state_before(last: str) -> dict[str, Tensor]:
+    """Return random weights for the convolutions before one."""
+    generator, state = torch.Generator().manual_seed(7), {}
+    for name, shape in layer_shapes().items():
+        if name < last:
+            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(shape[0])
+    return state
+
+
+def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:
+    """Do a task in a group of processes, and return how each ended and what it says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for index in range(count):
+        child = os.fork()
+        if child == 0:
+            os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": str(count)}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            signal.alarm(60)
+            _member(task, folder / f"said-{index}.json")
+        children.append(child)
+    found = []
+    for index, child in enumerate(children):
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = folder / f"said-{index}.json"
+        found.append({"code": code, "said": json.loads(said.read_text()) if said.exists() else None})
+        said.unlink(missing_ok=True)
+    return found
+
+
+def _member(task: Task, said: Path) -> None:
+    try:
+        joined = ranks.join()
+        with ranks.as_one(joined):
+            said.write_text(json.dumps(task(joined)))
+        os._exit(0)
+    except MachineError as error:
+        said.write_text(json.dumps(str(error)))
+        os._exit(2)
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        os._exit(1)
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    """Return random numbers in [0, 1]."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def terms_of(
+    net: Encoder, size: tuple[int, int], names: Sequence[str], *, masked: bool = False, deep: bool = False
+) -> dict[str, Loss]:
+    """Return style losses by name, content, total variation and guards, under a random mask or none."""
+    maps, layers = None, DEEP if deep else STYLE
+    shown = {list(layers)[-1]: 1.0}
+    if masked:
+        shapes = {layer: (size[0] // stride(layer), size[1] // stride(layer)) for layer in layers}
+        maps = {layer: random(1, 1, *shape, seed=9).round() for layer, shape in shapes.items()}
+    picture, content = random(1, 3, 64, 80, seed=3), random(1, 3, *size, seed=2)
+    terms: dict[str, Loss] = {}
+    for name in names:
+        options = resolve(style_loss=name)
+        stage = Stage(net, content, *size, layers, shown, options)
+        style = StyleData(stage.features(picture, layers), None, picture)
+        terms[name] = style_maker(stage)([style], maps)([1.0])
+    options = resolve(**dict.fromkeys(GUARDS, 1.0), style_loss="gram")
+    stage = Stage(net, content, *size, layers, shown, options)
+    return {
+        **terms,
+        "content": content_maker(stage)(maps),
+        "tv": smoothness(*size, options),
+        **guards(content, options)[0],
+    }
+
+
+def away(one: Tensor, other: Tensor) -> float:
+    """Return how far one tensor is from another, relative to that: in the mean and at its worst."""
+    apart = one - other
+    return max(float(apart.norm() / other.norm()), float(apart.abs().max() / other.abs().max()))
+
+
+def evaluated(net: Encoder, size: tuple[int, int], names: Sequence[str], tile: int | None = None, **kind: bool) -> Task:
+    """Compare a group's losses, and the gradient of each, with one process's."""
+
+    def task(joined: Ranks) -> dict[str, Any]:
+        terms = terms_of(net, size, names, **kind)
+        canvas, weights = random(1, 3, *size, seed=4), dict.fromkeys(terms, 1.0)
+        alone = Objective(net, terms, *size, tile=tile)
+        alone.refresh(canvas, 5)
+        whole = alone.evaluate(canvas, weights)
+        split = Objective(net, terms, *size, tile=tile, band=joined.band(size[0]))
+        mine = split.band.cut(canvas)
+        split.refresh(mine, 5)
+        joined.sent.clear()
+        part = split.evaluate(mine, weights)
+        sent = dict(joined.sent)
+        values, ours = alone.values(canvas), split.values(canvas, together=True)
+        losses = {name: max(abs(part.losses[name] / v - 1), abs(ours[name] / v - 1)) for name, v in values.items()}
+        gradients = {"all": away(part.gradient, split.band.cut(whole.gradient))}
+        for name in names:
+            one = alone.evaluate(canvas, {name: 1.0}).gradient
+            gradients[name] = away(split.evaluate(mine, {name: 1.0}).gradient, split.band.cut(one))
+        return {"split": not split.band.is_whole, "losses": losses, "gradients": gradients, "sent": sent}
+
+    return task
+
+
+def descended(net: Encoder, size: tuple[int, int], kind: str) -> Task:
+    """Compare a group's picture after some steps with one process's, and its state with its parts."""
+    kinds: dict[str, Callable[..., Any]] = {"lbfgs": BoundedLBFGS, "adam": Adam, "lean": Lean}
+
+    def task(joined: Ranks) -> dict[str, Any]:
+        terms, start = terms_of(net, size, ["moments"]), random(1, 3, *size, seed=4)
+        ends: list[Tensor] = []
+        states: list[Tensor] = []
+        band = joined.band(size[0])
+        for own in (Band(size[0]), band):
+            objective = Objective(net, terms, *size, band=own)
+            optimizer = kinds[kind](own.cut(start), band=own)
+            for _ in range(6):
+                found = objective.evaluate(optimizer.canvas(), WEIGHTS)
+                joined.sent.clear()
+                optimizer.tell(found.total, found.gradient)
+            ends.append(own.everywhere(optimizer.picture()))
+            state = optimizer.state()
+            states.append(state["x"])
+            again = kinds[kind](own.cut(start), band=own)
+            sent = dict(joined.sent)
+            if joined.is_first:
+                torch.save(state, KEPT)
+            joined.told()
+            again.load_state(torch.load(KEPT, weights_only=True))
+            assert torch.equal(again.canvas(), optimizer.canvas())
+        whole = tuple(states[1].shape) == tuple(states[0].shape)
+        return {"away": away(ends[1], ends[0]), "whole": whole or not joined.is_first, "sent": sent}
+
+    return task
+
+
+KEPT = Path("/dev/null")
+
+
+class Runs:
+    """Whole runs in one folder each."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = state_before("conv3")
+        rng = np.random.default_rng(3)
+        for name in ("content", "style"):
+            coarse = Image.fromarray((rng.random((8, 8, 3)) * 255).astype(np.uint8))
+            coarse.resize((96, 128), Image.Resampling.BICUBIC).save(root / f"{name}.png")
+        left = np.zeros((128, 96), np.uint8)
+        left[:, :40] = 255
+        Image.fromarray(left).save(root / "mask.png")
+
+    def follow(self, name: str, resume: bool = False, die: tuple[int, int] = (-1, 0), **options: Any) -> Task:
+        """Paint to the end, steered once by the first; a member may be made to die at a step."""
+
+        def task(joined: Ranks) -> dict[str, Any]:
+            folder, mailbox = self.root / name, Mailbox()
+            listeners: dict[str, Any] = {"mailbox": mailbox, "shared": Shared(self.state), "ranks": joined}
+            listeners["preview_every"] = 4
+            if resume:
+                events = iter_resume(folder, **listeners)
+            else:
+                given = (self.root / "content.png", self.root / "style.png")
+                events = iter_stylize(
+                    *given,
+                    output=folder / "out.png",
+                    checkpoint_dir=folder,
+                    checkpoint_seconds=0.0,
+                    **listeners,
+                    **{**OPTIONS, **options},
+                )
+            sizes, shown = [], []
+            for event in events:
+                if isinstance(event, ScaleStarted):
+                    sizes.append(event.height)
+                if isinstance(event, Stepped):
+                    if event.preview is not None:
+                        shown.append(event.preview.shape[0])
+                    if event.step == 5 and joined.is_first:
+                        mailbox.post("set", strength=0.8)
+                    if die == (joined.index, event.step):
+                        os.kill(os.getpid(), signal.SIGKILL)
+            return {"sizes": sizes, "shown": shown, "sent": joined.sent}
+
+        return task
+
+    def picture(self, name: str) -> Tensor:
+        """Return the picture that a run saved."""
+        return torch.from_numpy(images.load(self.root / name / "out.png").pixels)
+
+
+def scenarios(root: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return what is to be tried, by name."""
+    net, runs = Encoder(state_before("conv4_2")), Runs(root)
+
+    def law(count: int, *given: Any, **named: Any) -> Callable[[], dict[str, Any]]:
+        return lambda: {"members": group(count, evaluated(net, *given, **named), root)}
+
+    def descent(kind: str) -> Callable[[], dict[str, Any]]:
+        return lambda: {"members": group(2, descended(net, (97, 48), kind), root)}
+
+    def whole(name: str, count: int, **options: Any) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            alone = group(1, runs.follow(f"{name} alone", **options), root)
+            members = group(count, runs.follow(name, **options), root)
+            apart = (runs.picture(name) - runs.picture(f"{name} alone")).abs()
+            return {"alone": alone, "members": members, "worst": float(apart.max()), "mean": float(apart.mean())}
+
+        return run
+
+    def killed(name: str, die: tuple[int, int], after: int) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            members = group(2, runs.follow(name, die=die), root)
+            kept = len(list((root / name).glob("checkpoint-*.json")))
+            later = group(after, runs.follow(name, resume=True), root)
+            apart = (runs.picture(name) - runs.picture("run alone")).abs()
+            return {"members": members, "kept": kept, "later": later, "worst": float(apart.max())}
+
+        return run
+
+    regions = {"regions": [f"{root / 'mask.png'}={root / 'style.png'},color=content"]}
+    return {
+        "two": law(2, (96, 64), SUMS),
+        "two, tiles and a mask": law(2, (131, 81), ("moments", "gram"), 32, masked=True),
+        "three, odd": law(3, (113, 50), ("moments",), deep=True),
+        "roots, samples and matches": law(2, (96, 64), DRAWN),
+        "lbfgs": descent("lbfgs"),
+        "adam": descent("adam"),
+        "lean": descent("lean"),
+        "run": whole("run", 2),
+        "regions": whole("regions", 3, **regions),
+        "second dies": killed("second dies", (1, 7), 3),
+        "first dies": killed("first dies", (0, 7), 1),
+    }
+
+
+def main(root: Path) -> None:
+    """Try everything and print what came of it."""
+    global KEPT  # noqa: PLW0603
+    torch.set_num_threads(1)
+    ranks.LEAST_ROWS = 32
+    KEPT = root / "kept.pt"
+    chosen = sys.argv[2:]
+    for name, attempt in scenarios(root).items():
+        if not chosen or name in chosen:
+            print(json.dumps({"name": name, **attempt()}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

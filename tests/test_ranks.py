@@ -1,0 +1,253 @@
+"""Several processes paint what one paints; they send what the books say; one that dies ends all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from impasto import ranks
+from impasto.cli import run
+from impasto.errors import MachineError, OptionError
+from impasto.events import Mailbox
+from impasto.job import check_together
+from impasto.optimizers.precondition import REACH, depth, precondition
+from impasto.ranks import ALONE, Band, Ranks, Relay
+from impasto.recipes import resolve
+from impasto.tiles import halo
+
+KIN = Path(__file__).with_name("kin.py")
+LAWS = ("two", "two, tiles and a mask", "three, odd", "roots, samples and matches")
+Entry = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def kin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
+    """Run groups of processes, and return what came of each scenario."""
+    folder = tmp_path_factory.mktemp("kin")
+    answer = subprocess.run(
+        [sys.executable, str(KIN), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert answer.returncode == 0, answer.stderr
+    found = {entry["name"]: entry for entry in map(json.loads, answer.stdout.splitlines())}
+    assert found, answer.stderr
+    return found
+
+
+def said(members: list[Entry]) -> list[Any]:
+    """Return what members said, all of which ended well."""
+    assert [member["code"] for member in members] == [0] * len(members)
+    return [member["said"] for member in members]
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_values_and_gradient_are_those_of_one_process(kin: dict[str, Entry], law: str) -> None:
+    for own in said(kin[law]["members"]):
+        assert own["split"]
+        assert max(own["losses"].values()) < 1e-5
+        assert own["gradients"].pop("all") < 1e-5
+        # A loss that sorts or takes roots is compared by the same state, and still depends on the last digits.
+        assert max(own["gradients"].values()) < 1e-4
+        if law != "roots, samples and matches":
+            assert max(own["gradients"].values()) < 1e-5
+
+
+def test_a_step_sends_the_sums_and_rows_at_the_border(kin: dict[str, Entry]) -> None:
+    own = said(kin["two, tiles and a mask"]["members"])
+    sent = {what: [member["sent"][what] for member in own] for what in own[0]["sent"]}
+    rows = halo(["relu3_1"], reach=16)
+    assert sum(sent["canvas"]) == sum(sent["gradient"]) == 2 * rows * 81 * 3 * 4
+    channels = (64, 128, 256)
+    # Moments and Gram matrices, content, total variation; edges at two sizes, the anchor, photo, specks, border.
+    numbers = sum(c * (c + 1) + c * c for c in channels) + 2 + 2 + 3 * 8 * 8 + 3
+    assert sent["summaries"] == [8 * numbers] * 2
+    assert sent["scalars"] == [8 * (9 + 1)] * 2
+    assert set(sent) == {"canvas", "gradient", "summaries", "scalars"}
+
+
+def test_the_optimisers_paint_alike(kin: dict[str, Entry]) -> None:
+    for name, most in (("lbfgs", 5e-3), ("adam", 1e-2), ("lean", 0.1)):  # lean rounds at random, anew in each process
+        for own in said(kin[name]["members"]):
+            assert own["away"] < most, name
+            assert own["whole"], name
+
+
+def test_lbfgs_sends_one_margin_and_its_scalars(kin: dict[str, Entry]) -> None:
+    first, second = said(kin["lbfgs"]["members"])
+    assert second["sent"]["preconditioner"] == 2 * 33 * 48 * 3 * 4  # all 33 rows it has of 64, of two vectors
+    assert first["sent"]["preconditioner"] == 2 * REACH * 48 * 3 * 4
+    pairs = 5
+    assert first["sent"]["scalars"] == 8 * (3 + pairs + 1 + pairs + 2)
+
+
+@pytest.mark.parametrize("name", ["run", "regions"])
+def test_a_whole_run_comes_out_alike(kin: dict[str, Entry], name: str) -> None:
+    entry = kin[name]
+    assert entry["worst"] < 0.02
+    assert entry["mean"] < 1e-3
+    (alone,), members = said(entry["alone"]), said(entry["members"])
+    assert members[0]["shown"] == alone["shown"]
+    assert members[0]["sizes"] == alone["sizes"] == [77, 128]
+
+
+def test_a_small_scale_is_left_to_the_first(kin: dict[str, Entry]) -> None:
+    first, *others = said(kin["regions"]["members"])  # 77 rows are too few for three
+    assert first["sizes"] == [77, 128]
+    assert [other["sizes"] for other in others] == [[128], [128]]
+
+
+@pytest.mark.parametrize(("name", "dead"), [("second dies", 1), ("first dies", 0)])
+def test_one_that_dies_ends_all_and_the_checkpoint_stays(kin: dict[str, Entry], name: str, dead: int) -> None:
+    entry = kin[name]
+    victim, survivor = entry["members"][dead], entry["members"][1 - dead]
+    assert victim["code"] == -signal.SIGKILL
+    assert survivor["code"] == 2
+    assert "another process of this run has ended" in survivor["said"]
+    assert "\n" not in survivor["said"]
+    assert entry["kept"] == 2
+    said(entry["later"])  # as many as three, or one
+    assert entry["worst"] < 0.02
+
+
+def test_a_band_begins_where_the_preconditioner_can() -> None:
+    four = [Ranks(index, 4).band(1000) for index in range(4)]
+    assert [band.rows for band in four] == [(0, 256), (256, 512), (512, 768), (768, 1000)]
+    assert all(band.rows[0] % 32 == 0 for band in four)
+    assert Ranks(0, 4).band(500).is_whole
+    assert ALONE.band(5000).is_whole
+
+
+@pytest.mark.parametrize("size", [(417, 50), (320, 33), (290, 2)])
+def test_the_preconditioner_sees_no_farther_than_its_margin(size: tuple[int, int]) -> None:
+    vector = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    whole = precondition(vector)
+    for first, last in ((0, 128), (128, 192), (192, size[0])):
+        top, bottom = max(0, first - REACH), min(size[0], last + REACH)
+        part = precondition(vector[..., top:bottom, :], depth(*size))
+        assert torch.equal(part[..., first - top : last - top, :], whole[..., first:last, :])
+
+
+def test_one_process_sends_nothing() -> None:
+    band, part = ALONE.band(64), torch.rand(1, 3, 64, 8)
+    for same in (*band.grown([part], 16), band.folded(part, 16), band.inner(part, 16), band.gather(part)):
+        assert same is part
+    assert band.cut(part) is part
+    assert band.everywhere(part) is part
+    assert ALONE.sums(1.5, 2.0) == [1.5, 2.0]
+    assert ALONE.told([1]) == [1]
+    assert ALONE.sum_(part) is part
+    assert ALONE.same(part) is part
+    assert ALONE.sent == {}
+    assert Band(64) == band
+
+
+def test_a_relay_alone_is_its_mailbox() -> None:
+    mailbox = Mailbox()
+    mailbox.post("set", strength=0.5)
+    relay = Relay(mailbox, ALONE)
+    relay.wait(0.0)
+    assert [(command.name, command.values) for command in relay.collect()] == [("set", {"strength": 0.5})]
+    assert Relay(None, ALONE).collect() == []
+
+
+def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert ranks.join() is ALONE
+    monkeypatch.setenv("WORLD_SIZE", "4")  # left over from something else
+    assert ranks.join() is ALONE
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert ranks.join() is ALONE
+
+
+@pytest.mark.parametrize(("rank", "world"), [("2", "2"), ("x", "2"), ("0", "many"), ("-1", "3")])
+def test_an_environment_without_sense_is_said(monkeypatch: pytest.MonkeyPatch, rank: str, world: str) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    with pytest.raises(OptionError, match=f"RANK is '{rank}' and WORLD_SIZE '{world}': start with torchrun"):
+        ranks.join()
+
+
+def test_others_that_cannot_be_met_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(MachineError, match="process 2 of 2 cannot meet the others .*MASTER_ADDR.*: use torchrun"):
+        ranks.join()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(MachineError, match="process 2 of 2 finds no GPU of its own, this machine has 1"):
+        ranks.join()
+
+
+def test_a_process_told_to_end_says_why() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    ignored = []
+
+    def ended() -> None:
+        with ranks.as_one(Ranks(1, 2)):
+            ignored.append(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)  # Ctrl-C is the first one's
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(MachineError, match="process 2 of 2 was told to end"):
+        ended()
+    assert ignored == [True]
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fast": True}, "fast in 2 processes: a picture painted at once is not split"),
+        ({"time": "60s"}, "time in 2 processes: --time measures one process"),
+        ({"seamless": True}, "seamless in 2 processes: opposite edges are neighbours"),
+        ({"optimizer": "pyramid"}, "optimizer in 2 processes: the pyramid is not split"),
+    ],
+)
+def test_what_one_process_alone_can_do_is_refused(options: dict[str, Any], message: str) -> None:
+    check_together(resolve(**options), ALONE)
+    with pytest.raises(OptionError, match=message):
+        check_together(resolve(**options), Ranks(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["studio"], "studio is not for 2 processes: start it without torchrun; together they can stylize"),
+        (["explore", "a.png"], "explore is not for 2 processes"),
+        (["stylize", "a.png", "b.png", "--dry-run"], "--dry-run speaks of one process"),
+    ],
+)
+def test_the_command_line_refuses_what_is_not_shared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert run(words) == 2
+        said = capsys.readouterr().err
+        assert (message in said) if rank == "0" else not said  # the first speaks
+
+
+def test_torchrun_starts_the_command_line(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
+    options = ["--size", "48", "--steps", "2", "--scales", "1", "--precision", "fp32"]
+    layers = ["--style-layers", "relu1_1", "--content-layers", "relu1_2"]
+    words = ["stylize", *map(str, tiny_files), *options, *layers, "-o", str(tmp_path / "out.png")]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
+    answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=200)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count("painted as") == 1
+    assert (tmp_path / "out.png").exists()
