@@ -67,7 +67,7 @@ def test_a_recipe_can_take_its_published_steps() -> None:
         ("impresto", {}, "no recipe is called 'impresto'"),
         ("", {}, "no recipe is called"),
         ("impasto", {"recipe": "mrf"}, "name the recipes in --recipes"),
-        ("mrf@published", {}, "mrf names no number of steps"),
+        ("impasto@published", {}, "impasto names no number of steps"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(names: str, options: dict[str, str], message: str) -> None:

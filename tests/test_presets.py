@@ -10,9 +10,11 @@ import torch
 
 from impasto import recipes
 from impasto.encoder import BLOCKS, CHANNELS
-from impasto.errors import OptionError
-from impasto.events import Finished, Stepped
+from impasto.errors import ImageError, OptionError
+from impasto.events import Finished, Stepped, Warned
+from impasto.job import prepare
 from impasto.options import ContentLossName, Options, StyleLossName
+from impasto.placement import place
 from impasto.presets import BUILT_IN
 from impasto.stylize import Shared, iter_stylize
 from impasto.terms import GUARDS, STYLE_LOSSES
@@ -50,11 +52,39 @@ def run(content: object, style: object, states: dict[str, dict[str, torch.Tensor
 
 @pytest.mark.parametrize("name", list(BUILT_IN))
 @pytest.mark.parametrize("blank", ["content", "style", "both"])
-def test_blank_pictures_are_painted(name: str, blank: str, tiny_picture, tiny_style, states) -> None:
-    white = np.full((48, 64, 3), 255, np.uint8)
-    content = tiny_picture if blank == "style" else white
-    style = tiny_style if blank == "content" else white
-    assert len(run(content, style, states, recipe=name)) == 8
+@pytest.mark.parametrize("level", [0, 255])
+def test_blank_pictures_are_painted(name: str, blank: str, level: int, tiny_picture, tiny_style, states) -> None:
+    plain = np.full((48, 64, 3), level, np.uint8)
+    content = tiny_picture if blank == "style" else plain
+    style = tiny_style if blank == "content" else plain
+    assert len(run(content, style, states, recipe=name, steps=5)) == 5
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_the_smallest_pictures_are_painted_or_refused_with_a_way_out(name: str, states) -> None:
+    draws = np.random.default_rng(1)
+    content, style = (draws.integers(0, 256, shape, np.uint8) for shape in ((16, 19, 3), (17, 16, 3)))
+    try:
+        assert len(run(content, style, states, recipe=name, size="full", steps=4)) == 4
+    except OptionError as refused:
+        assert name == "mrf"
+        assert "give a larger --size, --scales 1, or a shallower layer" in str(refused)  # noqa: PT017
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_a_picture_one_pixel_wide_is_refused(which: str, tiny_picture, tiny_style, states) -> None:
+    line = np.full((60, 1, 3), 128, np.uint8)
+    pair = (line, tiny_style) if which == "content" else (tiny_picture, line)
+    with pytest.raises(ImageError, match=f"the {which} .* is 1x60 px, .* every side needs 16 px: give another picture"):
+        run(*pair, states)
+
+
+def test_a_style_smaller_than_the_picture_is_said_once(tiny_picture, tiny_style, states) -> None:
+    small = np.asarray(tiny_style)[:20, :20]
+    options = {"size": 80, "steps": 4, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
+    events = list(iter_stylize(tiny_picture, small, shared=Shared(states["vgg19"]), **options))
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert len([text for text in told if "the style is smaller than the picture asks for" in text]) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "impasto"])
@@ -114,6 +144,29 @@ def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, 
         assert twice[-1].total == pytest.approx(single[-1].total, rel=1e-3)
 
 
+def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, states, monkeypatch) -> None:
+    from impasto import terms
+
+    made: list[str] = []
+    for kind in ("NearestLoss", "ApartLoss"):
+        plain = getattr(terms, kind)
+        monkeypatch.setattr(terms, kind, lambda *a, plain=plain, kind=kind, **k: (made.append(kind), plain(*a, **k))[1])
+    steps = run(tiny_picture, tiny_style, states, recipe="nnst", steps=20, scales=2)
+    assert made == ["NearestLoss", "NearestLoss", "ApartLoss"]
+    assert [sum(step.scale == scale for step in steps) for scale in range(3)][2] == 4  # a fifth
+    made.clear()
+    assert len(run(tiny_picture, tiny_style, states, recipe="nnst", steps=6, scales=1, apart=0.0)) == 6
+    assert made == ["NearestLoss"]
+
+
+def test_a_run_with_a_last_pass_repeats_from_its_decisions(tiny_picture, tiny_style, states) -> None:
+    options = recipes.resolve(recipe="nnst", size=80, steps=10, scales=1)
+    first = prepare(tiny_picture, place(tiny_style), options)
+    again = prepare(tiny_picture, place(tiny_style), options, decisions=first.decisions)
+    assert list(again.scales) == list(first.scales)
+    assert [scale.apart for scale in again.scales] == [False, True]
+
+
 def test_the_table_of_losses_is_whole() -> None:
     assert {*STYLE_LOSSES, "moments", "gram"} == set(get_args(StyleLossName))
 
@@ -121,8 +174,13 @@ def test_the_table_of_losses_is_whole() -> None:
 def test_published_steps() -> None:
     assert recipes.resolve(recipe="wasserstein", steps="published").descent.steps == 3000
     assert recipes.resolve(recipe="nnst", steps="250").descent.steps == 250
-    with pytest.raises(OptionError, match="mrf names no number of steps"):
-        recipes.resolve(recipe="mrf", steps="published")
+    assert [recipes.resolve(recipe=name, steps="published").descent.steps for name in ("mrf", "sliced", "texture")] == [
+        300,
+        1280,
+        2000,
+    ]
+    with pytest.raises(OptionError, match="impasto names no number of steps"):
+        recipes.resolve(recipe="impasto", steps="published")
     with pytest.raises(OptionError, match="'many'"):
         recipes.resolve(steps="many")
 
@@ -134,5 +192,5 @@ def test_a_strength_displaces_plain_weights() -> None:
 
 
 def test_patches_need_room(tiny_picture, tiny_style, states) -> None:
-    with pytest.raises(OptionError, match="relu5_1 has only 2 cells .* give at least 48 px or a shallower layer"):
+    with pytest.raises(OptionError, match="relu5_1 has only 2 cells .* needs 48 px at every scale: give a larger"):
         run(tiny_picture, tiny_style, states, style_loss="mrf", style_layers="relu5_1", size=48, scales=1)

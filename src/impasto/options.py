@@ -172,8 +172,8 @@ class Control:
     """Which colours, and how several styles and places share the picture."""
 
     color: Color = option("style", "whose colours, and how they are taken")
-    recolour: bool = option(
-        False, "at the end, take the content's colours moved to the style's, under the strokes' lightness"
+    recolour: float = option(
+        0.0, "at the end: how far the colours become the content's own, moved to the style's", low=0.0, high=1.0
     )
     saturation: float = option(1.0, "how vivid: 0 is grey, 1 as it comes", low=0.0, high=4.0)
     style_blend: str | None = option(

@@ -171,7 +171,7 @@ BUILT_IN: dict[str, Recipe] = {
             "network": "vgg16",
             "style_loss": "nearest",
             "apart": 0.2,
-            "recolour": True,
+            "recolour": 1.0,
             "optimizer": "pyramid",
             "init": "content",
             "scales": 4,
@@ -186,7 +186,7 @@ BUILT_IN: dict[str, Recipe] = {
         departures=(
             "starts from the content instead of the style's mean colour with the content's finest band",
             "Adam on the bands instead of RMSprop, and fewer steps at each scale",
-            "1024 points of the style instead of 5000, drawn anew at each step; the palette weighs 1",
+            "1024 points of the style instead of 5000; points are drawn anew every 4 steps; the palette weighs 1",
             "scales 0.6 apart instead of halves, so the content's weight falls by 0.6 instead of a half",
         ),
         settings={
@@ -211,6 +211,8 @@ BUILT_IN: dict[str, Recipe] = {
         departures=(
             "a strength instead of raw weights; matches are renewed every 25 steps",
             "the style is neither turned nor enlarged",
+            "scales 0.6 apart instead of halves",
+            "published steps are those of the authors' program, 100 at each of 3 sizes",
         ),
         settings={
             "style_loss": "mrf",
@@ -219,6 +221,7 @@ BUILT_IN: dict[str, Recipe] = {
             "tv_weight": 0.05,
             "init": "content",
         },
+        published_steps=300,
     ),
     "sliced": Recipe(
         summary="the whole distribution of features, compared along random directions",
@@ -227,8 +230,10 @@ BUILT_IN: dict[str, Recipe] = {
             "five layers instead of twelve; 64 directions a layer, drawn anew every 10 steps",
             "at most 16384 positions a layer are sorted",
             "with a content term, where the paper makes textures",
+            "published steps are the evaluations of the authors' program, 20 times 64",
         ),
         settings={"style_loss": "sliced", "init": "content"},
+        published_steps=1280,
     ),
     "photoreal": Recipe(
         summary="a photograph takes another's light and colours and stays a photograph",
@@ -247,6 +252,7 @@ BUILT_IN: dict[str, Recipe] = {
         departures=(
             "relu2_1 to relu5_1 instead of the four poolings; each layer's Gram distance is relative",
             "coarse to fine instead of one size; a little total variation against grain",
+            "published steps are those of the authors' notebook",
         ),
         settings={
             "strength": 1.0,
@@ -256,5 +262,6 @@ BUILT_IN: dict[str, Recipe] = {
             "pooling": "average",
             "init": "random",
         },
+        published_steps=2000,
     ),
 }

@@ -82,7 +82,7 @@ def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequen
     """
     canvas = resize(canvas, job.size)
     if job.options.control.recolour:
-        canvas = recoloured(canvas, job.control.at(job.size))
+        canvas = canvas.lerp(recoloured(canvas, job.control.at(job.size)), job.options.control.recolour)
     levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)

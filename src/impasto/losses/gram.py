@@ -10,7 +10,7 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -101,10 +101,19 @@ def gram_targets(features: Features, mask: Maps | None = None) -> dict[str, Tens
         features: the style's features by layer, ``[1, C, h, w]``.
         mask: weight of each position by layer, ``[1, 1, h, w]``.
     """
-    targets = {}
-    for layer, feature in features.items():
-        if mask is None:
-            targets[layer] = gram_matrix(feature)[0] / (feature.shape[-2] * feature.shape[-1])
-        else:
-            targets[layer] = gram_matrix(feature * mask[layer].sqrt())[0] / mask[layer].sum()
-    return targets
+    return summed_grams([(features, mask)])
+
+
+def summed_grams(pieces: Iterable[tuple[Features, Maps | None]]) -> dict[str, Tensor]:
+    """Return what ``gram_targets`` does of a style whose features and masks come in pieces."""
+    sums: dict[str, Tensor] = {}
+    totals: dict[str, float] = {}
+    kinds: dict[str, torch.dtype] = {}
+    for features, mask in pieces:
+        for layer, feature in features.items():
+            part = gram_matrix(feature if mask is None else feature * mask[layer].sqrt())[0]
+            kinds[layer] = part.dtype
+            sums[layer] = sums[layer] + part.double() if layer in sums else part.double()
+            weight = feature.shape[-2] * feature.shape[-1] if mask is None else float(mask[layer].sum())
+            totals[layer] = totals.get(layer, 0.0) + weight
+    return {layer: (part / totals[layer]).to(kinds[layer]) for layer, part in sums.items()}

@@ -11,7 +11,7 @@ covariances; any rearrangement of positions leaves it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -32,13 +32,23 @@ def raw_moments(features: Features, mask: Maps | None = None) -> dict[str, Tenso
         features: by layer, ``[1, C, h, w]``.
         mask: weight of each position by layer, ``[1, 1, h, w]``.
     """
-    found = {}
-    for layer, feature in features.items():
-        rows = feature[0].flatten(1).T
-        weights = None if mask is None else mask[layer].reshape(-1, 1)
-        total = float(len(rows)) if weights is None else float(weights.sum())
-        found[layer] = _sums(at_least_float32(rows), weights) / max(total, FLOOR)
-    return found
+    return summed_moments([(features, mask)])
+
+
+def summed_moments(pieces: Iterable[tuple[Features, Maps | None]]) -> dict[str, Tensor]:
+    """Return what ``raw_moments`` does of a picture whose features and masks come in pieces."""
+    sums: dict[str, Tensor] = {}
+    totals: dict[str, float] = {}
+    kinds: dict[str, torch.dtype] = {}
+    for features, mask in pieces:
+        for layer, feature in features.items():
+            rows = feature[0].flatten(1).T
+            weights = None if mask is None else mask[layer].reshape(-1, 1)
+            part = _sums(at_least_float32(rows), weights)
+            kinds[layer] = part.dtype
+            sums[layer] = sums[layer] + part.double() if layer in sums else part.double()
+            totals[layer] = totals.get(layer, 0.0) + float(len(rows) if weights is None else weights.sum())
+    return {layer: (part / max(totals[layer], FLOOR)).to(kinds[layer]) for layer, part in sums.items()}
 
 
 def _sums(rows: Tensor, weights: Tensor | None) -> Tensor:

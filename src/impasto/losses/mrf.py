@@ -51,8 +51,9 @@ class PatchLoss:
             for side, of in ((min(shape), "canvas"), (min(style.shape[-2:]), "style")):
                 if side < SIDE:
                     raise OptionError(
-                        f"{layer} has only {side} cells on a side of the {of} and patches need {SIDE}: "
-                        f"give at least {SIDE * stride(layer)} px or a shallower layer",
+                        f"{layer} has only {side} cells on a side of the {of} where the canvas is {given.width}x"
+                        f"{given.height} px, and patches need {SIDE}: every side needs {SIDE * stride(layer)} px at "
+                        "every scale: give a larger --size, --scales 1, or a shallower layer",
                         "style_layers",
                     )
             self._style[layer] = style
