@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import MachineError, OptionError
-from impasto.memory import LEAST_PAIRS, Plan, feature_bytes, free_bytes, parse_bytes, plan
+from impasto.memory import LEAST_PAIRS, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
 
 GIB = 2**30
 
@@ -86,3 +87,30 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_free_memory_is_a_number_where_the_system_says() -> None:
     free = free_bytes()
     assert free is None or free > 0
+
+
+def test_memory_that_is_left_over_keeps_first_passes() -> None:
+    tight, roomy = planned(4096, 6 * GIB), planned(4096, 12 * GIB)
+    assert tight.tile is not None
+    assert tight.keep >= 1
+    for limit in (8, 12, 16):
+        made = planned(4096, limit * GIB)
+        demand = Demand(4096, 4096)
+        assert made.bytes == demand.peak(made) <= limit * GIB
+        assert made.bytes - demand.peak(replace(made, keep=1)) in (0, (made.keep - 1) * demand.kept(made.tile))
+        if made.keep < demand.tiles(made.tile):  # one more would be too much
+            assert demand.peak(replace(made, keep=made.keep + 1)) > limit * GIB or made.keep == demand.tiles(made.tile)
+    assert roomy.keep > 1
+
+
+def test_plans_of_old_records_have_no_kept_tiles() -> None:
+    assert Plan.of_data([512, 3, 1, 0, 99]) == Plan(512, 3, True, False, 99)
+    assert Plan.of_data([512, 3, 1, 0, 99, 4]).keep == 4
+
+
+def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:
+    demand, plain = Demand(1000, 1000), Plan()
+    assert replace(demand, masks=2).peak(plain) > replace(demand, masks=1).peak(plain) > demand.peak(plain)
+    assert replace(demand, inputs=10**6).peak(plain) - demand.peak(plain) == 24 * 10**6
+    assert demand.state(Plan(pairs=10)) == 12 * 10**6 * (4 + 20)
+    assert demand.state(Plan(pairs=0, lean=True)) < demand.state(Plan(pairs=3, half=True))

@@ -95,6 +95,19 @@ def compare(one: Any, other: Any) -> None:
     assert float((one.gradient - other.gradient).abs().max() / other.gradient.abs().max()) < 1e-5
 
 
+def test_kept_first_passes_change_no_bit(shallow: Encoder) -> None:
+    size, canvas = (97, 131), picture(97, 131, 4)
+    found = []
+    for keep in (1, 3, 100):
+        made = objective(shallow, size, STYLE, tile=32)
+        made = Objective(shallow, made.terms, *size, tile=32, keep=keep)
+        assert made.keep == min(keep, len(made.tiles))
+        found.append(made.evaluate(canvas, WEIGHTS))
+    for other in found[1:]:
+        assert other.losses == found[0].losses
+        assert torch.equal(other.gradient, found[0].gradient)
+
+
 def test_a_tile_as_large_as_the_picture_is_the_whole(shallow: Encoder) -> None:
     assert len(objective(shallow, (40, 64), STYLE, tile=64).regions) == 1
 

@@ -8,9 +8,10 @@ the pull on a pixel is the same wherever it lies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from impasto.control import Area, Control, StyleSource
 from impasto.encoder import Encoder, receptive_radius, stride
 from impasto.losses.blend import Blended, blend_name
 from impasto.losses.protocol import Features, Loss, Maps
+from impasto.tiles import tiled_features, tiles
 
 PROTECTED = "protected"
 PROTECTION = 10.0  # how much more the content weighs where it is protected, at protect_strength 1
@@ -29,11 +31,41 @@ PROTECTION = 10.0  # how much more the content weighs where it is protected, at 
 
 @dataclass(frozen=True)
 class StyleData:
-    """One style as the network sees it: features by layer, the weight of their positions, and ``[1, 3, h, w]``."""
+    """One style as the network sees it.
 
-    features: Features
+    ``made`` are its features by layer, None where it is larger than a tile: they are made when they are asked for then,
+    and sums over them in pieces. ``mask`` is the weight of its positions by layer, ``picture`` ``[1, 3, h, w]``.
+    """
+
+    made: Features | None
     mask: Maps | None
     picture: Tensor
+    encoder: Encoder | None = None
+    layers: tuple[str, ...] = ()
+    tile: int | None = None
+
+    @cached_property
+    def features(self) -> Features:
+        """The features of all of it, by layer."""
+        if self.made is not None:
+            return self.made
+        assert self.encoder is not None and self.tile is not None
+        return tiled_features(self.encoder, self.picture, self.layers, self.tile)
+
+    def pieces(self) -> Iterator[tuple[Features, Maps | None]]:
+        """Yield features and mask, tile by tile where it is large, so that sums over them need little memory."""
+        if self.made is not None:
+            yield self.made, self.mask
+            return
+        assert self.encoder is not None
+        height, width = self.picture.shape[-2:]
+        for tile in tiles(height, width, self.tile, self.layers, self.encoder.network):
+            found = tile.features(self.encoder, tile.canvas(self.picture), self.layers)
+            mask = self.mask
+            yield (
+                {layer: tile.region.own(part, stride(layer)) for layer, part in found.items()},
+                None if mask is None else {name: tile.region.share(mask[name], stride(name)) for name in self.layers},
+            )
 
 
 MakeStyle = Callable[[Sequence[StyleData], "Maps | None"], Callable[[Sequence[float]], Loss]]
@@ -60,6 +92,7 @@ def area_terms(
     make_style: MakeStyle,
     make_content: Callable[[Maps | None], Loss],
     content_layers: Sequence[str],
+    tile: int | None = None,
 ) -> Terms:
     """Return the style and content terms of every area.
 
@@ -70,6 +103,7 @@ def area_terms(
         make_style: builds a style loss.
         make_content: builds a content loss from a mask by layer, None for all positions alike.
         content_layers: read by the content losses.
+        tile: side of a tile in px, for styles that are larger.
     """
     losses: dict[str, Loss] = {}
     shares: dict[str, float] = {}
@@ -77,7 +111,7 @@ def area_terms(
     for area in control.areas:
         suffix = f":{area.name}" if area.name else ""
         share = 1.0 if area.mask is None else float(area.mask.mean())
-        sources = [_data(encoder, source, area, control, style_layers) for source in area.styles]
+        sources = [_data(encoder, source, area, control, style_layers, tile) for source in area.styles]
         maps = None if area.mask is None else at_layers(area.mask, style_layers, encoder)
         losses[f"style{suffix}"] = _style(area, sources, maps, make_style)
         losses[f"content{suffix}"] = make_content(_unmoved(area.mask, content_layers))
@@ -96,7 +130,9 @@ def _style(area: Area, sources: Sequence[StyleData], maps: Maps | None, make_sty
     return make([1.0]) if len(sources) == 1 else Blended([source.part for source in area.styles], make)
 
 
-def _data(encoder: Encoder, source: StyleSource, area: Area, control: Control, layers: Sequence[str]) -> StyleData:
+def _data(
+    encoder: Encoder, source: StyleSource, area: Area, control: Control, layers: Sequence[str], tile: int | None
+) -> StyleData:
     height, width = control.content.shape[-2:]
     picture = style_at(source.picture, max(height, width) * source.scale)
     if area.grey:
@@ -105,11 +141,13 @@ def _data(encoder: Encoder, source: StyleSource, area: Area, control: Control, l
         # Opposite edges of the canvas join, those of the style do not.
         encoder = copy(encoder)
         encoder.padding = "replicate"
-    features = encoder(picture, list(layers))
-    if source.mask is None:
-        return StyleData(features, None, picture)
-    mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))
-    return StyleData(features, at_layers(mask, layers, encoder), picture)
+    maps = None
+    if source.mask is not None:
+        mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))
+        maps = at_layers(mask, layers, encoder)
+    if tile is not None and tile < max(picture.shape[-2:]):
+        return StyleData(None, maps, picture, encoder, tuple(layers), tile)
+    return StyleData(encoder(picture, list(layers)), maps, picture)
 
 
 def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str, Tensor]:

@@ -86,9 +86,8 @@ def build(
     with torch.no_grad():
         seen = view.seen(control.content)
         stage = Stage(encoder, seen, height, width, style_layers, content_layers, options, scale.apart)
-        made = area_terms(
-            encoder, control, list(style_layers), style_maker(stage), content_maker(stage), list(content_layers)
-        )
+        makers, layers = (style_maker(stage), content_maker(stage)), (list(style_layers), list(content_layers))
+        made = area_terms(encoder, control, layers[0], *makers, layers[1], options.machine.tile)
     extra, extra_weights = guards(seen, options)
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
     objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, band=band)

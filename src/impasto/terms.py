@@ -24,11 +24,11 @@ from impasto.losses.blend import Weighted, mix
 from impasto.losses.comparison import Comparison
 from impasto.losses.content import ContentLoss
 from impasto.losses.edges import EdgeLoss
-from impasto.losses.gram import GramLoss, Normalisation, gram_targets
+from impasto.losses.gram import GramLoss, Normalisation, summed_grams
 from impasto.losses.histogram import HistogramLoss
 from impasto.losses.matting import MattingLoss
 from impasto.losses.mmd import GaussianLoss, PolynomialLoss
-from impasto.losses.moments import MomentsLoss, raw_moments
+from impasto.losses.moments import MomentsLoss, summed_moments
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss, turned
 from impasto.losses.positions import positions
@@ -170,11 +170,11 @@ def style_maker(stage: Stage) -> MakeStyle:
     layers, size = stage.style_layers, (stage.height, stage.width)
 
     def moments(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        raw = [raw_moments(style.features, style.mask) for style in styles]
+        raw = [summed_moments(style.pieces()) for style in styles]
         return lambda parts: MomentsLoss(mix(raw, parts), layers, *size, mask=mask)
 
     def gram(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        grams = [gram_targets(style.features, style.mask) for style in styles]
+        grams = [summed_grams(style.pieces()) for style in styles]
         places, kind = positions(layers, *size, mask), NORMALISATIONS.get(units, "relative")
         return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalisation=kind)
 
