@@ -1,14 +1,16 @@
 """Print the style distance of recipes and of the default recipe at the same content distance.
 
 For each pair the given recipes are painted and judged; then the default's strength is bracketed until its content
-distance (LPIPS, AlexNet) is theirs. Run it as ``python scripts/compare_at_equal_content.py OUT --size 256
---contents a.jpg b.jpg --styles c.jpg d.jpg --recipes gatys2016@published,neural-style@published``.
+distance (LPIPS, AlexNet) is theirs. Where the default keeps more of the content even at strength 1, that is the nearest
+there is. Pictures that OUT already holds are judged, not painted again. Run it as
+``python scripts/compare_at_equal_content.py OUT --size 256 --contents a.jpg b.jpg --styles c.jpg d.jpg``.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import impasto
@@ -16,25 +18,45 @@ from impasto.compare import iter_compare, plan
 from impasto.evaluate import Judge
 from impasto.stylize import Shared
 
-HALVINGS = 6
+TRIALS = 7
 CLOSE = 0.005
 
 
-def matched(
-    content: Path, style: Path, wanted: float, judge: Judge, size: str, shared: Shared
-) -> tuple[float, float, float]:
-    """Return strength, content distance and style distance of the default recipe nearest to a content distance."""
-    low, high = 0.0, 1.0
-    tried: list[tuple[float, float, float]] = []
-    for _ in range(HALVINGS):
-        strength = (low + high) / 2
-        result = impasto.stylize(str(content), str(style), strength=strength, size=size, shared=shared)
-        found = judge(result.pixels)
-        tried.append((strength, found["lpips"], found["style_distance"]))
-        if abs(found["lpips"] - wanted) < CLOSE:
-            break
-        low, high = (strength, high) if found["lpips"] < wanted else (low, strength)
-    return min(tried, key=lambda entry: abs(entry[1] - wanted))
+@dataclass
+class Pair:
+    """The default recipe on one pair of pictures, at any strength, each painted once."""
+
+    content: Path
+    style: Path
+    size: str
+    judge: Judge
+    shared: Shared = field(default_factory=lambda: Shared(keep=True))
+    known: dict[float, tuple[float, float]] = field(default_factory=dict)
+
+    def at(self, strength: float) -> tuple[float, float]:
+        """Return content distance and style distance at a strength."""
+        if strength not in self.known:
+            result = impasto.stylize(
+                str(self.content), str(self.style), strength=strength, size=self.size, shared=self.shared
+            )
+            found = self.judge(result.pixels)
+            self.known[strength] = found["lpips"], found["style_distance"]
+        return self.known[strength]
+
+    def nearest(self, wanted: float) -> tuple[float, float, float]:
+        """Return strength, content distance and style distance where the content distance is nearest to a number."""
+        low, high, tried = 0.5, 1.0, []
+        for trial in range(TRIALS):
+            strength = high if trial == 0 else (low + high) / 2
+            tried.append((strength, *self.at(strength)))
+            above = tried[-1][1] > wanted
+            if abs(tried[-1][1] - wanted) < CLOSE or (trial == 0 and not above):
+                break
+            if trial == 0 and self.at(low)[0] > wanted:
+                low = 0.0
+            elif trial:
+                low, high = (low, strength) if above else (strength, high)
+        return min(tried, key=lambda entry: abs(entry[1] - wanted))
 
 
 def main() -> None:
@@ -48,14 +70,18 @@ def main() -> None:
     given = parser.parse_args()
     print("| content | style | recipe | content distance | style distance | ours: strength | content | style |")
     print("|---|---|---|---|---|---|---|---|")
-    for content, style in itertools.product(given.contents, given.styles):
-        judge, shared = Judge(str(content), str(style)), Shared(keep=True)
+    for style, content in itertools.product(given.styles, given.contents):
+        pair = Pair(content, style, given.size, Judge(str(content), str(style)))
         folder = given.out / f"{content.stem}-{style.stem}"
-        for entry in iter_compare(str(content), str(style), plan(given.recipes, size=given.size), folder):
-            theirs = entry.measures["lpips"], entry.measures["style_distance"]
-            strength, lpips, distance = matched(content, style, theirs[0], judge, given.size, shared)
+        for name in given.recipes.split(","):
+            path = folder / f"{name.replace('@', '-')}.png"
+            if not path.exists():
+                for _ in iter_compare(str(content), str(style), plan(name, size=given.size), folder):
+                    pass
+            found = pair.judge(str(path))
+            strength, lpips, distance = pair.nearest(found["lpips"])
             print(
-                f"| {content.stem} | {style.stem} | {entry.name} | {theirs[0]:.3f} | {theirs[1]:.3f} "
+                f"| {content.stem} | {style.stem} | {name} | {found['lpips']:.3f} | {found['style_distance']:.3f} "
                 f"| {strength:.3f} | {lpips:.3f} | {distance:.3f} |",
                 flush=True,
             )

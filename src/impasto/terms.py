@@ -38,13 +38,14 @@ from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
 from impasto.losses.tv import TotalVariationLoss
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.options import Options, StyleLossName
-from impasto.presets import FIVE_LAYERS
+from impasto.presets import EIGHT_LAYERS, FIVE_LAYERS
 from impasto.tiles import tiled_features
 
 NORMALISATIONS: Mapping[str, Normalisation] = {"gatys": "gatys", "neural-style": "neural-style"}
 
 HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
 STYLE_LAYERS: Mapping[str, str] = {
+    "moments": EIGHT_LAYERS,
     "histogram": "relu1_1=0.5+relu4_1=0.5",
     "mrf": "relu3_1=0.5+relu4_1=0.5",
     "nearest": f"{HYPERCOLUMN}+relu4_1+relu4_2+relu4_3",
@@ -56,9 +57,16 @@ CONTENT_LAYERS: Mapping[str, str] = {
 }
 
 
+def style_loss_name(options: Options) -> StyleLossName:
+    """Return the style loss: the one asked for, or that of the units."""
+    if options.features.style_loss is not None:
+        return options.features.style_loss
+    return "gram" if options.tradeoff.units in NORMALISATIONS else "moments"
+
+
 def default_style_layers(options: Options) -> str:
     """Return the layers of a style loss where none are asked for."""
-    return STYLE_LAYERS.get(options.features.style_loss or "", FIVE_LAYERS)
+    return STYLE_LAYERS.get(style_loss_name(options), FIVE_LAYERS)
 
 
 def default_content_layers(options: Options) -> str:
@@ -82,14 +90,6 @@ class Stage:
     content_layers: Mapping[str, float]
     options: Options
     apart: bool = False
-
-    @property
-    def style_loss(self) -> StyleLossName:
-        """Return the style loss: the one asked for, or that of the units."""
-        asked = self.options.features.style_loss
-        if asked is not None:
-            return asked
-        return "gram" if self.options.tradeoff.units in NORMALISATIONS else "moments"
 
     def features(self, picture: Tensor, layers: Mapping[str, float]) -> Features:
         """Return the features of a picture."""
@@ -166,7 +166,7 @@ STYLE_LOSSES: Mapping[str, Builder] = {
 
 def style_maker(stage: Stage) -> MakeStyle:
     """Return what builds an area's style loss: linear statistics of its styles are mixed, other losses weighted."""
-    name, units = stage.style_loss, stage.options.tradeoff.units
+    name, units = style_loss_name(stage.options), stage.options.tradeoff.units
     layers, size = stage.style_layers, (stage.height, stage.width)
 
     def moments(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
