@@ -42,6 +42,19 @@ def test_a_sheet_has_every_recipe_with_time_and_measures(tiny_files, tmp_path: P
         assert images.load(tmp_path / "out" / row["file"]).pixels.shape[1] == 64
 
 
+def test_many_recipes_are_drawn_in_rows(tiny_files, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(compare, "Judge", Ruler)
+    content, style = map(str, tiny_files)
+    shapes = []
+    for names in ("impasto", "impasto,sliced,mrf,gatys2016,texture,photoreal,neural-style"):
+        list(compare.iter_compare(content, style, compare.plan(names, **FEW), tmp_path))
+        shapes.append(images.load(tmp_path / compare.SHEET).pixels.shape)
+    (low, narrow, _), (high, wide, _) = shapes
+    assert 1.6 < high / low < 2.1  # nine pictures in two rows
+    assert wide < 5 * 80 + 80
+    assert narrow < wide
+
+
 def test_without_the_judges_network_the_sheet_says_so(tiny_files, tmp_path: Path, monkeypatch) -> None:
     def absent(content: object, style: object) -> None:
         raise WeightsError("AlexNet is not here: impasto weights fetch evaluation")

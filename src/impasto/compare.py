@@ -8,6 +8,7 @@ the steps of the source.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from impasto.stylize import Shared, iter_stylize, last
 
 SHEET, TABLE = "sheet.png", "compare.json"
 SHOWN = ("lpips", "style_distance")
+MOST_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,16 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
     small = round(painted.shape[0] * factor), round(painted.shape[1] * factor)
     given = [images.resize(images.load(content).pixels, size), images.resize(painted, small)]
     pictures = [*given, *(entry.result.pixels for entry in entries)]
-    captions = ["s  content / style" if entries[0].measures else "seconds", ""]
+    told = "s  content / style" if entries[0].measures else "seconds"
+    captions = [f"content\n{told}", "style\n", *(f"{entry.name}\n{entry.caption}" for entry in entries)]
+    rows = math.ceil(len(pictures) / MOST_COLUMNS)
+    columns = math.ceil(len(pictures) / rows)
+    starts = range(0, len(pictures), columns)
     drawn = sheet.draw(
-        [pictures],
-        [""],
-        ["content", "style", *(entry.name for entry in entries)],
-        [[*captions, *(entry.caption for entry in entries)]],
+        [pictures[start : start + columns] for start in starts],
+        [""] * len(starts),
+        [],
+        [captions[start : start + columns] for start in starts],
     )
     images.save(folder / SHEET, drawn)
     table = [

@@ -31,7 +31,7 @@ def draw(
     Args:
         rows: pictures ``[H, W, 3]`` by row and column; None leaves a place empty.
         row_labels, column_labels: what stands at each row's left and over each column.
-        captions: what stands under each picture, if anything.
+        captions: what stands under each picture, if anything; a caption may have lines.
     """
     shapes = [picture.shape[:2] for row in rows for picture in row if picture is not None]
     height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
@@ -41,7 +41,7 @@ def draw(
     heads = [_wrapped(label, font, width) for label in column_labels]
     left = MARGIN + max((round(font.getlength(text)) for lines in labels for text in lines), default=0) + GAP
     top = MARGIN + line * max((len(lines) for lines in heads), default=0) + GAP
-    foot = line if captions else 0
+    foot = line * max((text.count("\n") + 1 for row in captions for text in row), default=0)
     columns = max(len(row) for row in rows)
     size = left + columns * (width + GAP) + MARGIN - GAP, top + len(rows) * (height + foot + GAP) + MARGIN - GAP
     sheet = Image.new("RGB", size, PAPER)
