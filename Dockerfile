@@ -1,0 +1,57 @@
+# The studio in a container.
+#
+#   docker build -t impasto .                               the CPU build of torch
+#   docker build -t impasto --build-arg DEVICE=cuda .       the CUDA build
+#   docker run -p 7860:7860 -v impasto:/data -e IMPASTO_TOKEN=secret impasto
+#
+# pip asks the indexes that it is configured for. An index that has torch for the device is given by
+# --build-arg TORCH_INDEX_URL=..., a whole pip.conf by --secret id=pip_conf,src=pip.conf; neither stays in the image.
+
+FROM python:3.11-slim-bookworm AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+RUN python -m venv /opt/impasto
+ENV PATH=/opt/impasto/bin:$PATH
+
+# torch is large and changes seldom: a layer of its own.
+ARG DEVICE=cpu
+ARG TORCH_INDEX_URL=""
+COPY constraints.txt ./
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    case "$DEVICE" in cpu|cuda) ;; *) echo "DEVICE is '$DEVICE': choose cpu or cuda" >&2; exit 1;; esac \
+    && if [ -n "$TORCH_INDEX_URL" ]; then export PIP_INDEX_URL="$TORCH_INDEX_URL"; fi \
+    && pip install --no-cache-dir --constraint constraints.txt torch \
+    && found="$(python -c 'import torch; print("cuda" if torch.version.cuda else "cpu")')" \
+    && if [ "$found" != "$DEVICE" ]; then \
+         echo "this torch is built for $found, not $DEVICE: give --build-arg TORCH_INDEX_URL=... or DEVICE=$found" >&2; \
+         exit 1; \
+       fi
+
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    pip install --no-cache-dir --constraint constraints.txt '.[studio]'
+
+FROM python:3.11-slim-bookworm
+
+RUN useradd --uid 10001 --create-home --home-dir /data --shell /usr/sbin/nologin impasto
+COPY --from=build /opt/impasto /opt/impasto
+# Everything that is kept lies in the volume: pictures, history, fetched weights, own recipes.
+ENV PATH=/opt/impasto/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HOME=/data
+USER 10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 7860
+
+# Without its token the server answers 401, and so is alive.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 7860, timeout=4); c.request('GET', '/api/v1/health'); sys.exit(c.getresponse().status not in (200, 401))"]
+
+# As by Ctrl-C: the workers put their jobs down before the container ends.
+STOPSIGNAL SIGINT
+
+# The address is everybody's, so the studio wants a token: IMPASTO_TOKEN, or one that it makes and prints.
+CMD ["impasto", "studio", "--host", "0.0.0.0", "--port", "7860", "--data", "/data/studio", "--no-browser"]
