@@ -334,3 +334,11 @@ def test_a_checkpoint_without_a_folder_is_said() -> None:
     box.post("checkpoint")
     events = list(going(Pulls(), Calls(start()), mailbox=box))
     assert "this run keeps none" in of(events, Warned)[0].message
+
+
+def test_a_preview_is_rounded_in_bands_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = torch.rand(1, 3, 37, 23, generator=torch.Generator().manual_seed(3)) * 1.2 - 0.1
+    at_once = (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    for band in (1, 50, 10**6):
+        monkeypatch.setattr("impasto.engine.BAND", band)
+        assert (as_preview(picture) == at_once).all()

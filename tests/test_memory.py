@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import MachineError, OptionError
-from impasto.memory import LEAST_PAIRS, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
+from impasto.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
 
 GIB = 2**30
 
@@ -49,7 +49,7 @@ def test_a_plan_keeps_to_its_limit(height: int, width: int, mebibytes: int) -> N
         made = plan(height, width, limit, optimizer="lbfgs")
     except MachineError:
         return
-    assert made.bytes <= limit
+    assert SLACK * made.bytes <= limit + 1
     assert made.lean or made.pairs >= LEAST_PAIRS
     assert made.tile is None or made.tile < max(height, width)
     assert Plan.of_data(made.as_data()) == made
@@ -99,7 +99,7 @@ def test_memory_that_is_left_over_keeps_first_passes() -> None:
         assert made.bytes == demand.peak(made) <= limit * GIB
         assert made.bytes - demand.peak(replace(made, keep=1)) in (0, (made.keep - 1) * demand.kept(made.tile))
         if made.keep < demand.tiles(made.tile):  # one more would be too much
-            assert demand.peak(replace(made, keep=made.keep + 1)) > limit * GIB or made.keep == demand.tiles(made.tile)
+            assert SLACK * demand.peak(replace(made, keep=made.keep + 1)) > limit * GIB
     assert roomy.keep > 1
 
 

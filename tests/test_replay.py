@@ -261,7 +261,7 @@ def test_a_plan_for_little_memory_is_followed_and_taken_again(
     with pytest.raises(MachineError, match=r"96x72 px do not fit .* the least that would do is --memory 0\.\d+GiB"):
         painted("none.png", size="96", memory="1MiB", scales=1)
     monkeypatch.setattr(memory, "MARGIN", 0)
-    first = painted("lean.png", size="96", memory="5200KiB", scales=1)
+    first = painted("lean.png", size="96", memory="5460KiB", scales=1)
     assert first.record["decisions"]["plans"][0][:6] == [72, 96, 64, 0, 0, 1]
     monkeypatch.undo()
     assert again(first.path, shared, "same.png").path.read_bytes() == first.path.read_bytes()

@@ -24,6 +24,7 @@ from impasto.ranks import Relay
 RECOVERIES = 3
 PATIENCE = 10
 SEED_STRIDE = 1_000_003
+BAND = 1 << 20  # px of a preview that are rounded at once
 LIVE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size")
 
 
@@ -154,7 +155,13 @@ class Keeper(Protocol):
 
 def as_preview(picture: Tensor) -> Any:
     """Return ``[H, W, 3]`` uint8 of a picture ``[1, 3, H, W]`` in [0, 1]."""
-    return (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    height, width = picture.shape[-2:]
+    shown = torch.empty(height, width, 3, dtype=torch.uint8)
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):  # in bands: a poster has no room for a copy in floats
+        band = picture[0, :, top : top + rows].permute(1, 2, 0)
+        shown[top : top + rows] = (band * 255).round().clamp(0, 255).to(torch.uint8)
+    return shown.numpy()
 
 
 def _shown(objective: Objective, optimizer: Optimizer) -> Any:

@@ -17,7 +17,8 @@ from typing import Any
 from impasto.errors import MachineError, OptionError
 
 SHARE = 0.8  # of what is free, where no limit is given
-BASE = 450 * 2**20  # the interpreter, torch, the network and its workspaces
+SLACK = 1.05  # a limit over what the model may count: it is right within some 5 %
+BASE = 600 * 2**20  # the interpreter, torch, the network, its workspaces, and what the allocator does not give back
 TILES = (1024, 512, 256)
 MARGIN = 144  # px that a tile reads beyond what it owns, both sides together
 PAIRS = 10
@@ -32,7 +33,7 @@ SLOPES = 128  # values a pixel's gradient takes where it is widest
 # Vectors of the picture's size: held while the objective is evaluated, its gradient among them, and at the most while
 # the optimiser moves, when no features are there. Preparing a scale takes three (content, noise, one more).
 HELD = {"lbfgs": 5, "adam": 5, "pyramid": 7, "lean": 3}
-MOVING = {"lbfgs": 9, "adam": 8, "pyramid": 12, "lean": 3}
+MOVING = {"lbfgs": 10, "adam": 8, "pyramid": 12, "lean": 3}
 STATE = {"lbfgs": 4, "adam": 4, "pyramid": 6, "lean": 2}  # vectors that a checkpoint keeps
 PREPARING = 3  # vectors: content, noise, one more
 TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
@@ -194,7 +195,7 @@ def plan(height: int, width: int, limit: int | None, **facts: Any) -> Plan:
     found = fitting(demand, limit)
     if found is not None:
         return found
-    least = min(demand.peak(made) for made in _candidates(demand))
+    least = int(SLACK * min(demand.peak(made) for made in _candidates(demand))) + 1
     raise MachineError(
         f"{width}x{height} px do not fit into {readable(limit or 0)}: the least that would do is "
         f"--memory {readable(least, up=True)}; or give a smaller --size"
@@ -203,6 +204,7 @@ def plan(height: int, width: int, limit: int | None, **facts: Any) -> Plan:
 
 def fitting(demand: Demand, limit: int | None) -> Plan | None:
     """Return the fastest plan within a limit, None where there is none."""
+    limit = None if limit is None else int(limit / SLACK)
     for made in _candidates(demand):
         needed = demand.peak(made)
         if limit is None or needed <= limit:

@@ -1,0 +1,57 @@
+"""A proof and its poster: one composition, whatever strength and stroke size were chosen on the proof."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from impasto import images, samples
+from impasto.replay import iter_replay, read_source
+from impasto.shared import Shared
+from impasto.stylize import last, stylize
+from impasto.weights import vgg19_state
+
+PROOF, POSTER = 64, 128
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    """Return the network's weights, read once."""
+    return Shared(vgg19_state())
+
+
+def likeness(one: Any, other: Any) -> float:
+    """Return the structural similarity of two pictures' lightness at the first one's size."""
+    pair = [images.resize(picture, one.shape[:2]).mean(2) for picture in (one, other)]
+    return float(structural_similarity(*pair, data_range=1.0, gaussian_weights=True, use_sample_covariance=False))
+
+
+@pytest.mark.parametrize(("strength", "style_scale"), [(0.3, 1.0), (0.7, 1.5)])
+def test_a_poster_reduced_is_its_proof(shared: Shared, tmp_path: Path, strength: float, style_scale: float) -> None:
+    paths = {path.stem: path for path in samples.write(tmp_path / "samples")}
+    asked: dict[str, Any] = {"size": PROOF, "strength": strength, "style_scale": style_scale, "steps": 24}
+    files = (paths["coffee"], paths["blue_swirls"])
+    proof = stylize(*files, output=tmp_path / "proof.png", shared=shared, precision="fp32", **asked)
+    given = {"content": str(files[0]), "style": str(files[1])}
+    source = replace(read_source(tmp_path / "proof.png", None, given), shared=shared)
+    poster = last(iter_replay(source, tmp_path / "poster.png", size=str(POSTER)))
+    assert (source.record["options"]["strength"], source.record["options"]["style_scale"]) == (strength, style_scale)
+    assert max(poster.pixels.shape) == POSTER
+    same = likeness(proof.pixels, poster.pixels)
+    photograph = images.load(files[0]).pixels
+    assert same >= 0.75
+    # The proof enlarged would be as like, but the photograph itself must not be.
+    assert same > likeness(proof.pixels, photograph) + 0.05
+    # What is new is finer than the proof can hold.
+    enlarged = images.resize(proof.pixels, poster.pixels.shape[:2])
+    assert detail(poster.pixels) > 1.2 * detail(enlarged)
+
+
+def detail(pixels: Any) -> float:
+    """Return how much neighbouring pixels differ."""
+    return float(np.abs(np.diff(pixels, axis=1)).mean() + np.abs(np.diff(pixels, axis=0)).mean())
