@@ -122,7 +122,10 @@ def test_where_no_tile_fits_a_size_does(tiny_files: Files, seamless: bool) -> No
 def test_the_command_line_says_it_in_one_line(
     tiny_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys.modules["impasto.stylize"], "prepare", lambda *given, **named: (_ for _ in ()).throw(MemoryError()))
+    def refuse(*given: Any, **named: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(sys.modules["impasto.stylize"], "prepare", refuse)
     assert run(["stylize", *map(str, tiny_files), "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err == (
         "impasto: memory ran out: give a smaller --size or smaller pictures, or close other programs\n"

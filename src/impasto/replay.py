@@ -199,11 +199,7 @@ def iter_replay(
             yield Warned(f"{difference}: the picture may differ in its last bits")
     others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
     style = _style(about, {part: input_of(source, part) for part in others})
-    if "model" in about["inputs"]:  # a network of any style: the painting is an input beside it
-        given = (source.given or {}).get("model")
-        options = options.replace(model=record.find_input(about, "model", given, source.folders))
-    if options.instant.model is not None and isinstance(style, images.Picture) and style.source is not None:
-        options = options.replace(model=str(style.source)) if style.name == options.instant.model else options
+    options = _with_model(source, options, style)
     yield from iter_stylize(
         input_of(source, "content"),
         style,
@@ -216,6 +212,16 @@ def iter_replay(
         shared=source.shared,
         **listeners,
     )
+
+
+def _with_model(source: Source, options: Options, style: Any) -> Options:
+    """Return options with the trained network's file where it lies now."""
+    if "model" in source.record["inputs"]:  # a network of any style: the painting is an input beside it
+        given = (source.given or {}).get("model")
+        options = options.replace(model=record.find_input(source.record, "model", given, source.folders))
+    if options.instant.model is not None and isinstance(style, images.Picture) and style.source is not None:
+        options = options.replace(model=str(style.source)) if style.name == options.instant.model else options
+    return options
 
 
 def _finer(source: Source, options: Options) -> list[list[float]] | None:
