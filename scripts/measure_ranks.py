@@ -3,7 +3,8 @@
     torchrun --standalone --nproc-per-node 2 scripts/measure_ranks.py photo.jpg painting.jpg --size 1024 --steps 5
 
 paints at one size only, from the content, and prints one line of JSON: the median seconds of a step (the first two are
-left out, since history is short and memory is new), what each process sent in a step, and the largest peak of resident
+left out, since history is short and memory is new), the seconds of processor time of each process in it, which other
+programs on the machine lengthen less, what the first process sent in the last step, and each one's peak of resident
 memory. Without ``torchrun`` it is the same for one process.
 """
 
@@ -38,21 +39,32 @@ def main() -> None:
     joined = ranks.join()
     with ranks.as_one(joined):
         options = {"size": given.size, "steps": given.steps, "tile": given.tile, "precision": given.precision}
-        times, sent, height, width = [], [], 0, 0
+        times, busy, sent, height, width = [], [], [], 0, 0
         for event in iter_stylize(given.content, given.style, ranks=joined, scales=1, style_scale=0.25, **options):
             if isinstance(event, Stepped):
                 times.append(time.perf_counter())
+                busy.append(time.process_time())
                 sent.append(dict(joined.sent))
             elif isinstance(event, ScaleStarted):
                 height, width = event.height, event.width
-        memory = torch.zeros(joined.count, dtype=torch.float64)
-        memory[joined.index] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        steps = [after - before for before, after in pairwise(times)][LEFT_OUT - 1 :]
+        own = torch.zeros(2, joined.count, dtype=torch.float64)
+        own[0, joined.index] = median(busy)
+        own[1, joined.index] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         last = {what: sent[-1][what] - sent[-2].get(what, 0) for what in sent[-1]}
-        peaks = joined.sum_(memory).tolist()
+        processor, peaks = joined.sum_(own).tolist()
         if joined.is_first:
-            found = {"processes": joined.count, "threads": torch.get_num_threads(), "size": [width, height]}
-            print(json.dumps({**found, "seconds": statistics.median(steps), "sent": last, "mebibytes": peaks}))
+            found: dict[str, object] = {
+                "processes": joined.count,
+                "threads": torch.get_num_threads(),
+                "size": [width, height],
+            }
+            found |= {"seconds": median(times), "processor": processor, "sent": last, "mebibytes": peaks}
+            print(json.dumps(found))
+
+
+def median(times: list[float]) -> float:
+    """Return the median time from one step to the next."""
+    return statistics.median([after - before for before, after in pairwise(times)][LEFT_OUT - 1 :])
 
 
 if __name__ == "__main__":
