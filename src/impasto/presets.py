@@ -30,7 +30,7 @@ class Recipe:
 
 
 FIVE_LAYERS = "relu1_1=0.2+relu2_1=0.2+relu3_1=0.2+relu4_1=0.2+relu5_1=0.2"
-# The five, and three more where brush strokes are told apart; the deepest, which lays out the large swirls, weighs less.
+# The five, and three more where brush strokes are told apart; the deepest, which lays out large swirls, weighs less.
 # docs/default.md has what was compared.
 EIGHT_LAYERS = "+".join(
     [*(f"relu{name}=0.13" for name in ("1_1", "2_1", "3_1", "3_2", "3_3", "4_1", "4_2")), "relu5_1=0.09"]
