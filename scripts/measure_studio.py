@@ -196,7 +196,7 @@ def previews(folder: Path) -> None:
     def paint(every: int) -> float:
         painting.iter_stylize = lambda *given, **options: inner(*given, **{**options, "preview_every": every})
         job = store.create_job(
-            "one", pictures, ["coffee", "blue_swirls"], {"size": "256", "steps": 50}, purpose="proof"
+            "one", pictures, ["coffee", "blue_swirls"], {"size": "256", "steps": 30}, purpose="proof"
         )
         Worker(store, painting.run, painting.pens, Pace()).work_once()
         events = store.events(job.id, limit=10_000)
@@ -207,7 +207,7 @@ def previews(folder: Path) -> None:
         return steps[-1] - steps[0]
 
     paint(0)
-    for _ in range(7):
+    for _ in range(5):
         without, with_previews = paint(0), paint(1)
         ratios.append(with_previews / without)
     painting.iter_stylize = inner

@@ -130,7 +130,8 @@ class Limits:
 
 def job_from_row(row: sqlite3.Row) -> Job:
     """Read a job off a row of its table."""
-    values = {name: row[name] for name in Job.__dataclass_fields__}
+    every = dict(row)
+    values = {name: every[name] for name in Job.__dataclass_fields__}
     for name in ("pictures", "options", "steering", "record"):
         values[name] = json.loads(values[name]) if values[name] is not None else None
     values["stopped"] = bool(values["stopped"])

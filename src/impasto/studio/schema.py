@@ -104,6 +104,7 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, kind)
     ) WITHOUT ROWID;
     CREATE INDEX keepsakes_by_state ON keepsakes (state, created);
+    CREATE INDEX results_by_size ON results (job, size);  -- what jobs take up, without reading the rows
     """,
 )
 

@@ -206,10 +206,16 @@ class Store:
         before: int | None = None,
         state: State | None = None,
         purpose: Purpose | None = None,
+        brief: bool = False,
     ) -> list[Job]:
-        """Return the newest jobs first, from below job number ``before`` on."""
+        """Return the newest jobs first, from below job number ``before`` on; ``brief`` leaves the records out."""
+        columns = ", ".join(
+            f"NULL AS {name}" if brief and name in ("record", "traceback") else name
+            for name in Job.__dataclass_fields__
+        )
         rows = self.connection().execute(
-            "SELECT * FROM jobs WHERE (? IS NULL OR number < ?) AND (? IS NULL OR state = ?) "
+            f"SELECT {columns} FROM jobs "  # noqa: S608 - names of our own
+            "WHERE (? IS NULL OR number < ?) AND (? IS NULL OR state = ?) "
             "AND (? IS NULL OR purpose = ?) ORDER BY number DESC LIMIT ?",
             (before, before, state, state, purpose, purpose, limit),
         )
@@ -222,12 +228,16 @@ class Store:
 
     def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
         """Return how many bytes of pictures, films and reports jobs keep."""
-        rows = self.connection().execute(
-            "SELECT job, SUM(size) FROM (SELECT job, size FROM results UNION ALL SELECT job, size FROM keepsakes) "
-            "WHERE job IN (SELECT value FROM json_each(?)) GROUP BY job",
-            (json.dumps(list(job_ids)),),
-        )
-        return {job: int(size) for job, size in rows}
+        wanted, sizes = json.dumps(list(job_ids)), dict.fromkeys(job_ids, 0)
+        for table in ("results", "keepsakes"):
+            rows = self.connection().execute(
+                f"SELECT job, SUM(size) FROM {table} "  # noqa: S608 - a name of our own
+                "WHERE job IN (SELECT value FROM json_each(?)) GROUP BY job",
+                (wanted,),
+            )
+            for job, size in rows:
+                sizes[job] += int(size)
+        return sizes
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are in every state."""
