@@ -140,7 +140,7 @@ BUILT_IN: dict[str, Recipe] = {
         departures=(
             "roots of covariances by eigendecomposition instead of Newton-Schulz iterations",
             "L-BFGS with as many steps as pay instead of 3000 of Adam, at scales 0.6 apart instead of 0.71",
-            "the content weighs ten times as much, since L-BFGS goes further down the style's term; more at coarse scales",
+            "the content weighs ten times as much, more at coarse scales: L-BFGS goes further down the style's term",
             "the original network instead of torchvision's, whose activations are some 150 times smaller",
             "so 2.0 of total variation becomes 45000",
         ),
