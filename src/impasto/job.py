@@ -311,7 +311,8 @@ def _told(plan: memory.Plan) -> list[str]:
 
 def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: Options) -> list[str]:
     notes = [note for file in files.values() for note in file.notes]
-    if max(files["style"].size) < 0.9 * max(size) * options.features.style_scale:
+    has_strokes = options.instant.model is None  # a trained network brings its own, and a thumbnail of the style
+    if has_strokes and max(files["style"].size) < 0.9 * max(size) * options.features.style_scale:
         notes.append(
             "the style is smaller than the picture asks for: its strokes are painted at its own size, not enlarged"
         )

@@ -27,7 +27,7 @@ def train(
     minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
     rate: float | None = typer.Option(None, "--rate", help="Adam's step size. (default: 0.001)"),
     small_crops: float | None = typer.Option(
-        None, "--small-crops", help="Share of the steps, the first ones, on crops of half the side. (default: 0.7)"
+        None, "--small-crops", help="Share of the steps, the first ones, on crops of half the side. (default: 0.4)"
     ),
     leave_out: int | None = typer.Option(
         None, "--leave-out", help="Photographs at the folder's end that are never looked at. (default: 0)"

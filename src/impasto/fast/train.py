@@ -55,7 +55,7 @@ class Training:
     steps: int = option(4000, "steps at most", low=1, high=10_000_000)
     minutes: float | None = option(None, "stop after so many minutes", low=0.0)
     rate: float = option(1e-3, "Adam's step size; it falls to a tenth over the last two fifths", low=1e-6, high=1.0)
-    small_crops: float = option(0.7, "share of the steps, the first ones, on crops of half the side", low=0.0, high=1.0)
+    small_crops: float = option(0.4, "share of the steps, the first ones, on crops of half the side", low=0.0, high=1.0)
     leave_out: int = option(0, "photographs at the folder's end that are never looked at", low=0, high=1_000_000)
     width: int = option(32, "channels of the widest map; 16 is small and fast", low=4, high=128)
     blocks: int = option(5, "residual blocks", low=1, high=5)
