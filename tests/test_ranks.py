@@ -18,6 +18,7 @@ from impasto.cli import run
 from impasto.errors import MachineError, OptionError
 from impasto.events import Mailbox
 from impasto.job import check_together
+from impasto.memory import Demand, Plan
 from impasto.optimizers.precondition import REACH, depth, precondition
 from impasto.ranks import ALONE, Band, Ranks, Relay
 from impasto.recipes import resolve
@@ -125,7 +126,7 @@ def test_a_band_begins_where_the_preconditioner_can() -> None:
     four = [Ranks(index, 4).band(1000) for index in range(4)]
     assert [band.rows for band in four] == [(0, 256), (256, 512), (512, 768), (768, 1000)]
     assert all(band.rows[0] % 32 == 0 for band in four)
-    assert Ranks(0, 4).band(500).is_whole
+    assert Ranks(0, 4).band(250).is_whole
     assert ALONE.band(5000).is_whole
 
 
@@ -251,3 +252,14 @@ def test_torchrun_starts_the_command_line(tmp_path: Path, tiny_files: tuple[Path
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("painted as") == 1
     assert (tmp_path / "out.png").exists()
+
+
+def test_a_plan_counts_the_rows_of_one_process() -> None:
+    alone, half = Demand(4096, 4096), Demand(4096, 4096, ranks=2)
+    plan = Plan(tile=512, pairs=3)
+    assert half.pair(False) * 2 == alone.pair(False)
+    assert half.read(512) == alone.read(512)
+    assert half.tiles(512) * 2 == alone.tiles(512)
+    assert half.state(plan) == alone.state(plan)  # a checkpoint holds the whole picture
+    assert half.peak(plan) < alone.peak(plan)
+    assert half.peak(plan) > alone.peak(plan) / 2  # the content and its target are whole in every process

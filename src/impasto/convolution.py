@@ -55,6 +55,30 @@ class _Rectified(torch.autograd.Function):
         return functional.conv2d(slope, back, padding=ctx.padding).to(ctx.dtype), None, None, None, None
 
 
+def cut_back(x: Tensor, window: tuple[slice, slice]) -> Tensor:
+    """Return what a window shows of a map ``[B, C, h, w]``; its gradient comes back in channels-last order.
+
+    That of a plain slice comes back in the other order, and the pooling before it would have to turn it round.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return x[..., window[0], window[1]]
+    seen: Tensor = _Cut.apply(x, window)  # type: ignore[no-untyped-call]
+    return seen
+
+
+class _Cut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, window: tuple[slice, slice]) -> Tensor:
+        ctx.window, ctx.shape = window, x.shape
+        return x[..., window[0], window[1]]
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        whole = torch.zeros_like(slopes[0].new_empty(ctx.shape), memory_format=torch.channels_last)
+        whole[..., ctx.window[0], ctx.window[1]] = slopes[0]
+        return whole, None
+
+
 def tapped(x: Tensor, window: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
     """Return a map ``[B, C, h, w]`` as it is, for one further use, and what a window shows of it.
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.convolution import convolve_rectified, tapped, turned
+from impasto.convolution import convolve_rectified, cut_back, tapped, turned
 from impasto.errors import ImageError, OptionError, suggest
 
 Pooling = Literal["max", "average", "l2"]
@@ -166,7 +166,7 @@ class Encoder(nn.Module):
         for number, count in enumerate(BLOCKS[self.network], start=1):
             for index in range(1, count + 1):
                 if cuts is not None and (cut := cuts.get(f"{number}_{index}")) is not None:
-                    x = x[..., cut[0], cut[1]]
+                    x = cut_back(x, cut)
                 x = self._layer(x, f"{number}_{index}", wanted, features)
                 if windows is not None and (relu := f"relu{number}_{index}") in features:
                     x, features[relu] = tapped(x, windows[f"{number}_{index}"])
