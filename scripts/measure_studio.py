@@ -139,7 +139,7 @@ def run(folder: Path) -> None:
         first = client.post("api/v1/jobs", json=wish).json()["id"]
         list(told(client, first))  # the worker has its network now, as after any run
         began = time.perf_counter()
-        job = client.post("api/v1/jobs", json=wish | {"options": {"size": "256", "steps": 120}}).json()["id"]
+        job = client.post("api/v1/jobs", json=wish | {"options": {"size": "256", "steps": 60}}).json()["id"]
         heard: list[list[int]] = [[] for _ in range(CLIENTS)]
 
         def listen(place: list[int]) -> None:
@@ -165,7 +165,7 @@ def run(folder: Path) -> None:
                     own.get(f"api/v1/jobs/{job}/results/{data['step']}").raise_for_status()
                     turned.append(time.perf_counter() - waiting[1])
                     waiting = None
-                elif kind == "step" and waiting is None and data["step"] % 12 == 0:
+                elif kind == "step" and waiting is None and data["step"] % 8 == 0:
                     waiting = (0, time.perf_counter())
                     own.patch(f"api/v1/jobs/{job}", json={"strength": 0.3 + 0.05 * (data["step"] % 8)})
                 last = number

@@ -21,7 +21,7 @@ import pytest
 import rehearsal
 
 from impasto.errors import InputError
-from impasto.studio.server import Settings, is_loopback, rules_for, serve
+from impasto.studio.server import Settings, _listening, is_loopback, rules_for, serve
 
 START = """
 import sys
@@ -176,3 +176,26 @@ def test_tokens(tmp_path: Path) -> None:
     for wrong in ("", "a b", "a;b", "é", "a\n"):
         with pytest.raises(InputError, match="visible ASCII"):
             rules_for(Settings(tmp_path, token=wrong))
+
+
+def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:
+    import asyncio
+    import socket
+
+    async def visited(listener: socket.socket) -> int:
+        reached: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            reached.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        server = await asyncio.start_server(answer, sock=listener.dup())
+        with socket.create_connection(listener.getsockname()):
+            found = await reached
+        server.close()
+        await server.wait_closed()
+        return found
+
+    with _listening(Settings(tmp_path, port=0)) as listener:
+        assert asyncio.run(visited(listener)) != 0
