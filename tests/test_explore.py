@@ -168,7 +168,7 @@ def test_targets_are_made_once_for_each_objective(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
-    module = importlib.import_module("impasto.stylize")
+    module = importlib.import_module("impasto.shared")
     build = module.build
 
     def counted(*arguments: Any, **settings: Any) -> Any:

@@ -19,6 +19,7 @@ WITH_MASKS = pytest.mark.parametrize(
 SHUFFLED = ("gram", "moments", "wasserstein", "batchnorm", "mmd", "sliced", "histogram")
 # What goes through a matrix root or a sort is as near as its steepness lets it.
 ROUGH = ("wasserstein", "sliced", "histogram")
+LOOSE = {"apart": 2e-5}  # the directions of short features carry a convolution's rounding further
 SAMPLED = ("mmd-gauss", "strotss", "self-similarity")
 
 
@@ -98,7 +99,7 @@ def test_tiles_equal_the_whole(name: str, masked: bool) -> None:
             assert agree.float().mean() > (0.98 if name == "histogram" else 0.999)  # ties in steep tables
         loss.load_state(kept)
     tiled = objective.evaluate(canvas, {"it": 1.0})
-    near = 1e-4 if name in ROUGH else 1e-5
+    near = 1e-4 if name in ROUGH else LOOSE.get(name, 1e-5)
     assert tiled.total == pytest.approx(whole.total, rel=near)
     assert float((tiled.gradient - whole.gradient).norm() / whole.gradient.norm()) < near
 
