@@ -27,7 +27,7 @@ $(BIN)/python:
 
 $(PLAIN): $(INPUTS) | $(BIN)/python
 	@echo "installing into $(VENV), a few minutes the first time"
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[studio]'
 	@touch $@
 
 $(FULL): $(INPUTS) | $(BIN)/python
