@@ -19,7 +19,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("memory", "room"),
     ("values",),
-    ("options", "events", "sizes", "presets"),
+    ("options", "events", "sizes", "presets", "layers"),
     ("profiles", "metadata", "sixteen", "brush"),
     ("sample_styles",),
     ("reading", "samples"),

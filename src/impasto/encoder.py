@@ -23,36 +23,20 @@ from torch.nn import functional
 
 from impasto.convolution import convolve_rectified, cut_back, tapped, turned
 from impasto.errors import ImageError, OptionError, suggest
+from impasto.layers import BLOCKS as BLOCKS  # noqa: PLC0414 - handed on
+from impasto.layers import Network as Network  # noqa: PLC0414 - handed on
+from impasto.layers import check_layers as check_layers  # noqa: PLC0414 - handed on
+from impasto.layers import layer_names as layer_names  # noqa: PLC0414 - handed on
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate", "zeros", "circular"]
-Network = Literal["vgg19", "vgg16"]
 
-BLOCKS: dict[str, tuple[int, ...]] = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
 CHANNELS = (64, 128, 256, 512, 512)
 MEANS_BGR = (103.939, 116.779, 123.68)
 # What brings activations back to the size that max pooling gives, on photographs and paintings (root mean square over
 # relu2_1 to relu5_1, on the sample pictures; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
 POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
 _LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
-
-
-def layer_names(network: Network = "vgg19") -> list[str]:
-    """Return every layer that can be named, in the order in which the network computes them."""
-    return [
-        f"{kind}{block}_{index}"
-        for block, count in enumerate(BLOCKS[network], start=1)
-        for index in range(1, count + 1)
-        for kind in ("conv", "relu")
-    ]
-
-
-def check_layers(layers: Collection[str], network: Network = "vgg19", option: str = "layers") -> None:
-    """Raise OptionError for a layer that the network does not have."""
-    known = layer_names(network)
-    for layer in layers:
-        if layer not in known:
-            raise OptionError(f"{option}: {network} has no layer {layer!r}; {suggest(layer, known)}", option)
 
 
 def block(layer: str) -> int:

@@ -23,6 +23,7 @@ from impasto.control import Control, control
 from impasto.encoder import block, check_layers
 from impasto.engine import Knobs
 from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
+from impasto.layers import SMALLEST_SIDE
 from impasto.machine import Place, choose, devices
 from impasto.options import Options, parse_weights
 from impasto.placement import Placement, place
@@ -31,7 +32,6 @@ from impasto.room import lack
 from impasto.schedule import Scale, plan
 from impasto.terms import default_content_layers, default_style_layers
 
-SMALLEST_SIDE = 16
 STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
 NAMED_STARTS = ("content", "random", "style", "fast")
 

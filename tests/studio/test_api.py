@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rehearsal
 from answers import NOBODY, problem, wish
@@ -51,6 +52,14 @@ def test_a_job_from_a_form(client: TestClient, store: Store, picture: bytes, ass
         ({"tile": 100}, "options.tile", "multiple of 16"),
         ({"recipe": "gatys2061"}, "options.recipe", "did you mean 'gatys2016'"),
         ({"style_layers": "relu1_1=x"}, "options.style_layers", "give a number"),
+        ({"style_layers": "relu9_9=1"}, "options.style_layers", "vgg19 has no layer 'relu9_9'"),
+        ({"content_layers": "relu3_4", "network": "vgg16"}, "options.content_layers", "vgg16 has no layer"),
+        ({"size": "abc"}, "options.size", "'abc' is not understood"),
+        ({"size": "-5"}, "options.size", "'-5' is not understood"),
+        ({"size": "99999999"}, "options.size", "outside 1 to 1000000"),
+        ({"size": "90cm"}, "options.dpi", "needs dots per inch"),
+        ({"size": "12"}, "options.size", "would be 12x8 px, too small"),
+        ({"size": "999999"}, "options.size", "more than the 200000000 pixels allowed"),
         ({"strength": 0.5, "content_weight": 1.0}, "options.strength", "both given"),
     ],
 )
@@ -76,6 +85,19 @@ def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, pictu
     both = {"content": ("a", picture), "style": ("b", picture)}
     assert "not JSON" in problem(client.post(jobs, files=both, data={"options": "{"}), 422, "options")
     assert "no picture" in problem(client.post(jobs, files={**both, "style": ("b", b"text " * 20)}), 415, "style")
+
+
+def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> None:
+    dot = client.post("/api/v1/assets", content=rehearsal.png(np.zeros((1, 1, 3), np.uint8))).json()["id"]
+    wishes: list[tuple[str, dict[str, Any]]] = [
+        ("content", {"content": dot}),
+        ("styles.1.asset", {"styles": [{"asset": asset.id}, {"asset": dot}]}),
+        ("regions.0.asset", {"regions": [{"mask": asset.id, "asset": dot}]}),
+    ]
+    for field, part in wishes:
+        detail = problem(client.post("/api/v1/jobs", json={**wish(asset), **part}), 422, field)
+        assert "1x1 px, too small for the layers" in detail
+    assert client.get("/api/v1/jobs").json()["jobs"] == []
 
 
 def test_several_styles_regions_and_protection_from_a_form(client: TestClient, asset: Any, picture: bytes) -> None:

@@ -21,6 +21,7 @@ from impasto.studio.context import ALWAYS, PREFIX, Here, Studio
 from impasto.studio.forms import Steer, resolved
 from impasto.studio.problems import ProblemError, documented
 from impasto.studio.rows import NotFoundError, Order, Purpose, State, StoredResult
+from impasto.studio.soundness import check_wish
 from impasto.studio.stream import Tail
 from impasto.studio.uploads import receive
 from impasto.studio.views import ORDERS, JobDetail, JobList, JobView, NewJob, ResultView
@@ -83,6 +84,7 @@ async def create_job(request: Request, response: Response, studio: Here) -> JobV
     client = request.client.host if request.client else "unknown"
 
     def create() -> JobView:
+        check_wish(wish, options, studio.store)
         job = studio.store.create_job(client, wish.pictures(), wish.assets(), options, studio.limits, wish.purpose)
         return JobView.of(job, studio.store)
 
