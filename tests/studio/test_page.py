@@ -213,6 +213,7 @@ def test_a_sheet_of_proofs(page: Any) -> None:
     page.click("#tab-history")
     page.locator("#jobs li").first.wait_for()
     assert page.locator("#jobs li").count() == 1
+    page.once("dialog", lambda dialog: dialog.accept())
     page.click("#clean")
     playwright.expect(page.locator("#history-state")).to_contain_text("Nothing was painted yet")
 

@@ -73,6 +73,7 @@ function item(job) {
 }
 
 async function remove(job, place) {
+  if (!window.confirm(`Delete run ${job.number} and its pictures for good? ${megabytes(job.disk_bytes)} are freed.`)) return;
   try {
     await call("DELETE", `/jobs/${job.id}`);
     place.remove();
@@ -84,12 +85,24 @@ async function remove(job, place) {
   }
 }
 
+// What goes when all is cleared away, in numbers.
+function farewell(jobs) {
+  const proofs = jobs.filter((job) => job.purpose === "proof").length;
+  const bytes = megabytes(jobs.reduce((sum, job) => sum + job.disk_bytes, 0));
+  const runs = jobs.length === 1 ? "1 run" : `${jobs.length} runs`;
+  const kinds = `${proofs} of them proofs, ${jobs.length - proofs} failed or thrown away`;
+  return `Clear away ${jobs.length ? `${runs} for good (${kinds}; ${bytes}), and` : "for good"} every uploaded picture that nothing uses any more?`;
+}
+
 async function clean() {
   try {
+    const going = new Map(); // by id: a proof that failed is found twice
     for (const query of ["purpose=proof", "state=failed", "state=cancelled"]) {
       const { jobs } = await call("GET", `/jobs?limit=1000&${query}`);
-      for (const job of jobs) if (["done", "failed", "cancelled"].includes(job.state)) await call("DELETE", `/jobs/${job.id}`);
+      for (const job of jobs) if (["done", "failed", "cancelled"].includes(job.state)) going.set(job.id, job);
     }
+    if (!window.confirm(farewell([...going.values()]))) return;
+    for (const id of going.keys()) await call("DELETE", `/jobs/${id}`);
     await call("DELETE", "/assets");
   } catch (error) {
     complain(error);
