@@ -39,3 +39,51 @@ def test_nothing_is_deleted_unasked(page: Any) -> None:
     assert "Delete run" in asked[0]
     assert "kB" in asked[0]
     assert "1 run " in asked[1]
+
+
+def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
+    clear(page)
+    fill(page)
+    frame = controls(page)
+    page.click("#start")
+    page.wait_for_selector("#pause:not([disabled])")
+    page.locator("#stop").focus()
+    page.keyboard.press("p")
+    status(page, "paused")
+    frame.locator("#option-strength input[type=range]").focus()
+    page.keyboard.press("p")
+    status(page, "painting")
+    page.locator("#split").focus()
+    page.keyboard.press("p")
+    status(page, "paused")
+    for field in (frame.locator("#option-size").locator("input, textarea"), page.locator("#theme")):
+        field.focus()
+        page.keyboard.press("s")
+    page.locator("#by-itself").focus()
+    page.keyboard.press("s")
+    status(page, "stopped early")
+    assert page.get_attribute("#pause", "aria-keyshortcuts") == "p"
+    clear(page)
+
+
+def test_a_pause_is_answered_at_once(page: Any) -> None:
+    clear(page)
+    fill(page)
+    page.click("#start")
+    page.wait_for_selector("#pause:not([disabled])")
+    held: list[Any] = []
+    page.route("**/pause", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks what it is given)
+    page.click("#pause")
+    playwright.expect(page.locator("#pause")).to_be_disabled()
+    status(page, "pausing")
+    held[0].continue_()
+    status(page, "paused")
+    playwright.expect(page.locator("#pause")).to_have_text("Resume")
+    page.click("#pause")
+    status(page, "painting")
+    page.unroute("**/pause")
+    page.route("**/pause", lambda route: route.abort())
+    page.click("#pause")
+    playwright.expect(page.locator("#alert")).to_contain_text("does not answer")
+    playwright.expect(page.locator("#pause")).to_be_enabled()
+    clear(page)

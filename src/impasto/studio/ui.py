@@ -121,7 +121,7 @@ def mount(app: FastAPI, path: str) -> None:
             ),
             css_paths=None,
             css="footer {display: none !important} .gradio-container, .gradio-container main {padding: 0 !important}",
-            head='<script src="/static/controls.js" defer></script>',
+            head='<script type="module" src="/static/controls.js"></script>',
             footer_links=[],
             ssr_mode=False,
             show_error=False,

@@ -1,5 +1,7 @@
 // Runs inside the frame of controls: tells the page what was turned, and turns what the page asks for.
 
+import { hearKeys } from "./keys.js";
+
 const PREFIX = "option-";
 const asked = {}; // what the page wants turned and is not drawn yet: a folded group has no controls until it is opened
 let silent = false;
@@ -17,6 +19,7 @@ function turned(event) {
 }
 document.addEventListener("input", turned);
 document.addEventListener("change", turned);
+hearKeys((order) => tell({ order }));
 
 function catchUp() {
   silent = true;

@@ -5,6 +5,7 @@ import { startBrush } from "./brush.js";
 import { startExplore } from "./explore.js";
 import { load, startHistory } from "./history.js";
 import { onPictures, pictures, setPictures, startInputs } from "./inputs.js";
+import { KEYS, hearKeys } from "./keys.js";
 import { drawPlaces, parts, startPlaces, terms } from "./places.js";
 import { active, duration, leave, run, show, startRun } from "./run.js";
 
@@ -139,7 +140,8 @@ function startControls() {
       byId("knobs-state").textContent = "What is marked as acting at once steers the run that is on the canvas.";
       dress();
       setOptions({ ...options });
-    } else if (event.data.height) frame.style.height = `${event.data.height + 24}px`;
+    } else if (Object.values(KEYS).includes(event.data.order)) press(event.data.order);
+    else if (event.data.height) frame.style.height = `${event.data.height + 24}px`;
     else if (event.data.name) turned(event.data.name, event.data.value);
   });
 }
@@ -240,6 +242,11 @@ async function reopen() {
   }
 }
 
+// A key was pressed; what lies behind an open dialog is left alone.
+function press(name) {
+  if (!document.querySelector("dialog[open]")) byId(name).click();
+}
+
 async function start() {
   startTabs();
   startTheme();
@@ -261,11 +268,7 @@ async function start() {
   byId("instant").addEventListener("click", () => again({ fast: true }));
   byId("again").addEventListener("click", () => again());
   for (const button of document.querySelectorAll("dialog .close")) button.addEventListener("click", () => button.closest("dialog").close());
-  document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, select, textarea, button, a, summary, canvas")) return;
-    if (event.key === "p" && !byId("pause").disabled) byId("pause").click();
-    if (event.key === "s" && !byId("stop").disabled) byId("stop").click();
-  });
+  hearKeys(press);
   startExplore(() => options, (settings) => { setOptions(settings); paint(); });
   startHistory({
     open: (job) => { use(job); show({ ...job, step: 0 }); open("paint"); },
