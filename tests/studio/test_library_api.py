@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 import rehearsal
 from answers import HOME, problem, wish
 from fastapi.testclient import TestClient
@@ -36,6 +37,26 @@ def test_assets_come_and_go(client: TestClient, store: Store, picture: bytes) ->
     assert client.delete(f"/api/v1/assets/{asset['id']}").status_code == 204
     problem(client.get(f"/api/v1/assets/{asset['id']}"), 404)
     problem(client.get("/api/v1/assets/x"), 422, "asset_id")
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("Cat on sofa (1).jpg", "Cat on sofa (1).jpg"),
+        ("Gemälde.PNG", "Gemälde.PNG"),
+        ("/home/me/..\\cat.png", "cat.png"),
+        ("--output.png", "output.png"),
+        ("a,b#1=2@c\n.png", "a_b_1_2_c_.png"),
+        ("cat", "cat.png"),
+        ("x" * 300 + ".jpeg", "x" * 75 + ".jpeg"),
+        ("..", ""),
+        ("", ""),
+    ],
+)
+def test_a_picture_keeps_its_own_name(client: TestClient, picture: bytes, told: str, kept: str) -> None:
+    made = client.post("/api/v1/assets", params={"name": told}, content=picture).json()
+    assert made["name"] == kept
+    assert len(kept) <= 80
 
 
 def test_an_asset_in_use_stays(client: TestClient, asset: Any) -> None:
@@ -91,6 +112,7 @@ def test_samples_become_assets(client: TestClient) -> None:
     name = client.get("/api/v1/presets").json()["samples"][0]
     made = client.post(f"/api/v1/samples/{name}").json()
     assert client.get(f"/api/v1/assets/{made['id']}").json() == made
+    assert made["name"].startswith(name + ".")
     assert "choose from" in problem(client.post("/api/v1/samples/nothing"), 404)
 
 

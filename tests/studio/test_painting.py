@@ -29,13 +29,13 @@ KILLS = 10
 PACE = Pace(poll=0.01, preview=0.0, idle=0.01)
 
 
-def put(store: Store, pixels: Any) -> str:
+def put(store: Store, pixels: Any, called: str = "") -> str:
     """Store a picture and return its id."""
     body = rehearsal.png(pixels)
     name = hashlib.sha256(body).hexdigest()
     incoming = store.folder / "incoming" / name
     incoming.write_bytes(body)
-    store.keep_asset(Asset(name, "image/png", ".png", len(body), *pixels.shape[1::-1], 0.0), incoming)
+    store.keep_asset(Asset(name, "image/png", ".png", len(body), *pixels.shape[1::-1], 0.0, called), incoming)
     return name
 
 
@@ -54,7 +54,9 @@ def halves() -> Any:
 
 def order(store: Store, **options: Any) -> Job:
     """Queue a small job with everything: a blend, a region, a protected half."""
-    content, first, second, third, mask = (put(store, pixels) for pixels in (*map(noise, range(4)), halves()))
+    names = ("cat.png", "waves.png", "", "", "left half.png")
+    pixels = (*map(noise, range(4)), halves())
+    content, first, second, third, mask = map(put, [store] * 5, pixels, names)
     corner = np.zeros((SIDE, SIDE, 3), np.uint8)
     corner[:16, :16] = 255
     pictures = {
@@ -106,6 +108,25 @@ def test_everything_asked_for_reaches_the_engine(unkilled: tuple[Store, Job]) ->
     assert {"content", "style", "style 2", "style left", "mask left", "protect"} <= set(job.record["inputs"])
 
 
+def test_pictures_are_called_as_their_owner_calls_them(unkilled: tuple[Store, Job], tmp_path: Path) -> None:
+    _, job = unkilled
+    assert job.record is not None
+    inputs = job.record["inputs"]
+    assert [inputs[part]["name"] for part in ("content", "style", "mask left")] == [
+        "cat.png", "waves.png", "left half.png",
+    ]  # fmt: skip
+    assert inputs["content"]["sha256"] == job.pictures["content"]
+    assert inputs["style 2"]["name"] == job.pictures["styles"][1]["asset"] + ".png"
+    other = Store(tmp_path / "data")
+    broken = put(other, noise(0), "cat.png")
+    other.asset_path(other.asset(broken)).write_bytes(b"\x89PNG\r\n\x1a\n")
+    failed = other.create_job("one", {"content": broken, "styles": [{"asset": broken, "weight": 1.0}]}, [broken], {})
+    worker(other).work_once()
+    error = str(other.job(failed.id).error)
+    assert "'cat.png'" in error
+    assert broken not in error
+
+
 def test_protected_places_stay(unkilled: tuple[Store, Job]) -> None:
     from impasto import images
 
@@ -130,6 +151,8 @@ def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
     page = (store.job_folder(job.id) / "report.html").read_text(encoding="utf-8")
     assert page.count("<polyline") >= 3
     assert "style_blend" in page
+    assert "<h1>cat.png painted as waves.png</h1>" in page
+    assert "overflow-wrap: anywhere" in page
     assert sum(file.is_dir() for file in store.job_folder(job.id).iterdir()) == 0
 
 

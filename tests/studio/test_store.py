@@ -21,7 +21,7 @@ Submit = Callable[..., Job]
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).connection().execute("PRAGMA user_version = 99")
-    with pytest.raises(RecordError, match="version 99.*up to 2: update Impasto"):
+    with pytest.raises(RecordError, match="version 99.*up to 3: update Impasto"):
         Store(tmp_path)
 
 
@@ -126,6 +126,22 @@ def test_the_same_bytes_twice_are_one_asset(store: Store, asset: Asset, picture:
     assert store.keep_asset(replace(asset, created=5.0), again) == replace(asset, created=5.0)
     assert [kept.id for kept in store.assets()] == [asset.id]
     assert not again.exists()
+
+
+def test_a_name_is_kept_until_another_is_told(store: Store, asset: Asset, picture: bytes) -> None:
+    for told, kept in (("cat.png", "cat.png"), ("", "cat.png"), ("dog.png", "dog.png")):
+        incoming = store.folder / "incoming" / "again"
+        incoming.write_bytes(picture)
+        assert store.keep_asset(replace(asset, name=told), incoming).name == kept
+
+
+def test_assets_from_before_names_have_none(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    connection = schema.connect(tmp_path / "old" / "studio.sqlite3")
+    schema.migrate(connection, schema.MIGRATIONS[:2])
+    connection.execute("INSERT INTO assets VALUES ('a', 'image/png', '.png', 1, 2, 3, 4.0)")
+    connection.close()
+    assert Store(tmp_path / "old").asset("a").name == ""
 
 
 def test_steering_adds_up(store: Store, submit: Submit) -> None:

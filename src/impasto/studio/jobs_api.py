@@ -152,7 +152,7 @@ async def _asset_of(value: UploadFile | str, name: str, studio: Studio) -> str:
         while chunk := await value.read(1 << 16):
             yield chunk
 
-    return (await receive(studio.store, chunks(), studio.caps, name)).id
+    return (await receive(studio.store, chunks(), studio.caps, name, value.filename or "")).id
 
 
 @router.get("", response_model=JobList, responses=documented(422))

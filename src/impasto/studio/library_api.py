@@ -38,9 +38,13 @@ router = APIRouter(prefix=PREFIX, responses=ALWAYS)
         }
     },
 )
-async def create_asset(request: Request, studio: Here) -> AssetView:
+async def create_asset(
+    request: Request,
+    studio: Here,
+    name: Annotated[str, Query(max_length=1000, description="the file's own name, to be shown")] = "",
+) -> AssetView:
     """Take in a picture, sent as the plain body; its first bytes say what it is."""
-    return AssetView.of(await receive(studio.store, request.stream(), studio.caps, "body"))
+    return AssetView.of(await receive(studio.store, request.stream(), studio.caps, "body", name))
 
 
 @router.get("/assets", response_model=list[AssetView])
@@ -92,12 +96,12 @@ async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], stud
     """Make an asset of a sample picture."""
     if name not in samples.names():
         raise NotFoundError(f"there is no sample {name!r}; choose from: {', '.join(samples.names())}")
-    body = (await run_in_threadpool(samples.stored, name))[1]
+    suffix, body = await run_in_threadpool(samples.stored, name)
 
     async def once() -> AsyncIterator[bytes]:
         yield body
 
-    return AssetView.of(await receive(studio.store, once(), studio.caps, "name"))
+    return AssetView.of(await receive(studio.store, once(), studio.caps, "name", f"{name}{suffix}"))
 
 
 @router.get("/presets", response_model=Presets)

@@ -8,11 +8,12 @@ of the same pictures) is kept between them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import images, recipes
-from impasto.errors import ImpastoError
+from impasto.errors import ImageError, ImpastoError
 from impasto.events import Event, Finished, Mailbox, Snapshot
 from impasto.options import Options
 from impasto.placement import Placement, place
@@ -49,8 +50,14 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     shared = _shared_for((task.content, *styles, *(region["style"] for region in task.regions)))
     chosen = recipes.resolve(**options)
     limits: dict[str, Any] = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
-    content = images.load(task.content, **limits)  # read once, for the instant picture and for the run
-    style = place(styles, regions=task.regions, protect=task.masks.get("protect"), limits=limits)
+
+    def read(path: Path) -> images.Picture:
+        return _named(path, task.names.get(path, path.name), limits)
+
+    content = read(task.content)  # once, for the instant picture and for the run
+    regions = [{**region, "mask": read(region["mask"]), "style": read(region["style"])} for region in task.regions]
+    protect = read(task.masks["protect"]) if "protect" in task.masks else None
+    style = place([read(path) for path in styles], regions=regions, protect=protect)
     if task.purpose == "picture" and not task.resume and not chosen.instant.fast:
         yield from _instant(content, style, chosen)
     yield from iter_stylize(
@@ -65,6 +72,14 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
         shared=shared,
         **options,
     )
+
+
+def _named(path: Path, name: str, limits: Mapping[str, Any]) -> images.Picture:
+    """Load a picture under the name that its owner knows, also where it cannot be read."""
+    try:
+        return replace(images.load(path, **limits), name=name)
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), name)) from error
 
 
 def _instant(content: images.Picture, style: Placement, chosen: Options) -> Iterator[Snapshot]:

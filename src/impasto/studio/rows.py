@@ -38,7 +38,7 @@ class QueueFullError(ImpastoError):
 
 @dataclass(frozen=True)
 class Asset:
-    """An uploaded picture, named by the SHA-256 of its bytes."""
+    """An uploaded picture, known by the SHA-256 of its bytes; ``name`` is what people call it, empty if not told."""
 
     id: str
     media_type: str
@@ -47,6 +47,7 @@ class Asset:
     width: int
     height: int
     created: float
+    name: str = ""
 
 
 @dataclass(frozen=True)

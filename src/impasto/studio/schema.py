@@ -106,6 +106,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX keepsakes_by_state ON keepsakes (state, created);
     CREATE INDEX results_by_size ON results (job, size);  -- what jobs take up, without reading the rows
     """,
+    """
+    -- The uploaded file's own name, as far as it was told.
+    ALTER TABLE assets ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -106,10 +106,14 @@ class Store:
             # The rename is inside the transaction, so that a deletion of the same asset cannot slip between.
             incoming.replace(self.asset_path(asset))
             connection.execute(
-                "INSERT INTO assets VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET created = excluded.created",  # wanted again, so not to be cleared away
-                (asset.id, asset.media_type, asset.extension, asset.size, asset.width, asset.height, asset.created),
-            )
+                "INSERT INTO assets VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET created = excluded.created, "  # wanted again, so not to be cleared away
+                "name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END",
+                (
+                    asset.id, asset.media_type, asset.extension, asset.size, asset.width, asset.height, asset.created,
+                    asset.name,
+                ),
+            )  # fmt: skip
             return self.asset(asset.id)
 
     def asset(self, asset_id: str) -> Asset:

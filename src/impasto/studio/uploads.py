@@ -1,12 +1,13 @@
 """Take a picture in as it streams, count it, name it by its content.
 
 In: chunks of bytes from anybody. Out: an asset in the store. Bytes and pixels are capped on the way, the user's file
-name is never looked at, and nothing is decoded: that is the worker's part, under its own limits.
+name is kept to be shown and never a path, and nothing is decoded: that is the worker's part, under its own limits.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from impasto.studio.rows import Asset
 from impasto.studio.sniff import HEAD_BYTES, Header, UnknownFormatError, sniff
 from impasto.studio.store import Store
 
+LONGEST_NAME = 80
+# A comma, a hash, an equals or an at sign would mean something else in the command that a report shows.
+_UNFIT = re.compile(r"[^\w .()-]+")
+
 
 @dataclass(frozen=True)
 class Caps:
@@ -28,7 +33,7 @@ class Caps:
     pixels: int = 120_000_000
 
 
-async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field: str) -> Asset:
+async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field: str, name: str = "") -> Asset:
     """Write a picture to the store while it comes in.
 
     Args:
@@ -36,6 +41,7 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field:
         chunks: the picture's bytes.
         caps: what is too large.
         field: what the form calls it, for the problem document.
+        name: of the user's file.
 
     Raises:
         ProblemError: 413 too many bytes or pixels; 415 no picture; 422 empty.
@@ -61,12 +67,22 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field:
         if header is None:
             header = _checked(await run_in_threadpool(part.read_bytes), True, caps, field)
         assert header is not None
-        asset = Asset(
-            digest.hexdigest(), header.media_type, header.extension, size, header.width, header.height, store.clock()
-        )
+        kind = (header.media_type, header.extension, size, header.width, header.height)
+        asset = Asset(digest.hexdigest(), *kind, store.clock(), fit_name(name, header.extension))
         return await run_in_threadpool(store.keep_asset, asset, part)
     finally:
         part.unlink(missing_ok=True)
+
+
+def fit_name(name: str, extension: str) -> str:
+    """Return a file's name as it can be shown, typed and given to a file; empty where nothing is left of it."""
+    last = re.split(r"[/\\]", name)[-1]
+    fit = _UNFIT.sub("_", last).strip(" .-")
+    stem, dot, suffix = fit.rpartition(".")
+    if not dot or not 1 <= len(suffix) <= 5:
+        stem, suffix = fit, extension.lstrip(".")
+    stem = stem[: LONGEST_NAME - len(suffix) - 1].strip(" .-")
+    return f"{stem}.{suffix}" if stem.strip("_") else ""
 
 
 def _checked(head: bytes, whole: bool, caps: Caps, field: str) -> Header | None:

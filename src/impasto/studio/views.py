@@ -89,6 +89,7 @@ class AssetView(BaseModel):
     width: int
     height: int
     created: float = Field(description="seconds since 1970")
+    name: str = Field(description="of the file that was uploaded last with these bytes; empty if it had none")
 
     @classmethod
     def of(cls, asset: Asset) -> AssetView:

@@ -43,6 +43,7 @@ class Task:
     options: Mapping[str, Any]
     regions: tuple[Mapping[str, Any], ...] = field(default=(), kw_only=True)
     purpose: Purpose = field(default="picture", kw_only=True)
+    names: Mapping[Path, str] = field(default_factory=dict, kw_only=True)  # what people call the pictures
     checkpoint_dir: Path
     resume: bool
 
@@ -198,9 +199,13 @@ class _Run:
     def _task(self) -> Task:
         """Turn asset ids into paths."""
         job = self.lease.job
+        names: dict[Path, str] = {}
 
         def path(asset_id: str) -> Path:
-            return self.store.asset_path(self.store.asset(asset_id))
+            asset = self.store.asset(asset_id)
+            place = self.store.asset_path(asset)
+            names[place] = asset.name or place.name
+            return place
 
         return Task(
             job=job.id,
@@ -217,6 +222,7 @@ class _Run:
             ),
             options=job.options,
             purpose=job.purpose,
+            names=names,
             checkpoint_dir=self.folder / CHECKPOINTS,
             resume=(self.folder / CHECKPOINTS).exists(),
         )

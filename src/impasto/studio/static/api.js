@@ -29,7 +29,7 @@ export async function call(method, path, body, type) {
   return told;
 }
 
-export const upload = (blob) => call("POST", "/assets", blob, "application/octet-stream");
+export const upload = (blob) => call("POST", `/assets${blob.name ? `?name=${encodeURIComponent(blob.name)}` : ""}`, blob, "application/octet-stream");
 export const assetUrl = (id) => `${ROOT}/assets/${id}/file`;
 export const resultUrl = (job, step, extra = "") => `${ROOT}/jobs/${job}/results/${step}${extra}`;
 
