@@ -7,7 +7,7 @@ const byId = (id) => document.getElementById(id);
 const OVER = ["done", "cancelled", "failed"];
 const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "finished", cancelled: "thrown away", failed: "failed" };
 
-export const run = { job: null, kept: [], scale: null, seconds: null };
+export const run = { job: null, kept: [], scale: null, seconds: null, pausing: false };
 const KEEPSAKE_MS = 400;
 let curves = null;
 let unfollow = null;
@@ -19,7 +19,7 @@ export const active = () => run.job !== null && !OVER.includes(run.job.state);
 
 export function show(job) {
   unfollow?.();
-  Object.assign(run, { job, kept: [], scale: null, seconds: null });
+  Object.assign(run, { job, kept: [], scale: null, seconds: null, pausing: false });
   lastStep = null;
   curves.clear();
   byId("canvas-error").hidden = true;
@@ -36,7 +36,7 @@ export function show(job) {
 
 export function leave() {
   unfollow?.();
-  Object.assign(run, { job: null, kept: [], scale: null, seconds: null });
+  Object.assign(run, { job: null, kept: [], scale: null, seconds: null, pausing: false });
   location.hash = "";
   byId("picture").hidden = true;
   byId("before").hidden = true;
@@ -49,6 +49,7 @@ function hear(kind, data) {
   const { job } = run;
   if (kind === "state") {
     job.state = data.state;
+    if (run.pausing && data.state !== "running") run.pausing = false;
     if (data.error) job.error = data.error;
     if (data.state === "queued") call("GET", `/jobs/${job.id}`).then((now) => { job.queue_position = now.queue_position; refresh(); }).catch(() => {});
   } else if (kind === "planned") job.total_steps = data.total_steps;
@@ -122,8 +123,8 @@ export function refresh() {
   const { job } = run;
   const state = job?.state;
   const going = active();
-  byId("pause").disabled = !going || state === "queued";
-  byId("pause").textContent = state === "paused" ? "Resume" : "Pause";
+  byId("pause").disabled = !going || state === "queued" || run.pausing;
+  byId("pause").textContent = run.pausing ? "pausing …" : (state === "paused" ? "Resume" : "Pause");
   byId("stop").disabled = !going || !job.step;
   byId("cancel").disabled = !going;
   byId("large").disabled = state !== "done";
@@ -149,11 +150,11 @@ export function refresh() {
 }
 
 function sentence(job) {
-  const parts = [`Run ${job.number}: ${WORDS[job.state]}`];
+  const parts = [`Run ${job.number}: ${run.pausing ? "pausing …" : WORDS[job.state]}`];
   if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} before it`);
   if (job.step) parts.push(`step ${job.step}${job.total_steps ? ` of ${job.total_steps}` : ""}`);
   if (job.state === "running" && run.scale) parts.push(`at ${run.scale.width}×${run.scale.height}`);
-  if (job.state === "running" && run.seconds !== null && job.total_steps) {
+  if (job.state === "running" && !run.pausing && run.seconds !== null && job.total_steps) {
     parts.push(`about ${duration((job.total_steps - job.step) * run.seconds)} left`);
   }
   if (job.stopped) parts.push("stopped early");
@@ -197,14 +198,31 @@ const order = (name) => async () => {
     await call("POST", `/jobs/${run.job.id}/${name}`);
     complain(null);
     refresh();
+    return true;
   } catch (error) {
     complain(error);
+    return false;
   }
 };
 
+// A step may take its time: that the wish was heard is told before it ends.
+async function pause() {
+  const { job } = run;
+  if (job.state === "paused") {
+    await order("resume")();
+    return;
+  }
+  run.pausing = true;
+  refresh();
+  if (!(await order("pause")()) && run.job === job) {
+    run.pausing = false;
+    refresh();
+  }
+}
+
 export function startRun() {
   curves = new Curves(byId("curves"));
-  byId("pause").addEventListener("click", () => order(run.job.state === "paused" ? "resume" : "pause")());
+  byId("pause").addEventListener("click", pause);
   byId("stop").addEventListener("click", order("stop"));
   byId("cancel").addEventListener("click", order("cancel"));
   for (const kind of ["film", "report"]) byId(kind).addEventListener("click", () => keepsake(kind));
