@@ -87,3 +87,39 @@ def test_a_pause_is_answered_at_once(page: Any) -> None:
     playwright.expect(page.locator("#alert")).to_contain_text("does not answer")
     playwright.expect(page.locator("#pause")).to_be_enabled()
     clear(page)
+
+
+def test_a_new_tab_joins_the_run_that_paints(page: Any, studio: Studio) -> None:
+    clear(page)
+    fill(page)
+    page.click("#start")
+    page.wait_for_selector("#pause:not([disabled])")
+    page.click("#pause")
+    status(page, "paused")
+    other = page.context.new_page()
+    other.goto(studio.address)
+    status(other, "paused")
+    other.wait_for_selector("#picture:not([hidden])")
+    assert other.locator("#styles li").count() == 1
+    clear(page)
+
+
+def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
+    clear(page)
+    fill(page)
+    frame = controls(page)
+    page.click("#start")
+    page.wait_for_selector("#pause:not([disabled])")
+    page.click("#pause")
+    status(page, "paused")
+    size = frame.locator("#option-size").locator("input, textarea")
+    before = size.input_value()
+    frame.locator("#option-color").get_by_text("match").click()
+    playwright.expect(page.locator("#pending span")).to_have_text("A new color needs a new run.")
+    size.fill("64")
+    playwright.expect(page.locator("#pending span")).to_have_text("A new color and size need a new run.")
+    frame.locator("#option-color").get_by_text("style", exact=True).click()
+    playwright.expect(page.locator("#pending span")).to_have_text("A new size needs a new run.")
+    size.fill(before)
+    playwright.expect(page.locator("#pending")).to_be_hidden()
+    clear(page)

@@ -13,6 +13,7 @@ const byId = (id) => document.getElementById(id);
 const TABS = ["paint", "explore", "history"];
 const STEER_MS = 80;
 const REPAINT_MS = 800;
+const RECIPE = "impasto";
 const options = {};
 let presets = { options: [], recipes: [], samples: [], instant: false };
 let frame = null;
@@ -83,21 +84,44 @@ function turned(name, value) {
   if (now === undefined) delete options[name];
   else options[name] = now;
   if (name === "recipe") explain(now);
-  if (!active()) return;
-  const live = presets.options.find((one) => one.name === name)?.live;
-  if (live && typeof now === "number") {
+  if (!steers(name)) pending();
+  else if (active()) {
     steering[name] = now;
     timer ??= setTimeout(steer, STEER_MS);
-  } else pending(`A new ${name.replaceAll("_", " ")} needs a new run.`);
+  }
 }
+
+const steers = (name) => typeof options[name] === "number" && presets.options.some((one) => one.name === name && one.live);
 
 // What does not act at once: the person starts over, or has said that it be done for them.
 let repaint = null;
+let own = { options: {}, parts: "" }; // what the run on the canvas was asked for
 
-function pending(text) {
-  byId("pending").hidden = false;
-  byId("pending").querySelector("span").textContent = text;
+function onCanvas(job) {
+  own = { options: { ...options }, parts: JSON.stringify(parts()) };
+  show(job);
+}
+
+// What differs from the run on the canvas and cannot be steered, as a person would say it.
+function changes() {
+  const value = (set, name) => String(set[name] ?? presets.options.find((one) => one.name === name)?.default ?? (name === "recipe" ? RECIPE : ""));
+  const names = [...new Set([...Object.keys(own.options), ...Object.keys(options)])]
+    .filter((name) => !steers(name) && value(options, name) !== value(own.options, name))
+    .map((name) => name.replaceAll("_", " "));
+  const others = JSON.stringify(parts()) === own.parts ? [] : ["other pictures"];
+  return { many: others.length + names.length > 1, list: [...others, ...names.map((name, index) => (index ? name : `a new ${name}`))] };
+}
+
+function pending() {
+  const place = byId("pending");
+  if (!active() && place.hidden) return;
+  const { list, many } = changes();
   clearTimeout(repaint);
+  place.hidden = !list.length;
+  if (!list.length) return;
+  const text = many ? `${list.slice(0, -1).join(", ")} and ${list.at(-1)}` : list[0];
+  const verb = many || text === "other pictures" ? "need" : "needs";
+  place.querySelector("span").textContent = `${text[0].toUpperCase()}${text.slice(1)} ${verb} a new run.`;
   if (byId("by-itself").checked) repaint = setTimeout(again, REPAINT_MS);
 }
 
@@ -128,7 +152,7 @@ function setOptions(values) {
   for (const name of Object.keys(options)) delete options[name];
   Object.assign(options, values);
   const all = Object.fromEntries(presets.options.map((one) => [one.name, one.default]));
-  frame?.contentWindow?.postMessage({ from: "studio", options: { recipe: "impasto", ...all, ...values } }, location.origin);
+  frame?.contentWindow?.postMessage({ from: "studio", options: { recipe: RECIPE, ...all, ...values } }, location.origin);
 }
 
 function startControls() {
@@ -176,7 +200,7 @@ async function paint(more = {}) {
     const job = await call("POST", "/jobs", { ...parts(), options: { ...options, ...more } });
     const weights = terms();
     if (Object.keys(weights).length && !more.fast) await call("PATCH", `/jobs/${job.id}`, { terms: weights });
-    show(job);
+    onCanvas(job);
     open("paint");
   } catch (error) {
     complain(error);
@@ -236,9 +260,25 @@ async function reopen() {
   try {
     const job = await call("GET", `/jobs/${id}`);
     use(job);
-    show({ ...job, step: 0 });
+    onCanvas({ ...job, step: 0 });
   } catch {
     location.hash = "";
+  }
+}
+
+// A tab that shows no run yet joins the newest one that paints, or else one that is held or waits.
+async function join() {
+  try {
+    for (const state of ["running", "paused", "queued"]) {
+      const { jobs: [job] } = await call("GET", `/jobs?purpose=picture&limit=1&state=${state}`);
+      if (run.job || pictures.content || pictures.styles.length) return;
+      if (!job) continue;
+      use(job);
+      onCanvas({ ...job, step: 0 });
+      return;
+    }
+  } catch (error) {
+    complain(error);
   }
 }
 
@@ -257,7 +297,7 @@ async function start() {
   onPictures((turnedByHand) => {
     drawPlaces();
     ready();
-    if (turnedByHand && active()) pending("Other pictures need a new run.");
+    if (turnedByHand) pending();
   });
   byId("by-itself").checked = localStorage.getItem("by-itself") === "yes";
   byId("by-itself").addEventListener("change", (event) => {
@@ -271,7 +311,7 @@ async function start() {
   hearKeys(press);
   startExplore(() => options, (settings) => { setOptions(settings); paint(); });
   startHistory({
-    open: (job) => { use(job); show({ ...job, step: 0 }); open("paint"); },
+    open: (job) => { use(job); onCanvas({ ...job, step: 0 }); open("paint"); },
     use: (job) => { use(job); open("paint"); },
     deleted: (id) => { if (run.job?.id === id) leave(); },
   });
@@ -285,6 +325,7 @@ async function start() {
   startPlaces(presets.samples, weighed);
   byId("instant").title = presets.instant ? "One quick pass in any style, without steps" : "Instant mode needs: impasto weights fetch adain";
   await reopen();
+  if (!run.job) await join();
   document.body.append(element("span", { id: "loaded", hidden: true }));
 }
 
