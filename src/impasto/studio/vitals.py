@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import shutil
 import sys
@@ -27,9 +29,8 @@ def torch_loaded() -> bool:
 def disk_bytes(folder: Path) -> tuple[int, int]:
     """Return what a folder takes up, and what is free on its disk."""
     used = 0
-    for path in folder.rglob("*"):
-        try:
-            used += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue  # a worker renamed or removed it meanwhile
+    for place, _, names in os.walk(folder):  # passes over a folder that is removed while it looks
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a worker renamed or removed it meanwhile
+                used += os.lstat(Path(place, name)).st_size
     return used, shutil.disk_usage(folder).free
