@@ -13,7 +13,7 @@ import pytest
 from impasto.errors import RecordError
 from impasto.studio import schema
 from impasto.studio.lease import claim
-from impasto.studio.rows import Asset, ConflictError, Job, Limits, NotFoundError, QueueFullError
+from impasto.studio.rows import Asset, ConflictError, Job, Limits, NotFoundError, Purpose, QueueFullError
 from impasto.studio.store import Store
 
 Submit = Callable[..., Job]
@@ -101,6 +101,23 @@ def test_clients_take_turns(store: Store, clock: Callable[[], float], submit: Su
         order.append(lease.job.id)
         lease.fail("x", "x", final=True)
     assert order == [flood[0].id, one.id, flood[1].id, flood[2].id]
+
+
+def test_a_picture_does_not_wait_for_proofs(store: Store, clock: Callable[[], float]) -> None:
+    purposes: tuple[Purpose, ...] = ("proof", "proof", "picture", "proof", "picture")
+    made = [store.create_job("one", {}, [], {}, purpose=purpose) for purpose in purposes]
+    other = store.create_job("two", {}, [], {}, purpose="proof")
+    expected = [made[2], other, made[4], made[0], made[1], made[3]]
+    waiting = store.waiting()
+    assert [waiting[job.id] for job in made] == [2, 3, 0, 4, 1]
+    order = []
+    for _ in expected:
+        clock.now += 1  # type: ignore[attr-defined]
+        lease = claim(store, "w", 60)
+        assert lease is not None
+        order.append(lease.job.number)
+        lease.fail("x", "x", final=True)
+    assert order == [job.number for job in expected]
 
 
 def test_a_deleted_job_takes_everything_with_it(store: Store, submit: Submit, asset: Asset) -> None:

@@ -52,7 +52,8 @@ def worker_name() -> str:
 
 
 def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = MAX_FAILURES) -> Lease | None:
-    """Take the next job: one whose worker died, else the longest-waiting client's oldest.
+    """Take the next job: one whose worker died, else the longest-waiting client's oldest; its
+    pictures come before its proofs, since one may go on from a proof while others still wait.
 
     Args:
         store: where.
@@ -74,6 +75,7 @@ def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = M
                 SELECT id FROM jobs AS one WHERE state = 'queued'
                 ORDER BY started IS NULL,
                          (SELECT COALESCE(MAX(started), 0) FROM jobs AS other WHERE other.client = one.client),
+                         purpose = 'proof',
                          number
                 LIMIT 1)
             RETURNING *

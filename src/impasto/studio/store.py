@@ -226,8 +226,10 @@ class Store:
         return [job_from_row(row) for row in rows]
 
     def waiting(self) -> dict[str, int]:
-        """Return how many jobs were queued before each that waits."""
-        rows = self.connection().execute("SELECT id FROM jobs WHERE state = 'queued' ORDER BY number")
+        """Return how many jobs wait before each that waits, as if they were one client's."""
+        rows = self.connection().execute(
+            "SELECT id FROM jobs WHERE state = 'queued' ORDER BY purpose = 'proof', number"
+        )
         return {row["id"]: position for position, row in enumerate(rows)}
 
     def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
