@@ -123,3 +123,17 @@ def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
     size.fill(before)
     playwright.expect(page.locator("#pending")).to_be_hidden()
     clear(page)
+
+
+def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
+    clear(page)
+    fill(page)
+    advice = page.inner_text("#keepsake-help")
+    page.click("#start")
+    status(page, "finished")
+    with page.expect_download():
+        page.click("#report")
+    playwright.expect(page.locator("#keepsake-help")).to_have_text("The report is ready.")
+    page.click("#start")
+    playwright.expect(page.locator("#keepsake-help")).to_have_text(advice)
+    clear(page)

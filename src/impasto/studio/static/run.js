@@ -22,6 +22,7 @@ export function show(job) {
   Object.assign(run, { job, kept: [], scale: null, seconds: null, pausing: false });
   lastStep = null;
   curves.clear();
+  forget();
   byId("canvas-error").hidden = true;
   byId("picture").hidden = true;
   byId("canvas-empty").hidden = false;
@@ -40,6 +41,7 @@ export function leave() {
   location.hash = "";
   byId("picture").hidden = true;
   byId("before").hidden = true;
+  forget();
   byId("canvas-empty").hidden = false;
   byId("canvas-empty").textContent = "The run was deleted. Give two pictures and press Paint.";
   refresh();
@@ -128,7 +130,7 @@ export function refresh() {
   byId("stop").disabled = !going || !job.step;
   byId("cancel").disabled = !going;
   byId("large").disabled = state !== "done";
-  for (const kind of ["film", "report"]) byId(kind).disabled = state !== "done" || making === kind;
+  for (const kind of ["film", "report"]) byId(kind).disabled = state !== "done" || making?.kind === kind;
   const download = byId("download");
   const ready = run.kept.length > 0;
   download.setAttribute("aria-disabled", String(!ready));
@@ -169,26 +171,34 @@ export function duration(seconds) {
 
 // Have the film or the report made, wait until it is there, and hand it over as a file.
 let making = null;
+let advice = ""; // what the page says of film and report while none is asked for
+
+// What was made of one run says nothing of the next.
+function forget() {
+  making = null;
+  byId("keepsake-help").textContent = advice;
+}
 
 async function keepsake(kind) {
   const { job } = run;
   const path = `/jobs/${job.id}/keepsakes/${kind}`;
-  const help = byId("keepsake-help");
-  making = kind;
+  const mine = { kind };
+  const tell = (text) => { if (making === mine) byId("keepsake-help").textContent = text; };
+  making = mine;
   refresh();
   try {
     let now = await call("POST", path);
     while (["waiting", "making"].includes(now.state)) {
-      help.textContent = now.state === "waiting" ? `The ${kind} waits for the painter.` : `The ${kind} is being made.`;
+      tell(now.state === "waiting" ? `The ${kind} waits for the painter.` : `The ${kind} is being made.`);
       await new Promise((resolve) => setTimeout(resolve, KEEPSAKE_MS));
       now = await call("GET", path);
     }
-    help.textContent = now.state === "ready" ? `The ${kind} is ready.` : `The ${kind} cannot be made: ${now.error}.`;
+    tell(now.state === "ready" ? `The ${kind} is ready.` : `The ${kind} cannot be made: ${now.error}.`);
     if (now.state === "ready") element("a", { href: `/api/v1${path}/file`, download: "" }).click();
   } catch (error) {
-    help.textContent = error.message;
+    tell(error.message);
   }
-  making = null;
+  if (making === mine) making = null;
   refresh();
 }
 
@@ -221,6 +231,7 @@ async function pause() {
 }
 
 export function startRun() {
+  advice = byId("keepsake-help").textContent;
   curves = new Curves(byId("curves"));
   byId("pause").addEventListener("click", pause);
   byId("stop").addEventListener("click", order("stop"));
