@@ -206,6 +206,8 @@ def test_a_sheet_of_proofs(page: Any) -> None:
     page.fill("#sheet-scales", "1")
     page.click("#sheet-form button")
     playwright.expect(page.locator("#sheet-state")).to_contain_text("All proofs are ready")
+    zoom = "image => image.decode().then(() => image.getBoundingClientRect().width / image.naturalWidth)"
+    assert all(image.evaluate(zoom) <= 2.01 for image in page.locator("#sheet img").all())
     page.locator("#sheet button").nth(1).click()
     page.wait_for_selector("#picture:not([hidden])")
     page.click("#cancel")
@@ -245,6 +247,7 @@ def test_areas_are_protected_by_keyboard(page: Any) -> None:
         canvas.press(key)
     page.click("#brush-save")
     page.wait_for_selector("#unprotect:not([hidden])")
+    assert page.locator("#protect-mask").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
         page.click("#start")
     assert re.fullmatch("[0-9a-f]{64}", sent.value.post_data_json["protect"])

@@ -8,6 +8,7 @@ const byId = (id) => document.getElementById(id);
 const LOOK_MS = 700;
 const MOST_CELLS = 25;
 const PROOF = { size: "160", steps: 40 };
+const MOST_ZOOM = 2;
 let sheet = 0;
 
 const numbers = (id) => byId(id).value.split(/[,\s]+/).filter(Boolean).map(Number);
@@ -28,7 +29,8 @@ export function startExplore(options, choose) {
       return;
     }
     const grid = byId("sheet");
-    grid.style.gridTemplateColumns = `repeat(${scales.length}, minmax(0, 1fr))`;
+    grid.style.gridTemplateColumns = `repeat(${scales.length}, minmax(0, calc(var(--cell, 320px) + .8rem + 2px)))`;
+    grid.style.removeProperty("--cell");
     grid.replaceChildren();
     state.textContent = "The proofs are being queued.";
     const cells = [];
@@ -52,7 +54,12 @@ export function startExplore(options, choose) {
 
 function draw(settings, choose) {
   const label = `strength ${settings.strength}, style scale ${settings.style_scale}`;
-  const image = element("img", { alt: "" });
+  // A proof is small and is shown at most twice as large; its column is as wide as that.
+  const image = element("img", { alt: "", onload: () => {
+    const widest = `${MOST_ZOOM * image.naturalWidth}px`;
+    image.style.maxWidth = widest;
+    byId("sheet").style.setProperty("--cell", widest);
+  } });
   const text = element("span", {}, `${label}: waiting`);
   const button = element("button", { type: "button", onclick: () => choose(settings) }, image, text);
   return { button, image, text, label };

@@ -26,6 +26,8 @@ export function drawPlaces() {
   byId("add-region").disabled = !pictures.content || pictures.regions.length >= MOST_REGIONS;
   byId("protect").disabled = !pictures.content;
   byId("unprotect").hidden = !pictures.protect;
+  byId("protect-mask").hidden = !pictures.protect;
+  if (pictures.protect) byId("protect-mask").src = assetUrl(pictures.protect);
   byId("protect-help").textContent = pictures.protect ? "Some areas are protected." : "Brush over what must stay as it is.";
   byId("regions").replaceChildren(...pictures.regions.map(item));
 }
