@@ -137,3 +137,17 @@ def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
     page.click("#start")
     playwright.expect(page.locator("#keepsake-help")).to_have_text(advice)
     clear(page)
+
+
+def test_a_server_that_does_not_answer_is_told_in_place_of_the_time_left(page: Any, studio: Studio) -> None:
+    clear(page)
+    fill(page)
+    page.click("#start")
+    page.wait_for_selector("#pause:not([disabled])")
+    page.click("#pause")
+    status(page, "paused")
+    studio.stop()
+    status(page, "does not answer")
+    studio.start()
+    status(page, "paused")
+    clear(page)

@@ -10,12 +10,13 @@ export class Problem extends Error {
   }
 }
 
-export async function call(method, path, body, type) {
+// `patience`: after how many milliseconds no answer counts as none; without it, the browser's own.
+export async function call(method, path, body, type, patience) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = type || "application/json";
   let answer;
   try {
-    answer = await fetch(ROOT + path, { method, headers, body: body === undefined || type ? body : JSON.stringify(body) });
+    answer = await fetch(ROOT + path, { method, headers, body: body === undefined || type ? body : JSON.stringify(body), signal: patience ? AbortSignal.timeout(patience) : undefined });
   } catch {
     throw new Problem({ detail: "the studio does not answer: is it still running?" }, 0);
   }
@@ -36,8 +37,9 @@ export const resultUrl = (job, step, extra = "") => `${ROOT}/jobs/${job}/results
 // Follow a job's events; the browser itself comes back with Last-Event-ID after a lost connection.
 const KINDS = ["state", "planned", "scale", "resumed", "step", "snapshot", "steered", "warned", "finished", "deleted"];
 
-export function follow(job, tell) {
+export function follow(job, tell, lost) {
   const source = new EventSource(`${ROOT}/jobs/${job}/events`);
+  source.onerror = lost;
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => {
       const data = JSON.parse(event.data);

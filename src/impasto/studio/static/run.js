@@ -14,6 +14,15 @@ let unfollow = null;
 let wanted = null;
 let loading = false;
 let lastStep = null;
+let lost = null;
+let silent = null;
+
+// Say that the server does not answer, or, with null, that it does again.
+export function hush(message) {
+  if (silent === message) return;
+  silent = message;
+  refresh();
+}
 
 export const active = () => run.job !== null && !OVER.includes(run.job.state);
 
@@ -31,7 +40,7 @@ export function show(job) {
   byId("pending").hidden = true;
   location.hash = job.id;
   const mine = job.id;
-  unfollow = follow(job.id, (kind, data) => { if (run.job?.id === mine) hear(kind, data); });
+  unfollow = follow(job.id, (kind, data) => { if (run.job?.id === mine) hear(kind, data); }, lost);
   refresh();
 }
 
@@ -152,6 +161,7 @@ export function refresh() {
 }
 
 function sentence(job) {
+  if (silent && active()) return `Run ${job.number}: ${silent}${job.step ? ` It was at step ${job.step}.` : ""}`;
   const parts = [`Run ${job.number}: ${run.pausing ? "pausing …" : WORDS[job.state]}`];
   if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} before it`);
   if (job.step) parts.push(`step ${job.step}${job.total_steps ? ` of ${job.total_steps}` : ""}`);
@@ -230,7 +240,8 @@ async function pause() {
   }
 }
 
-export function startRun() {
+export function startRun(onLost) {
+  lost = onLost;
   advice = byId("keepsake-help").textContent;
   curves = new Curves(byId("curves"));
   byId("pause").addEventListener("click", pause);

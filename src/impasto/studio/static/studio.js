@@ -7,10 +7,11 @@ import { load, startHistory } from "./history.js";
 import { onPictures, pictures, setPictures, startInputs } from "./inputs.js";
 import { KEYS, hearKeys } from "./keys.js";
 import { drawPlaces, parts, startPlaces, terms } from "./places.js";
-import { active, duration, leave, run, show, startRun } from "./run.js";
+import { active, duration, hush, leave, run, show, startRun } from "./run.js";
 
 const byId = (id) => document.getElementById(id);
 const TABS = ["paint", "explore", "history"];
+const PATIENCE_MS = 10000;
 const STEER_MS = 80;
 const REPAINT_MS = 800;
 const RECIPE = "impasto";
@@ -171,11 +172,16 @@ function startControls() {
 }
 
 let framed = false;
+let next = null;
 
+// What is known of the server, now and then; at once where a run's events break off.
 async function look() {
+  clearTimeout(next);
+  next = setTimeout(look, 2 * PATIENCE_MS); // replaced below by a sooner one
   const place = byId("health");
   try {
-    const health = await call("GET", "/health");
+    const health = await call("GET", "/health", undefined, undefined, PATIENCE_MS);
+    hush(null);
     const waiting = health.jobs.queued ? `, ${health.jobs.queued} waiting` : "";
     place.textContent = health.status === "ok" ? `ready${waiting}` : "the painter is starting";
     if (!framed && health.page === "ready") {
@@ -184,10 +190,13 @@ async function look() {
       frame.src = `/controls/?__theme=${theme()}`;
     } else if (health.page === "failed") byId("knobs-state").textContent = "The controls could not be loaded; runs use the default settings. The terminal says why.";
     else if (health.page === "off") byId("knobs-state").textContent = "The controls were switched off when the studio was started.";
-    setTimeout(look, framed && health.status === "ok" ? 5000 : 400);
+    clearTimeout(next);
+    next = setTimeout(look, framed && health.status === "ok" ? 5000 : 400);
   } catch (error) {
     place.textContent = error.message;
-    setTimeout(look, 2000);
+    if (error.status === 0) hush(error.message);
+    clearTimeout(next);
+    next = setTimeout(look, 2000);
   }
 }
 
@@ -291,7 +300,7 @@ async function start() {
   startTabs();
   startTheme();
   startControls();
-  startRun();
+  startRun(look);
   startBrush();
   startLarger();
   onPictures((turnedByHand) => {
