@@ -17,9 +17,9 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "impasto"
 # A new module gets a place here.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("memory", "room"),
+    ("memory", "room", "layers", "heap"),
     ("values",),
-    ("options", "events", "sizes", "presets", "layers"),
+    ("options", "events", "sizes", "presets"),
     ("profiles", "metadata", "sixteen", "brush"),
     ("sample_styles",),
     ("reading", "samples"),

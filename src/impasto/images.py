@@ -22,12 +22,13 @@ from impasto import metadata
 from impasto.errors import ImageError
 from impasto.reading import Raw, check_pixels, identified, of_image, opened, quiet, read, seekable, split_crop, unit
 from impasto.saving import check_output, encode, estimated_bytes, quantise, save, write_atomically
-from impasto.sizes import Size, parse_size, resize
+from impasto.sizes import Size, canvas_size, parse_size, resize
 
 __all__ = [
     "MAX_PIXELS",
     "Picture",
     "Size",
+    "canvas_size",
     "check_output",
     "encode",
     "estimated_bytes",

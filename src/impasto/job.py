@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,7 @@ class Job:
 
     def check_room(self, folder: Path) -> None:
         """Raise MachineError where a disk has no room for this run's checkpoints in a folder and for its picture."""
-        states = [
-            replace(self.demand, height=height, width=width).state(plan) for (height, width), plan in self.plans.items()
-        ]
+        states = [self.demand.at(*size).state(plan) for size, plan in self.plans.items()]
         there = sum(path.stat().st_size for path in folder.glob("checkpoint-*"))
         wants = [(folder, max(0, STATES * max(states, default=0) - there), "its checkpoints")]
         if self.output is not None:
@@ -161,7 +159,7 @@ def prepare(
     if start is not None:
         files["init"] = images.load(start, **limits)
     _check_sides(files)
-    size = _size(files["content"], options)
+    size = images.canvas_size(files["content"].size, options.output.size, options.output.dpi)
     target = None if output is None else _target(output, files, size, options.output.bits)
     controlled = control(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
@@ -233,18 +231,6 @@ def _start_file(init: str) -> str:
     return init
 
 
-def _size(content: images.Picture, options: Options) -> tuple[int, int]:
-    height, width = content.size
-    if options.output.size is not None:
-        height, width = images.parse_size(options.output.size, options.output.dpi).fit(height, width)
-    if min(height, width) < SMALLEST_SIDE:
-        raise ImageError(
-            f"the picture would be {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: give a larger --size or another picture"
-        )
-    return height, width
-
-
 def _target(
     output: str | os.PathLike[str], files: Mapping[str, images.Picture], size: tuple[int, int], bits: int
 ) -> Path:
@@ -291,12 +277,11 @@ def _plans(
         limit = None if free is None else int(memory.SHARE * free) // here
     if wanted.tile is not None or options.control.seamless:  # chosen by hand, or only possible whole
         return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
-    facts = {f.name: getattr(demand, f.name) for f in fields(demand) if f.name not in ("height", "width")}
     plans = {}
     for scale in scales:
         split = not Ranks(0, demand.ranks).band(scale.height).is_whole
-        facts["ranks"] = demand.ranks if split else 1
-        plans[scale.height, scale.width] = memory.plan(scale.height, scale.width, limit, **facts)
+        asked = replace(demand.at(scale.height, scale.width), ranks=demand.ranks if split else 1)
+        plans[scale.height, scale.width] = memory.plan(asked, limit)
     return plans
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -74,7 +73,7 @@ def of_run(job: Job, index: int, folder: Path | None) -> MachineError:
     """
     scale = job.scales[min(index, len(job.scales) - 1)]
     plan = job.plan_at(scale.height, scale.width)
-    limit = int(LESS * replace(job.demand, height=scale.height, width=scale.width).peak(plan))
+    limit = int(LESS * job.demand.at(scale.height, scale.width).peak(plan))
     where = "in one piece" if plan.tile is None else f"in tiles of {plan.tile} px"
     said = f"memory ran out at {scale.width}x{scale.height} px {where}: {advice(job, plan, limit)}"
     steps = [] if folder is None else sorted(int(path.stem[-9:]) for path in folder.glob("checkpoint-*.json"))

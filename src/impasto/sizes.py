@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto.errors import OptionError
+from impasto.layers import SMALLEST_SIDE
 
 FORMS = "512 (long side in px), 1.5mp, full, or 36in, 90cm, 900mm with --dpi"
 LARGEST_SIDE = 1_000_000
@@ -103,6 +104,23 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
     if number < LARGEST_SIDE and number != int(number):
         raise OptionError(f"size {text!r} is not a whole number of px: use {FORMS}", "size")
     return _checked(text, long_side=number, dpi=dpi)
+
+
+def canvas_size(picture: tuple[int, int], text: str | int | Size | None, dpi: float | None = None) -> tuple[int, int]:
+    """Return the ``(height, width)`` of what is painted of a picture of the given size.
+
+    Raises:
+        OptionError: as ``parse_size``, or too small for the network's layers.
+    """
+    wanted = parse_size(text, dpi)
+    height, width = picture if wanted is None else wanted.fit(*picture)
+    if min(height, width) < SMALLEST_SIDE:
+        raise OptionError(
+            f"the picture would be {width}x{height} px, too small for the layers; "
+            f"every side needs {SMALLEST_SIDE} px: give a larger size or another picture",
+            "size",
+        )
+    return height, width
 
 
 def _checked(text: object, *, long_side: float | None = None, area: float | None = None, dpi: float | None) -> Size:

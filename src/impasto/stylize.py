@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import recipes, record, shortage
+from impasto import heap, recipes, record, shortage
 from impasto.budget import LAST_LOOK, Pace
 from impasto.checkpoint import RUN, Keeper, State, keep_picture, read_run
 from impasto.engine import Knobs, Optimizer, Run, descend
@@ -136,7 +136,8 @@ def iter_stylize(
     job = _prepared(partial(prepare, content, style, chosen, output, start=start, ranks=ranks), ranks, decisions)
     if chosen.instant.fast or model is not None:
         try:
-            yield from fast_paint.iter_paint(job, parents)
+            with heap.freed_is_kept():
+                yield from fast_paint.iter_paint(job, parents)
         finally:
             torch.set_num_threads(threads)
         return
@@ -192,6 +193,7 @@ class _Painting:
                 yield from self.paint(**listeners)
                 result = self.result()
         finally:
+            heap.give_back()
             if self.keeper is not None:
                 self.keeper.close()
         yield Finished(self.run.step, self.run.stopped, result)
@@ -246,6 +248,8 @@ class _Painting:
     def _paint(self, index: int, state: State | None, listeners: Mapping[str, Any]) -> Iterator[Event]:
         """Go through one scale, from a checkpoint of it if there is one."""
         job, run, scale = self.job, self.run, self.job.scales[index]
+        tile = job.plan_at(scale.height, scale.width).tile
+        heap.keep_freed(2 * job.demand.at(scale.height, scale.width).block(tile))
         if index or self.problem is None:
             self.problem = None  # before the next one is made: at a poster's size two would not fit
             self.problem = self.shared.problem(job, scale)

@@ -13,7 +13,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
 from impasto.studio.keepsakes import Maker, Material
-from impasto.studio.rows import KeepsakeKind
+from impasto.studio.rows import KeepsakeKind, StoredEvent
 from impasto.studio.worker import Pens, Saved, Task
 
 STEPS = 25
@@ -161,3 +161,17 @@ def _report(material: Material, path: Path) -> str:
 SPOILT = 13  # a seed whose report cannot be written
 pens = Pens(_preview, _result, preview_suffix=".png")
 makers: dict[KeepsakeKind, Maker] = {"film": _film, "report": _report}
+
+
+def steps_told(events: Iterable[StoredEvent]) -> int:
+    """Return a job's last step, once it is sure that each was told in its turn, from where it was resumed."""
+    step = 0
+    for event in events:
+        data = json.loads(event.data)
+        if event.kind == "resumed":
+            assert data["step"] <= step
+            step = data["step"]
+        elif event.kind == "step":
+            assert data["step"] == step + 1
+            step += 1
+    return step

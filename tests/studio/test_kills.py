@@ -68,16 +68,7 @@ def test_no_job_is_done_twice_and_every_step_once(battlefield: tuple[Path, dict[
         assert [event.kind for event in events].count("finished") == 1
         assert events[-2].kind == "finished"
         assert json.loads(events[-1].data) == {"state": "done"}
-        step = 0
-        for event in events:
-            data = json.loads(event.data)
-            if event.kind == "resumed":
-                assert data["step"] <= step
-                step = data["step"]
-            elif event.kind == "step":
-                assert data["step"] == step + 1
-                step += 1
-        assert step == rehearsal.STEPS
+        assert rehearsal.steps_told(events) == rehearsal.STEPS
         assert job.record == {"chain": rehearsal.expected()}
 
 

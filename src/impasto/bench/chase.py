@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import images
+from impasto import heap, images
 from impasto.bench.peer import load
 from impasto.encoder import Encoder, stride
 from impasto.engine import Knobs, Run, as_preview, descend
@@ -139,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="of the last stage")
     given = parser.parse_args(arguments)
     content, style = load(given.content, given.style, given.size)
-    chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
+    with heap.freed_is_kept():
+        chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
 
 
 if __name__ == "__main__":

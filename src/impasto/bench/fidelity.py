@@ -12,7 +12,7 @@ from typing import Any
 
 from impasto import images
 from impasto.bench import peer
-from impasto.bench.chase import SCHEDULE, chase, encoder_for
+from impasto.bench.chase import chase, encoder_for
 from impasto.engine import as_preview
 
 ALLOWED = 0.02
@@ -38,11 +38,10 @@ def fidelity(content: Path, style: Path, *, size: int | None = None, steps: int 
     encoders = {"bf16": encoder_for("bf16"), "fp32": encoder_for("fp32")}
     first, second = peer.load(content, style, size)
     ruler = peer.Ruler(content, style, size)
-    last = steps or SCHEDULE[-1].steps
     losses = {}
     with tempfile.TemporaryDirectory(prefix="impasto-") as folder:
         for name, encoder in encoders.items():
-            picture = chase(encoder, first, second, Path(folder) / name, last_steps=last)
+            picture = chase(encoder, first, second, Path(folder) / name, last_steps=steps)
             losses[name] = ruler(images.save(Path(folder) / f"{name}.png", as_preview(picture)))
     difference = losses["bf16"] / losses["fp32"] - 1
     return {**losses, "difference": difference, "within": difference <= ALLOWED}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from impasto.cli.progress import Listener, watch
-from impasto.cli.together import follow_silently, together
+from impasto.cli.progress import Listener
+from impasto.cli.together import follow, together
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
 
@@ -89,10 +90,7 @@ def replay(
             preview_every=1 if timelapse or report else 0,
             ranks=ranks,
         )
-        if ranks.is_first:
-            watch(events, mailbox, _listeners(source, timelapse, report), quiet)
-        else:
-            follow_silently(events)
+        follow(ranks, events, mailbox, partial(_listeners, source, timelapse, report), quiet)
 
 
 def resume(
@@ -110,10 +108,7 @@ def resume(
     mailbox = Mailbox()
     with together() as ranks:
         events = iter_resume(run_dir, given=given, mailbox=mailbox, ranks=ranks)
-        if ranks.is_first:
-            watch(events, mailbox, [], quiet)
-        else:
-            follow_silently(events)
+        follow(ranks, events, mailbox, list, quiet)
 
 
 def _listeners(source: Source, timelapse: Path | None, report: Path | None) -> list[Listener]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import typer
 
 from impasto.cli.flags import with_options
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
-from impasto.cli.together import follow_silently, together
+from impasto.cli.together import follow, together
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 
@@ -85,10 +86,8 @@ def stylize(
             ranks=ranks,
             **options,
         )
-        if ranks.is_first:
-            watch(events, mailbox, listeners_for(content, style, snapshots, timelapse, report), quiet)
-        else:
-            follow_silently(events)
+        listeners = partial(listeners_for, content, style, snapshots, timelapse, report)
+        follow(ranks, events, mailbox, listeners, quiet)
 
 
 def _foresee(content: Any, style: Any, **given: Any) -> None:

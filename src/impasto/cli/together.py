@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from impasto.cli.progress import Listener, watch
 from impasto.errors import InputError, MachineError, OptionError
 
 if TYPE_CHECKING:
-    from impasto.events import Event
+    from impasto.events import Event, Mailbox
     from impasto.ranks import Ranks
 
 COMMANDS = ("stylize", "replay", "resume")
@@ -56,7 +57,12 @@ def together() -> Iterator[Ranks]:
         raise MachineError(f"process {joined.index + 1} of {joined.count}: {error}") from error
 
 
-def follow_silently(events: Iterator[Event]) -> None:
-    """Go through a run that another process shows."""
-    for _ in events:
-        pass
+def follow(
+    ranks: Ranks, events: Iterator[Event], mailbox: Mailbox, listeners: Callable[[], Sequence[Listener]], quiet: bool
+) -> None:
+    """Show a run as it goes, in the first process; the others go through it silently."""
+    if ranks.is_first:
+        watch(events, mailbox, listeners(), quiet)
+    else:
+        for _ in events:
+            pass

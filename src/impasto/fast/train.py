@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto import images, recipes, sheet
+from impasto import heap, images, recipes, sheet
 from impasto.encoder import Encoder
 from impasto.errors import NumericalError, OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
@@ -132,7 +132,8 @@ def iter_train(
     yield from run.notes()
     if resume and run.state_file.exists():
         run.restore()
-    yield from run.go(mailbox)
+    with heap.freed_is_kept():
+        yield from run.go(mailbox)
 
 
 class _Run:

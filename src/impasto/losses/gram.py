@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.encoder import stride
+from impasto.losses.products import mean_of_pieces
 from impasto.losses.protocol import Features, Maps, at_least_float32
 from impasto.losses.region import Region
 
@@ -106,14 +107,8 @@ def gram_targets(features: Features, mask: Maps | None = None) -> dict[str, Tens
 
 def summed_grams(pieces: Iterable[tuple[Features, Maps | None]]) -> dict[str, Tensor]:
     """Return what ``gram_targets`` does of a style whose features and masks come in pieces."""
-    sums: dict[str, Tensor] = {}
-    totals: dict[str, float] = {}
-    kinds: dict[str, torch.dtype] = {}
-    for features, mask in pieces:
-        for layer, feature in features.items():
-            part = gram_matrix(feature if mask is None else feature * mask[layer].sqrt())[0]
-            kinds[layer] = part.dtype
-            sums[layer] = sums[layer] + part.double() if layer in sums else part.double()
-            weight = feature.shape[-2] * feature.shape[-1] if mask is None else float(mask[layer].sum())
-            totals[layer] = totals.get(layer, 0.0) + weight
-    return {layer: (part / totals[layer]).to(kinds[layer]) for layer, part in sums.items()}
+    return mean_of_pieces(pieces, _sums)
+
+
+def _sums(feature: Tensor, mask: Tensor | None) -> Tensor:
+    return gram_matrix(feature if mask is None else feature * mask.sqrt())[0]

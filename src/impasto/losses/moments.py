@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.losses.masked import masked_moment_sums
 from impasto.losses.positions import positions, shared
-from impasto.losses.products import moment_sums, owned_rows
+from impasto.losses.products import mean_of_pieces, moment_sums, owned_rows
 from impasto.losses.protocol import Features, Maps, at_least_float32
 from impasto.losses.region import Region
 
@@ -37,25 +37,17 @@ def raw_moments(features: Features, mask: Maps | None = None) -> dict[str, Tenso
 
 def summed_moments(pieces: Iterable[tuple[Features, Maps | None]]) -> dict[str, Tensor]:
     """Return what ``raw_moments`` does of a picture whose features and masks come in pieces."""
-    sums: dict[str, Tensor] = {}
-    totals: dict[str, float] = {}
-    kinds: dict[str, torch.dtype] = {}
-    for features, mask in pieces:
-        for layer, feature in features.items():
-            rows = feature[0].flatten(1).T
-            weights = None if mask is None else mask[layer].reshape(-1, 1)
-            part = _sums(at_least_float32(rows), weights)
-            kinds[layer] = part.dtype
-            sums[layer] = sums[layer] + part.double() if layer in sums else part.double()
-            totals[layer] = totals.get(layer, 0.0) + float(len(rows) if weights is None else weights.sum())
-    return {layer: (part / max(totals[layer], FLOOR)).to(kinds[layer]) for layer, part in sums.items()}
+    return mean_of_pieces(pieces, _of_features)
+
+
+def _of_features(feature: Tensor, mask: Tensor | None) -> Tensor:
+    rows = at_least_float32(feature[0].flatten(1).T)
+    return _sums(rows, None if mask is None else mask.reshape(-1, 1))
 
 
 def _sums(rows: Tensor, weights: Tensor | None) -> Tensor:
     """Return ``[C + 1, C]``: the rows' summed outer products and below them their sum, each row with its weight."""
-    if weights is None:
-        return moment_sums(rows)
-    return masked_moment_sums(rows, weights)
+    return moment_sums(rows) if weights is None else masked_moment_sums(rows, weights)
 
 
 class MomentsLoss:

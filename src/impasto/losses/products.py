@@ -7,6 +7,7 @@ plain product.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.encoder import stride
-from impasto.losses.protocol import at_least_float32
+from impasto.losses.protocol import Features, Maps, at_least_float32
 from impasto.losses.region import Region
 
 CHUNKS = 16
 LEAST_POSITIONS = 64
+FLOOR = 1e-12  # of a mask's weight
 SUBSUMS = 16  # each chunk's plain sum is rounded in as many parts, since a mean needs to be known better than a product
 
 
@@ -26,6 +28,29 @@ def owned_rows(feature: Tensor, layer: str, region: Region) -> Tensor:
     """Return what a region owns of a layer ``[1, C, h, w]`` as rows ``[n, C]``, a view where possible."""
     part = region.own(feature, stride(layer))
     return part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
+
+
+def mean_of_pieces(
+    pieces: Iterable[tuple[Features, Maps | None]], sums: Callable[[Tensor, Tensor | None], Tensor]
+) -> dict[str, Tensor]:
+    """Return sums over a picture that comes in pieces, divided by its positions (or its mask's weight), by layer.
+
+    Args:
+        pieces: features ``[1, C, h, w]`` by layer, and the weight of each position, ``[1, 1, h, w]``, or None.
+        sums: what is summed of a layer's features and its weights. The pieces' sums are added up in float64.
+    """
+    found: dict[str, Tensor] = {}
+    totals: dict[str, float] = {}
+    kinds: dict[str, torch.dtype] = {}
+    for features, masks in pieces:
+        for layer, feature in features.items():
+            mask = None if masks is None else masks[layer]
+            part = sums(feature, mask)
+            kinds[layer] = part.dtype
+            found[layer] = found[layer] + part.double() if layer in found else part.double()
+            weight = feature.shape[-2] * feature.shape[-1] if mask is None else float(mask.sum())
+            totals[layer] = totals.get(layer, 0.0) + weight
+    return {layer: (part / max(totals[layer], FLOOR)).to(kinds[layer]) for layer, part in found.items()}
 
 
 def moment_sums(rows: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from impasto import recipes
 from impasto.errors import OptionError
 from impasto.layers import SMALLEST_SIDE, check_layers
 from impasto.options import Options
-from impasto.sizes import parse_size
+from impasto.sizes import canvas_size
 from impasto.studio.problems import ProblemError
 from impasto.studio.store import Store
 from impasto.studio.views import NewJob
@@ -34,12 +34,11 @@ def check_wish(wish: NewJob, given: dict[str, Any], store: Store) -> None:
     """
     chosen = recipes.resolve(**given)
     _check_layers(chosen)
-    parse_size(chosen.output.size, chosen.output.dpi)
     parts = {"content": wish.content}
     parts |= {f"styles.{place}.asset": style.asset for place, style in enumerate(wish.styles)}
     parts |= {f"regions.{place}.asset": region.asset for place, region in enumerate(wish.regions)}
-    for field, asset_id in parts.items():
-        asset = store.asset(asset_id)
+    assets = {field: store.asset(asset_id) for field, asset_id in parts.items()}
+    for field, asset in assets.items():
         if min(asset.width, asset.height) < SMALLEST_SIDE:
             raise ProblemError(
                 422,
@@ -47,7 +46,14 @@ def check_wish(wish: NewJob, given: dict[str, Any], store: Store) -> None:
                 f"every side needs {SMALLEST_SIDE} px: give another picture",
                 field,
             )
-    _check_canvas(chosen, wish.content, store)
+    content = assets["content"]
+    height, width = canvas_size((content.height, content.width), chosen.output.size, chosen.output.dpi)
+    if height * width > chosen.output.max_pixels:
+        raise OptionError(
+            f"the picture would be {width}x{height} px, more than the {chosen.output.max_pixels} pixels allowed: "
+            "give a smaller size",
+            "size",
+        )
 
 
 def _check_layers(chosen: Options) -> None:
@@ -55,22 +61,3 @@ def _check_layers(chosen: Options) -> None:
         text = getattr(chosen.features, name)
         if text is not None:
             check_layers(parse_weights(text, name), chosen.features.network, name)
-
-
-def _check_canvas(chosen: Options, content: str, store: Store) -> None:
-    """Refuse a canvas that is too small for the layers or has more pixels than a picture may."""
-    asset = store.asset(content)
-    wanted = parse_size(chosen.output.size, chosen.output.dpi)
-    height, width = (asset.height, asset.width) if wanted is None else wanted.fit(asset.height, asset.width)
-    if min(height, width) < SMALLEST_SIDE:
-        raise OptionError(
-            f"the picture would be {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: give a larger size",
-            "size",
-        )
-    if height * width > chosen.output.max_pixels:
-        raise OptionError(
-            f"the picture would be {width}x{height} px, more than the {chosen.output.max_pixels} pixels allowed: "
-            "give a smaller size",
-            "size",
-        )

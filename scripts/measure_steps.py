@@ -1,11 +1,12 @@
-"""Seconds and bytes a step of one picture painted by several processes: where the figures in docs/scale.md come from.
+"""Seconds, messages and memory of a step: where the figures in docs/scale.md come from.
 
-    torchrun --standalone --nproc-per-node 2 scripts/measure_ranks.py photo.jpg painting.jpg --size 1024 --steps 5
+    python scripts/measure_steps.py photo.jpg painting.jpg --size 2048 --tile 512 --steps 5
+    torchrun --standalone --nproc-per-node 2 scripts/measure_steps.py photo.jpg painting.jpg --size 1024 --steps 5
 
-paints at one size only, from the content, and prints one line of JSON: the median seconds of a step (the first two are
-left out, since history is short and memory is new), the seconds of processor time of each process in it, which other
-programs on the machine lengthen less, what the first process sent in the last step, and each one's peak of resident
-memory. Without ``torchrun`` it is the same for one process.
+paint at one size only, from the content, and print one line of JSON: the median seconds of a step (the first two are
+left out where there are more, since history is short and memory is new), the seconds of processor time of each process
+in it, which other programs on the machine lengthen less, what the first process sent in the last step, and each one's
+peak of resident memory at the last step.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ def main() -> None:
     parser.add_argument("--size", default="1024")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--tile", type=int)
-    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--memory")
+    parser.add_argument("--precision", default="auto")
     given = parser.parse_args()
     joined = ranks.join()
     with ranks.as_one(joined):
-        options = {"size": given.size, "steps": given.steps, "tile": given.tile, "precision": given.precision}
+        options = {"size": given.size, "steps": given.steps, "tile": given.tile}
+        options |= {"precision": given.precision, "memory": given.memory}
         times, busy, sent, height, width = [], [], [], 0, 0
         for event in iter_stylize(given.content, given.style, ranks=joined, scales=1, style_scale=0.25, **options):
             if isinstance(event, Stepped):
@@ -63,8 +66,9 @@ def main() -> None:
 
 
 def median(times: list[float]) -> float:
-    """Return the median time from one step to the next."""
-    return statistics.median([after - before for before, after in pairwise(times)][LEFT_OUT - 1 :])
+    """Return the median time from one step to the next, without the first ones where there are more."""
+    taken = [after - before for before, after in pairwise(times)]
+    return statistics.median(taken[LEFT_OUT - 1 :] or taken)
 
 
 if __name__ == "__main__":

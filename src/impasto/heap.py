@@ -1,0 +1,50 @@
+"""Freed main memory, kept for the next step where the C library would give it back to the system.
+
+Every step takes and frees the same gigabytes of features. glibc hands each block above 32 MiB back at once, and the
+system clears its pages anew when they are next touched: two fifths of a step at 2048x2048 px. While a run goes on such
+blocks stay, at the price of gaps between them (``memory.GAPS``). Other C libraries are left as they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them
+NEVER = -1
+USUAL = 32 * 2**20  # what glibc's own rule comes to in a program that frees large blocks
+MOST = 2**31 - 1  # mallopt takes an int
+
+
+def keep_freed(largest: int) -> None:
+    """Let freed blocks of up to so many bytes stay with the process, after what is free now was given back."""
+    _call("malloc_trim", 0)
+    _call("mallopt", MMAP_THRESHOLD, min(max(largest, USUAL), MOST))
+    _call("mallopt", TRIM_THRESHOLD, NEVER)
+
+
+def give_back() -> None:
+    """Return freed blocks to the system, now and from now on."""
+    _call("mallopt", MMAP_THRESHOLD, USUAL)
+    _call("mallopt", TRIM_THRESHOLD, 2 * USUAL)
+    _call("malloc_trim", 0)
+
+
+@contextmanager
+def freed_is_kept(largest: int = 8 * USUAL) -> Iterator[None]:
+    """Keep freed blocks as long as the context lasts."""
+    keep_freed(largest)
+    try:
+        yield
+    finally:
+        give_back()
+
+
+def _call(name: str, *values: int) -> None:
+    try:
+        function: Any = getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    function(*values)
