@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.engine import Optimizer
 from impasto.optimizers import Adam, BoundedLBFGS
@@ -194,6 +195,19 @@ def test_a_fresh_state_is_one_too(make: Make, start: Tensor, bowl: Callable[[Ten
     straight, resumed = make(start), make(torch.zeros(SHAPE))
     resumed.load_state({name: value.clone() for name, value in straight.state().items()})
     assert descend(straight, bowl, 5) == descend(resumed, bowl, 5)
+
+
+@pytest.mark.parametrize("size", [(24, 40), (33, 47)])
+def test_the_preconditioner_is_blurring_and_pooling(size: tuple[int, int], generator: torch.Generator) -> None:
+    def blurred(picture: Tensor) -> Tensor:
+        return functional.avg_pool2d(picture, 3, 1, 1)
+
+    vector = torch.rand(1, 3, *size, generator=generator, dtype=torch.float64)
+    height, width = size
+    even = functional.pad(vector, (0, width % 2, 0, height % 2))
+    coarse = functional.avg_pool2d(blurred(even), 2)
+    back = blurred(functional.interpolate(coarse, scale_factor=2, mode="nearest"))[..., :height, :width]
+    torch.testing.assert_close(precondition(vector, levels=1, growth=3.0), vector + 3 * back)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 5), (16, 16), (33, 18)])

@@ -11,6 +11,7 @@ from impasto import precision, recipes
 from impasto.events import Planned, Warned
 from impasto.job import prepare
 from impasto.machine import has_fast_bf16
+from impasto.problem import Problem
 from impasto.stylize import Shared, iter_stylize
 from impasto.weights.vgg19 import layer_shapes
 
@@ -75,6 +76,19 @@ def test_a_network_is_looked_at_once(pair: Any, state: Any) -> None:
     run(pair, shared)
     shared.agreements[next(iter(shared.agreements))] = 0.1
     assert run(pair, shared)[0] == "fp32"
+
+
+def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def judge(problem: Problem, *_: object, **__: object) -> float:
+        sizes.append((problem.objective.height, problem.objective.width))
+        return 1.0
+
+    monkeypatch.setattr(precision, "agreement", judge)
+    monkeypatch.setattr(precision, "JUDGED_SIDE", 24)
+    assert run(pair, Shared(state=state)) == ("bf16", [])
+    assert sizes == [(24, 24)]
 
 
 def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:

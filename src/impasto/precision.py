@@ -5,7 +5,8 @@ float32 with a note that says why. The gradients are compared once, at the coars
 one evaluation in float32 there takes 1 to 3 % of a run, at every scale it would take some 10 %.
 
 The picture is half way between the content and noise of the style's colours, where no term vanishes. The losses and
-their targets are the same objects in both, so that only the arithmetic and the weights' rounding differ.
+their targets are the same objects in both, so that only the arithmetic and the weights' rounding differ. A single scale
+of more than 512 px is judged at that size.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from torch import Tensor
 
 from impasto.encoder import Encoder
 from impasto.job import Job
+from impasto.layers import SMALLEST_SIDE
 from impasto.objective import Objective
 from impasto.problem import Problem, style_noise
 from impasto.schedule import Scale
 
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
+JUDGED_SIDE = 512  # px; a coarsest scale that is larger is judged at this long side
 PIECE = 1 << 22  # values that are turned to float64 at once
 
 
@@ -49,7 +52,7 @@ def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job
     """
     if decided or job.options.machine.precision != "auto" or job.place.dtype != torch.bfloat16:
         return job, None
-    encoder, scale, problem = shared.encoder(job), job.scales[0], None
+    encoder, scale, problem = shared.encoder(job), _judged(job.scales[0]), None
     whole = replace(job, place=replace(job.place, dtype=torch.float32))
     if encoder not in shared.agreements:
         problem = shared.problem(job, scale)
@@ -59,9 +62,18 @@ def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job
         shared.agreements[encoder] = job.ranks.told(found) or 0.0  # all take the first process's
     cosine = shared.agreements[encoder]
     if cosine >= LEAST_COSINE:
-        return job, problem
+        return job, problem if scale == job.scales[0] else None
     note = f"bfloat16 gives another gradient than float32 here (cosine {cosine:.2f}): the run takes float32"
     return replace(whole, notes=[*job.notes, note]), None
+
+
+def _judged(scale: Scale) -> Scale:
+    """Return the scale to compare at: a poster of one scale has no room for float32, nor the time."""
+    factor = JUDGED_SIDE / max(scale.height, scale.width)
+    if factor >= 1:
+        return scale
+    height, width = (max(SMALLEST_SIDE, round(side * factor)) for side in (scale.height, scale.width))
+    return replace(scale, height=height, width=width)
 
 
 def agreement(problem: Problem, full: Encoder, weights: Mapping[str, float], *, tile: int | None, seed: int) -> float:

@@ -31,9 +31,7 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
     """
     pyramid = [vector]
     while len(pyramid) <= levels and min(pyramid[-1].shape[-2:]) > 1:
-        height, width = pyramid[-1].shape[-2:]
-        even = functional.pad(pyramid[-1], (0, width % 2, 0, height % 2))
-        pyramid.append(functional.avg_pool2d(_box(even), 2))
+        pyramid.append(_halved(pyramid[-1]))
     weight = growth ** (len(pyramid) - 1)
     result = weight * pyramid.pop()
     while pyramid:
@@ -45,6 +43,27 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
     return result
 
 
+def _halved(picture: Tensor) -> Tensor:
+    """Blur with a 3x3 box, zeros outside, and take the mean of every 2x2; an odd side gets a zero more.
+
+    Both at once are the weights 1 2 2 1 over 6 in each direction: sums of slices, where torch's pooling takes ten times
+    as long.
+    """
+    height, width = picture.shape[-2:]
+    padded = functional.pad(picture, (1, 1 + width % 2, 1, 1 + height % 2))
+    rows = padded[..., 1:-2:2, :] + padded[..., 2:-1:2, :]
+    rows.mul_(2).add_(padded[..., 0:-3:2, :]).add_(padded[..., 3::2, :])
+    del padded
+    both = rows[..., 1:-2:2] + rows[..., 2:-1:2]
+    return both.mul_(2).add_(rows[..., 0:-3:2]).add_(rows[..., 3::2]).mul_(1 / 36)
+
+
 def _box(picture: Tensor) -> Tensor:
-    """Blur with a 3x3 box, zeros outside: symmetric, so that doubling and halving are each other's adjoint."""
-    return functional.avg_pool2d(picture, 3, 1, 1)
+    """Blur with a 3x3 box, zeros outside; with doubling before it this is the adjoint of ``_halved``, times four."""
+    rows = picture.clone()
+    rows[..., 1:, :] += picture[..., :-1, :]
+    rows[..., :-1, :] += picture[..., 1:, :]
+    both = rows.clone()
+    both[..., 1:] += rows[..., :-1]
+    both[..., :-1] += rows[..., 1:]
+    return both.mul_(1 / 9)
