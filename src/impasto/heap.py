@@ -1,8 +1,8 @@
 """Freed main memory, kept for the next step where the C library would give it back to the system.
 
 Every step takes and frees the same gigabytes of features. glibc hands each block above 32 MiB back at once, and the
-system clears its pages anew when they are next touched: two fifths of a step at 2048x2048 px. While a run goes on such
-blocks stay, at the price of gaps between them (``memory.GAPS``). Other C libraries are left as they are.
+system clears its pages anew when they are next touched: half of a step at 2048x2048 px. While a run goes on such blocks
+stay, at the price of gaps between them (``memory.GAPS``). Other C libraries are left as they are.
 """
 
 from __future__ import annotations
@@ -17,29 +17,35 @@ NEVER = -1
 USUAL = 32 * 2**20  # what glibc's own rule comes to in a program that frees large blocks
 MOST = 2**31 - 1  # mallopt takes an int
 
-
-def keep_freed(largest: int) -> None:
-    """Let freed blocks of up to so many bytes stay with the process, after what is free now was given back."""
-    _call("malloc_trim", 0)
-    _call("mallopt", MMAP_THRESHOLD, min(max(largest, USUAL), MOST))
-    _call("mallopt", TRIM_THRESHOLD, NEVER)
-
-
-def give_back() -> None:
-    """Return freed blocks to the system, now and from now on."""
-    _call("mallopt", MMAP_THRESHOLD, USUAL)
-    _call("mallopt", TRIM_THRESHOLD, 2 * USUAL)
-    _call("malloc_trim", 0)
+_asked: list[int] = []  # by the contexts that the program is in
 
 
 @contextmanager
 def freed_is_kept(largest: int = 8 * USUAL) -> Iterator[None]:
-    """Keep freed blocks as long as the context lasts."""
-    keep_freed(largest)
+    """Keep freed blocks of up to so many bytes as long as the context lasts.
+
+    It holds for the whole process. An inner context takes over and hands back; before and after the outermost all that
+    is free goes to the system.
+    """
+    if not _asked:
+        _call("malloc_trim", 0)
+    _asked.append(largest)
+    _keep(largest)
     try:
         yield
     finally:
-        give_back()
+        _asked.remove(largest)
+        if _asked:
+            _keep(_asked[-1])
+        else:
+            _call("mallopt", MMAP_THRESHOLD, USUAL)
+            _call("mallopt", TRIM_THRESHOLD, 2 * USUAL)
+            _call("malloc_trim", 0)
+
+
+def _keep(largest: int) -> None:
+    _call("mallopt", MMAP_THRESHOLD, min(max(largest, USUAL), MOST))
+    _call("mallopt", TRIM_THRESHOLD, NEVER)
 
 
 def _call(name: str, *values: int) -> None:

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from impasto import heap
 from impasto.encoder import Encoder
 from impasto.losses.blend import Blended
 from impasto.losses.protocol import Features, Loss, Refreshing
 from impasto.losses.region import Region
+from impasto.memory import WIDEST
 from impasto.ranks import Band
 from impasto.tiles import Tile, tiles
 from impasto.view import View
@@ -91,7 +94,8 @@ class Objective:
         )
         self._own = made[bands.index(self.band.rows)]
         top, _ = self.band.window(self._halo)
-        self._placed = [part.seen_from(top) for part in self._own]
+        # The way back begins with the largest tile, so that what it frees has room for every other.
+        self._placed = sorted((part.seen_from(top) for part in self._own), key=lambda part: part.pixels)
         self.keep = min(keep, len(self._own))
 
     def evaluate(self, canvas: Tensor, weights: Mapping[str, float]) -> Evaluation:
@@ -126,7 +130,7 @@ class Objective:
             canvas: ``[1, 3, H, W]``, the whole of it also where several processes paint.
             together: all processes call this with the same picture, and each sees to its own rows.
         """
-        with torch.no_grad():
+        with torch.no_grad(), self._memory():
             if self.view is not None:
                 canvas = self.view.seen(canvas)
             if together:
@@ -171,24 +175,32 @@ class Objective:
         return _finish(active, values, leaf)
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
-        count = len(self._placed) - self.keep
-        first, kept = self._placed[:count], self._placed[count:]
-        with torch.no_grad():
-            sums = self._summaries(canvas, active, first)
-        passes = []
-        for tile in kept:
-            passes.append(self._forward(canvas, active, tile))
-            _add(sums, {name: part.detach() for name, part in passes[-1].summaries.items()})
-        leaves = {name: total.requires_grad_(True) for name, total in self._summed(sums).items()}
-        values = [weights[name] * loss.value(leaves[name]) for name, loss in active.items()]
-        slopes = dict(zip(active, torch.autograd.grad(torch.stack(values).sum(), list(leaves.values())), strict=True))
         gradient = torch.zeros_like(canvas)
-        while passes:
-            passes.pop().push_back(slopes, gradient)
-        for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
-            self._forward(canvas, active, tile).push_back(slopes, gradient)
+        with self._memory():
+            count = len(self._placed) - self.keep
+            first, kept = self._placed[:count], self._placed[count:]
+            with torch.no_grad():
+                sums = self._summaries(canvas, active, first)
+            passes = []
+            for tile in kept:
+                passes.append(self._forward(canvas, active, tile))
+                _add(sums, {name: part.detach() for name, part in passes[-1].summaries.items()})
+            leaves = {name: total.requires_grad_(True) for name, total in self._summed(sums).items()}
+            values = [weights[name] * loss.value(leaves[name]) for name, loss in active.items()]
+            found = torch.autograd.grad(torch.stack(values).sum(), list(leaves.values()))
+            slopes = dict(zip(active, found, strict=True))
+            while passes:
+                passes.pop().push_back(slopes, gradient)
+            for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
+                self._forward(canvas, active, tile).push_back(slopes, gradient)
         numbers = torch.stack(values).detach().tolist()
         return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
+
+    def _memory(self) -> AbstractContextManager[None]:
+        """Return a context that keeps what tiles free for the next; what the optimiser frees does not mix with it."""
+        if len(self._placed) == 1:
+            return nullcontext()
+        return heap.freed_is_kept(2 * max(tile.pixels for tile in self._placed) * WIDEST * self.encoder.dtype.itemsize)
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add summaries up over all processes, in one message."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -193,7 +194,6 @@ class _Painting:
                 yield from self.paint(**listeners)
                 result = self.result()
         finally:
-            heap.give_back()
             if self.keeper is not None:
                 self.keeper.close()
         yield Finished(self.run.step, self.run.stopped, result)
@@ -238,18 +238,23 @@ class _Painting:
             small = ranks.band(job.scales[index].height).is_whole
             if ranks.is_first or not small:
                 mailbox = listeners["mailbox"] if small else Relay(listeners["mailbox"], ranks)
-                yield from self._paint(index, state, {**listeners, "mailbox": mailbox})
+                with self._memory(job.scales[index]):
+                    yield from self._paint(index, state, {**listeners, "mailbox": mailbox})
             if small and ranks.count > 1:
                 self._hand_over(job.scales[index])
             if self.run.stopped:
                 return
             state = None
 
+    def _memory(self, scale: Scale) -> AbstractContextManager[None]:
+        """Return the context of a scale that is computed whole; one in tiles sees to its memory itself."""
+        if self.job.plan_at(scale.height, scale.width).tile is not None:
+            return nullcontext()
+        return heap.freed_is_kept(2 * self.job.demand.at(scale.height, scale.width).block)
+
     def _paint(self, index: int, state: State | None, listeners: Mapping[str, Any]) -> Iterator[Event]:
         """Go through one scale, from a checkpoint of it if there is one."""
         job, run, scale = self.job, self.run, self.job.scales[index]
-        tile = job.plan_at(scale.height, scale.width).tile
-        heap.keep_freed(2 * job.demand.at(scale.height, scale.width).block(tile))
         if index or self.problem is None:
             self.problem = None  # before the next one is made: at a poster's size two would not fit
             self.problem = self.shared.problem(job, scale)

@@ -36,6 +36,11 @@ class Tile:
     cuts: Mapping[str, Window] = field(default_factory=dict)
     windows: Mapping[str, Window] = field(default_factory=dict)
 
+    @property
+    def pixels(self) -> int:
+        """How many pixels are read."""
+        return math.prod(part.stop - part.start for part in self.read)
+
     def canvas(self, picture: Tensor) -> Tensor:
         """Return the part of a picture ``[..., H, W]`` that is read."""
         return picture[..., self.read[0], self.read[1]]
