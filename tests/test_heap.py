@@ -67,3 +67,15 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
     with heap.freed_is_kept(BLOCK):
         pass
+
+
+def test_growth_beyond_what_is_allowed_goes_back_at_once(library: Any) -> None:
+    with heap.freed_is_kept(2 * BLOCK, most=BLOCK // 2) as settle:
+        pages_touched(library, 1)
+        kept = resident()
+        settle()
+        assert resident() < kept - BLOCK // 2
+    with heap.freed_is_kept(2 * BLOCK, most=4 * BLOCK) as settle:
+        pages_touched(library, 1)
+        settle()
+        assert pages_touched(library, 1) < PAGES

@@ -8,8 +8,10 @@ stay, at the price of gaps between them (``memory.GAPS``). Other C libraries are
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import mmap
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them
@@ -21,8 +23,12 @@ _asked: list[int] = []  # by the contexts that the program is in
 
 
 @contextmanager
-def freed_is_kept(largest: int = 8 * USUAL) -> Iterator[None]:
+def freed_is_kept(largest: int = 8 * USUAL, most: int | None = None) -> Iterator[Callable[[], None]]:
     """Keep freed blocks of up to so many bytes as long as the context lasts.
+
+    torch asks for aligned blocks, and glibc before 2.38 finds no room for one in the gap that one of the same size has
+    left, if the odd bytes beside it were given away meanwhile. So gaps add up, and what the context gives, called where
+    nothing large is in use, returns all that is free once the process has grown by ``most`` bytes.
 
     It holds for the whole process. An inner context takes over and hands back; before and after the outermost all that
     is free goes to the system.
@@ -31,8 +37,14 @@ def freed_is_kept(largest: int = 8 * USUAL) -> Iterator[None]:
         _call("malloc_trim", 0)
     _asked.append(largest)
     _keep(largest)
+    began = _resident()
+
+    def settle() -> None:
+        if most is not None and _resident() > began + most:
+            _call("malloc_trim", 0)
+
     try:
-        yield
+        yield settle
     finally:
         _asked.remove(largest)
         if _asked:
@@ -46,6 +58,14 @@ def freed_is_kept(largest: int = 8 * USUAL) -> Iterator[None]:
 def _keep(largest: int) -> None:
     _call("mallopt", MMAP_THRESHOLD, min(max(largest, USUAL), MOST))
     _call("mallopt", TRIM_THRESHOLD, NEVER)
+
+
+def _resident() -> int:
+    """Return the bytes of main memory that the process has, 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _call(name: str, *values: int) -> None:

@@ -13,7 +13,7 @@ the first has, so that all decide alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from impasto import heap
-from impasto.encoder import Encoder
+from impasto.encoder import Encoder, block
 from impasto.losses.blend import Blended
 from impasto.losses.protocol import Features, Loss, Refreshing
 from impasto.losses.region import Region
-from impasto.memory import WIDEST
+from impasto.memory import WIDEST, feature_bytes
 from impasto.ranks import Band
 from impasto.tiles import Tile, tiles
 from impasto.view import View
@@ -176,7 +176,7 @@ class Objective:
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         gradient = torch.zeros_like(canvas)
-        with self._memory():
+        with self._memory() as settle:
             count = len(self._placed) - self.keep
             first, kept = self._placed[:count], self._placed[count:]
             with torch.no_grad():
@@ -192,15 +192,18 @@ class Objective:
             while passes:
                 passes.pop().push_back(slopes, gradient)
             for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
+                settle()
                 self._forward(canvas, active, tile).push_back(slopes, gradient)
         numbers = torch.stack(values).detach().tolist()
         return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
 
-    def _memory(self) -> AbstractContextManager[None]:
+    def _memory(self) -> AbstractContextManager[Callable[[], None]]:
         """Return a context that keeps what tiles free for the next; what the optimiser frees does not mix with it."""
         if len(self._placed) == 1:
-            return nullcontext()
-        return heap.freed_is_kept(2 * max(tile.pixels for tile in self._placed) * WIDEST * self.encoder.dtype.itemsize)
+            return nullcontext(lambda: None)
+        pixels, width = max(tile.pixels for tile in self._placed), self.encoder.dtype.itemsize
+        deepest = max(map(block, self.layers), default=0)
+        return heap.freed_is_kept(2 * pixels * WIDEST * width, feature_bytes(pixels, deepest, width, gaps=0.5))
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add summaries up over all processes, in one message."""

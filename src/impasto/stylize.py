@@ -246,7 +246,7 @@ class _Painting:
                 return
             state = None
 
-    def _memory(self, scale: Scale) -> AbstractContextManager[None]:
+    def _memory(self, scale: Scale) -> AbstractContextManager[object]:
         """Return the context of a scale that is computed whole; one in tiles sees to its memory itself."""
         if self.job.plan_at(scale.height, scale.width).tile is not None:
             return nullcontext()
