@@ -20,8 +20,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from impasto import images
+from impasto.control import tensor
 from impasto.evaluate import alexnet_features, statistics, statistics_distance
-from impasto.job import tensor
 from impasto.weights import alexnet_state
 
 NEAR = 8  # px

@@ -118,6 +118,6 @@ def test_plans_of_old_records_have_no_kept_tiles() -> None:
 def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:
     demand, plain = Demand(1000, 1000), Plan()
     assert replace(demand, masks=2).peak(plain) > replace(demand, masks=1).peak(plain) > demand.peak(plain)
-    assert replace(demand, inputs=10**6).peak(plain) - demand.peak(plain) == 24 * 10**6
+    assert replace(demand, inputs=10**6).peak(plain) - demand.peak(plain) == 12 * 10**6
     assert demand.state(Plan(pairs=10)) == 12 * 10**6 * (4 + 20)
     assert demand.state(Plan(pairs=0, lean=True)) < demand.state(Plan(pairs=3, half=True))

@@ -127,7 +127,7 @@ def control(placement: Placement, content: Picture, options: Options, device: to
         InputError: a mask that does not fit, labels without partner, blends that sum to nothing, too many regions.
     """
     wishes = options.control
-    original = _picture(content).to(device)
+    original = tensor(content.pixels).to(device)
     visible = _alpha(content, original)
     if visible is not None:
         original = masks.fill_hidden(original, visible)
@@ -271,7 +271,7 @@ def _styles(
     made = []
     for wish, part, scale in zip(plot.wishes, blend, scales, strict=True):
         file = missing(placement.pictures, wish.style)
-        picture, mask = _picture(file).to(source), plot.label
+        picture, mask = tensor(file.pixels).to(source), plot.label
         if wish.style_mask is not None:
             own = missing(placement.pictures, wish.style_mask)
             mask = masks.load_mask(own, file.size, f"the mask of style {file.name}").to(source)
@@ -317,8 +317,9 @@ def _feathered(mask: Tensor) -> Tensor:
     return functional.avg_pool2d(padded, 2 * reach + 1, 1)
 
 
-def _picture(file: Picture) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(file.pixels.transpose(2, 0, 1)))[None]
+def tensor(pixels: NDArray[np.float32]) -> Tensor:
+    """Return pixels ``[H, W, 3]`` as ``[1, 3, H, W]``, in the same memory: a large photograph is not held twice."""
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
 
 
 def _alpha(file: Picture, like: Tensor) -> Tensor | None:

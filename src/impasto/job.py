@@ -12,14 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto import images, memory
 from impasto.areas import PROTECTED
-from impasto.control import Control, control
+from impasto.control import Control, control, tensor
 from impasto.encoder import block, check_layers
 from impasto.engine import Knobs
 from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
@@ -302,8 +300,3 @@ def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: 
             "the style is smaller than the picture asks for: its strokes are painted at its own size, not enlarged"
         )
     return notes
-
-
-def tensor(pixels: NDArray[np.float32]) -> Tensor:
-    """Return pixels ``[H, W, 3]`` as ``[1, 3, H, W]``."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]

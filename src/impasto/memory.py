@@ -42,7 +42,7 @@ PREPARING = 3  # vectors: content, noise, one more
 TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
 MASK = 10  # bytes a pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colours of the noise differ from place to place
-INPUT = 24  # bytes a pixel of each picture that was read: as it came, and as a tensor
+INPUT = 12  # bytes a pixel of each picture that was read
 UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 2**20, "G": 2**30}
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from impasto import images
 from impasto.areas import area_terms, noise_maps, roughness
-from impasto.control import Control
+from impasto.control import Control, tensor
 from impasto.encoder import Encoder
 from impasto.losses.tv import total_variation
 from impasto.objective import Objective
@@ -143,8 +142,7 @@ def starting_canvas(previous: Tensor | None, problem: Problem, init: str, genera
         return torch.rand(1, 3, *size, generator=generator).to(device)
     if init == "style":
         return style_noise(problem.noise, size, generator)
-    pixels = images.load(init).pixels
-    return resize(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(device), size)
+    return resize(tensor(images.load(init).pixels).to(device), size)
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto import images, record
+from impasto.control import tensor
 from impasto.engine import Run
-from impasto.job import Job, tensor
+from impasto.job import Job
 from impasto.options import Options
 from impasto.problem import Problem, resize
 from impasto.recolouring import recoloured
@@ -67,7 +68,7 @@ class Result:
     @property
     def tensor(self) -> Tensor:
         """The picture as ``[1, 3, H, W]`` float32 in [0, 1]."""
-        return tensor(self.pixels)
+        return tensor(self.pixels).contiguous()
 
 
 def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequence[Mapping[str, Any]] = ()) -> Result:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from impasto import heap, images, recipes, sheet
+from impasto.control import tensor
 from impasto.encoder import Encoder
 from impasto.errors import NumericalError, OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
@@ -33,7 +34,6 @@ from impasto.fast import state as states
 from impasto.fast.network import Shape, StyleNetwork
 from impasto.fast.photographs import Pictures, gather
 from impasto.fast.teacher import Teacher
-from impasto.job import tensor
 from impasto.losses.protocol import Loss
 from impasto.machine import Place, choose
 from impasto.options import Options, option
