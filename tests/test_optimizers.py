@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.engine import Optimizer
-from impasto.optimizers import Adam, BoundedLBFGS
+from impasto.optimizers import Adam, BoundedLBFGS, lbfgs
 from impasto.optimizers.precondition import precondition
 
 Make = Callable[[Tensor], Optimizer]
@@ -216,3 +216,15 @@ def test_the_preconditioner_is_symmetric_and_positive(size: tuple[int, int], gen
     assert float((precondition(one) * other).sum()) == pytest.approx(float((one * precondition(other)).sum()), rel=1e-9)
     assert float((precondition(one) * one).sum()) >= float(one.square().sum())
     assert precondition(one).shape == one.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_vectors_in_pieces_move_alike(
+    start: Tensor, bowl: Callable[[Tensor], tuple[float, Tensor]], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = BoundedLBFGS(start, history_dtype=dtype)
+    descend(whole, bowl, 6)
+    monkeypatch.setattr(lbfgs, "PIECE", 50)
+    pieces = BoundedLBFGS(start, history_dtype=dtype)
+    descend(pieces, bowl, 6)
+    torch.testing.assert_close(pieces.picture(), whole.picture(), atol=1e-4, rtol=0)

@@ -25,6 +25,7 @@ from impasto.ranks import Band
 
 FIRST_CHANGE = 0.02
 RISE_ALLOWED = 1.02
+PIECE = 1 << 22  # values that are worked on at once where a poster has no room for another copy
 
 
 class BoundedLBFGS:
@@ -87,11 +88,11 @@ class BoundedLBFGS:
         self._good_x, self._good_gradient, self._good_loss = self._x, slope, loss
         self._retries = 0
         direction = self._direction(slope)
-        descent, size = self._sums(direction @ slope, direction.square().sum())
+        descent, size = self._sums(_inner(direction, slope), _inner(direction, direction))
         if descent >= 0:
             self.forget()
             direction = self._direction(slope)
-            (size,) = self._sums(direction.square().sum())
+            (size,) = self._sums(_inner(direction, direction))
         self._move = self._limited(direction, size)
         self._x = (self._good_x + self._move).clamp_(0, 1)
 
@@ -134,7 +135,7 @@ class BoundedLBFGS:
         return direction * float(min(1.0, self.limit / change))
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
-        curvature, step_size, change_size = self._sums(step @ change, step.square().sum(), change.square().sum())
+        curvature, step_size, change_size = self._sums(_inner(step, change), _inner(step, step), _inner(change, change))
         if curvature <= 1e-10 * (step_size * change_size) ** 0.5:
             return
         slot = self._order.pop(0) if len(self._order) == self._history else len(self._order)
@@ -148,19 +149,19 @@ class BoundedLBFGS:
         direction = -slope
         alphas = []
         for slot, rho in zip(reversed(self._order), reversed(self._rho), strict=True):
-            alpha = rho * self._sums(self._steps[slot].float() @ direction)[0]
-            direction.sub_(_scaled(self._changes[slot], alpha))
+            alpha = rho * self._sums(_inner(self._steps[slot], direction))[0]
+            _add(direction, self._changes[slot], -alpha)
             alphas.append(alpha)
         last = [self._changes[slot].float() for slot in self._order[-1:]]
         wide = self._band.grown([part.view(self.shape) for part in (direction, *last)], REACH, "preconditioner")
         direction = self._precondition(wide[0])
         wide = wide[1:]
         if last:
-            direction.div_(self._rho[-1] * self._sums(last[0] @ self._precondition(wide[0]))[0])
+            direction.div_(self._rho[-1] * self._sums(_inner(last[0], self._precondition(wide[0])))[0])
         del wide, last
         for slot, rho, alpha in zip(self._order, self._rho, reversed(alphas), strict=True):
-            beta = rho * self._sums(self._changes[slot].float() @ direction)[0]
-            direction.add_(_scaled(self._steps[slot], alpha - beta))
+            beta = rho * self._sums(_inner(self._changes[slot], direction))[0]
+            _add(direction, self._steps[slot], alpha - beta)
         return direction
 
     def _precondition(self, wide: Tensor) -> Tensor:
@@ -209,6 +210,13 @@ class BoundedLBFGS:
         self._good_gradient, self._move = vectors.get("good_gradient"), vectors.get("move")
 
 
-def _scaled(vector: Tensor, factor: float) -> Tensor:
-    """Return a kept vector times a factor in float32, with one copy at most."""
-    return vector * factor if vector.dtype == torch.float32 else vector.float().mul_(factor)
+def _inner(one: Tensor, other: Tensor) -> Tensor:
+    """Return the inner product of two vectors, in pieces: kept ones in bfloat16 take no whole copy in float32."""
+    parts = [a.float() @ b.float() for a, b in zip(torch.split(one, PIECE), torch.split(other, PIECE), strict=True)]
+    return parts[0] if len(parts) == 1 else torch.stack(parts).double().sum()
+
+
+def _add(vector: Tensor, kept: Tensor, factor: float) -> None:
+    """Add a kept vector times a factor, likewise."""
+    for part, own in zip(torch.split(vector, PIECE), torch.split(kept, PIECE), strict=True):
+        part.add_(own.float(), alpha=factor)

@@ -38,7 +38,7 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
         weight /= growth
         finer = pyramid.pop()
         height, width = finer.shape[-2:]
-        result = _box(functional.interpolate(result, scale_factor=2, mode="nearest"))[..., :height, :width]
+        result = _box_(functional.interpolate(result, scale_factor=2, mode="nearest"))[..., :height, :width]
         result = result.add_(finer, alpha=weight)
     return result
 
@@ -58,12 +58,12 @@ def _halved(picture: Tensor) -> Tensor:
     return both.mul_(2).add_(rows[..., 0:-3:2]).add_(rows[..., 3::2]).mul_(1 / 36)
 
 
-def _box(picture: Tensor) -> Tensor:
-    """Blur with a 3x3 box, zeros outside; with doubling before it this is the adjoint of ``_halved``, times four."""
+def _box_(picture: Tensor) -> Tensor:
+    """Blur in place with a 3x3 box, zeros outside; with doubling before it the adjoint of ``_halved``, times four."""
     rows = picture.clone()
     rows[..., 1:, :] += picture[..., :-1, :]
     rows[..., :-1, :] += picture[..., 1:, :]
-    both = rows.clone()
-    both[..., 1:] += rows[..., :-1]
-    both[..., :-1] += rows[..., 1:]
-    return both.mul_(1 / 9)
+    picture.copy_(rows)
+    picture[..., 1:] += rows[..., :-1]
+    picture[..., :-1] += rows[..., 1:]
+    return picture.mul_(1 / 9)
