@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto import memory, record
+from impasto import memory, recipes, record
 from impasto.errors import ImageError, MachineError, OptionError, RecordError
 from impasto.events import Mailbox, Stepped, Warned
 from impasto.explore import axes_of, iter_explore
+from impasto.job import prepare
 from impasto.replay import Source, as_command, iter_replay, read_sheet, read_source
 from impasto.result import Result
 from impasto.stylize import Shared, iter_stylize, last, stylize
@@ -254,14 +255,16 @@ def test_a_large_picture_is_made_again_with_and_without_its_proof(painted: Any, 
 
 
 def test_a_plan_for_little_memory_is_followed_and_taken_again(
-    painted: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+    painted: Any, tiny_files: tuple[Path, Path], shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "BASE", 0)
-    monkeypatch.setattr(memory, "TILES", (64,))
+    monkeypatch.setattr(memory, "GROUPS", ((None,), (64,)))
     with pytest.raises(MachineError, match=r"96x72 px do not fit .* the least that would do is --memory 0\.\d+GiB"):
         painted("none.png", size="96", memory="1MiB", scales=1)
     monkeypatch.setattr(memory, "MARGIN", 0)
-    first = painted("lean.png", size="96", memory="5460KiB", scales=1)
+    demand = prepare(*tiny_files, recipes.resolve(**{**FEW, "size": "96", "scales": 1})).demand
+    least = int(memory.SLACK * demand.peak(memory.Plan(64, 0, lean=True))) + 1
+    first = painted("lean.png", size="96", memory=str(least), scales=1)
     assert first.record["decisions"]["plans"][0][:6] == [72, 96, 64, 0, 0, 1]
     monkeypatch.undo()
     assert again(first.path, shared, "same.png").path.read_bytes() == first.path.read_bytes()

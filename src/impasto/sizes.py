@@ -117,7 +117,7 @@ def canvas_size(picture: tuple[int, int], text: str | int | Size | None, dpi: fl
     if min(height, width) < SMALLEST_SIDE:
         raise OptionError(
             f"the picture would be {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: give a larger size or another picture",
+            f"every side needs {SMALLEST_SIDE} px: give a larger --size or another picture",
             "size",
         )
     return height, width
