@@ -16,6 +16,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -42,12 +43,14 @@ def main() -> None:
     given = parser.parse_args()
     joined = ranks.join()
     shared = Shared()
-    with ranks.as_one(joined), heap.freed_is_kept(heap.MOST):
+    with ranks.as_one(joined):
         sides = [made_ready(given, side, shared, joined) for side in given.sides]
         took: dict[str, list[tuple[float, float]]] = {side[0]: [] for side in sides}
         for turn in range(given.rounds + 1):
             for name, _, together, alone in sides:
-                times = timed(together, joined), timed(alone, joined) if joined.count > 1 else 0.0
+                whole = ":" not in name
+                single = timed(alone, joined, whole) if joined.count > 1 else 0.0
+                times = timed(together, joined, whole), single
                 if turn:  # the first turn touches memory for the first time
                     took[name].append(times)
         if joined.is_first:
@@ -79,13 +82,19 @@ def made_ready(given: argparse.Namespace, side: str, shared: Shared, joined: Ran
     return side, scale.height * scale.width / 1e6, together, alone
 
 
-def timed(work: Callable[[], Any], joined: Ranks) -> float:
-    """Return the seconds that all processes take for some work, from a common start."""
-    joined.told(None)
-    began = time.perf_counter()
-    work()
-    joined.sums(0.0)
-    return time.perf_counter() - began
+def timed(work: Callable[[], Any], joined: Ranks, whole: bool) -> float:
+    """Return the seconds that all processes take for some work, from a common start.
+
+    A whole picture is evaluated once before, as a run keeps its memory from step to step; tiles see to theirs.
+    """
+    with heap.freed_is_kept(heap.MOST) if whole else nullcontext():
+        if whole:
+            work()
+        joined.told(None)
+        began = time.perf_counter()
+        work()
+        joined.sums(0.0)
+        return time.perf_counter() - began
 
 
 def tell(sides: list[Side], took: dict[str, list[tuple[float, float]]], joined: Ranks) -> None:
