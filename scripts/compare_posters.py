@@ -17,11 +17,10 @@ import json
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 
 from impasto import images
 from impasto.control import tensor
-from impasto.evaluate import alexnet_features, statistics, statistics_distance
+from impasto.evaluate import alexnet_features, statistics, statistics_distance, structural_similarity
 from impasto.weights import alexnet_state
 
 NEAR = 8  # px
@@ -31,10 +30,7 @@ def beside_proof(given: argparse.Namespace) -> dict[str, object]:
     """Compare a poster with its proof."""
     proof, poster, style = (images.load(path).pixels for path in (given.first, given.second, given.style))
     height, width = proof.shape[:2]
-    reduced = images.resize(poster, (height, width))
-    like = structural_similarity(
-        proof.mean(2), reduced.mean(2), data_range=1.0, gaussian_weights=True, use_sample_covariance=False
-    )
+    like = structural_similarity(proof, images.resize(poster, (height, width)))
     enlarged = images.resize(proof, poster.shape[:2])
     state, side = alexnet_state(), given.side
     tops = np.linspace(0, poster.shape[0] - side, given.crops).astype(int)
@@ -55,7 +51,7 @@ def beside_proof(given: argparse.Namespace) -> dict[str, object]:
                 )
     means = np.mean(found, axis=0)
     return {
-        "ssim": round(float(like), 3),
+        "ssim": round(like, 3),
         "poster_from_style": round(float(means[0]), 3),
         "enlarged_proof_from_style": round(float(means[1]), 3),
         "crops_nearer": sum(own < other for own, other in found),

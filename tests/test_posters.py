@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from skimage.metrics import structural_similarity
 
 from impasto import images, samples
+from impasto.evaluate import structural_similarity
+from impasto.losses.composition import cell_for
 from impasto.replay import iter_replay, read_source
 from impasto.shared import Shared
 from impasto.stylize import last, stylize
@@ -26,9 +27,8 @@ def shared() -> Shared:
 
 
 def likeness(one: Any, other: Any) -> float:
-    """Return the structural similarity of two pictures' lightness at the first one's size."""
-    pair = [images.resize(picture, one.shape[:2]).mean(2) for picture in (one, other)]
-    return float(structural_similarity(*pair, data_range=1.0, gaussian_weights=True, use_sample_covariance=False))
+    """Return the structural similarity of two pictures at the first one's size."""
+    return structural_similarity(one, images.resize(other, one.shape[:2]))
 
 
 @pytest.mark.parametrize(("strength", "style_scale"), [(0.3, 1.0), (0.7, 1.5)])
@@ -50,6 +50,17 @@ def test_a_poster_reduced_is_its_proof(shared: Shared, tmp_path: Path, strength:
     # What is new is finer than the proof can hold.
     enlarged = images.resize(proof.pixels, poster.pixels.shape[:2])
     assert detail(poster.pixels) > 1.2 * detail(enlarged)
+
+
+@pytest.mark.parametrize(
+    ("proof", "size", "cell"),
+    [((75, 100), (75, 100), 1), ((75, 100), (105, 140), 2), ((48, 64), (96, 128), 2), ((48, 64), (480, 640), 16)],
+)
+def test_a_cell_is_no_smaller_than_a_pixel_of_the_proof(
+    proof: tuple[int, int], size: tuple[int, int], cell: int
+) -> None:
+    assert cell_for(proof, size) == cell
+    assert cell_for((4, 4), (1000, 1000)) == 16  # what tiles begin at multiples of
 
 
 def detail(pixels: Any) -> float:

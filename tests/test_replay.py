@@ -234,6 +234,9 @@ def test_a_larger_picture_takes_its_coarse_scales_from_the_proof(painted: Any, s
     large = again(proof.path, shared, "large.png", size="80")
     assert large.record["inputs"]["init"]["name"] == proof.path.name
     assert all(scale[1] > 48 for scale in large.record["decisions"]["scales"])
+    assert large.record["decisions"]["proof"] is True
+    assert "guard:proof" in large.saved_losses
+    assert "guard:proof" not in proof.saved_losses
     assert [entry["options"]["size"] for entry in large.record["parents"]] == ["48"]
     fresh = last(iter_replay(Source(proof.record, (proof.path.parent,), shared=shared), size="80", seed=9))
 

@@ -37,6 +37,7 @@ from torch.nn import functional
 
 from impasto import images, weights
 from impasto.color import to_oklab
+from impasto.control import tensor
 from impasto.encoder import Encoder, layer_names
 from impasto.errors import ImageError, OptionError
 
@@ -127,7 +128,7 @@ class Judge:
                 self._prepared[size] = self._prepare(size)
             prepared = self._prepared[size]
             seen = images.resize(pixels, size)
-            features = alexnet_features(_tensor(seen), self.alexnet)
+            features = alexnet_features(tensor(seen), self.alexnet)
             return {
                 "lpips": lpips_distance(features, prepared.content_features, self.linear),
                 "style_distance": statistics_distance([statistics(layer) for layer in features], prepared.statistics),
@@ -141,17 +142,17 @@ class Judge:
     def _prepare(self, size: tuple[int, int]) -> _Prepared:
         content = images.resize(self.content, size)
         style = images.resize(self.style, _with_long_side(self.style, max(size)))
-        style_features = alexnet_features(_tensor(style), self.alexnet)
+        style_features = alexnet_features(tensor(style), self.alexnet)
         return _Prepared(
             content=content,
             style=style,
-            content_features=alexnet_features(_tensor(content), self.alexnet),
+            content_features=alexnet_features(tensor(content), self.alexnet),
             statistics=[statistics(layer) for layer in style_features],
             quantiles=self._quantiles(style),
         )
 
     def _quantiles(self, pixels: Pixels) -> list[Tensor]:
-        features = self.vgg(_tensor(pixels), VGG_LAYERS)
+        features = self.vgg(tensor(pixels), VGG_LAYERS)
         return [projected_quantiles(features[layer][0]) for layer in VGG_LAYERS]
 
     def _specks(self, pixels: Pixels) -> float:
@@ -372,7 +373,3 @@ def _pixels(source: object, name: str) -> Pixels:
             f"{LEAST_SIDE} px a side"
         )
     return picture.pixels
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]  # [1, 3, H, W]

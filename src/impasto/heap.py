@@ -26,9 +26,9 @@ _asked: list[int] = []  # by the contexts that the program is in
 def freed_is_kept(largest: int = 8 * USUAL, most: int | None = None) -> Iterator[Callable[[], None]]:
     """Keep freed blocks of up to so many bytes as long as the context lasts.
 
-    torch asks for aligned blocks, and glibc before 2.38 finds no room for one in the gap that one of the same size has
-    left, if the odd bytes beside it were given away meanwhile. So gaps add up, and what the context gives, called where
-    nothing large is in use, returns all that is free once the process has grown by ``most`` bytes.
+    torch asks for aligned blocks, and glibc (2.36 was looked at) finds no room for one in the gap that one of the same
+    size has left, if the odd bytes beside it were given away meanwhile. So gaps add up, and what the context gives,
+    called where nothing large is in use, returns all that is free once the process has grown by ``most`` bytes.
 
     It holds for the whole process. An inner context takes over and hands back; before and after the outermost all that
     is free goes to the system.

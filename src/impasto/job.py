@@ -39,7 +39,8 @@ class Job:
     """Everything that a run reads and nothing that it changes.
 
     ``control`` holds the content and what is painted where, at its own size, on the run's device; ``start`` is the
-    picture ``[1, 3, H, W]`` that the canvas begins as, where one was given. ``size`` is that of the result,
+    picture ``[1, 3, H, W]`` that the canvas begins as, where one was given, and ``is_proof`` says that it is also held
+    near that one. ``size`` is that of the result,
     ``(height, width)``; ``demand`` is what it asks of memory there.
     """
 
@@ -58,6 +59,12 @@ class Job:
     demand: memory.Demand
     notes: Sequence[str] = field(default_factory=tuple)
     ranks: Ranks = ALONE
+    is_proof: bool = False
+
+    @property
+    def proof(self) -> Tensor | None:
+        """The picture whose composition is kept, if there is one."""
+        return self.start if self.is_proof else None
 
     @property
     def decisions(self) -> dict[str, Any]:
@@ -67,6 +74,8 @@ class Job:
             placed["plans"] = [[*size, *plan.as_data()] for size, plan in self.plans.items()]
         if self.ranks.count > 1:
             placed["ranks"] = self.ranks.count
+        if self.is_proof:
+            placed["proof"] = True
         return placed | {
             "device": str(self.place.device),
             "precision": {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.place.dtype],
@@ -146,9 +155,8 @@ def prepare(
     content_layers = decided.get("content_layers") or parse_weights(
         options.features.content_layers or default_content_layers(options), "content_layers"
     )
-    network = options.features.network
-    check_layers(style_layers, network, option="style_layers")
-    check_layers(content_layers, network, option="content_layers")
+    for name, layers in (("style_layers", style_layers), ("content_layers", content_layers)):
+        check_layers(layers, options.features.network, option=name)
     limits: dict[str, Any] = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
     placement = style if isinstance(style, Placement) else place(style, limits=limits)
     files = {"content": images.load(content, **limits), **placement.pictures}
@@ -187,6 +195,7 @@ def prepare(
         demand=demand,
         notes=[*_notes(files, size, options), *controlled.notes, *_told(plans[size])],
         ranks=ranks,
+        is_proof=bool(decided.get("proof")) and "init" in files,
     )
 
 

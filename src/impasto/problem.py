@@ -24,12 +24,14 @@ from impasto.objective import Objective
 from impasto.options import Options
 from impasto.ranks import Band
 from impasto.schedule import Scale
-from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
+from impasto.terms import Stage, composition, content_maker, guards, smoothness, style_maker
 from impasto.view import View
 
 FLOOR = 1e-6
 # How much more the style weighs than the content at strength 0.5; chosen by eye over the pairs in docs/default.md.
 BALANCE = 3.0
+# How much a poster's composition weighs beside its style; docs/posters.md has what other weights cost and bring.
+COMPOSITION = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def build(
     content_layers: Mapping[str, float],
     keep: int = 1,
     band: Band | None = None,
+    proof: Tensor | None = None,
 ) -> Problem:
     """Return the problem of one scale.
 
@@ -76,6 +79,7 @@ def build(
         style_layers, content_layers: weight by layer.
         keep: how many tiles keep their first pass.
         band: the rows that this process owns; all if absent.
+        proof: a smaller picture ``[1, 3, h, w]`` whose composition is kept, if there is one.
     """
     height, width = scale.height, scale.width
     own = control
@@ -87,7 +91,10 @@ def build(
         stage = Stage(encoder, seen, height, width, style_layers, content_layers, options, scale.apart)
         makers, layers = (style_maker(stage), content_maker(stage)), (list(style_layers), list(content_layers))
         made = area_terms(encoder, control, layers[0], *makers, layers[1], options.machine.tile)
-    extra, extra_weights = guards(seen, options)
+        extra, extra_weights = guards(seen, options)
+        if proof is not None and units == "unitless":
+            extra["guard:proof"] = composition(view.seen(resize(proof, (height, width))), proof)
+            extra_weights["guard:proof"] = COMPOSITION
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
     objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, band=band)
     references = dict.fromkeys(terms, 1.0)

@@ -189,8 +189,8 @@ def iter_replay(
             start = images.load(source.path)
             parents.append({key: value for key, value in about.items() if key != "parents"})
     if size is not None or more_steps is not None:
-        decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans")}
-        decisions |= {"scales": finer} if finer else {}
+        decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans", "proof")}
+        decisions |= {"scales": finer, "proof": True} if finer else {}
         steering = _from_the_first_step(steering)
     if seed is not None:
         options = options.replace(seed=seed)

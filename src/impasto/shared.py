@@ -61,7 +61,8 @@ class Shared:
         """Return the targets and terms of one scale of a job."""
         flat = job.options.flat()
         settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
-        pictures = [(part, file.sha256, file.crop) for part, file in job.files.items() if part != "init"]
+        read = [part for part in job.files if part != "init" or job.proof is not None]
+        pictures = [(part, job.files[part].sha256, job.files[part].crop) for part in read]
         placed = record.text(job.placement.as_data())
         key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, job.place.dtype)
         if key in self._problems:
@@ -69,7 +70,7 @@ class Shared:
         encoder = self.encoder(job)
         layers, keep = (job.style_layers, job.content_layers), job.plan_at(scale.height, scale.width).keep
         band = job.ranks.band(scale.height)
-        problem = build(encoder, job.control, scale, job.options_at(scale), *layers, keep, band)
+        problem = build(encoder, job.control, scale, job.options_at(scale), *layers, keep, band, job.proof)
         # What a loss has drawn or matched belongs to one run alone.
         if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
             self._problems[key] = problem

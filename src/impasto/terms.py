@@ -22,6 +22,7 @@ from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.blemishes import BorderLoss, SpeckLoss
 from impasto.losses.blend import Weighted, mix
 from impasto.losses.comparison import Comparison
+from impasto.losses.composition import CompositionLoss, cell_for
 from impasto.losses.content import ContentLoss
 from impasto.losses.edges import EdgeLoss
 from impasto.losses.gram import GramLoss, Normalisation, summed_grams
@@ -211,6 +212,16 @@ def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
         scale = 255.0 if norm in (None, "l1") else 255.0**2
         return TotalVariationLoss(height, width, norm=norm or "l1", factor=scale * 3 * height * width, wrap=wrap)
     return TotalVariationLoss(height, width, norm=norm or "l2", wrap=wrap)
+
+
+def composition(enlarged: Tensor, proof: Tensor) -> CompositionLoss:
+    """Return the term that holds a poster near its proof.
+
+    Args:
+        enlarged: the proof as the losses see it, ``[1, 3, H, W]`` at the canvas's size.
+        proof: as it is, ``[1, 3, h, w]``.
+    """
+    return CompositionLoss(enlarged, cell=cell_for(proof.shape[-2:], enlarged.shape[-2:]))
 
 
 GUARDS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {

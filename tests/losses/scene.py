@@ -19,6 +19,7 @@ from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.blemishes import BorderLoss, SpeckLoss
 from impasto.losses.comparison import Comparison
+from impasto.losses.composition import CompositionLoss
 from impasto.losses.content import ContentLoss
 from impasto.losses.edges import EdgeLoss
 from impasto.losses.gram import GramLoss, gram_targets
@@ -137,6 +138,7 @@ CASES: dict[str, Case] = {
     "edges": Case(lambda t, f, m: EdgeLoss(t), masked=False),
     "anchor": Case(lambda t, f, m: ColourAnchorLoss(t), masked=False),
     "matting": Case(lambda t, f, m: MattingLoss(t), masked=False, floor=1e-3),
+    "composition": Case(lambda t, f, m: CompositionLoss(t, cell=8), masked=False),
     "specks": Case(lambda t, f, m: SpeckLoss(*_size(t)), own=_flat, masked=False),
     "border": Case(lambda t, f, m: BorderLoss(*_size(t)), own=_flat, masked=False),
     "tv-l1": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l1"), own=_flat, masked=False),

@@ -182,6 +182,7 @@ UNFELT: dict[str, Change] = {
     "border": lambda canvas, target: canvas + 0.1,
     "edges": lambda canvas, target: canvas + torch.linspace(0, 0.3, canvas.shape[-1]),
     "anchor": lambda canvas, target: canvas + 0.1 * checkers(canvas),
+    "composition": lambda canvas, target: canvas + 0.1 * checkers(canvas),
     "matting": lambda canvas, target: canvas + 0.2 * target.flip(1) + 0.1,
 }
 

@@ -326,6 +326,15 @@ def test_colour_anchor_is_the_shift_squared() -> None:
     assert everything == pytest.approx(float((noise(2, H, W) - content).square().mean()), rel=1e-4)
 
 
+def test_composition_is_the_difference_of_cells() -> None:
+    canvas, proof = noise(2, 19, 13), picture(1, 19, 13)
+    corners = [(row, column) for row in range(0, 19, 8) for column in range(0, 13, 8)]
+    apart = [(canvas - proof)[0, :, row : row + 8, column : column + 8].mean((1, 2)) for row, column in corners]
+    assert value(make("composition", proof), canvas) == pytest.approx(
+        float(torch.stack(apart).square().mean()), rel=1e-4
+    )
+
+
 def test_matting() -> None:
     height, width, epsilon = 8, 7, 1e-4
     canvas, content = noise(2, height, width), picture(1, height, width)

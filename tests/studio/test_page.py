@@ -351,21 +351,6 @@ def test_a_picture_at_once(page: Any, there: bool) -> None:
     playwright.expect(page.locator("#alert")).to_contain_text("does not answer")
 
 
-def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.goto(studio.address)
-    page.wait_for_selector("#loaded", state="attached")
-    controls(page)
-    page.evaluate("document.getElementById('knobs').scrollIntoView()")
-    page.evaluate("window.scrollBy(0, 300)")
-    box = page.locator("#canvas").bounding_box()
-    assert 0 <= box["y"] < 20
-    assert box["height"] < 0.45 * 844
-    context.close()
-
-
 def test_what_is_refused_is_said(page: Any) -> None:
     file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
     page.set_input_files("#drop-content input[type=file]", file)
@@ -384,18 +369,3 @@ def test_everything_has_a_name(page: Any) -> None:
         assert nameless == []
     for control in page.frame_locator("#controls").locator("[id^=option-]").all():
         assert control.locator("[data-testid=block-info], .label-text, span").count() > 0
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(studio: Studio, browser: Any, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.goto(studio.address)
-    page.wait_for_selector("#loaded", state="attached")
-    for tab in ("paint", "explore", "history"):
-        page.click(f"#tab-{tab}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (ground == "rgb(18, 20, 27)") is (scheme == "dark")
-    context.close()

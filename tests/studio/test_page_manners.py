@@ -8,6 +8,19 @@ from typing import Any
 from test_page import Studio, browser, clear, controls, fill, page, playwright, status, studio
 
 
+def begin(page: Any) -> None:
+    """Start a run and wait until it can be paused."""
+    page.click("#start")
+    page.wait_for_selector("#pause:not([disabled])")
+
+
+def hold(page: Any) -> None:
+    """Start a run and pause it."""
+    begin(page)
+    page.click("#pause")
+    status(page, "paused")
+
+
 def test_nothing_is_deleted_unasked(page: Any) -> None:
     clear(page)
     fill(page)
@@ -45,8 +58,7 @@ def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
     clear(page)
     fill(page)
     frame = controls(page)
-    page.click("#start")
-    page.wait_for_selector("#pause:not([disabled])")
+    begin(page)
     page.locator("#stop").focus()
     page.keyboard.press("p")
     status(page, "paused")
@@ -69,8 +81,7 @@ def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
 def test_a_pause_is_answered_at_once(page: Any) -> None:
     clear(page)
     fill(page)
-    page.click("#start")
-    page.wait_for_selector("#pause:not([disabled])")
+    begin(page)
     held: list[Any] = []
     page.route("**/pause", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks what it is given)
     page.click("#pause")
@@ -92,10 +103,7 @@ def test_a_pause_is_answered_at_once(page: Any) -> None:
 def test_a_new_tab_joins_the_run_that_paints(page: Any, studio: Studio) -> None:
     clear(page)
     fill(page)
-    page.click("#start")
-    page.wait_for_selector("#pause:not([disabled])")
-    page.click("#pause")
-    status(page, "paused")
+    hold(page)
     other = page.context.new_page()
     other.goto(studio.address)
     status(other, "paused")
@@ -108,10 +116,7 @@ def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
     clear(page)
     fill(page)
     frame = controls(page)
-    page.click("#start")
-    page.wait_for_selector("#pause:not([disabled])")
-    page.click("#pause")
-    status(page, "paused")
+    hold(page)
     size = frame.locator("#option-size").locator("input, textarea")
     before = size.input_value()
     frame.locator("#option-color").get_by_text("match").click()
@@ -142,10 +147,7 @@ def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
 def test_a_server_that_does_not_answer_is_told_in_place_of_the_time_left(page: Any, studio: Studio) -> None:
     clear(page)
     fill(page)
-    page.click("#start")
-    page.wait_for_selector("#pause:not([disabled])")
-    page.click("#pause")
-    status(page, "paused")
+    hold(page)
     studio.stop()
     status(page, "does not answer")
     studio.start()

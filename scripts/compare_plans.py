@@ -1,0 +1,47 @@
+"""One picture by what L-BFGS may remember: a figure of docs/scale.md.
+
+    python scripts/compare_plans.py photo.jpg painting.jpg --size 512 -o plans
+
+paints it with ten pairs in float32, with ten and three in bfloat16, and by the lean method that takes its place where
+memory is short, and measures each picture (``impasto evaluate``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from impasto import recipes
+from impasto.evaluate import Judge
+from impasto.job import prepare
+from impasto.memory import PAIRS, Plan
+from impasto.stylize import Shared, stylize
+
+PLANS = {
+    "ten": Plan(None),
+    "ten-half": Plan(None, PAIRS, half=True),
+    "three-half": Plan(None, 3, half=True),
+    "lean": Plan(None, 0, lean=True),
+}
+
+
+def main() -> None:
+    """Print a line of JSON for each plan."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("content")
+    parser.add_argument("style")
+    parser.add_argument("--size", default="512")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the pictures")
+    given = parser.parse_args()
+    scales = prepare(given.content, given.style, recipes.resolve(size=given.size)).scales
+    judge, shared = Judge(given.content, given.style), Shared()
+    for name, plan in PLANS.items():
+        taken = {"plans": [[scale.height, scale.width, *plan.as_data()] for scale in scales]}
+        path = given.out / f"{name}.png"
+        stylize(given.content, given.style, output=path, size=given.size, decisions=taken, shared=shared)
+        print(json.dumps({"plan": name, **{key: round(value, 3) for key, value in judge(path).items()}}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
