@@ -64,6 +64,18 @@ def test_the_way_of_a_picture(capsys: Capture) -> None:
     assert out.read_bytes() == before
 
 
+def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
+    painted("--size=64")
+    assert (
+        run(["replay", "out.png", "--size=96", "-o", "large.png", "--run-dir=kept", "-q"]) == 0
+    )
+    before = Path("large.png").read_bytes()
+    assert run(["resume", "kept", "-q"]) == 0
+    assert Path("large.png").read_bytes() == before
+    told = refused(capsys, "replay", "out.png", "-o", "again.png", "--run-dir=kept", "-q")
+    assert "--run-dir kept holds a run" in told
+
+
 def test_a_picture_is_gone_on_with(capsys: Capture) -> None:
     painted()
     assert run(["replay", "out.png", "--more-steps=2", "-o", "more.png", "--seed=4", "-q", "--report=page"]) == 0

@@ -253,6 +253,9 @@ def test_a_large_picture_is_made_again_with_and_without_its_proof(painted: Any, 
     proof = painted()
     large = again(proof.path, shared, "large.png", size="80")
     assert again(large.path, shared, "same.png").path.read_bytes() == large.path.read_bytes()
+    larger = again(large.path, shared, "larger.png", size="128")
+    assert larger.record["inputs"]["init"]["name"] == "large.png"
+    assert "guard:proof" in larger.saved_losses
     proof.path.unlink()
     assert again(large.path, shared, "without.png").path.read_bytes() == large.path.read_bytes()
 
@@ -273,3 +276,19 @@ def test_a_plan_for_little_memory_is_followed_and_taken_again(
     assert again(first.path, shared, "same.png").path.read_bytes() == first.path.read_bytes()
     with pytest.raises(MachineError, match="120x90 px do not fit"):  # another size needs a plan of its own
         again(first.path, shared, "larger.png", size="120")
+
+
+def test_raw_weights_know_no_hold_on_a_proof(painted: Any, shared: Shared) -> None:
+    proof = painted(content_weight=1.0, style_weight=100.0, units="gatys")
+    large = again(proof.path, shared, "large.png", size="80")
+    assert large.record["inputs"]["init"]["name"] == "out.png"
+    assert "proof" not in large.record["decisions"]
+    assert "guard:proof" not in large.saved_losses
+
+
+def test_memory_goes_with_a_size(painted: Any, shared: Shared) -> None:
+    proof = painted()
+    with pytest.raises(OptionError, match="--memory goes with --size"):
+        again(proof.path, shared, memory="1GiB")
+    with pytest.raises(MachineError, match="80x60 px do not fit"):
+        again(proof.path, shared, size="80", memory="1MiB")

@@ -1,4 +1,4 @@
-"""Weights: what is installed, what is fetched, and what every refusal says."""
+"""Weights: what is installed, files of the user's own, and what has been fetched."""
 
 from __future__ import annotations
 

@@ -39,9 +39,8 @@ class Job:
     """Everything that a run reads and nothing that it changes.
 
     ``control`` holds the content and what is painted where, at its own size, on the run's device; ``start`` is the
-    picture ``[1, 3, H, W]`` that the canvas begins as, where one was given, and ``is_proof`` says that it is also held
-    near that one. ``size`` is that of the result,
-    ``(height, width)``; ``demand`` is what it asks of memory there.
+    picture ``[1, 3, H, W]`` that the canvas begins as, where one was given, and ``is_proof`` says that the canvas is
+    held near it, too. ``size`` is that of the result, ``(height, width)``; ``demand`` is what it asks of memory there.
     """
 
     options: Options
@@ -195,7 +194,7 @@ def prepare(
         demand=demand,
         notes=[*_notes(files, size, options), *controlled.notes, *_told(plans[size])],
         ranks=ranks,
-        is_proof=bool(decided.get("proof")) and "init" in files,
+        is_proof=bool(decided.get("proof")) and "init" in files and options.tradeoff.units == "unitless",
     )
 
 

@@ -92,7 +92,7 @@ def build(
         makers, layers = (style_maker(stage), content_maker(stage)), (list(style_layers), list(content_layers))
         made = area_terms(encoder, control, layers[0], *makers, layers[1], options.machine.tile)
         extra, extra_weights = guards(seen, options)
-        if proof is not None and units == "unitless":
+        if proof is not None:
             extra["guard:proof"] = composition(view.seen(resize(proof, (height, width))), proof)
             extra_weights["guard:proof"] = COMPOSITION
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}

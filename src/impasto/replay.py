@@ -36,7 +36,7 @@ class Source:
         record: of the picture.
         folders: where inputs are looked for.
         path: the picture itself, if there is one.
-        large: options to use where another size is asked for, if the picture is a proof.
+        large: options to use where another size is asked for, if the picture is a cell of a sheet.
         given: where the person says that inputs are, by their part.
         shared: what several runs have in common.
     """
@@ -142,6 +142,7 @@ def iter_replay(
     *,
     seed: int | None = None,
     size: str | None = None,
+    memory: str | None = None,
     more_steps: int | None = None,
     **listeners: Any,
 ) -> Iterator[Event]:
@@ -153,7 +154,9 @@ def iter_replay(
         seed: another seed.
         size: another size; what was steered holds from the first step on. A larger picture takes its coarse scales from
             the picture that is there, and so its composition.
-        more_steps: go on from the picture for that many steps instead of making it again.
+        memory: how much memory another size may take, as the option says it.
+        more_steps: go on from the picture for that many steps instead of making it again; nothing holds it near a proof
+            any more.
         listeners: ``mailbox``, ``preview_every`` and the like, as for ``iter_stylize``.
 
     Yields:
@@ -161,10 +164,9 @@ def iter_replay(
 
     Raises:
         RecordError: an input is missing or changed.
-        OptionError: size and more steps are asked for at once.
+        OptionError: size and more steps are asked for at once, or memory without a size.
     """
-    if size is not None and more_steps is not None:
-        raise OptionError("--size and --more-steps are both given: make it larger first, then go on from that", "size")
+    _check_asked(size, memory, more_steps)
     about = source.record
     options = source.large if size is not None and source.large is not None else record.options_of(about)
     decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
@@ -191,7 +193,8 @@ def iter_replay(
     if size is not None or more_steps is not None:
         decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans", "proof")}
         decisions |= {"scales": finer, "proof": True} if finer else {}
-        steering = _from_the_first_step(steering)
+        steering = _from_the_first_step(steering, held=finer is not None)
+        options = options if memory is None else options.replace(memory=memory)
     if seed is not None:
         options = options.replace(seed=seed)
     if seed is None and size is None and more_steps is None:
@@ -214,6 +217,14 @@ def iter_replay(
     )
 
 
+def _check_asked(size: str | None, memory: str | None, more_steps: int | None) -> None:
+    """Raise OptionError for what does not go together."""
+    if size is not None and more_steps is not None:
+        raise OptionError("--size and --more-steps are both given: make it larger first, then go on from that", "size")
+    if memory is not None and size is None:
+        raise OptionError("--memory goes with --size: without it the picture is made again as it was", "memory")
+
+
 def _with_model(source: Source, options: Options, style: Any) -> Options:
     """Return options with the trained network's file where it lies now."""
     if "model" in source.record["inputs"]:  # a network of any style: the painting is an input beside it
@@ -226,7 +237,8 @@ def _with_model(source: Source, options: Options, style: Any) -> Options:
 
 def _finer(source: Source, options: Options) -> list[list[float]] | None:
     """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
-    if source.path is None or not source.path.exists() or options.descent.scales == 1:
+    at_once = options.instant.fast or options.instant.model is not None
+    if source.path is None or not source.path.exists() or options.descent.scales == 1 or at_once:
         return None
     proof = max(images.load(source.path).size)
     height, width = input_of(source, "content").size
@@ -281,10 +293,11 @@ def _start(source: Source) -> images.Picture | None:
     return replace(made, name=name, source=None)
 
 
-def _from_the_first_step(steering: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _from_the_first_step(steering: Sequence[Mapping[str, Any]], held: bool) -> list[Mapping[str, Any]]:
+    """Return all that was turned as one command; the weight of a proof goes where none is held to."""
     values: dict[str, float] = {}
     for entry in steering:
-        values |= entry.get("values", {})
+        values |= {name: value for name, value in entry.get("values", {}).items() if held or name != "guard:proof"}
     return [{"step": 1, "values": values}] if values else []
 
 

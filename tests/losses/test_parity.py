@@ -327,12 +327,12 @@ def test_colour_anchor_is_the_shift_squared() -> None:
 
 
 def test_composition_is_the_difference_of_cells() -> None:
-    canvas, proof = noise(2, 19, 13), picture(1, 19, 13)
+    canvas, proof = noise(2, 19, 13), picture(1, 19, 13) * 0.8
     corners = [(row, column) for row in range(0, 19, 8) for column in range(0, 13, 8)]
-    apart = [(canvas - proof)[0, :, row : row + 8, column : column + 8].mean((1, 2)) for row, column in corners]
-    assert value(make("composition", proof), canvas) == pytest.approx(
-        float(torch.stack(apart).square().mean()), rel=1e-4
-    )
+    cells = [(canvas - proof)[0, :, row : row + 8, column : column + 8] for row, column in corners]
+    expected = sum(float(cell.mean((1, 2)).square().sum()) * cell[0].numel() for cell in cells) / (3 * 19 * 13)
+    assert value(make("composition", proof), canvas) == pytest.approx(expected, rel=1e-4)
+    assert value(make("composition", proof), proof + 0.1) == pytest.approx(0.01, rel=1e-4)
 
 
 def test_matting() -> None:

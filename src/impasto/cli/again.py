@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_unused
 from impasto.cli.progress import Listener
 from impasto.cli.together import follow, together
 from impasto.errors import ImageError, OptionError
@@ -60,6 +61,7 @@ def replay(
     output: Path | None = typer.Option(None, "--output", "-o", help="Where to save. (default: NAME-again)"),
     cell: str | None = typer.Option(None, "--cell", metavar="ROW,COLUMN", help="Which picture of a sheet, from 1,1."),
     size: str | None = typer.Option(None, "--size", help="Paint it at another size."),
+    memory: str | None = typer.Option(None, "--memory", help="With --size: how much memory that may take, as 6GiB."),
     seed: int | None = typer.Option(None, "--seed", min=0, help="Paint it with another seed."),
     more_steps: int | None = typer.Option(None, "--more-steps", min=1, help="Go on from it for so many steps."),
     content: str | None = CONTENT,
@@ -68,6 +70,8 @@ def replay(
     inputs: list[str] = INPUT,
     timelapse: Path | None = TIMELAPSE,
     report: Path | None = typer.Option(None, "--report", help="Folder for one web page that shows the run."),
+    run_dir: Path | None = RUN_DIR,
+    checkpoint_every: float = CHECKPOINT_EVERY,
     quiet: bool = QUIET,
 ) -> None:
     """Make a picture again from the record inside it, or go on from it."""
@@ -78,6 +82,7 @@ def replay(
     target = output if output is not None else _beside(picture, cell)
     if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
         raise ImageError(f"{str(target)!r} is the picture itself: name another file with -o")
+    check_unused(run_dir)
     mailbox = Mailbox()
     with together() as ranks:
         events = iter_replay(
@@ -85,9 +90,12 @@ def replay(
             target,
             seed=seed,
             size=size,
+            memory=memory,
             more_steps=more_steps,
             mailbox=mailbox,
             preview_every=1 if timelapse or report else 0,
+            checkpoint_dir=run_dir,
+            checkpoint_seconds=checkpoint_every,
             ranks=ranks,
         )
         follow(ranks, events, mailbox, partial(_listeners, source, timelapse, report), quiet)

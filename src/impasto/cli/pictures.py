@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from impasto.cli.flags import with_options
+from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_unused
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
 from impasto.cli.together import follow, together
 from impasto.errors import OptionError, suggest
@@ -46,12 +47,8 @@ def stylize(
     every: int = typer.Option(10, "--every", min=1, help="Steps between two snapshots."),
     timelapse: Path | None = typer.Option(None, "--timelapse", help="Film of the run: .mp4, .gif or .webp."),
     report: Path | None = typer.Option(None, "--report", help="Folder for one web page that shows the run."),
-    run_dir: Path | None = typer.Option(
-        None, "--run-dir", help="Folder to keep the run in, for `impasto resume` after a crash."
-    ),
-    checkpoint_every: float = typer.Option(
-        10.0, "--checkpoint-every", min=0.0, help="Seconds between two states kept."
-    ),
+    run_dir: Path | None = RUN_DIR,
+    checkpoint_every: float = CHECKPOINT_EVERY,
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what the run would take, and stop."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
     **options: Any,
@@ -62,7 +59,7 @@ def stylize(
     if dry_run:
         _foresee(content, styles or None, **placed, output=output, began=began, **options)
         return
-    _check_unused(run_dir)
+    check_unused(run_dir)
     style: Any = styles[0] if styles else None
     if report is not None and (style is None or not Path(style).exists()):
         from impasto.placement import place
@@ -94,13 +91,6 @@ def _foresee(content: Any, style: Any, **given: Any) -> None:
     from impasto.forecast import forecast
 
     typer.echo("\n".join(forecast(content, style, **given).lines()))
-
-
-def _check_unused(run_dir: Path | None) -> None:
-    if run_dir is not None and (run_dir / "run.json").exists():
-        raise OptionError(
-            f"--run-dir {run_dir} holds a run: impasto resume {run_dir}, or name another folder", "run_dir"
-        )
 
 
 def _age() -> float:

@@ -1,14 +1,16 @@
 """A poster's composition: the canvas, made small, is held near the proof that it was started from.
 
-In: the canvas and the proof. Out: the mean squared difference of their means over cells of a few pixels, so that a
-picture shifted by d everywhere is at d^2. Not from a paper; super-resolution calls the like back-projection (Irani &
-Peleg, CVGIP 1991). 0 means that the canvas made small is the proof; detail finer than a cell leaves it unchanged.
+In: the canvas and the proof, enlarged. Out: the mean squared difference of their means over cells of a few pixels, each
+cell by its area, so that a picture shifted by d everywhere is at d^2. Not from a paper; super-resolution calls the like
+back-projection (Irani & Peleg, CVGIP 1991). 0 means that every cell has the proof's mean; detail finer than a cell
+leaves it unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,19 +31,22 @@ class CompositionLoss:
     layers: tuple[str, ...] = ()
 
     def __init__(self, proof: Tensor, *, cell: int) -> None:
+        height, width = proof.shape[-2:]
         self._cell = cell
-        self._target = _means(proof.detach(), cell)
-        self._scale = 1 / self._target.numel()
+        self._target = _means(proof.detach(), cell)  # [1, 3, h, w]
+        self._rows, self._columns = (_sides(length, cell).to(proof.device) for length in (height, width))
+        self._scale = 1 / (3 * height * width)
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
-        """Return the sum over the cells that the region owns, ``[1]``."""
+        """Return the sum over the cells that the region owns, each by its area in px, ``[1]``."""
         means = _means(at_least_float32(region.own(canvas)), self._cell)
-        top, left = region.top // self._cell, region.left // self._cell
-        target = self._target[..., top : top + means.shape[-2], left : left + means.shape[-1]]
-        return (means - target.to(means)).square().sum().reshape(1)
+        rows = slice(region.top // self._cell, region.top // self._cell + means.shape[-2])
+        columns = slice(region.left // self._cell, region.left // self._cell + means.shape[-1])
+        apart = (means - self._target[..., rows, columns].to(means)).square().sum((0, 1))  # [h, w]
+        return (self._rows[rows].to(apart) @ apart @ self._columns[columns].to(apart)).reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the mean over the cells' values."""
+        """Return the mean over the picture's values."""
         return summary.sum() * self._scale
 
 
@@ -53,3 +58,8 @@ def cell_for(proof: Sequence[int], size: Sequence[int]) -> int:
 
 def _means(picture: Tensor, cell: int) -> Tensor:
     return functional.avg_pool2d(picture, cell, ceil_mode=True)
+
+
+def _sides(length: int, cell: int) -> Tensor:
+    """Return how many pixels each cell along a side has, ``[ceil(length / cell)]``."""
+    return torch.arange(0, length, cell).neg().add(length).clamp(max=cell).float()
