@@ -235,6 +235,7 @@ def test_a_larger_picture_takes_its_coarse_scales_from_the_proof(painted: Any, s
     assert large.record["inputs"]["init"]["name"] == proof.path.name
     assert all(scale[1] > 48 for scale in large.record["decisions"]["scales"])
     assert large.record["decisions"]["proof"] is True
+    assert as_command(large.record) == "impasto replay out.png --size 80"
     assert "guard:proof" in large.saved_losses
     assert "guard:proof" not in proof.saved_losses
     assert [entry["options"]["size"] for entry in large.record["parents"]] == ["48"]

@@ -112,8 +112,13 @@ def read_sheet(path: Path) -> dict[str, Any]:
 
 
 def as_command(about: Record) -> str:
-    """Return the command that would paint a record's picture, leaving out what its recipe says anyway."""
+    """Return the command that would paint a record's picture, leaving out what its recipe says anyway.
+
+    A picture that is held near a proof is named by that proof and its own size.
+    """
     options = record.options_of(about).flat()
+    if about["decisions"].get("proof"):
+        return shlex.join(["impasto", "replay", about["inputs"]["init"]["name"], "--size", str(options["size"])])
     name = options.pop("recipe")
     try:
         usual = recipes.resolve(recipe=name).flat()
