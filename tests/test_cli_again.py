@@ -66,9 +66,7 @@ def test_the_way_of_a_picture(capsys: Capture) -> None:
 
 def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
     painted("--size=64")
-    assert (
-        run(["replay", "out.png", "--size=96", "-o", "large.png", "--run-dir=kept", "-q"]) == 0
-    )
+    assert run(["replay", "out.png", "--size=96", "-o", "large.png", "--run-dir=kept", "-q"]) == 0
     before = Path("large.png").read_bytes()
     assert run(["resume", "kept", "-q"]) == 0
     assert Path("large.png").read_bytes() == before
