@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +15,11 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import torch
     from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).parent))  # some tests share another's fixtures
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # sums repeat only for the same number of threads
 os.environ.setdefault("MPLBACKEND", "agg")
 
