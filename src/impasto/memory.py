@@ -30,7 +30,8 @@ FEATURES = (144, 216, 284, 318, 320)
 POOLED = (0, 128, 192, 224, 240)
 SLOPES = 128  # values a pixel's gradient takes where it is widest
 # Of what features take: lost between blocks that are kept for the next step (see ``heap``), and copies of cut maps.
-GAPS = 1.0
+# More was seen in tiles of more px a side than ``USUAL_TILE``.
+GAPS, MORE_GAPS, USUAL_TILE = 1.0, 1.5, 512
 WIDEST = 64  # channels of the largest map
 
 # Vectors of the picture's size: held while the objective is evaluated, its gradient among them, and at the most while
@@ -105,15 +106,16 @@ def free_bytes() -> int | None:
     return min(found) if found else None
 
 
-def feature_bytes(pixels: int, depth: int, width: int) -> int:
+def feature_bytes(pixels: int, depth: int, width: int, gaps: float = GAPS) -> int:
     """Return what evaluating so many pixels takes.
 
     Args:
         pixels: of a tile with its halo, or of the picture.
         depth: deepest block, 1 to 5; 0 for no network.
         width: bytes of a feature.
+        gaps: what is lost between blocks, of what they take.
     """
-    return round(pixels * (1 + GAPS) * ((FEATURES[depth - 1] + SLOPES) * width + POOLED[depth - 1])) if depth else 0
+    return round(pixels * (1 + gaps) * ((FEATURES[depth - 1] + SLOPES) * width + POOLED[depth - 1])) if depth else 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ class Demand:
         own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * whole if self.masks else 0)
         vector = 4 * VALUES * self.rows * self.width
         pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
-        features = feature_bytes(self.read(plan.tile), self.depth, width)
+        features = feature_bytes(
+            self.read(plan.tile), self.depth, width, GAPS if (plan.tile or 0) <= USUAL_TILE else MORE_GAPS
+        )
         features += (plan.keep - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
         # Every process prepares a scale from the whole content.

@@ -203,8 +203,7 @@ class Objective:
             return nullcontext(lambda: None)
         pixels, width = max(tile.pixels for tile in self._placed), self.encoder.dtype.itemsize
         deepest = max(map(block, self.layers), default=0)
-        most = 3 * feature_bytes(pixels, deepest, width) // 4  # of what the plan counts: a tile grows on from there
-        return heap.freed_is_kept(2 * pixels * WIDEST * width, most)
+        return heap.freed_is_kept(2 * pixels * WIDEST * width, feature_bytes(pixels, deepest, width, gaps=0.5))
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add summaries up over all processes, in one message."""
