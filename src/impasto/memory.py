@@ -32,6 +32,7 @@ SLOPES = 128  # values a pixel's gradient takes where it is widest
 # Of what features take: lost between blocks that are kept for the next step (see ``heap``), and copies of cut maps.
 # More was seen in tiles of more px a side than ``USUAL_TILE``.
 GAPS, MORE_GAPS, USUAL_TILE = 1.0, 1.5, 512
+KEPT_GAPS = 0.25  # likewise, of what a first pass leaves that is kept
 WIDEST = 64  # channels of the largest map
 
 # Vectors of the picture's size: held while the objective is evaluated, its gradient among them, and at the most while
@@ -190,7 +191,8 @@ class Demand:
         """Return the bytes of what a tile's first pass leaves for its way back."""
         if not self.depth:
             return 0
-        return self.read(tile) * (FEATURES[self.depth - 1] * (2 if self.half else 4) + POOLED[self.depth - 1])
+        maps = FEATURES[self.depth - 1] * (2 if self.half else 4) + POOLED[self.depth - 1]
+        return round((1 + KEPT_GAPS) * self.read(tile) * maps)
 
     def tiles(self, tile: int | None) -> int:
         """Return how many tiles there are."""
