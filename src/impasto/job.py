@@ -203,7 +203,7 @@ def check_together(options: Options, ranks: Ranks) -> None:
     if ranks.count == 1:
         return
     alone = {
-        "fast": (options.instant.fast or options.instant.model is not None, "a picture painted at once is not split"),
+        "fast": (options.instant.at_once, "a picture painted at once is not split"),
         "time": (options.descent.time is not None, "--time measures one process; give --steps or --quality"),
         "seamless": (options.control.seamless, "opposite edges are neighbours; leave --seamless away"),
         "optimizer": (options.descent.optimizer == "pyramid", "the pyramid is not split; --optimizer lbfgs or adam is"),

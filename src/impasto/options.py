@@ -202,6 +202,11 @@ class Instant:
         if self.fast and self.model is not None:
             raise OptionError("fast and model are both given: choose --fast, or --model FILE", "model")
 
+    @property
+    def at_once(self) -> bool:
+        """Whether a network paints, and nothing is optimised."""
+        return self.fast or self.model is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Output:

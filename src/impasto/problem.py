@@ -24,7 +24,7 @@ from impasto.objective import Objective
 from impasto.options import Options
 from impasto.ranks import Band
 from impasto.schedule import Scale
-from impasto.terms import Stage, composition, content_maker, guards, smoothness, style_maker
+from impasto.terms import PROOF, Stage, composition, content_maker, guards, smoothness, style_maker
 from impasto.view import View
 
 FLOOR = 1e-6
@@ -93,8 +93,8 @@ def build(
         made = area_terms(encoder, control, layers[0], *makers, layers[1], options.machine.tile)
         extra, extra_weights = guards(seen, options)
         if proof is not None:
-            extra["guard:proof"] = composition(view.seen(resize(proof, (height, width))), proof)
-            extra_weights["guard:proof"] = COMPOSITION
+            extra[PROOF] = composition(view.seen(resize(proof, (height, width))), proof)
+            extra_weights[PROOF] = COMPOSITION
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
     objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, band=band)
     references = dict.fromkeys(terms, 1.0)

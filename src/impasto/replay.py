@@ -24,6 +24,7 @@ from impasto.options import Options
 from impasto.placement import Placement, as_words
 from impasto.schedule import plan
 from impasto.stylize import Shared, iter_stylize, last
+from impasto.terms import PROOF
 
 Record = Mapping[str, Any]
 
@@ -242,8 +243,7 @@ def _with_model(source: Source, options: Options, style: Any) -> Options:
 
 def _finer(source: Source, options: Options) -> list[list[float]] | None:
     """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
-    at_once = options.instant.fast or options.instant.model is not None
-    if source.path is None or not source.path.exists() or options.descent.scales == 1 or at_once:
+    if source.path is None or not source.path.exists() or options.descent.scales == 1 or options.instant.at_once:
         return None
     proof = max(images.load(source.path).size)
     height, width = input_of(source, "content").size
@@ -302,7 +302,7 @@ def _from_the_first_step(steering: Sequence[Mapping[str, Any]], held: bool) -> l
     """Return all that was turned as one command; the weight of a proof goes where none is held to."""
     values: dict[str, float] = {}
     for entry in steering:
-        values |= {name: value for name, value in entry.get("values", {}).items() if held or name != "guard:proof"}
+        values |= {name: value for name, value in entry.get("values", {}).items() if held or name != PROOF}
     return [{"step": 1, "values": values}] if values else []
 
 

@@ -61,8 +61,8 @@ class Shared:
         """Return the targets and terms of one scale of a job."""
         flat = job.options.flat()
         settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
-        read = [part for part in job.files if part != "init" or job.proof is not None]
-        pictures = [(part, job.files[part].sha256, job.files[part].crop) for part in read]
+        read = {part: file for part, file in job.files.items() if part != "init" or job.is_proof}
+        pictures = [(part, file.sha256, file.crop) for part, file in read.items()]
         placed = record.text(job.placement.as_data())
         key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, job.place.dtype)
         if key in self._problems:

@@ -135,7 +135,7 @@ def iter_stylize(
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = _prepared(partial(prepare, content, style, chosen, output, start=start, ranks=ranks), ranks, decisions)
-    if chosen.instant.fast or model is not None:
+    if chosen.instant.at_once:
         try:
             with heap.freed_is_kept():
                 yield from fast_paint.iter_paint(job, parents)

@@ -214,6 +214,9 @@ def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
     return TotalVariationLoss(height, width, norm=norm or "l2", wrap=wrap)
 
 
+PROOF = "guard:proof"  # the name of the term below
+
+
 def composition(enlarged: Tensor, proof: Tensor) -> CompositionLoss:
     """Return the term that holds a poster near its proof.
 
