@@ -1,7 +1,7 @@
 # The studio in a container.
 #
-#   docker build -t impasto .                               the CPU build of torch
-#   docker build -t impasto --build-arg DEVICE=cuda .       the CUDA build
+#   docker build -t impasto .                               with the build of torch that the index gives
+#   docker build -t impasto --build-arg DEVICE=cpu .        with the CPU build (or cuda), or not at all
 #   docker run -p 7860:7860 -v impasto:/data -e IMPASTO_TOKEN=secret impasto
 #
 # pip asks the indexes that it is configured for. An index that has torch for the device is given by
@@ -15,15 +15,15 @@ RUN python -m venv /opt/impasto
 ENV PATH=/opt/impasto/bin:$PATH
 
 # torch is large and changes seldom: a layer of its own.
-ARG DEVICE=cpu
+ARG DEVICE=any
 ARG TORCH_INDEX_URL=""
 COPY constraints.txt ./
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
-    case "$DEVICE" in cpu|cuda) ;; *) echo "DEVICE is '$DEVICE': choose cpu or cuda" >&2; exit 1;; esac \
+    case "$DEVICE" in any|cpu|cuda) ;; *) echo "DEVICE is '$DEVICE': choose any, cpu or cuda" >&2; exit 1;; esac \
     && if [ -n "$TORCH_INDEX_URL" ]; then export PIP_INDEX_URL="$TORCH_INDEX_URL"; fi \
     && pip install --no-cache-dir --constraint constraints.txt torch \
     && found="$(python -c 'import torch; print("cuda" if torch.version.cuda else "cpu")')" \
-    && if [ "$found" != "$DEVICE" ]; then \
+    && if [ "$DEVICE" != any ] && [ "$DEVICE" != "$found" ]; then \
          echo "this torch is built for $found, not $DEVICE: give --build-arg TORCH_INDEX_URL=... or DEVICE=$found" >&2; \
          exit 1; \
        fi

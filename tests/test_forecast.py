@@ -37,6 +37,11 @@ def test_it_is_written_for_people(tiny_files: tuple[Path, Path], capsys: pytest.
     assert not target.exists()
 
 
+def test_what_is_painted_at_once_has_no_steps_to_foresee(tiny_picture: NDArray[np.uint8]) -> None:
+    with pytest.raises(OptionError, match="--dry-run foresees the optimiser's steps"):
+        forecast(tiny_picture, tiny_picture, fast=True)
+
+
 def test_what_a_run_refuses_is_refused(tiny_picture: NDArray[np.uint8]) -> None:
     with pytest.raises(OptionError, match="strength is 3"):
         forecast(tiny_picture, tiny_picture, strength=3.0)

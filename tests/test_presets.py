@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import get_args
 
 import numpy as np
@@ -16,7 +17,8 @@ from impasto.job import prepare
 from impasto.options import ContentLossName, Options, StyleLossName
 from impasto.placement import place
 from impasto.presets import BUILT_IN
-from impasto.stylize import Shared, iter_stylize
+from impasto.replay import iter_replay, read_source
+from impasto.stylize import Shared, iter_stylize, last, stylize
 from impasto.terms import GUARDS, STYLE_LOSSES
 
 
@@ -165,6 +167,15 @@ def test_a_run_with_a_last_pass_repeats_from_its_decisions(tiny_picture, tiny_st
     again = prepare(tiny_picture, place(tiny_style), options, decisions=first.decisions)
     assert list(again.scales) == list(first.scales)
     assert [scale.apart for scale in again.scales] == [False, True]
+
+
+def test_a_poster_has_the_last_pass_too(tiny_files, states, tmp_path) -> None:
+    proof, shared = tmp_path / "proof.png", Shared(states[recipes.resolve(recipe="nnst").features.network])
+    stylize(*tiny_files, output=proof, recipe="nnst", size=32, steps=10, shared=shared)
+    source = dataclasses.replace(read_source(proof), shared=shared)
+    poster = last(iter_replay(source, tmp_path / "poster.png", size="64"))
+    height, width, _, _, *apart = poster.record["decisions"]["scales"][-1]
+    assert (height, width, apart) == (48, 64, [True])
 
 
 def test_the_table_of_losses_is_whole() -> None:

@@ -254,6 +254,20 @@ def test_torchrun_starts_the_command_line(tmp_path: Path, tiny_files: tuple[Path
     assert (tmp_path / "out.png").exists()
 
 
+def test_torchrun_starts_a_training(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for index in range(3):
+        (photos / f"{index}.png").write_bytes(tiny_files[0].read_bytes())
+    options = ["--side", "32", "--batch", "1", "--steps", "2", "--width", "4", "--blocks", "1", "--precision", "fp32"]
+    words = ["train", str(tiny_files[1]), "--photos", str(photos), *options, "-o", str(tmp_path / "net.safetensors")]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
+    answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=200)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count("all steps are done") == 1
+    assert (tmp_path / "net.safetensors").exists()
+
+
 def test_a_plan_counts_the_rows_of_one_process() -> None:
     alone, half = Demand(4096, 4096), Demand(4096, 4096, ranks=2)
     plan = Plan(tile=512, pairs=3)

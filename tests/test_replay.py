@@ -279,6 +279,27 @@ def test_a_plan_for_little_memory_is_followed_and_taken_again(
         again(first.path, shared, "larger.png", size="120")
 
 
+def test_what_was_turned_last_holds_at_another_size(painted: Any, shared: Shared) -> None:
+    turned = [{"strength": 0.9}, {"content_weight": 3.0}, {"strength": 0.7}]
+    about = painted().record | {"steering": [{"step": n, "values": v} for n, v in enumerate(turned, start=1)]}
+    large = last(iter_replay(Source(about, (painted().path.parent,), shared=shared), size="80"))
+    assert list(large.record["steering"][0]["values"]) == ["content_weight", "strength"]
+
+
+def test_what_was_painted_at_once_has_no_more_steps(painted: Any, shared: Shared) -> None:
+    first = painted()
+    about = first.record | {"options": {**first.record["options"], "fast": True}}
+    with pytest.raises(OptionError, match=r"painted at once .* --init out.png goes on from it"):
+        list(iter_replay(Source(about, (first.path.parent,), first.path, shared=shared), more_steps=3))
+
+
+def test_the_command_names_the_picture_that_it_goes_on_from(painted: Any, shared: Shared) -> None:
+    more = again(painted().path, shared, "more.png", more_steps=3)
+    assert "--init out.png" in as_command(more.record)
+    large = again(painted().path, shared, "large.png", size="80", seed=5)
+    assert as_command(large.record).endswith("--seed 5")
+
+
 def test_raw_weights_know_no_hold_on_a_proof(painted: Any, shared: Shared) -> None:
     proof = painted(content_weight=1.0, style_weight=100.0, units="gatys")
     large = again(proof.path, shared, "large.png", size="80")
@@ -287,9 +308,15 @@ def test_raw_weights_know_no_hold_on_a_proof(painted: Any, shared: Shared) -> No
     assert "guard:proof" not in large.saved_losses
 
 
-def test_memory_goes_with_a_size(painted: Any, shared: Shared) -> None:
+def test_memory_and_dpi_go_with_a_size(painted: Any, shared: Shared) -> None:
     proof = painted()
     with pytest.raises(OptionError, match="--memory goes with --size"):
         again(proof.path, shared, memory="1GiB")
+    with pytest.raises(OptionError, match="--dpi goes with --size"):
+        again(proof.path, shared, dpi=300.0)
+    large = again(proof.path, shared, "large.png", size="0.5in", dpi=160.0)
+    assert max(large.pixels.shape) == 80
+    assert as_command(large.record) == "impasto replay out.png --size 0.5in --dpi 160.0"
+    assert max(again(large.path, shared, "larger.png", size="0.6in").pixels.shape) == 96  # at the same dots an inch
     with pytest.raises(MachineError, match="80x60 px do not fit"):
         again(proof.path, shared, size="80", memory="1MiB")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.schedule import STEPS, plan
+from impasto import recipes
+from impasto.schedule import STEPS, Scale, plan, scales_for
 
 SIDES = st.integers(16, 6000)
 QUALITIES = st.sampled_from(sorted(STEPS))
@@ -61,3 +62,19 @@ def test_a_larger_picture_has_no_fewer_scales() -> None:
     assert counts == sorted(counts)
     assert counts[0] == 1
     assert counts[-1] > counts[3] > 1
+
+
+@given(height=SIDES, width=SIDES, steps=st.none() | st.integers(2, 500))
+def test_a_last_pass_takes_its_share_of_the_steps(height: int, width: int, steps: int | None) -> None:
+    options = recipes.resolve(recipe="nnst") if steps is None else recipes.resolve(recipe="nnst", steps=steps)
+    scales = scales_for(options, height, width)
+    assert all(min(scale.height, scale.width) >= 16 for scale in scales)
+    assert (scales[-1].height, scales[-1].width) == (height, width)
+    assert steps is None or sum(scale.steps for scale in scales) == steps
+    assert not any(scale.apart for scale in scales[:-1])
+    assert scales[-1].apart or (steps is not None and steps * options.features.apart <= 0.5)
+    assert [Scale.of_data(scale.as_data()) for scale in scales] == scales
+
+
+def test_a_picture_too_small_for_the_network_has_one_scale() -> None:
+    assert [scale.width for scale in scales_for(recipes.resolve(scales=4), 8, 12)] == [12]

@@ -7,9 +7,9 @@ In: the run, its optimiser and its losses, at the top of a step. Out: a folder w
     checkpoint-000120.*      the last two states: tensors in ``.safetensors``, all else in ``.json``
 
 A state counts once its ``.json`` is there, which is written last and in one step. Writing happens beside the run, in
-a thread, on a copy of the tensors. A damaged state is passed over for the one before it. Because commands are logged
-before they count and a state is taken after, a run killed at any moment and resumed ends with the bytes of the one
-that was not killed.
+a thread, on a copy of the tensors; where that copy would be large, without one, while the run waits. A damaged state
+is passed over for the one before it. Because commands are logged before they count and a state is taken after, a run
+killed at any moment and resumed ends with the bytes of the one that was not killed.
 
 Where several processes paint, the first writes, and states hold the whole picture: what was kept by some number of
 processes is gone on with by any other. All of them read the folder.
@@ -25,16 +25,15 @@ import os
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto import images
@@ -43,29 +42,33 @@ from impasto.errors import MachineError, RecordError
 from impasto.losses.protocol import Refreshing
 from impasto.objective import Objective
 from impasto.ranks import ALONE, Ranks
+from impasto.schedule import Scale
 
 FORMAT = 1
 RUN, STEERING = "run.json", "steering.jsonl"
 KEPT = 2
 LARGEST_SHARE = 0.02  # of the run's time that checkpoints may take
+BESIDE = 64 * 2**20  # bytes of a state that is copied, to be written while the run goes on; larger ones the run awaits
 SHAPE = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
 
 
 @dataclass(frozen=True)
 class State:
-    """A checkpoint as it comes back: the run, the references of its scale, and tensors by name."""
+    """A checkpoint as it comes back: the run, its scales, the references of this one, and tensors by name."""
 
     run: Run
+    scales: list[list[float]]
     references: dict[str, float]
     tensors: dict[str, Tensor]
 
     def restore(self, optimizer: Optimizer, objective: Objective, generator: torch.Generator) -> None:
-        """Put an optimiser, the losses and the randomness where they were."""
+        """Put an optimiser, the losses and the randomness where they were; the tensors are theirs from then on."""
         optimizer.load_state(self._part("optimizer"))
         for name, loss in objective.terms.items():
             if isinstance(loss, Refreshing):
                 loss.load_state(self._part(f"loss.{name}"))
         generator.set_state(self.tensors["generator"].cpu())
+        self.tensors.clear()
 
     def _part(self, name: str) -> dict[str, Tensor]:
         start = f"{name}/"
@@ -100,6 +103,7 @@ class Keeper:
     ) -> None:
         self.folder, self.seconds, self._ranks = folder, seconds, ranks
         self.references: dict[str, float] = {}
+        self.scales: Sequence[Scale] = ()
         self._generator = generator
         self._writer: threading.Thread | None = None
         self._failure: OSError | None = None
@@ -150,13 +154,20 @@ class Keeper:
                 tensors |= {f"loss.{name}/{key}": value for key, value in loss.state().items()}
         if not self._ranks.is_first:
             return []
-        copy = objective.band.is_whole  # what was gathered is a copy
+        beside = sum(value.nbytes for value in tensors.values()) <= BESIDE
+        copy = beside and objective.band.is_whole  # what was gathered is a copy
         copies = {key: value.detach().to("cpu", copy=copy).contiguous() for key, value in tensors.items()}
-        about = {"format": FORMAT, "run": asdict(run), "references": dict(self.references)}
+        about = {
+            "format": FORMAT,
+            "run": asdict(run),
+            "references": dict(self.references),
+            "scales": [scale.as_data() for scale in self.scales],
+        }
         self._cost = time.perf_counter() - began
-        self._writer = threading.Thread(target=self._write, args=(run.step, copies, _json(about)), daemon=True)
+        clock = time.thread_time if beside else time.perf_counter
+        self._writer = threading.Thread(target=self._write, args=(run.step, copies, _json(about), clock), daemon=True)
         self._writer.start()
-        if now:
+        if now or not beside:
             self._wait()
         return self._news()
 
@@ -179,15 +190,14 @@ class Keeper:
             self._failure = None
         return news
 
-    def _write(self, step: int, tensors: dict[str, Tensor], about: bytes) -> None:
+    def _write(self, step: int, tensors: dict[str, Tensor], about: bytes, clock: Callable[[], float]) -> None:
         """Write a state: the tensors first, then the JSON that makes it count, then drop what is too old."""
-        began = time.thread_time()
+        began = clock()
         name = f"checkpoint-{step:09d}"
         try:
-            data = save_tensors(tensors)
-            digest = hashlib.sha256(data).hexdigest()
-            images.write_atomically(self.folder / f"{name}.safetensors", data)
-            whole = _json({**json.loads(about), "sha256": digest})
+            file = self.folder / f"{name}.safetensors"
+            images.write_atomically(file, lambda opened: save_file(_apart(tensors), opened.name))
+            whole = _json({**json.loads(about), "sha256": _digest(file)})
             images.write_atomically(
                 self.folder / f"{name}.json", _json({"state": whole.decode(), "sha256": _sha(whole)})
             )
@@ -198,7 +208,7 @@ class Keeper:
                     path.unlink(missing_ok=True)
         except OSError as error:
             self._failure = error
-        self._put_off(self._cost + time.thread_time() - began)
+        self._put_off(self._cost + clock() - began)
 
     def _put_off(self, cost: float) -> None:
         """Let the next state wait until this one's cost is a small share of the time; every 0 s is every step."""
@@ -300,8 +310,9 @@ def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
 
 
 def _any_number(part: Any) -> Any:
-    """Return a part of a beginning without the number of processes, which may change."""
-    return {key: value for key, value in part.items() if key != "ranks"} if isinstance(part, dict) else part
+    """Return a part of a beginning without what may change: the number of processes and what they run on."""
+    free = ("ranks", "threads", "cpu")
+    return {key: value for key, value in part.items() if key not in free} if isinstance(part, dict) else part
 
 
 def _clear(folder: Path) -> None:
@@ -320,13 +331,14 @@ def _read_state(path: Path) -> State:
     if _sha(inner) != outer["sha256"]:
         raise ValueError(path)
     about = json.loads(inner)
-    data = path.with_suffix(".safetensors").read_bytes()
-    if _sha(data) != about["sha256"]:
+    file = path.with_suffix(".safetensors")
+    if _digest(file) != about["sha256"]:
         raise ValueError(path)
-    # Copied, so that every tensor lies in memory as the run's own did: sums may depend on it.
-    tensors = {key: value.clone() for key, value in load_tensors(data).items()}
+    with safe_open(file, framework="pt") as kept:
+        # Copied, so that every tensor lies in memory as the run's own did: sums may depend on it.
+        tensors = {key: kept.get_tensor(key).clone() for key in kept.keys()}  # noqa: SIM118 - it is no mapping
     run = Run(**{**about["run"], "knobs": Knobs(**about["run"]["knobs"])})
-    return State(run, about["references"], tensors)
+    return State(run, about["scales"], about["references"], tensors)
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
@@ -350,6 +362,22 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of which no two share memory, which the format does not allow."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in tensors.items():
+        place = value.untyped_storage().data_ptr()
+        found[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _sha(data: bytes) -> str:

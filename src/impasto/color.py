@@ -42,6 +42,7 @@ _DARKEST = 1e-7
 _LEAST_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
+AT_ONCE = 2**20  # pixels of a picture that are worked on at a time, where that takes much memory a pixel
 
 
 def to_linear(srgb: Tensor) -> Tensor:
@@ -146,10 +147,9 @@ class ChromaKeeper:
     """
 
     def __init__(self, content: Tensor) -> None:
-        lab = to_oklab(content.double())
-        low, high = lightness_range(lab)
-        self._chroma = lab[:, 1:].to(content.dtype)
-        self._low, self._high = low.to(content.dtype), high.to(content.dtype)
+        # In float64, and in bands of rows, since a whole large picture would not fit beside the rest.
+        found = [_kept(rows) for rows in torch.split(content, max(1, AT_ONCE // content.shape[-1]), -2)]
+        self._chroma, self._low, self._high = (torch.cat(part, -2) for part in zip(*found, strict=True))
 
     def rows(self, first: int, last: int) -> ChromaKeeper:
         """Return what keeps some of the picture's rows, up to ``last``."""
@@ -168,6 +168,13 @@ class ChromaKeeper:
     def grey(self, canvas: Tensor) -> Tensor:
         """Return the lightness alone as a grey picture, which is what is compared in the loop."""
         return grey_of(self.lightness(canvas))
+
+
+def _kept(content: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return chroma, and the least and the greatest lightness that it allows, in the content's dtype."""
+    lab = to_oklab(content.double())
+    low, high = lightness_range(lab)
+    return lab[:, 1:].to(content), low.to(content), high.to(content)
 
 
 class _Limit(torch.autograd.Function):

@@ -12,12 +12,13 @@ from typing import Any
 
 from impasto import recipes
 from impasto.budget import Pace, seconds_for
+from impasto.errors import OptionError
 from impasto.job import prepare
 from impasto.options import parse_seconds
 from impasto.placement import Placement, place
 from impasto.problem import starting_canvas
 from impasto.schedule import Scale
-from impasto.stylize import Shared
+from impasto.stylize import Shared, first_picture
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def forecast(
 
     began = time.perf_counter() if began is None else began
     chosen = recipes.resolve(**options)
+    if chosen.instant.at_once:
+        raise OptionError("--dry-run foresees the optimiser's steps, and --fast and --model have none: leave it away")
     if not isinstance(style, Placement):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
@@ -80,7 +83,7 @@ def forecast(
     scale = job.scales[0]
     problem = (shared or Shared()).problem(job, scale)
     generator = torch.Generator().manual_seed(chosen.descent.seed)
-    canvas = starting_canvas(job.start, problem, chosen.descent.init, generator)
+    canvas = starting_canvas(first_picture(job), problem, chosen.descent.init, generator)
     weights = job.knobs().weights(problem.references, scale.content_factor)
     pace = Pace(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
     pace.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))

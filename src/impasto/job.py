@@ -27,7 +27,7 @@ from impasto.options import Options, parse_weights
 from impasto.placement import Placement, place
 from impasto.ranks import ALONE, Ranks
 from impasto.room import lack
-from impasto.schedule import Scale, plan
+from impasto.schedule import Scale, scales_for
 from impasto.terms import default_content_layers, default_style_layers
 
 STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
@@ -81,10 +81,15 @@ class Job:
             "threads": self.place.threads,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "tile": self.options.machine.tile,
-            "scales": [[s.height, s.width, s.steps, s.content_factor, *[True] * s.apart] for s in self.scales],
+            "scales": [scale.as_data() for scale in self.scales],
             "style_layers": dict(self.style_layers),
             "content_layers": dict(self.content_layers),
         }
+
+    @property
+    def planned(self) -> dict[str, Any]:
+        """The decisions, and how each size fits the memory even where that is plain: for those who go on elsewhere."""
+        return {**self.decisions, "plans": [[*size, *plan.as_data()] for size, plan in self.plans.items()]}
 
     def knobs(self) -> Knobs:
         """Return the weights that a run begins with."""
@@ -147,7 +152,7 @@ def prepare(
         MachineError: the device or precision is not there.
     """
     decided = decisions or {}
-    machine = _place(options, decided)
+    machine = _place(options, decided, ranks)
     style_layers = decided.get("style_layers") or parse_weights(
         options.features.style_layers or default_style_layers(options), "style_layers"
     )
@@ -198,13 +203,16 @@ def prepare(
     )
 
 
-def check_together(options: Options, ranks: Ranks) -> None:
-    """Raise OptionError for what one process alone can do, where there are several."""
+def check_together(options: Options, ranks: Ranks, *, decided: bool = False) -> None:
+    """Raise OptionError for what one process alone can do, where there are several; a decided run has its steps."""
     if ranks.count == 1:
         return
     alone = {
         "fast": (options.instant.at_once, "a picture painted at once is not split"),
-        "time": (options.descent.time is not None, "--time measures one process; give --steps or --quality"),
+        "time": (
+            options.descent.time is not None and not decided,
+            "--time measures one process; give --steps or --quality",
+        ),
         "seamless": (options.control.seamless, "opposite edges are neighbours; leave --seamless away"),
         "optimizer": (options.descent.optimizer == "pyramid", "the pyramid is not split; --optimizer lbfgs or adam is"),
     }
@@ -222,11 +230,13 @@ def _check_sides(files: Mapping[str, images.Picture]) -> None:
             )
 
 
-def _place(options: Options, decided: Mapping[str, Any]) -> Place:
-    """Return the place that an earlier run had, as far as this machine has it."""
+def _place(options: Options, decided: Mapping[str, Any], ranks: Ranks) -> Place:
+    """Return the place that an earlier run had, as far as this machine has it and as many processes share it."""
     wanted = options.machine
     if "device" in decided and decided["device"] in devices():
-        wanted = replace(wanted, device=decided["device"], precision=decided["precision"], threads=decided["threads"])
+        wanted = replace(wanted, device=decided["device"], precision=decided["precision"])
+        if decided.get("ranks", 1) == ranks.count:
+            wanted = replace(wanted, threads=decided["threads"])
     return choose(wanted)
 
 
@@ -248,22 +258,14 @@ def _target(
 
 def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any]) -> list[Scale]:
     if "scales" in decided:
-        scales = [Scale(int(h), int(w), int(n), float(f), bool(apart)) for h, w, n, f, *apart in decided["scales"]]
+        scales = [Scale.of_data(data) for data in decided["scales"]]
         if (scales[-1].height, scales[-1].width) != size:
             raise RecordError(
                 f"the record's plan ends at {scales[-1].width}x{scales[-1].height} px and its options at "
                 f"{size[1]}x{size[0]}: the record was altered"
             )
         return scales
-    descent = options.descent
-    share = options.features.apart if options.features.style_loss == "nearest" else 0.0
-    steps = None if descent.steps is None else max(1, round((1 - share) * descent.steps))
-    scales = plan(*size, quality=descent.quality, scales=descent.scales, steps=steps)
-    large = [scale for scale in scales if min(scale.height, scale.width) >= SMALLEST_SIDE]
-    if steps is not None:  # the steps of scales too small to paint go to the finest
-        large[-1] = replace(large[-1], steps=large[-1].steps + steps - sum(scale.steps for scale in large))
-    last = round(share * sum(scale.steps for scale in large)) if descent.steps is None else descent.steps - (steps or 0)
-    return [*large, replace(large[-1], steps=last, apart=True)] if last else large
+    return scales_for(options, *size)
 
 
 def _plans(

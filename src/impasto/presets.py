@@ -53,6 +53,7 @@ BUILT_IN: dict[str, Recipe] = {
             "the canvas stays in [0, 1] (projected L-BFGS)",
             "the style's Gram matrices are divided by the style's own size, which may differ from the canvas's",
             "the first convolution continues the edge pixels instead of padding with zeros",
+            "300 steps instead of 500 (--steps published)",
         ),
         settings={
             "strength": None,
@@ -69,12 +70,13 @@ BUILT_IN: dict[str, Recipe] = {
         published_steps=500,
     ),
     "neural-style": Recipe(
-        summary="the defaults and the numbers of neural-style-pt",
+        summary="the numbers of neural-style-pt, its defaults but for the steps",
         source="neural-style-pt, after Johnson's neural-style",
         departures=(
             "the canvas stays in [0, 1] (projected L-BFGS)",
             "the random start fills the range instead of 0.001 times normal noise around the mean",
             "the first convolution continues the edge pixels instead of padding with zeros",
+            "300 steps instead of 1000 (--steps published)",
         ),
         settings={
             "strength": None,

@@ -27,6 +27,7 @@ from impasto.events import Command, Mailbox
 
 GRAIN = 32
 LEAST_ROWS = 64  # with fewer, a process would compute more for its neighbours than for itself
+KEPT = "what was kept last (--run-dir) is gone on with by impasto resume, a training by --resume"
 PATIENCE = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
 
 
@@ -123,8 +124,8 @@ class Ranks:
             yield
         except RuntimeError as error:
             raise MachineError(
-                f"process {self.index + 1} of {self.count}: another process of this run has ended, and the picture "
-                f"cannot go on without its rows ({what}); with --run-dir the last checkpoint is kept: impasto resume"
+                f"process {self.index + 1} of {self.count}: another process of this run has ended, and this one cannot "
+                f"go on without it ({what}); {KEPT}"
             ) from error
 
 
@@ -327,8 +328,7 @@ def as_one(ranks: Ranks) -> Iterator[None]:
     def end(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise MachineError(
-            f"process {ranks.index + 1} of {ranks.count} was told to end, as all are when one has; "
-            "with --run-dir the last checkpoint is kept: impasto resume"
+            f"process {ranks.index + 1} of {ranks.count} was told to end, as all are when one has; {KEPT}"
         )
 
     before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}

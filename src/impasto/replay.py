@@ -20,9 +20,10 @@ from impasto.checkpoint import kept_picture, read_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
 from impasto.fast.model import load
+from impasto.job import NAMED_STARTS
 from impasto.options import Options
 from impasto.placement import Placement, as_words
-from impasto.schedule import plan
+from impasto.schedule import scales_for
 from impasto.stylize import Shared, iter_stylize, last
 from impasto.terms import PROOF
 
@@ -119,7 +120,11 @@ def as_command(about: Record) -> str:
     """
     options = record.options_of(about).flat()
     if about["decisions"].get("proof"):
-        return shlex.join(["impasto", "replay", about["inputs"]["init"]["name"], "--size", str(options["size"])])
+        words = ["impasto", "replay", about["inputs"]["init"]["name"], "--size", str(options["size"])]
+        words += [] if options["dpi"] is None else ["--dpi", str(options["dpi"])]
+        return shlex.join([*words, *_other_seed(about)])
+    if "init" in about["inputs"] and options["init"] in NAMED_STARTS:
+        options["init"] = about["inputs"]["init"]["name"]
     name = options.pop("recipe")
     try:
         usual = recipes.resolve(recipe=name).flat()
@@ -137,6 +142,12 @@ def as_command(about: Record) -> str:
     return shlex.join(words)
 
 
+def _other_seed(about: Record) -> list[str]:
+    """Return the seed as an option, where it is another than that of the picture before."""
+    seed, parents = about["options"]["seed"], about.get("parents") or ()
+    return ["--seed", str(seed)] if parents and parents[-1]["options"]["seed"] != seed else []
+
+
 def _with_crop(about: Mapping[str, Any]) -> str:
     crop = ",".join(str(number) for number in about["crop"]) if about.get("crop") else ""
     return f"{about['name']}#{crop}" if crop else str(about["name"])
@@ -148,6 +159,7 @@ def iter_replay(
     *,
     seed: int | None = None,
     size: str | None = None,
+    dpi: float | None = None,
     memory: str | None = None,
     more_steps: int | None = None,
     **listeners: Any,
@@ -160,6 +172,7 @@ def iter_replay(
         seed: another seed.
         size: another size; what was steered holds from the first step on. A larger picture takes its coarse scales from
             the picture that is there, and so its composition.
+        dpi: pixels an inch, for a size in inches.
         memory: how much memory another size may take, as the option says it.
         more_steps: go on from the picture for that many steps instead of making it again; nothing holds it near a proof
             any more.
@@ -170,37 +183,11 @@ def iter_replay(
 
     Raises:
         RecordError: an input is missing or changed.
-        OptionError: size and more steps are asked for at once, or memory without a size.
+        OptionError: size and more steps are asked for at once, or memory or dpi without a size.
     """
-    _check_asked(size, memory, more_steps)
+    _check_asked(size, dpi, memory, more_steps)
     about = source.record
-    options = source.large if size is not None and source.large is not None else record.options_of(about)
-    decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
-    start: Any = None
-    finer: list[list[float]] | None = None
-    if more_steps is not None:
-        if source.path is None or not source.path.exists():
-            raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
-        start = images.load(source.path)
-        parents.append({key: value for key, value in about.items() if key != "parents"})
-        options = options.replace(steps=more_steps, scales=1, time=None)
-    elif size is not None and source.large is not None:
-        parents = []
-        options = options.replace(size=size)
-    else:
-        options = options if size is None else options.replace(size=size)
-        finer = None if size is None else _finer(source, options)
-        if finer is None:
-            start = _start(source)
-        else:
-            assert source.path is not None
-            start = images.load(source.path)
-            parents.append({key: value for key, value in about.items() if key != "parents"})
-    if size is not None or more_steps is not None:
-        decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans", "proof")}
-        decisions |= {"scales": finer, "proof": True} if finer else {}
-        steering = _from_the_first_step(steering, held=finer is not None)
-        options = options if memory is None else options.replace(memory=memory)
+    options, start, rest = _asked_for(source, size, dpi, memory, more_steps)
     if seed is not None:
         options = options.replace(seed=seed)
     if seed is None and size is None and more_steps is None:
@@ -214,21 +201,61 @@ def iter_replay(
         style,
         output=output,
         resolved=options,
-        decisions=decisions,
-        steering=steering,
         start=start,
-        parents=parents,
         shared=source.shared,
+        **rest,
         **listeners,
     )
 
 
-def _check_asked(size: str | None, memory: str | None, more_steps: int | None) -> None:
+def _asked_for(
+    source: Source, size: str | None, dpi: float | None, memory: str | None, more_steps: int | None
+) -> tuple[Options, Any, dict[str, Any]]:
+    """Return the options of the new run, what it starts from, and what else it takes over from the record."""
+    about = source.record
+    options = source.large if size is not None and source.large is not None else record.options_of(about)
+    decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
+    start: Any = None
+    finer: list[list[float]] | None = None
+    if more_steps is not None:
+        if source.path is None or not source.path.exists():
+            raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
+        if options.instant.at_once:
+            raise OptionError(
+                "it was painted at once and has no steps to go on with: "
+                f"impasto stylize PHOTO PAINTING --init {source.path.name} goes on from it",
+                "more_steps",
+            )
+        start = images.load(source.path)
+        parents.append({key: value for key, value in about.items() if key != "parents"})
+        options = options.replace(steps=more_steps, scales=1, time=None)
+    elif size is not None and source.large is not None:
+        parents = []
+        options = options.replace(size=size, dpi=dpi or options.output.dpi)
+    else:
+        options = options if size is None else options.replace(size=size, dpi=dpi or options.output.dpi)
+        finer = None if size is None else _finer(source, options)
+        if finer is None:
+            start = _start(source)
+        else:
+            assert source.path is not None
+            start = images.load(source.path)
+            parents.append({key: value for key, value in about.items() if key != "parents"})
+    if size is not None or more_steps is not None:
+        decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans", "proof")}
+        decisions |= {"scales": finer, "proof": True} if finer else {}
+        steering = _from_the_first_step(steering, held=finer is not None)
+        options = options if memory is None else options.replace(memory=memory)
+    return options, start, {"decisions": decisions, "steering": steering, "parents": parents}
+
+
+def _check_asked(size: str | None, dpi: float | None, memory: str | None, more_steps: int | None) -> None:
     """Raise OptionError for what does not go together."""
     if size is not None and more_steps is not None:
         raise OptionError("--size and --more-steps are both given: make it larger first, then go on from that", "size")
-    if memory is not None and size is None:
-        raise OptionError("--memory goes with --size: without it the picture is made again as it was", "memory")
+    for name, value in (("memory", memory), ("dpi", dpi)):
+        if value is not None and size is None:
+            raise OptionError(f"--{name} goes with --size: without it the picture is made again as it was", name)
 
 
 def _with_model(source: Source, options: Options, style: Any) -> Options:
@@ -249,10 +276,8 @@ def _finer(source: Source, options: Options) -> list[list[float]] | None:
     height, width = input_of(source, "content").size
     if options.output.size is not None:
         height, width = images.parse_size(options.output.size, options.output.dpi).fit(height, width)
-    descent = options.descent
-    scales = plan(height, width, quality=descent.quality, scales=descent.scales, steps=descent.steps)
-    kept = [scale for scale in scales if max(scale.height, scale.width) > proof]
-    return [[s.height, s.width, s.steps, s.content_factor] for s in kept] or None
+    finer = [scale for scale in scales_for(options, height, width) if max(scale.height, scale.width) > proof]
+    return [scale.as_data() for scale in finer] or None
 
 
 def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | Placement:
@@ -302,7 +327,10 @@ def _from_the_first_step(steering: Sequence[Mapping[str, Any]], held: bool) -> l
     """Return all that was turned as one command; the weight of a proof goes where none is held to."""
     values: dict[str, float] = {}
     for entry in steering:
-        values |= {name: value for name, value in entry.get("values", {}).items() if held or name != PROOF}
+        for name, value in entry.get("values", {}).items():
+            if held or name != PROOF:
+                values.pop(name, None)  # what was turned last comes last: a strength may end raw weights
+                values[name] = value
     return [{"step": 1, "values": values}] if values else []
 
 

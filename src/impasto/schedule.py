@@ -8,7 +8,11 @@ weight.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from impasto.layers import SMALLEST_SIDE
+from impasto.options import Options
 
 RATIO = 0.6
 SMALLEST_LONG_SIDE = 150
@@ -31,6 +35,33 @@ class Scale:
     steps: int
     content_factor: float = 1.0
     apart: bool = False
+
+    def as_data(self) -> list[float]:
+        """Return the scale as a record keeps it."""
+        return [self.height, self.width, self.steps, self.content_factor, *[True] * self.apart]
+
+    @classmethod
+    def of_data(cls, data: Sequence[float]) -> Scale:
+        """Return what ``as_data`` gave."""
+        height, width, steps, factor, *apart = data
+        return cls(int(height), int(width), int(steps), float(factor), bool(apart))
+
+
+def scales_for(options: Options, height: int, width: int) -> list[Scale]:
+    """Return the scales of a run with these options that ends at ``(height, width)``.
+
+    The steps of scales too small for the network go to the finest. Where nearest neighbours are sought layer by layer
+    in the end, the last scale is that pass, at the finest size.
+    """
+    descent = options.descent
+    share = options.features.apart if options.features.style_loss == "nearest" else 0.0
+    steps = None if descent.steps is None else max(1, round((1 - share) * descent.steps))
+    scales = plan(height, width, quality=descent.quality, scales=descent.scales, steps=steps)
+    large = [scale for scale in scales[:-1] if min(scale.height, scale.width) >= SMALLEST_SIDE] + scales[-1:]
+    if steps is not None:
+        large[-1] = replace(large[-1], steps=large[-1].steps + steps - sum(scale.steps for scale in large))
+    last = round(share * sum(scale.steps for scale in large)) if descent.steps is None else descent.steps - (steps or 0)
+    return [*large, replace(large[-1], steps=last, apart=True)] if last else large
 
 
 def plan(height: int, width: int, *, quality: str, scales: int | None = None, steps: int | None = None) -> list[Scale]:

@@ -127,7 +127,7 @@ def iter_stylize(
     if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
         kept = read_run(Path(checkpoint_dir))
         decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
-    check_together(chosen, ranks)
+    check_together(chosen, ranks, decided=bool(decisions))
     model = fast_paint.model_of(chosen)
     if model is not None:
         style = fast_paint.style_of(model, style, regions, labels)
@@ -150,7 +150,7 @@ def iter_stylize(
         yield Warned(note)
     painting = _Painting(job, shared, list(steering), parents)
     painting.problem = ready
-    if chosen.descent.time is not None and not decisions:
+    if chosen.descent.time is not None and (resume or not decisions) and ranks.count == 1:
         painting.pace = Pace(parse_seconds(chosen.descent.time), began)
     listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
     try:
@@ -164,7 +164,7 @@ def _prepared(make: Callable[..., Job], ranks: Ranks, decisions: Mapping[str, An
     if not ranks.is_first:
         return make(decisions=ranks.told())
     job = make(decisions=decisions)
-    ranks.told({**job.decisions, "plans": [[*size, *plan.as_data()] for size, plan in job.plans.items()]})
+    ranks.told(job.planned)
     return job
 
 
@@ -208,7 +208,7 @@ class _Painting:
         """Keep the run in a folder, and go on from what is kept there."""
         self.job.check_room(folder)
         beginning = record.make(
-            self.job.options.flat(), self.job.decisions, self.job.files, steering=self.steering, parents=self.parents
+            self.job.options.flat(), self.job.planned, self.job.files, steering=self.steering, parents=self.parents
         )
         beginning |= {
             "places": {part: str(file.source.resolve()) for part, file in self.job.files.items() if file.source},
@@ -224,6 +224,8 @@ class _Painting:
         if self.keeper.state is not None:
             self.run = self.keeper.state.run
             self.run.repeated = len(self.run.steering)
+            self.pace = None  # its time was planned when it began, and the scales are as they were left
+            self.job = replace(self.job, scales=[Scale.of_data(data) for data in self.keeper.state.scales])
         for note in self.keeper.notes:
             yield Warned(note)
         self.keeper.notes.clear()
@@ -262,13 +264,13 @@ class _Painting:
         if state is None:
             before = self.band.everywhere(self.canvas) if self.canvas is not None else None
             self.canvas = starting_canvas(
-                before if index else _start(job), self.problem, job.options.descent.init, self.generator
+                before if index else first_picture(job), self.problem, job.options.descent.init, self.generator
             )
         optimizer = _optimizer(job, self.problem, self.canvas)
         self.canvas, self.band = None, self.problem.objective.band  # the optimiser has its own
         optimizer.set_step_size(run.knobs.step_size)
         if self.keeper is not None:
-            self.keeper.references = references
+            self.keeper.references, self.keeper.scales = references, self.job.scales
         if state is not None:
             state.restore(optimizer, self.problem.objective, self.generator)
         if self.pace is not None:
@@ -298,6 +300,8 @@ class _Painting:
         )
         rest[0] = replace(rest[0], steps=rest[0].steps + done)
         self.job = replace(self.job, scales=[*self.job.scales[:index], *rest])
+        if self.keeper is not None:
+            self.keeper.scales = self.job.scales
         return planned(self.job)
 
     def _paced(
@@ -360,7 +364,7 @@ def planned(job: Job) -> Planned:
     return Planned(scales, sum(s.steps for s in job.scales), job.decisions)
 
 
-def _start(job: Job) -> Tensor | None:
+def first_picture(job: Job) -> Tensor | None:
     """Return the picture that the canvas begins as, where there is one."""
     if job.start is None and job.options.descent.init == "fast":
         return fast_paint.starting_picture(job)

@@ -2,19 +2,20 @@
 
 In: a canvas ``[1, 3, H, W]`` that the optimiser moves freely. Out: the picture, with the pixels that stay and the
 content's colours where they are kept; and what the losses see of a picture, which is its lightness alone where colours
-are kept. Everything is done pixel by pixel and has a gradient, so the losses are those of the picture that is saved.
+are kept. Everything is done pixel by pixel and has a gradient, so the losses are those of the picture that is saved. A
+large picture goes through in bands of rows, since the way back through OKLab takes some 200 bytes a pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from impasto.color import ChromaKeeper, desaturated
+from impasto.color import AT_ONCE, ChromaKeeper, desaturated
 from impasto.control import Control
 
 
@@ -46,21 +47,39 @@ class View:
 
     def picture(self, canvas: Tensor) -> Tensor:
         """Return the picture of a canvas."""
+        return self._in_rows(canvas, lambda view, rows: view._picture(canvas[..., rows, :]))
+
+    def seen(self, picture: Tensor) -> Tensor:
+        """Return what the losses compare of a picture."""
+        return self._in_rows(picture, lambda view, rows: view._seen(picture[..., rows, :]))
+
+    def pull_back(self, canvas: Tensor, gradient: Tensor) -> Tensor:
+        """Return the gradient with respect to the canvas from that with respect to what is seen of its picture."""
+
+        def pulled(view: View, rows: slice) -> Tensor:
+            leaf = canvas[..., rows, :].detach().requires_grad_(True)
+            return torch.autograd.grad(view._seen(view._picture(leaf)), leaf, gradient[..., rows, :])[0]
+
+        return self._in_rows(canvas, pulled)
+
+    def _in_rows(self, canvas: Tensor, change: Callable[[View, slice], Tensor]) -> Tensor:
+        """Put together what bands of rows, each under its own view, become."""
+        height, width = canvas.shape[-2:]
+        step = max(1, AT_ONCE // width)
+        if self.is_plain or step >= height:
+            return change(self, slice(0, height))
+        bands = [slice(first, min(first + step, height)) for first in range(0, height, step)]
+        return torch.cat([change(self.rows(band.start, band.stop), band) for band in bands], -2)
+
+    def _picture(self, canvas: Tensor) -> Tensor:
         if self._keeper is not None and self._kept is not None:
             canvas = _mixed(canvas, self._keeper.colour(canvas), self._kept)
         if self._pin is not None and self._pinned is not None:
             canvas = _mixed(canvas, self._pinned, self._pin)
         return canvas
 
-    def seen(self, picture: Tensor) -> Tensor:
-        """Return what the losses compare of a picture."""
+    def _seen(self, picture: Tensor) -> Tensor:
         return picture if self._kept is None else _mixed(picture, desaturated(picture), self._kept)
-
-    def pull_back(self, canvas: Tensor, gradient: Tensor) -> Tensor:
-        """Return the gradient with respect to the canvas from that with respect to what is seen of its picture."""
-        leaf = canvas.detach().requires_grad_(True)
-        (pulled,) = torch.autograd.grad(self.seen(self.picture(leaf)), leaf, gradient)
-        return pulled
 
 
 def _mixed(under: Tensor, over: Tensor, share: Tensor) -> Tensor:

@@ -14,10 +14,12 @@ from impasto import images
 from impasto.cli import run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Finished, Mailbox, Snapshot, Stepped, Warned
-from impasto.fast import model, photographs
+from impasto.fast import model, photographs, train
 from impasto.fast.photographs import gather
 from impasto.fast.train import Trained, Training, iter_train, styles_out
+from impasto.ranks import Ranks
 from impasto.weights.vgg19 import layer_shapes
+from kin import group
 
 TINY = {"side": 32, "batch": 2, "width": 4, "blocks": 1, "steps": 8, "check_every": 4, "rate": 0.01}
 LAYERS: dict[str, Any] = {"style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
@@ -239,6 +241,36 @@ def test_what_is_saved_is_the_mean_of_the_last_steps(
     name = "blocks.0.weight"
     assert torch.equal(kept[name], last[f"averaged.{name}"].half())
     assert not torch.equal(kept[name], last[f"network.{name}"].half())
+
+
+def test_two_processes_train_one_network(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slopes: list[Tensor] = []
+    average = train._Run._average
+
+    def watched(self: Any) -> None:
+        slopes.append(torch.cat([p.grad.flatten() for p in self.network.parameters()]).clone())
+        average(self)
+        slopes.append(torch.cat([p.grad.flatten() for p in self.network.parameters()]).clone())
+
+    monkeypatch.setattr(train._Run, "_average", watched)
+
+    def member(ranks: Ranks) -> Any:
+        torch.set_num_threads(1)  # what the test before has started does not live on in a child
+        # Only the first process's clock counts.
+        training = {"steps": 8, "minutes": 0.0} if ranks.is_first else {"steps": 8}
+        done = _train(folder, tmp_path / "two.safetensors", state, painting, ranks=ranks, training=training)[-1]
+        return [done.result.steps, done.result.why, done.result.checked, *[s.double().tolist() for s in slopes]]
+
+    first, second = (found["said"] for found in group(2, member, tmp_path))
+    assert first[:3] == second[:3]
+    assert first[:2] == [1, "its time is over"]
+    assert first[3] != second[3]  # each has pictures of its own
+    mean = (np.array(first[3]) + np.array(second[3])) / 2
+    assert np.abs(np.array(first[4]) - mean).max() <= 1e-6 * np.abs(mean).max()
+    assert first[4] == second[4]
+    assert _tensors(tmp_path / "two.safetensors")
 
 
 def test_several_styles_have_a_file_each() -> None:

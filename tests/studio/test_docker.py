@@ -65,8 +65,9 @@ def test_what_is_copied_is_let_through() -> None:
     [
         ("cpu", "", "cpu", 0, "asked the configured index"),
         ("cuda", "elsewhere", "cuda", 0, "asked elsewhere"),
+        ("any", "", "cuda", 0, "asked the configured index"),
         ("cpu", "", "cuda", 1, "this torch is built for cuda, not cpu"),
-        ("tpu", "", "cpu", 1, "DEVICE is 'tpu': choose cpu or cuda"),
+        ("tpu", "", "cpu", 1, "DEVICE is 'tpu': choose any, cpu or cuda"),
     ],
 )
 def test_the_device_is_what_was_asked_for(

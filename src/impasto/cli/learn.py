@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from impasto.cli.together import together
 from impasto.errors import OptionError
 
 
@@ -64,9 +64,10 @@ def train(
 
     training = Training(**{name: value for name, value in given.items() if value is not None})
     options = {name: value for name, value in options.items() if value is not None}
-    for style, path in zip(styles or [None], styles_out(out, styles or []), strict=True):  # type: ignore[list-item]
-        events = iter_train(style, photos, path, paintings=paintings, training=training, resume=resume, **options)
-        _follow(events, path, quiet, leads=os.environ.get("RANK", "0") == "0")
+    options |= {"paintings": paintings, "training": training, "resume": resume}
+    with together() as ranks:
+        for style, path in zip(styles or [None], styles_out(out, styles or []), strict=True):  # type: ignore[list-item]
+            _follow(iter_train(style, photos, path, ranks=ranks, **options), path, quiet, leads=ranks.is_first)
 
 
 def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:

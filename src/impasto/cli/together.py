@@ -1,4 +1,4 @@
-"""Where ``torchrun`` starts several processes: which commands paint one picture together, and who speaks."""
+"""Where ``torchrun`` starts several processes: which commands they share, and who speaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from impasto.events import Event, Mailbox
     from impasto.ranks import Ranks
 
-COMMANDS = ("stylize", "replay", "resume")
+COMMANDS = ("stylize", "replay", "resume", "train")
 
 
 def are_several() -> bool:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,6 +36,7 @@ from impasto.fast.teacher import Teacher
 from impasto.losses.protocol import Loss
 from impasto.machine import Place, choose
 from impasto.options import Options, option
+from impasto.ranks import ALONE, Ranks
 from impasto.values import check
 from impasto.weights import vgg19_state
 
@@ -97,6 +97,7 @@ def iter_train(
     resume: bool = False,
     mailbox: Mailbox | None = None,
     state: Mapping[str, Tensor] | None = None,
+    ranks: Ranks = ALONE,
     **options: Any,
 ) -> Iterator[Event]:
     """Train a network, telling what happens.
@@ -110,6 +111,8 @@ def iter_train(
         resume: go on from the state beside ``out``, if there is one.
         mailbox: a ``stop`` in it ends the training after the step, with its file written.
         state: VGG-19 weights instead of the installed ones.
+        ranks: the processes that train it together, each on pictures of its own; the first one decides when to end,
+            and writes.
         options: strength, losses, layers, device and so on, as for ``stylize``.
 
     Yields:
@@ -128,7 +131,7 @@ def iter_train(
     training = training or Training()
     chosen = recipes.resolve(**options)
     place = choose(chosen.machine)
-    run = _Run(style, photos, out, paintings, training, chosen, place, state)
+    run = _Run(style, photos, out, paintings, training, chosen, place, state, ranks)
     yield from run.notes()
     if resume and run.state_file.exists():
         run.restore()
@@ -149,10 +152,11 @@ class _Run:
         options: Options,
         place: Place,
         state: Mapping[str, Tensor] | None,
+        ranks: Ranks,
     ) -> None:
         self.training, self.options, self.place, self.out = training, options, place, out
         self.state_file = out.with_suffix(".training")
-        self.rank, self.world = _join(place)
+        self.ranks = ranks
         painting = None if style is None else images.load(style)
         everything = gather(photos, training.side, colour=True).leave_out(training.leave_out)
         self.skipped = list(everything.skipped)
@@ -186,7 +190,7 @@ class _Run:
 
     def notes(self) -> Iterator[Event]:
         """Write the list of pictures that were skipped, and say so."""
-        if self.skipped and self.rank == 0:
+        if self.skipped and self.ranks.is_first:
             listing = self.out.with_suffix(".skipped.txt")
             images.write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
             yield Warned(f"{len(self.skipped)} pictures cannot be read and were skipped; {listing} lists them")
@@ -204,17 +208,18 @@ class _Run:
             yield Stepped(progress.step, 0, progress.step, sum(losses.values()), losses)
             over = training.minutes is not None and time.monotonic() - began >= 60 * training.minutes
             told = mailbox is not None and any(command.name == "stop" for command in mailbox.collect())
-            if progress.step % training.check_every == 0 or over or told or progress.step == training.steps:
+            end = self.ranks.told("its time is over" if over else "it was stopped" if told else "")
+            if progress.step % training.check_every == 0 or end or progress.step == training.steps:
                 yield Snapshot(progress.step, 0, self._look())
-                if self.rank == 0:
+                if self.ranks.is_first:
                     self._keep()
-            if over or told:
-                why = "its time is over" if over else "it was stopped"
+            if end:
+                why = end
                 break
             if training.patience and progress.worse >= training.patience:
                 why = f"{progress.worse} looks without progress"
                 break
-        if self.rank == 0:
+        if self.ranks.is_first:
             model.save(self.out, self.averaged, self._facts())
         yield Finished(progress.step, why == "it was stopped", self._trained(why))
 
@@ -229,14 +234,15 @@ class _Run:
         share, side = progress.step / training.steps, self._side()
         for group in self.adam.param_groups:
             group["lr"] = training.rate * (1.0 if share < 0.6 else 0.1 ** ((share - 0.6) / 0.4))
-        seed = _seed(training.seed, progress.step, self.rank)
+        seed = _seed(training.seed, progress.step, self.ranks.index)
         generator = torch.Generator().manual_seed(seed)
         pictures = self.photos.draw(training.batch, generator, side).to(self.place.device)
         style, painting = self._style(generator, side)
         self.network.train()
         painted = self._paint(self.network, pictures, painting)
         losses, gradient = self.teacher.mark(painted, pictures, style, seed)
-        if not all(np.isfinite(value) for value in losses.values()):
+        broken = not all(np.isfinite(value) for value in losses.values())
+        if any(self.ranks.sums(broken)):  # all end, and the first says why
             raise NumericalError(
                 f"the loss is not a number at step {progress.step + 1}: try a smaller --rate, or --precision fp32"
             )
@@ -291,6 +297,7 @@ class _Run:
             total += sum(losses.values()) / len(self.held.paths[:6])
             if index < SHOWN:
                 shown.append((picture, painted))
+        (total,) = self.ranks.told([total])  # so that all see progress, or none does
         progress.checked.append((progress.step, total))
         progress.worse = 0 if total < progress.best * (1 - BETTER) else progress.worse + 1
         progress.best = min(progress.best, total)
@@ -298,12 +305,13 @@ class _Run:
         return sheet.draw(rows, ["photograph", f"step {progress.step}"], [""] * len(shown))
 
     def _average(self) -> None:
-        if self.world == 1:
+        """Take the mean of the gradients of all processes."""
+        if self.ranks.count == 1:
             return
-        for parameter in self.network.parameters():
-            if parameter.grad is not None:
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.world
+        slopes = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+        mean = self.ranks.sum_(torch.cat([slope.flatten() for slope in slopes]), "gradients") / self.ranks.count
+        for slope, part in zip(slopes, torch.split(mean, [slope.numel() for slope in slopes]), strict=True):
+            slope.copy_(part.view_as(slope))
 
     def _facts(self) -> dict[str, Any]:
         from impasto import __version__
@@ -312,7 +320,7 @@ class _Run:
 
     def _signature(self) -> str:
         """Return what must be alike for a state to go on: everything but how long it runs."""
-        same = {**self.about, "training": {**self.about["training"], "minutes": None}, "world": self.world}
+        same = {**self.about, "training": {**self.about["training"], "minutes": None}}
         options = {key: value for key, value in self.options.flat().items() if key not in ("threads", "device")}
         return hashlib.sha256(json.dumps([same, options], sort_keys=True).encode()).hexdigest()
 
@@ -334,16 +342,6 @@ class _Run:
 
     def _trained(self, why: str) -> Trained:
         return Trained(self.out, self.progress.step, list(self.progress.checked), why)
-
-
-def _join(place: Place) -> tuple[int, int]:
-    """Join the processes that torchrun started, and return this one's rank and how many there are."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        return 0, 1
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
-    return torch.distributed.get_rank(), world
 
 
 def _seed(seed: int, step: int, rank: int) -> int:

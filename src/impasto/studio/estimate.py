@@ -11,7 +11,7 @@ from statistics import median
 
 from impasto import recipes
 from impasto.budget import Rate, seconds_for
-from impasto.schedule import plan
+from impasto.schedule import scales_for
 from impasto.studio.rows import Job, StoredEvent
 from impasto.studio.store import Store
 from impasto.studio.views import Estimate
@@ -31,8 +31,7 @@ def estimate(store: Store, job: Job, long_side: int) -> Estimate:
     chosen = recipes.resolve(**job.options)
     if chosen.instant.fast:
         return Estimate(width=width, height=height, steps=0, seconds=None)
-    asked = chosen.descent
-    scales = plan(height, width, quality=asked.quality, scales=asked.scales, steps=asked.steps)
+    scales = scales_for(chosen, height, width)
     rate = _rate(_log(store, job))
     seconds = None if rate is None else round(seconds_for(scales, rate), 1)
     return Estimate(width=width, height=height, steps=sum(scale.steps for scale in scales), seconds=seconds)

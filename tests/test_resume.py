@@ -1,0 +1,152 @@
+"""A kept run gone on with where there is other memory, another machine, or where its time was planned."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from impasto import checkpoint, images, memory, samples
+from impasto.budget import Pace
+from impasto.events import Event, ScaleStarted, Stepped
+from impasto.job import prepare
+from impasto.placement import place
+from impasto.ranks import Ranks
+from impasto.recipes import resolve
+from impasto.replay import iter_resume
+from impasto.schedule import Scale
+from impasto.stylize import Shared, iter_stylize, last
+from impasto.weights.vgg19 import layer_shapes
+
+FEW: dict[str, Any] = {"size": "64", "style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
+PEAK = (
+    "import resource, sys; from impasto.cli import run; code = run(sys.argv[1:]); "
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024); sys.exit(code)"
+)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Shared:
+    """Return random weights for the first block."""
+    generator = torch.Generator().manual_seed(7)
+    state = {}
+    for name, shape in layer_shapes().items():
+        if name < "conv2":
+            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
+            state[f"{name}.bias"] = torch.zeros(shape[0])
+    return Shared(state)
+
+
+def left_alone(files: Any, shared: Shared, folder: Path, after: int, **options: Any) -> list[Event]:
+    """Run, keeping every step, and leave the run alone after one as a crash would."""
+    events: list[Event] = []
+    given = {
+        **FEW,
+        "checkpoint_dir": folder,
+        "checkpoint_seconds": 0.0,
+        "output": folder.with_suffix(".png"),
+        **options,
+    }
+    run = iter_stylize(*files, shared=shared, **given)
+    for event in run:
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == after:
+            break
+    run.close()  # type: ignore[attr-defined]
+    return events
+
+
+def test_other_memory_and_another_processor_change_no_plan(
+    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_alone(tiny_files, shared, tmp_path / "whole", 0, steps=6, scales=1)
+    left_alone(tiny_files, shared, tmp_path / "run", 3, steps=6, scales=1)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1)  # in which nothing could be planned
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "OTHER")
+    last(iter_resume(tmp_path / "run", shared=shared))
+    ended = [images.load(tmp_path / f"{name}.png").pixels for name in ("whole", "run")]
+    assert (ended[0] == ended[1]).all()
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_planned_time_is_kept_to(
+    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    def five(self: Pace, usual: list[Scale], *, begun: bool = False) -> list[Scale]:
+        return [Scale(scale.height, scale.width, 5, scale.content_factor) for scale in usual]
+
+    def usual(self: Pace, usual: list[Scale], *, begun: bool = False) -> list[Scale]:
+        raise AssertionError("what was planned is planned no more")
+
+    monkeypatch.setattr(Pace, "plan", five)
+    if after:
+        left_alone(tiny_files, shared, tmp_path / "run", after, time="60s", scales=2)
+        monkeypatch.setattr(Pace, "plan", usual)
+    else:  # before anything was kept
+        begun = iter_stylize(
+            *tiny_files, shared=shared, output=tmp_path / "run.png", checkpoint_dir=tmp_path / "run", time="60s",
+            scales=2, checkpoint_seconds=1e6, **FEW,
+        )  # fmt: skip
+        assert any(isinstance(event, ScaleStarted) for event in begun)
+        begun.close()  # type: ignore[attr-defined]
+    events = list(iter_resume(tmp_path / "run", shared=shared))
+    assert [event.steps for event in events if isinstance(event, ScaleStarted)] == [5, 5]
+    assert [entry[2] for entry in events[-1].result.record["decisions"]["scales"]] == [5, 5]  # type: ignore[union-attr]
+
+
+def test_threads_are_taken_again_by_as_many_processes(tiny_files: Any) -> None:
+    content, style = tiny_files
+    decided = {"device": "cpu", "precision": "fp32", "threads": 1}
+    options = resolve(**FEW)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert prepare(content, place(style), options, decisions=decided).place.threads == 1
+        torch.set_num_threads(2)
+        assert prepare(content, place(style), options, decisions={**decided, "ranks": 2}).place.threads == 2
+        torch.set_num_threads(2)
+        assert prepare(content, place(style), options, decisions=decided, ranks=Ranks(0, 2)).place.threads == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_large_state_is_written_without_a_copy(
+    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_alone(tiny_files, shared, tmp_path / "whole", 0, steps=8, scales=1)
+    monkeypatch.setattr(checkpoint, "BESIDE", 0)
+    written: list[bool] = []
+    save = checkpoint.save_file
+    monkeypatch.setattr(checkpoint, "save_file", lambda tensors, name: (written.append(True), save(tensors, name)))
+    seen = []
+    run = iter_stylize(
+        *tiny_files, shared=shared, output=tmp_path / "run.png", checkpoint_dir=tmp_path / "run", steps=8, scales=1,
+        checkpoint_seconds=0.0, **FEW,
+    )  # fmt: skip
+    for event in run:
+        if isinstance(event, Stepped):
+            seen.append(len(written))  # what was due is written before the step
+            if event.step == 5:
+                break
+    run.close()  # type: ignore[attr-defined]
+    assert seen == sorted(set(seen))
+    last(iter_resume(tmp_path / "run", shared=shared))
+    assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_a_limit_is_kept_with_a_folder_and_the_contents_colours(tmp_path: Path) -> None:
+    files = {path.stem: str(path) for path in samples.write(tmp_path)}
+    folder, limit = str(tmp_path / "run"), 1200 * 2**20
+    words = ["stylize", files["coffee"], files["blue_swirls"], "--size", "1200", "--scales", "1", "--steps", "3"]
+    words += ["--color", "content", "--memory", str(limit), "--run-dir", folder, "--checkpoint-every", "0", "-q"]
+    for given in ([*words, "-o", str(tmp_path / "out.tif")], ["resume", folder, "-q"]):
+        done = subprocess.run([sys.executable, "-c", PEAK, *given], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout.splitlines()[-1]) <= limit
+    beginning = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert beginning["decisions"]["plans"][-1][2] is not None  # or the limit would have said nothing
