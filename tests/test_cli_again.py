@@ -196,5 +196,24 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
     assert set(found["measures"]) < set(found["rows"][0])
 
 
+def test_pictures_of_other_inputs_are_not_judged_by_the_first(capsys: Capture) -> None:
+    for name, colour in (("photo.png", 30), ("painting.png", 90), ("other.png", 200)):
+        Image.new("RGB", (96, 80), (colour, 10, 10)).save(name)
+    painted("--size=80", name="a.png")
+    Image.open("other.png").save("painting.png")
+    painted("--size=80", name="b.png")
+    assert "b.png was painted from another style than a.png: give --style" in refused(
+        capsys, "evaluate", "a.png", "b.png"
+    )
+
+
+def test_a_film_does_not_take_the_place_of_a_picture(capsys: Capture) -> None:
+    Image.new("RGB", (96, 80)).save("photo.webp")
+    for film in ("out.webp", "photo.webp"):
+        words = ("stylize", "photo.webp", "painting.png", "-o", "out.webp", "--timelapse", film)
+        assert f"--timelapse {film} is the picture itself or an input" in refused(capsys, *words)
+    assert "would be lost" in refused(capsys, "anatomy", "photo.png", "-o", "photo.png")
+
+
 def test_without_record_the_inputs_must_be_said(capsys: Capture) -> None:
     assert "give --content and --style: 'photo.png' carries no record" in refused(capsys, "evaluate", "photo.png")

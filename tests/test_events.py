@@ -68,3 +68,9 @@ def test_the_vocabulary_needs_no_torch() -> None:
     code = "import sys, impasto.errors, impasto.events, impasto.options; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_a_term_may_have_any_name() -> None:
+    box = Mailbox()
+    box.post("set", name=1.0, self=2.0)
+    assert box.collect() == [Command("set", {"name": 1.0, "self": 2.0})]

@@ -59,6 +59,16 @@ def test_regions_have_names_masks_and_settings(files: Path) -> None:
     assert set(found.pictures) == {"style", "mask sky", "style sky", "style sky mask", "mask ground", "style ground"}
 
 
+def test_names_of_regions_are_not_those_of_styles(files: Path) -> None:
+    for name in ("2.png", "mask.png"):
+        Image.fromarray(np.full((8, 8), 100, np.uint8)).save(name)
+    blend = place(["a.png", "b.png"], regions=["2.png=ground.png"])
+    assert [blend.pictures[style.style].name for style in blend.styles] == ["a.png", "b.png", "ground.png"]
+    masked = place("a.png@half.png", regions=["mask.png=b.png"])
+    assert masked.pictures["style mask"].name == "half.png"
+    assert masked.pictures[masked.styles[1].style].name == "b.png"
+
+
 def test_regions_as_objects() -> None:
     mapping = {"mask": MASK, "style": PICTURE, "name": "sky", "strength": 0.3, "rotate": 90}
     for regions in ([(MASK, PICTURE), mapping], [(MASK > 0, {"style": PICTURE}), mapping]):

@@ -60,7 +60,7 @@ def iter_anatomy(
     """
     check_layers(content_layers, option="content_from")
     check_layers(style_layers, option="style_from")
-    target = images.check_output(output)
+    target = images.check_output(output, [picture])
     source = images.load(picture)
     usual = {"size": SIZE, "steps": STEPS, "init": "style", "scales": 1}
     sets = ["+".join(style_layers[: count + 1]) for count in range(len(style_layers))]

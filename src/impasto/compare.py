@@ -80,6 +80,7 @@ def iter_compare(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"the folder {str(folder)!r} cannot be made ({error.strerror})", "output") from None
+    images.check_output(folder / SHEET, [content, style])
     judge, note = _judge(content, style)
     shared = shared or Shared()
     entries = []

@@ -113,7 +113,7 @@ class Mailbox:
         self._commands: deque[Command] = deque()
         self._news = Condition()
 
-    def post(self, name: CommandName, **values: float) -> None:
+    def post(self, name: CommandName, /, **values: float) -> None:
         """Leave a command, for example ``post("set", strength=0.7)``."""
         with self._news:
             self._commands.append(Command(name, dict(values)))

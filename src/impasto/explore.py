@@ -173,6 +173,7 @@ def iter_explore(
     done: dict[tuple[int, int], Result] = {}
     count = len(plans) * len(plans[0])
     _make(folder)
+    images.check_output(folder / SHEET, [content, *(style for row in plans for style, _ in row)])
     for r, row in enumerate(plans):
         for c, (style, chosen) in enumerate(row):
             start = _neighbour(done, rows, columns, r, c) if warm else None

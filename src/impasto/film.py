@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from impasto import images
 from impasto.errors import OptionError, suggest
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.room import lack
+from impasto.room import lack, unwritable
 
 EASE = 2.2
 SECONDS = 6.0
@@ -70,11 +70,8 @@ class Film:
             self._end(event.result.pixels)
 
     def _make_folder(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise OptionError(f"--timelapse {self.path}: the folder cannot be made ({reason})", "timelapse") from None
+        if (reason := unwritable(self.path.parent)) is not None:
+            raise OptionError(f"--timelapse {self.path}: the folder {reason}", "timelapse")
         frames = self._frames + round(HOLD_SECONDS * RATE[self._suffix])
         size = int(frames * self._size[0] * self._size[1] * BYTES[self._suffix])
         if (short := lack([(self.path.parent, size, "the film")])) is not None:

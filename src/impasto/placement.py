@@ -256,8 +256,9 @@ def _name(mask: Any, given: Any, taken: set[str]) -> str:
     """Return a name for a region: its own, or its mask file's, made different from the others'."""
     stem = str(given) if given else Path(images.split_crop(mask)[0]).stem if isinstance(mask, (str, Path)) else "region"
     stem = re.sub(r"[^\w-]+", "_", stem) or "region"
+    stem = f"region_{stem}" if stem.isdigit() else stem  # a blend's styles are called by numbers
     name, number = stem, 1
-    while name in taken or name in ("rest", "protected"):
+    while name in taken or name in ("rest", "protected", "mask"):
         number += 1
         name = f"{stem}{number}"
     taken.add(name)

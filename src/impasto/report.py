@@ -26,6 +26,7 @@ from impasto.errors import ImageError, OptionError, WeightsError
 from impasto.events import Event, Finished, Planned, Stepped
 from impasto.film import shown_step
 from impasto.replay import as_command
+from impasto.room import unwritable
 
 if TYPE_CHECKING:
     from impasto.result import Result
@@ -64,11 +65,8 @@ class Report:
             write(self.folder, event.result, self._content, self._style, self._frames)
 
     def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise OptionError(f"--report {self.folder}: the folder cannot be made ({reason})", "report") from None
+        if (reason := unwritable(self.folder)) is not None:
+            raise OptionError(f"--report {self.folder}: the folder {reason}", "report")
 
 
 def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequence[tuple[int, str]]) -> Path:
@@ -81,7 +79,8 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
         frames: steps and pictures on the way, as data URIs.
     """
     about = result.record
-    inputs = {part: images.load(source) for part, source in (("content", content), ("style", style))}
+    most = result.options.output.max_pixels
+    inputs = {part: images.load(source, max_pixels=most) for part, source in (("content", content), ("style", style))}
     names = {part: html.escape(str(about["inputs"][part]["name"])) for part in inputs}
     shown = [{"step": step, "picture": picture} for step, picture in frames if step < result.steps]
     shown.append({"step": result.steps, "picture": data_uri(result.pixels, FRAME_SIDE, quality=80)})

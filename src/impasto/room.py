@@ -1,7 +1,8 @@
 """Room on disks: what is about to be written, held against what is free, before the work.
 
 In: folders, bytes and what they are for. Out: one line where they do not fit, None where they do. What goes to one
-disk is added up, whichever folders it goes to. A folder that is not there yet counts as the nearest one that is.
+disk is added up, whichever folders it goes to. A folder that is not there yet counts as the nearest one that is. And
+whether a folder takes files at all.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 Want = tuple[Path, int, str]
 
@@ -34,6 +36,18 @@ def lack(wants: Sequence[Want]) -> str | None:
                 "make room or choose another folder"
             )
     return None
+
+
+def unwritable(folder: Path) -> str | None:
+    """Make a folder and return in words what is wrong with it, None where files can be written into it."""
+    what = "made"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        what = "written"
+        with TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"cannot be {what} ({error.strerror or error})"
 
 
 def megabytes(size: int) -> str:

@@ -77,6 +77,9 @@ def test_the_token_leaves_the_address_for_a_cookie(store: Store) -> None:
         problem(client.get("/?token=wrong", headers={"cookie": ""}), 401)
         client.cookies.set("impasto_token", "s3cret")
         assert client.get("/api/v1/health").status_code == 200
+        for others in ('prefs={"a":1}', "a=b c"):  # of other programs on the same host
+            headers = {"cookie": f"{others}; impasto_token=s3cret"}
+            assert client.get("/api/v1/health", headers=headers).status_code == 200
 
 
 def test_a_length_that_is_no_number(client: TestClient) -> None:

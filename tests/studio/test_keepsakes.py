@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from impasto.studio import keepsakes
 from impasto.studio.keepsakes import LEASE_SECONDS, MAX_DEATHS, Material, make_one
-from impasto.studio.lease import release_dead
+from impasto.studio.lease import claim, release_dead
 from impasto.studio.rows import Job
 from impasto.studio.store import Store
 from impasto.studio.worker import Worker
@@ -50,6 +50,16 @@ def test_a_film_from_the_wish_to_the_file(client: TestClient, store: Store, done
     assert not make(store)
     (store.job_folder(done.id) / "film.mp4").unlink()
     assert "cleared away" in problem(client.get(f"{path}/file"), 404)
+
+
+def test_a_paused_job_lets_go_for_a_film(client: TestClient, store: Store, done: Job, submit: Submit) -> None:
+    paused = submit()
+    lease = claim(store, "w", 1e6)
+    assert lease is not None
+    store.command(paused.id, "pause")
+    assert not lease.wishes(0).others_wait
+    client.post(f"/api/v1/jobs/{done.id}/keepsakes/film")
+    assert lease.wishes(0).others_wait
 
 
 def test_a_report_counts_towards_the_disk(client: TestClient, store: Store, done: Job) -> None:

@@ -324,9 +324,10 @@ def test_what_needs_a_new_run_is_painted_again_by_itself(page: Any) -> None:
     playwright.expect(page.locator("#pending")).to_be_hidden()
     page.click("#pause")
     status(page, "paused")
-    with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
+    sent_there = lambda answer: answer.url.endswith("/jobs") and answer.request.method == "POST"  # noqa: E731
+    with page.expect_response(sent_there) as sent:  # so that the job is there to be cleared
         frame.locator("#option-color").get_by_text("content", exact=True).click()
-    assert sent.value.post_data_json["options"] == {"color": "content"}
+    assert sent.value.request.post_data_json["options"] == {"color": "content"}
     clear(page)
 
 

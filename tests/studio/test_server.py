@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import numpy as np
@@ -21,7 +23,7 @@ import pytest
 import rehearsal
 
 from impasto.errors import InputError
-from impasto.studio.server import Settings, _listening, is_loopback, rules_for, serve
+from impasto.studio.server import Settings, _address, _listening, is_loopback, rules_for, serve
 
 START = """
 import sys
@@ -32,6 +34,7 @@ serve(settings, lambda line: print(line, flush=True))
 """
 
 
+ODD = "a+b&c#d%41"  # all of it means something in an address
 MINE = "mine"
 EVERYWHERE = ".".join("0000")
 
@@ -176,6 +179,19 @@ def test_tokens(tmp_path: Path) -> None:
     for wrong in ("", "a b", "a;b", "é", "a\n"):
         with pytest.raises(InputError, match="visible ASCII"):
             rules_for(Settings(tmp_path, token=wrong))
+
+
+def test_a_token_stands_in_the_address_as_browsers_read_it(tmp_path: Path) -> None:
+    rules = rules_for(settings := Settings(tmp_path, host=EVERYWHERE, token=ODD))
+    with _listening(replace(settings, host="127.0.0.1", port=0)) as listener:
+        query = urlsplit(_address(settings, listener, rules)).query
+    assert parse_qsl(query) == [("token", ODD)]
+
+
+def test_a_data_folder_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=r"--data .*file: the folder cannot be made \(File exists\)"):
+        serve(Settings(tmp_path / "file"))
 
 
 def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from impasto.studio.sniff import UnknownFormatError, sniff
+from impasto.studio.sniff import HEAD_BYTES, UnknownFormatError, sniff
 
 KINDS: list[tuple[str, dict[str, Any], str]] = [
     ("PNG", {}, "image/png"),
@@ -69,3 +69,14 @@ def test_a_cut_head_asks_for_more_or_tells_the_truth(kind: str, how: dict[str, A
 def test_what_is_no_picture_is_refused(body: bytes, words: str) -> None:
     with pytest.raises(UnknownFormatError, match=words):
         sniff(body, whole=True)
+
+
+def test_a_jpeg_may_say_much_before_its_size() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "JPEG")
+    block = b"\xff\xe1\xff\xff" + b"x" * 65533
+    body = file.getvalue()[:2] + 20 * block + file.getvalue()[2:]
+    assert sniff(body[: HEAD_BYTES + 1]) is None
+    header = sniff(body, whole=True)
+    assert header is not None
+    assert (header.width, header.height) == (40, 30)

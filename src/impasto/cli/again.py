@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_unused
+from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
 from impasto.cli.progress import Listener
 from impasto.cli.together import follow, together
 from impasto.errors import ImageError, OptionError
@@ -84,6 +84,7 @@ def replay(
     if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
         raise ImageError(f"{str(target)!r} is the picture itself: name another file with -o")
     check_unused(run_dir)
+    check_film(timelapse, target, source.path, *(given or {}).values())
     mailbox = Mailbox()
     with together() as ranks:
         events = iter_replay(

@@ -57,6 +57,7 @@ def evaluate(
     from impasto.evaluate import Judge, table
 
     given = {part: place for part, place in (("content", content), ("style", style)) if place is not None}
+    _check_alike(outs, given)
     places = _inputs_of(outs[0], given)
     judge = Judge(places["content"], places["style"])
     found = table({_shown(path, outs): judge(path) for path in outs})
@@ -66,6 +67,25 @@ def evaluate(
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         _print_measures(found)
+
+
+def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
+    """Raise OptionError where pictures were painted from other inputs than the first, and nothing says which count."""
+    from impasto import record
+
+    missing = [part for part in ("content", "style") if part not in given]
+    for out in outs[1:] if missing else ():
+        try:
+            inputs = [record.read(path)["inputs"] for path in (outs[0], out)]
+        except RecordError:
+            continue  # a picture without a record is judged beside the first
+        for part in missing:
+            if inputs[0][part]["sha256"] != inputs[1][part]["sha256"]:
+                raise OptionError(
+                    f"{out.name} was painted from another {part} than {outs[0].name}: give --{part}, or judge them "
+                    "one by one",
+                    part,
+                )
 
 
 def _inputs_of(out: Path, given: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from impasto.cli.flags import with_options
-from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_unused
+from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
 from impasto.cli.together import follow, together
 from impasto.errors import OptionError, suggest
@@ -60,11 +60,13 @@ def stylize(
         _foresee(content, styles or None, **placed, output=output, began=began, **options)
         return
     check_unused(run_dir)
+    check_film(timelapse, output, content, *(styles or ()))
     style: Any = styles[0] if styles else None
     if report is not None and (style is None or not Path(style).exists()):
         from impasto.placement import place
 
-        style = place(styles, **placed).pictures["style"].pixels
+        limits = {"max_pixels": options["max_pixels"]} if options.get("max_pixels") else {}
+        style = place(styles, **placed, limits=limits).pictures["style"].pixels
     from impasto.stylize import iter_stylize
 
     mailbox = Mailbox()

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
+from impasto.room import unwritable
 
 if TYPE_CHECKING:
     from impasto.result import Result
@@ -53,15 +53,8 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
 
 def folder_for(path: Path, option: str) -> Path:
     """Make a folder that an option names and see that it can be written, or say why not."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"--{option} {path}: the folder cannot be made ({error.strerror})", option) from None
-    try:
-        with TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise OptionError(f"--{option} {path}: the folder cannot be written ({error.strerror})", option) from None
+    if (reason := unwritable(path)) is not None:
+        raise OptionError(f"--{option} {path}: the folder {reason}", option)
     return path
 
 

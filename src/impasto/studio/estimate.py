@@ -26,15 +26,24 @@ def estimate(store: Store, job: Job, long_side: int) -> Estimate:
         long_side: in px.
     """
     content = store.asset(job.pictures["content"])
-    factor = long_side / max(content.height, content.width)
-    height, width = max(1, round(content.height * factor)), max(1, round(content.width * factor))
+    log = _log(store, job)
+    height, width = _upright(content.height, content.width, log)
+    factor = long_side / max(height, width)
+    height, width = max(1, round(height * factor)), max(1, round(width * factor))
     chosen = recipes.resolve(**job.options)
     if chosen.instant.fast:
         return Estimate(width=width, height=height, steps=0, seconds=None)
     scales = scales_for(chosen, height, width)
-    rate = _rate(_log(store, job))
+    rate = _rate(log)
     seconds = None if rate is None else round(seconds_for(scales, rate), 1)
     return Estimate(width=width, height=height, steps=sum(scale.steps for scale in scales), seconds=seconds)
+
+
+def _upright(height: int, width: int, log: list[StoredEvent]) -> tuple[int, int]:
+    """Return a photograph's sides as it was painted: files of telephones may lie on their side."""
+    painted = [json.loads(event.data) for event in log if event.kind == "scale"]
+    lies = bool(painted) and (painted[-1]["height"] - painted[-1]["width"]) * (height - width) < 0
+    return (width, height) if lies else (height, width)
 
 
 def _log(store: Store, job: Job) -> list[StoredEvent]:

@@ -13,11 +13,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "impasto_token"
@@ -119,13 +119,9 @@ class Guard:
         scheme, _, value = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             candidates.append(value.strip())
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            cookies.clear()
-        if COOKIE in cookies:
-            candidates.append(cookies[COOKIE].value)
+        # Cookies of other programs on this host may hold what the standard library's parser stops at.
+        if COOKIE in (cookies := cookie_parser(headers.get("cookie", ""))):
+            candidates.append(cookies[COOKIE])
         if scope.get("method") == "GET" and not scope["path"].startswith(API):
             candidates += [value for name, value in _query(scope) if name == "token"]
         expected = self.rules.token.encode()

@@ -185,7 +185,8 @@ class Lease:
         """
         connection = self.store.connection()
         row = connection.execute(
-            "SELECT wanted, EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') AS waiting FROM jobs "
+            "SELECT wanted, EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') "
+            "OR EXISTS (SELECT 1 FROM keepsakes WHERE state = 'waiting') AS waiting FROM jobs "
             "WHERE id = ? AND token = ?",
             (self.job.id, self.token),
         ).fetchone()

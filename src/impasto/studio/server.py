@@ -12,6 +12,7 @@ import ipaddress
 import secrets
 import socket
 import threading
+import urllib.parse
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from impasto.errors import InputError
+from impasto.room import unwritable
 from impasto.studio import page
 from impasto.studio.api import create_app
 from impasto.studio.context import Studio
@@ -106,7 +108,8 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
         InputError: the port is taken, or another studio uses the data folder.
     """
     rules = rules_for(settings)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    if (reason := unwritable(settings.data)) is not None:
+        raise InputError(f"--data {settings.data}: the folder {reason}; name another")
     with _alone(settings.data), _listening(settings) as listener:
         store = Store(settings.data)
         crew = Crew(store, settings.workers, settings.module)
@@ -189,5 +192,5 @@ def _address(settings: Settings, listener: socket.socket, rules: Rules) -> str:
     host = settings.host if settings.host not in ("0.0.0.0", "::") else socket.gethostname()  # noqa: S104
     if ":" in host:
         host = f"[{host}]"
-    token = f"?token={rules.token}" if rules.token else ""
+    token = f"?token={urllib.parse.quote(rules.token, safe='')}" if rules.token else ""
     return f"http://{host}:{listener.getsockname()[1]}/{token}"

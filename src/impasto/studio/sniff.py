@@ -27,6 +27,10 @@ class Header:
     height: int
 
 
+# Formats whose size may come after much else: TIFF has it anywhere, JPEG after all that cameras put before.
+LATE = (b"II*\0", b"MM\0*", b"\xff\xd8\xff")
+
+
 def sniff(head: bytes, whole: bool = False) -> Header | None:
     """Read a picture's format and size.
 
@@ -44,7 +48,7 @@ def sniff(head: bytes, whole: bool = False) -> Header | None:
         header = _read(head)
     except (struct.error, IndexError):
         header = None
-    if header is None and (whole or (len(head) >= HEAD_BYTES and head[:4] not in (b"II*\0", b"MM\0*"))):
+    if header is None and (whole or (len(head) >= HEAD_BYTES and not head.startswith(LATE))):
         raise UnknownFormatError(f"this is no picture that can be read; give {ACCEPTED}")
     if header is not None and (header.width < 1 or header.height < 1):
         raise UnknownFormatError("the picture says that it has no pixels")

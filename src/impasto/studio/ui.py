@@ -93,7 +93,10 @@ def _control(option: Declared) -> Any:
     }
     low, high = option.facts.get("low"), option.facts.get("high")
     if choices:
-        return gr.Radio([str(choice) for choice in choices], value=str(option.default), **common)
+        named = [(str(choice), str(choice)) for choice in choices]
+        if option.default is None:
+            return gr.Radio([("as the recipe", ""), *named], value="", **common)
+        return gr.Radio(named, value=str(option.default), **common)
     if option.type is bool:
         return gr.Checkbox(value=option.default, **common)
     if option.type is float and option.default is not None and low is not None and high is not None and high <= 10:

@@ -40,7 +40,7 @@ export function startExplore(options, choose) {
           const settings = { ...options(), strength, style_scale };
           const cell = draw(settings, choose);
           grid.append(cell.button);
-          cell.job = await call("POST", "/jobs", { ...parts(), purpose: "proof", options: { ...settings, ...PROOF } });
+          cell.job = await call("POST", "/jobs", { ...parts(), purpose: "proof", options: { ...settings, ...PROOF, time: undefined } });
           cells.push(cell);
         }
       }

@@ -110,6 +110,10 @@ async function webcam(part) {
   let stream = null;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: true });
+    if (!dialog.open) { // closed while the browser was asking
+      stream.getTracks().forEach((track) => track.stop());
+      return;
+    }
     video.srcObject = stream;
     help.textContent = "The picture is taken when you press the button.";
   } catch {

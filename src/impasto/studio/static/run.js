@@ -104,6 +104,19 @@ function keep(step, kind) {
   }
 }
 
+// A preview that is kept no more, as long runs keep every second one: the slider passes it over.
+function passOver(picture) {
+  const place = run.kept.indexOf(picture);
+  if (place < 0 || run.kept.length < 2) return;
+  run.kept.splice(place, 1);
+  const scrub = byId("scrub");
+  const chosen = Number(scrub.value);
+  scrub.max = run.kept.length - 1;
+  scrub.value = chosen > place ? chosen - 1 : Math.min(chosen, run.kept.length - 1);
+  wanted = run.kept[Number(scrub.value)];
+  refresh();
+}
+
 // Show the chosen step; while one picture loads the ones between are passed over.
 function look() {
   wanted = run.kept[Number(byId("scrub").value)] || null;
@@ -122,6 +135,7 @@ function look() {
       byId("before").hidden = false;
       byId("canvas-empty").hidden = true;
     }
+    if (!worked && run.job?.id === job) passOver(showing);
     if (wanted !== showing) look();
   };
   next.onload = () => done(true);

@@ -251,7 +251,8 @@ function startLarger() {
   byId("larger-go").addEventListener("click", () => {
     dialog.close();
     use(run.job);
-    paint({ size: byId("larger-size").value });
+    const { fast } = run.job.options;
+    paint({ size: byId("larger-size").value, ...(fast ? { fast } : {}) });
   });
 }
 
@@ -260,7 +261,8 @@ function use(job) {
   const turned = Object.entries(job.steering);
   const regions = job.regions.map((region) => ({ ...region, weight: job.steering[`style:${region.name}`] ?? 1 }));
   setPictures(job.content, job.styles.map((style) => ({ ...style })), regions, job.protect);
-  setOptions({ ...job.options, ...Object.fromEntries(turned.filter(([name]) => known(name))) });
+  const { fast, ...settings } = job.options; // painting at once is a button's, not a setting that stays
+  setOptions({ ...settings, ...Object.fromEntries(turned.filter(([name]) => known(name))) });
 }
 
 async function reopen() {
