@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from impasto import memory
 from impasto.errors import MachineError, OptionError
 from impasto.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
 
@@ -121,3 +122,13 @@ def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:
     assert replace(demand, inputs=10**6).peak(plain) - demand.peak(plain) == 12 * 10**6
     assert demand.state(Plan(pairs=10)) == 12 * 10**6 * (4 + 20)
     assert demand.state(Plan(pairs=0, lean=True)) < demand.state(Plan(pairs=3, half=True))
+
+
+def test_moving_the_colours_in_the_end_is_counted() -> None:
+    plain, moved = Demand(2000, 2000), Demand(2000, 2000, recolour=True)
+    small, lean = Plan(256, 3, half=True), Plan(256, 0, lean=True)
+    assert moved.peak(lean) == memory.BASE + 4e6 * (memory.RECOLOUR + memory.TARGET * 2)
+    assert moved.peak(small) > plain.peak(small)
+    with pytest.raises(MachineError, match=r"2000x2000 px do not fit into 1\.50GiB"):
+        plan(moved, 3 * 2**29)
+    assert plan(plain, 3 * 2**29).tile == 256

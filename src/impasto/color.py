@@ -10,6 +10,7 @@ screen can show at that chroma.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -147,9 +148,8 @@ class ChromaKeeper:
     """
 
     def __init__(self, content: Tensor) -> None:
-        # In float64, and in bands of rows, since a whole large picture would not fit beside the rest.
-        found = [_kept(rows) for rows in torch.split(content, max(1, AT_ONCE // content.shape[-1]), -2)]
-        self._chroma, self._low, self._high = (torch.cat(part, -2) for part in zip(*found, strict=True))
+        kept = by_rows(_kept, content)
+        self._chroma, self._low, self._high = kept[:, :2], kept[:, 2:3], kept[:, 3:]
 
     def rows(self, first: int, last: int) -> ChromaKeeper:
         """Return what keeps some of the picture's rows, up to ``last``."""
@@ -170,11 +170,19 @@ class ChromaKeeper:
         return grey_of(self.lightness(canvas))
 
 
-def _kept(content: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return chroma, and the least and the greatest lightness that it allows, in the content's dtype."""
+def _kept(content: Tensor) -> Tensor:
+    """Return chroma, and the least and the greatest lightness that it allows, ``[1, 4, H, W]``."""
     lab = to_oklab(content.double())
-    low, high = lightness_range(lab)
-    return lab[:, 1:].to(content), low.to(content), high.to(content)
+    return torch.cat([lab[:, 1:], *lightness_range(lab)], 1).to(content)
+
+
+def by_rows(change: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
+    """Return what a function of single pixels makes of a picture ``[B, C, H, W]``, taken in bands of rows.
+
+    Colours are worked on in float64 and through many steps, for which a whole large picture would take too much memory.
+    """
+    step = max(1, AT_ONCE // picture.shape[-1])
+    return torch.cat([change(rows) for rows in torch.split(picture, step, -2)], -2)
 
 
 class _Limit(torch.autograd.Function):

@@ -173,15 +173,7 @@ def prepare(
     target = None if output is None else _target(output, files, size, options.output.bits)
     controlled = control(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
-    demand = memory.Demand(
-        *size,
-        depth=max(map(block, [*style_layers, *content_layers]), default=0),
-        half=machine.dtype is torch.bfloat16,
-        optimizer=options.descent.optimizer,
-        masks=controlled.maps,
-        inputs=sum(file.height * file.width for file in files.values()),
-        ranks=ranks.count,
-    )
+    demand = _demand(size, (*style_layers, *content_layers), options, machine, controlled, files, ranks)
     plans = _plans(scales, options, machine, demand, decided)
     return Job(
         options=options,
@@ -219,6 +211,28 @@ def check_together(options: Options, ranks: Ranks, *, decided: bool = False) -> 
     for option, (given, why) in alone.items():
         if given:
             raise OptionError(f"{option} in {ranks.count} processes: {why}, or start one without torchrun", option)
+
+
+def _demand(
+    size: tuple[int, int],
+    layers: Sequence[str],
+    options: Options,
+    machine: Place,
+    controlled: Control,
+    files: Mapping[str, images.Picture],
+    ranks: Ranks,
+) -> memory.Demand:
+    """Return what the largest scale asks of memory."""
+    return memory.Demand(
+        *size,
+        depth=max(map(block, layers), default=0),
+        half=machine.dtype is torch.bfloat16,
+        optimizer=options.descent.optimizer,
+        masks=controlled.maps,
+        inputs=sum(file.height * file.width for file in files.values()),
+        recolour=options.control.recolour > 0,
+        ranks=ranks.count,
+    )
 
 
 def _check_sides(files: Mapping[str, images.Picture]) -> None:

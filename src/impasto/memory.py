@@ -44,6 +44,7 @@ PREPARING = 3  # vectors: content, noise, one more
 TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
 MASK = 10  # bytes a pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colours of the noise differ from place to place
+RECOLOUR = 380  # bytes a pixel, once, when the steps are done and the content's colours are moved to the style's
 INPUT = 12  # bytes a pixel of each picture that was read
 UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -130,6 +131,7 @@ class Demand:
         optimizer: that was asked for.
         masks: how many maps of the picture's size are held.
         inputs: pixels of all the pictures that were read.
+        recolour: whether the finished picture gets the content's colours.
         ranks: processes that share the picture's rows; what is counted is one's.
     """
 
@@ -140,6 +142,7 @@ class Demand:
     optimizer: str = "lbfgs"
     masks: int = 0
     inputs: int = 0
+    recolour: bool = False
     ranks: int = 1
 
     @property
@@ -163,8 +166,9 @@ class Demand:
         )
         features += (plan.keep - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
-        # Every process prepares a scale from the whole content.
-        return BASE + INPUT * self.inputs + own + max(pairs + moving, PREPARING * whole if self.ranks > 1 else 0)
+        # Every process prepares a scale from the whole content; the first has the whole picture in the end.
+        others = PREPARING * whole if self.ranks > 1 else 0, RECOLOUR * pixels if self.recolour else 0
+        return BASE + INPUT * self.inputs + own + max(pairs + moving, *others)
 
     def state(self, plan: Plan) -> int:
         """Return the bytes of what a checkpoint keeps of the optimiser."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.color import Rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
+from impasto.color import Rows, by_rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
 from impasto.control import Area, Control
 
 RIDGE = 1e-4  # added to both covariances: a grey content is not blown up
@@ -33,7 +33,7 @@ def recoloured(picture: Tensor, control: Control) -> Tensor:
     Returns:
         ``[1, 3, H, W]`` in [0, 1], inside the gamut at its own lightness.
     """
-    lab, given = to_oklab(picture.double()), to_oklab(control.content.double())
+    lab, given = by_rows(_lab, picture), by_rows(_lab, control.content)
     lightness, chroma = torch.zeros_like(lab[:, :1]), torch.zeros_like(lab[:, 1:])
     left = torch.ones_like(lightness)
     for area in control.areas:
@@ -49,8 +49,12 @@ def recoloured(picture: Tensor, control: Control) -> Tensor:
     reach = max(1, round(REACH * max(picture.shape[-2:])))
     new = torch.cat([guide, guided(chroma + left * lab[:, 1:], guide, reach)], 1)
     stays = left if control.pin is None else torch.maximum(left, control.pin.to(left))
-    painted = from_oklab(limit_chroma(new)).clamp(0, 1).to(picture)
+    painted = by_rows(lambda rows: from_oklab(limit_chroma(rows)).clamp(0, 1).to(picture), new)
     return picture * stays.to(picture) + painted * (1 - stays.to(picture))
+
+
+def _lab(rows: Tensor) -> Tensor:
+    return to_oklab(rows.double())
 
 
 def _towards(area: Area, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
