@@ -195,9 +195,12 @@ def before(wanted: str) -> Callable[[Any], Any]:
     """Die before a file of a state is in place, with half of it under a passing name."""
 
     def replacement(call: Any) -> Any:
-        def write(path: Path, data: bytes) -> None:
+        def write(path: Path, data: Any) -> None:
             if path.suffix == f".{wanted}" and "checkpoint-000000012" <= path.stem < "d":
-                path.with_name(f".impasto-{path.name}.tmp").write_bytes(data[: len(data) // 2])
+                passing = path.with_name(f".impasto-{path.name}.tmp")
+                with passing.open("w+b") as file:
+                    data(file) if callable(data) else file.write(data)
+                os.truncate(passing, passing.stat().st_size // 2)
                 die()
             call(path, data)
 
