@@ -130,13 +130,13 @@ class Objective:
             canvas: ``[1, 3, H, W]``, the whole of it also where several processes paint.
             together: all processes call this with the same picture, and each sees to its own rows.
         """
-        with torch.no_grad(), self._memory():
+        with torch.no_grad(), self._memory() as settle:
             if self.view is not None:
                 canvas = self.view.seen(canvas)
             if together:
-                sums = self._summed(self._summaries(canvas, self.terms, self._own))
+                sums = self._summed(self._summaries(canvas, self.terms, self._own, settle))
             else:
-                sums = self._summaries(canvas, self.terms, self.tiles)
+                sums = self._summaries(canvas, self.terms, self.tiles, settle)
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
     def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, Region]]:
@@ -180,7 +180,7 @@ class Objective:
             count = len(self._placed) - self.keep
             first, kept = self._placed[:count], self._placed[count:]
             with torch.no_grad():
-                sums = self._summaries(canvas, active, first)
+                sums = self._summaries(canvas, active, first, settle)
             passes = []
             for tile in kept:
                 passes.append(self._forward(canvas, active, tile))
@@ -228,13 +228,17 @@ class Objective:
         features = tile.features(self.encoder, leaf, _layers(active))
         return _Pass(tile, leaf, {name: loss.summarise(leaf, features, tile.region) for name, loss in active.items()})
 
-    def _summaries(self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile]) -> dict[str, Tensor]:
+    def _summaries(
+        self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile], settle: Callable[[], None]
+    ) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
         layers = _layers(terms)
         for tile in over:
             part = tile.canvas(canvas)
             features = tile.features(self.encoder, part, layers)
             _add(sums, {name: loss.summarise(part, features, tile.region) for name, loss in terms.items()})
+            del part, features  # before the next tile's are made
+            settle()
         return sums
 
 
