@@ -24,9 +24,12 @@ from impasto.stylize import Shared, iter_stylize, last
 from impasto.weights.vgg19 import layer_shapes
 
 FEW: dict[str, Any] = {"size": "64", "style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
+STATUS = Path("/proc/self/status")
+# The system's own count for a process, ru_maxrss, begins at what its parent had.
 PEAK = (
-    "import resource, sys; from impasto.cli import run; code = run(sys.argv[1:]); "
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024); sys.exit(code)"
+    "import sys; from impasto.cli import run; code = run(sys.argv[1:]); "
+    f"print(next(int(line.split()[1]) * 1024 for line in open({str(STATUS)!r}) if line.startswith('VmHWM'))); "
+    "sys.exit(code)"
 )
 
 
@@ -139,6 +142,7 @@ def test_a_large_state_is_written_without_a_copy(
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+@pytest.mark.skipif(not STATUS.exists(), reason="the system does not say how much a process has had")
 def test_a_limit_is_kept_with_a_folder_and_the_contents_colours(tmp_path: Path) -> None:
     files = {path.stem: str(path) for path in samples.write(tmp_path)}
     folder, limit = str(tmp_path / "run"), 1200 * 2**20
@@ -147,6 +151,6 @@ def test_a_limit_is_kept_with_a_folder_and_the_contents_colours(tmp_path: Path) 
     for given in ([*words, "-o", str(tmp_path / "out.tif")], ["resume", folder, "-q"]):
         done = subprocess.run([sys.executable, "-c", PEAK, *given], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert int(done.stdout.splitlines()[-1]) <= limit
+        assert limit / 4 < int(done.stdout.splitlines()[-1]) <= limit
     beginning = json.loads((tmp_path / "run" / "run.json").read_bytes())
     assert beginning["decisions"]["plans"][-1][2] is not None  # or the limit would have said nothing

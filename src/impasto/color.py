@@ -43,7 +43,7 @@ _DARKEST = 1e-7
 _LEAST_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
-AT_ONCE = 2**20  # pixels of a picture that are worked on at a time, where that takes much memory a pixel
+AT_ONCE = 2**18  # pixels of a picture that are worked on at a time, where that takes much memory a pixel
 
 
 def to_linear(srgb: Tensor) -> Tensor:
