@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from drawn import state_before
 from impasto import checkpoint, images, result
 from impasto.events import Mailbox, Stepped
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize
-from impasto.weights.vgg19 import layer_shapes
 
 OPTIONS: dict[str, Any] = {
     "size": "64",
@@ -41,13 +41,7 @@ STEERED = {9: {"strength": 0.8}, 10: {"step_size": 0.5}, 21: {"strength": 0.3}}
 
 def small_state() -> dict[str, torch.Tensor]:
     """Return random weights for the first two blocks."""
-    generator = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv3":
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return state
+    return state_before("conv3")
 
 
 class Runs:

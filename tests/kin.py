@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from drawn import state_before
 from impasto import images, ranks
 from impasto.areas import StyleData
 from impasto.encoder import Encoder, stride
@@ -34,7 +35,6 @@ from impasto.recipes import resolve
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize
 from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
-from impasto.weights.vgg19 import layer_shapes
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
 DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
@@ -52,16 +52,6 @@ OPTIONS: dict[str, Any] = {
     "init": "random",
 }
 Task = Callable[[Ranks], Any]
-
-
-def state_before(last: str) -> dict[str, Tensor]:
-    """Return random weights for the convolutions before one."""
-    generator, state = torch.Generator().manual_seed(7), {}
-    for name, shape in layer_shapes().items():
-        if name < last:
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return state
 
 
 def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
+from drawn import state_before
 from impasto import images
 from impasto.anatomy import Reconstruction, iter_anatomy
 from impasto.errors import ImageError, OptionError
 from impasto.stylize import Shared
-from impasto.weights.vgg19 import layer_shapes
 
 FEW: dict[str, Any] = {"size": "48", "steps": 25, "precision": "fp32"}
 
@@ -22,13 +21,7 @@ FEW: dict[str, Any] = {"size": "48", "steps": 25, "precision": "fp32"}
 @pytest.fixture(scope="module")
 def shared() -> Shared:
     """Return random weights for the first two blocks."""
-    generator = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv3":
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return Shared(state)
+    return Shared(state_before("conv3"))
 
 
 def test_content_comes_back_and_style_does_not(tmp_path: Path, tiny_picture: NDArray[np.uint8], shared: Shared) -> None:

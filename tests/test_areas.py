@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from drawn import state_before
 from impasto.areas import StyleData, area_terms
 from impasto.control import plain
 from impasto.encoder import Encoder
 from impasto.losses.gram import summed_grams
 from impasto.losses.moments import summed_moments
-from impasto.weights.vgg19 import layer_shapes
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 
@@ -19,13 +19,7 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
     """Return random weights down to the third block."""
-    draws = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv3_2":
-            state[f"{name}.weight"] = torch.randn(shape, generator=draws) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return Encoder(state)
+    return Encoder(state_before("conv3_2"))
 
 
 def style(height: int, width: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from drawn import state_before
 from impasto import checkpoint, images
 from impasto.checkpoint import Keeper, State, kept_picture, read_run
 from impasto.engine import Knobs, Run
@@ -26,7 +27,6 @@ from impasto.optimizers import Adam
 from impasto.ranks import Band
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize, last
-from impasto.weights.vgg19 import layer_shapes
 
 KILLS = Path(__file__).with_name("kills.py")
 MOMENTS = (
@@ -103,13 +103,7 @@ def test_the_command_line_resumes_after_a_kill(tmp_path: Path, tiny_files: tuple
 @pytest.fixture(scope="module")
 def shared() -> Shared:
     """Return random weights for the first block."""
-    generator = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv2":
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return Shared(state)
+    return Shared(state_before("conv2"))
 
 
 def begin(files: Any, shared: Shared, folder: Path, stop_after: int | None = None, **options: Any) -> list[Event]:

@@ -212,6 +212,8 @@ def test_a_film_does_not_take_the_place_of_a_picture(capsys: Capture) -> None:
     for film in ("out.webp", "photo.webp"):
         words = ("stylize", "photo.webp", "painting.png", "-o", "out.webp", "--timelapse", film)
         assert f"--timelapse {film} is the picture itself or an input" in refused(capsys, *words)
+    words = ("stylize", "photo.webp#0,0,48,48", "painting.png", "-o", "out.png", "--timelapse", "photo.webp")
+    assert "is the picture itself or an input" in refused(capsys, *words)
     assert "would be lost" in refused(capsys, "anatomy", "photo.png", "-o", "photo.png")
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from drawn import state_before
 from impasto import recipes
 from impasto.bench.cost import Cost, LiveBytes, cost_of
 from impasto.encoder import Encoder
 from impasto.job import prepare
 from impasto.machine import has_fast_bf16
 from impasto.stylize import Shared, iter_stylize
-from impasto.weights.vgg19 import layer_shapes
 
 FLOPS_OVER, BYTES_OVER, SHORT = 1.02, 1.05, 0.75
 LAYERS = "relu1_1+relu2_1+relu3_1+relu4_1+relu5_1"
@@ -38,12 +38,7 @@ RECORDED = {
 
 
 def random_state() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    state = {}
-    for name, shape in layer_shapes().items():
-        state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
-        state[f"{name}.bias"] = torch.zeros(shape[0])
-    return state
+    return state_before(seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from drawn import state_before
 from impasto.errors import OptionError
 from impasto.explore import Axis, Cell, axes_of, iter_explore, parse_axis
 from impasto.images import load
 from impasto.stylize import Shared
-from impasto.weights.vgg19 import layer_shapes
 
 FEW: dict[str, Any] = {
     "size": "48",
@@ -28,13 +28,7 @@ FEW: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
     """Return random weights for the first block."""
-    generator = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv2":
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return state
+    return state_before("conv2")
 
 
 def explore(files: tuple[Path, Path], folder: Path, shared: Shared, *axes: str, **options: Any) -> list[Cell]:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from drawn import state_before
 from impasto import precision, recipes
 from impasto.events import Planned, Warned
 from impasto.job import prepare
 from impasto.machine import has_fast_bf16
 from impasto.problem import Problem
 from impasto.stylize import Shared, iter_stylize
-from impasto.weights.vgg19 import layer_shapes
 
 pytestmark = pytest.mark.skipif(
     not has_fast_bf16(torch.device("cpu")), reason="bfloat16 is not in this machine's hardware"
@@ -23,12 +23,7 @@ RUN: dict[str, Any] = {"size": 32, "steps": 1, "scales": 1, "device": "cpu", "st
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    found = {}
-    for name, shape in layer_shapes().items():
-        found[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
-        found[f"{name}.bias"] = torch.zeros(shape[0])
-    return found
+    return state_before(seed=3)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from drawn import state_before
 from impasto import memory, recipes, record
 from impasto.errors import ImageError, MachineError, OptionError, RecordError
 from impasto.events import Mailbox, Stepped, Warned
@@ -20,7 +20,6 @@ from impasto.job import prepare
 from impasto.replay import Source, as_command, iter_replay, read_sheet, read_source
 from impasto.result import Result
 from impasto.stylize import Shared, iter_stylize, last, stylize
-from impasto.weights.vgg19 import layer_shapes
 
 FEW: dict[str, Any] = {
     "size": "48",
@@ -34,13 +33,7 @@ FEW: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def shared() -> Shared:
     """Return random weights for the first block."""
-    generator = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv2":
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return Shared(state, keep=True)
+    return Shared(state_before("conv2"), keep=True)
 
 
 @pytest.fixture

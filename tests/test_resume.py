@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from drawn import state_before
 from impasto import checkpoint, images, memory, samples
 from impasto.budget import Pace
 from impasto.events import Event, ScaleStarted, Stepped
@@ -21,7 +22,6 @@ from impasto.recipes import resolve
 from impasto.replay import iter_resume
 from impasto.schedule import Scale
 from impasto.stylize import Shared, iter_stylize, last
-from impasto.weights.vgg19 import layer_shapes
 
 FEW: dict[str, Any] = {"size": "64", "style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
 STATUS = Path("/proc/self/status")
@@ -36,13 +36,7 @@ PEAK = (
 @pytest.fixture(scope="module")
 def shared() -> Shared:
     """Return random weights for the first block."""
-    generator = torch.Generator().manual_seed(7)
-    state = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv2":
-            state[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-    return Shared(state)
+    return Shared(state_before("conv2"))
 
 
 def left_alone(files: Any, shared: Shared, folder: Path, after: int, **options: Any) -> list[Event]:

@@ -50,6 +50,7 @@ KEPT = 2
 LARGEST_SHARE = 0.02  # of the run's time that checkpoints may take
 BESIDE = 64 * 2**20  # bytes of a state that is copied, to be written while the run goes on; larger ones the run awaits
 SHAPE = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
+MACHINE = ("ranks", "threads", "cpu")  # but for these decisions: how many processes, and what they run on
 
 
 @dataclass(frozen=True)
@@ -303,16 +304,15 @@ def _cannot_keep(folder: Path, error: OSError) -> MachineError:
 def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
     now = json.loads(_json(beginning))
     for part in SHAPE:
-        if _any_number(kept.get(part)) != _any_number(now.get(part)):
+        if _lasting(kept.get(part)) != _lasting(now.get(part)):
             raise RecordError(
                 f"the run in this folder has other {part} than this one: resume it as it was, or choose another folder"
             )
 
 
-def _any_number(part: Any) -> Any:
-    """Return a part of a beginning without what may change: the number of processes and what they run on."""
-    free = ("ranks", "threads", "cpu")
-    return {key: value for key, value in part.items() if key not in free} if isinstance(part, dict) else part
+def _lasting(part: Any) -> Any:
+    """Return a part of a beginning without what may change."""
+    return {key: value for key, value in part.items() if key not in MACHINE} if isinstance(part, dict) else part
 
 
 def _clear(folder: Path) -> None:

@@ -181,8 +181,14 @@ def by_rows(change: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
 
     Colours are worked on in float64 and through many steps, for which a whole large picture would take too much memory.
     """
-    step = max(1, AT_ONCE // picture.shape[-1])
-    return torch.cat([change(rows) for rows in torch.split(picture, step, -2)], -2)
+    return torch.cat([change(picture[..., band, :]) for band in bands(picture)], -2)
+
+
+def bands(picture: Tensor) -> list[slice]:
+    """Return the rows of a picture ``[B, C, H, W]`` in bands of about ``AT_ONCE`` pixels."""
+    height, width = picture.shape[-2:]
+    step = max(1, AT_ONCE // width)
+    return [slice(first, min(first + step, height)) for first in range(0, height, step)]
 
 
 class _Limit(torch.autograd.Function):

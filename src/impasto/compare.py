@@ -20,6 +20,7 @@ from impasto.errors import OptionError, WeightsError
 from impasto.evaluate import Judge
 from impasto.options import Options
 from impasto.result import Result
+from impasto.room import unwritable
 from impasto.stylize import Shared, iter_stylize, last
 
 SHEET, TABLE = "sheet.png", "compare.json"
@@ -76,10 +77,8 @@ def iter_compare(
     Raises:
         InputError: a picture or an option cannot be used.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"the folder {str(folder)!r} cannot be made ({error.strerror})", "output") from None
+    if (reason := unwritable(folder)) is not None:
+        raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, style])
     judge, note = _judge(content, style)
     shared = shared or Shared()

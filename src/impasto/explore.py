@@ -19,6 +19,7 @@ from impasto import images, recipes, record, sheet
 from impasto.errors import OptionError, suggest
 from impasto.options import Declared, Options, declared
 from impasto.result import Result
+from impasto.room import unwritable
 from impasto.stylize import Shared, iter_stylize, last
 
 PROOF_SIZE = "192"
@@ -172,7 +173,8 @@ def iter_explore(
     shared = shared or Shared(keep=True)
     done: dict[tuple[int, int], Result] = {}
     count = len(plans) * len(plans[0])
-    _make(folder)
+    if (reason := unwritable(folder)) is not None:
+        raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, *(style for row in plans for style, _ in row)])
     for r, row in enumerate(plans):
         for c, (style, chosen) in enumerate(row):
@@ -181,15 +183,6 @@ def iter_explore(
             done[r, c] = _paint(content, style, _proof(chosen, start is not None, named), start, path, shared)
             yield Cell(r + 1, c + 1, count, done[r, c])
     _write(folder, plans, rows, columns, done)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(
-            f"the folder {str(folder)!r} cannot be made ({error.strerror}): name another", "output"
-        ) from None
 
 
 def _planned(

@@ -70,7 +70,7 @@ class Job:
         """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
         placed: dict[str, Any] = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
         if self.options.machine.tile is None and not all(plan.is_plain for plan in self.plans.values()):
-            placed["plans"] = [[*size, *plan.as_data()] for size, plan in self.plans.items()]
+            placed["plans"] = self._planned_sizes
         if self.ranks.count > 1:
             placed["ranks"] = self.ranks.count
         if self.is_proof:
@@ -89,7 +89,11 @@ class Job:
     @property
     def planned(self) -> dict[str, Any]:
         """The decisions, and how each size fits the memory even where that is plain: for those who go on elsewhere."""
-        return {**self.decisions, "plans": [[*size, *plan.as_data()] for size, plan in self.plans.items()]}
+        return {**self.decisions, "plans": self._planned_sizes}
+
+    @property
+    def _planned_sizes(self) -> list[list[Any]]:
+        return [[*size, *plan.as_data()] for size, plan in self.plans.items()]
 
     def knobs(self) -> Knobs:
         """Return the weights that a run begins with."""

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from impasto.color import AT_ONCE, ChromaKeeper, desaturated
+from impasto.color import ChromaKeeper, bands, desaturated
 from impasto.control import Control
 
 
@@ -51,6 +51,8 @@ class View:
 
     def seen(self, picture: Tensor) -> Tensor:
         """Return what the losses compare of a picture."""
+        if self._kept is None:
+            return picture
         return self._in_rows(picture, lambda view, rows: view._seen(picture[..., rows, :]))
 
     def pull_back(self, canvas: Tensor, gradient: Tensor) -> Tensor:
@@ -64,12 +66,10 @@ class View:
 
     def _in_rows(self, canvas: Tensor, change: Callable[[View, slice], Tensor]) -> Tensor:
         """Put together what bands of rows, each under its own view, become."""
-        height, width = canvas.shape[-2:]
-        step = max(1, AT_ONCE // width)
-        if self.is_plain or step >= height:
-            return change(self, slice(0, height))
-        bands = [slice(first, min(first + step, height)) for first in range(0, height, step)]
-        return torch.cat([change(self.rows(band.start, band.stop), band) for band in bands], -2)
+        cut = bands(canvas)
+        if self.is_plain or len(cut) == 1:
+            return change(self, slice(None))
+        return torch.cat([change(self.rows(band.start, band.stop), band) for band in cut], -2)
 
     def _picture(self, canvas: Tensor) -> Tensor:
         if self._keeper is not None and self._kept is not None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from drawn import state_before
 from impasto import images
 from impasto.cli import run
 from impasto.errors import ImageError, OptionError, RecordError
@@ -18,7 +19,6 @@ from impasto.fast import model, photographs, train
 from impasto.fast.photographs import gather
 from impasto.fast.train import Trained, Training, iter_train, styles_out
 from impasto.ranks import Ranks
-from impasto.weights.vgg19 import layer_shapes
 from kin import group
 
 TINY = {"side": 32, "batch": 2, "width": 4, "blocks": 1, "steps": 8, "check_every": 4, "rate": 0.01}
@@ -27,13 +27,7 @@ LAYERS: dict[str, Any] = {"style_layers": "relu1_1", "content_layers": "relu1_2"
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    found = {}
-    for name, shape in layer_shapes().items():
-        if name < "conv2":
-            found[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / (shape[1] * 9)) ** 0.5 / 100
-            found[f"{name}.bias"] = torch.zeros(shape[0])
-    return found
+    return {name: value / 100 for name, value in state_before("conv2").items()}
 
 
 @pytest.fixture

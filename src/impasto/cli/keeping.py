@@ -16,8 +16,10 @@ def check_film(film: Path | None, output: str | Path | None, *inputs: object) ->
     """Raise OptionError for a film that would take the place of the picture or of an input."""
     if film is None:
         return
-    taken = [other for other in (output, *inputs) if isinstance(other, (str, Path))]
-    if any(Path(other).resolve() == film.resolve() for other in taken):
+    from impasto.images import split_crop
+
+    taken = [split_crop(other)[0] for other in (output, *inputs) if isinstance(other, (str, Path))]
+    if any(other.resolve() == film.resolve() for other in taken):
         raise OptionError(f"--timelapse {film} is the picture itself or an input: name another file", "timelapse")
 
 

@@ -74,13 +74,19 @@ def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
     from impasto import record
 
     missing = [part for part in ("content", "style") if part not in given]
-    for out in outs[1:] if missing else ():
+    if len(outs) == 1 or not missing:
+        return
+    try:
+        first = record.read(outs[0])["inputs"]
+    except RecordError:
+        return  # which is said when its inputs are looked for
+    for out in outs[1:]:
         try:
-            inputs = [record.read(path)["inputs"] for path in (outs[0], out)]
+            inputs = record.read(out)["inputs"]
         except RecordError:
             continue  # a picture without a record is judged beside the first
         for part in missing:
-            if inputs[0][part]["sha256"] != inputs[1][part]["sha256"]:
+            if inputs[part]["sha256"] != first[part]["sha256"]:
                 raise OptionError(
                     f"{out.name} was painted from another {part} than {outs[0].name}: give --{part}, or judge them "
                     "one by one",
