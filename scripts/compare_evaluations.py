@@ -16,7 +16,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -41,6 +40,7 @@ def main() -> None:
     parser.add_argument("--keep", type=int, default=1, help="tiles that keep what their first pass computed")
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args()
+    heap.ask_for_huge_pages()
     joined = ranks.join()
     shared = Shared()
     with ranks.as_one(joined):
@@ -85,9 +85,9 @@ def made_ready(given: argparse.Namespace, side: str, shared: Shared, joined: Ran
 def timed(work: Callable[[], Any], joined: Ranks, whole: bool) -> float:
     """Return the seconds that all processes take for some work, from a common start.
 
-    A whole picture is evaluated once before, as a run keeps its memory from step to step; tiles see to theirs.
+    A whole picture is evaluated once before, as a run keeps its memory from step to step; what tiles free goes back.
     """
-    with heap.freed_is_kept(heap.MOST) if whole else nullcontext():
+    with heap.freed_is_kept(heap.MOST) if whole else heap.freed_goes_back():
         if whole:
             work()
         joined.told(None)

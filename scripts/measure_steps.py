@@ -20,7 +20,7 @@ from itertools import pairwise
 
 import torch
 
-from impasto import ranks
+from impasto import heap, ranks
 from impasto.events import ScaleStarted, Stepped
 from impasto.stylize import iter_stylize
 
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--memory")
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args()
+    heap.ask_for_huge_pages()
     joined = ranks.join()
     with ranks.as_one(joined):
         options = {"size": given.size, "steps": given.steps, "tile": given.tile}

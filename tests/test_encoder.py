@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from impasto import encoder as encoder_module
 from impasto import samples
+from impasto.convolution import max_pooled
 from impasto.encoder import (
     BLOCKS,
     CHANNELS,
@@ -104,6 +105,19 @@ def test_features_are_those_of_the_textbook(state: State, canvas: Tensor, paddin
 
 def _cells(canvas: Tensor, layer: str) -> tuple[int, int]:
     return canvas.shape[-2] // stride(layer), canvas.shape[-1] // stride(layer)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 51)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pooling_pushes_back_as_torch_does(size: tuple[int, int], dtype: torch.dtype) -> None:
+    drawn = torch.randn(1, 8, *size, generator=torch.Generator().manual_seed(6)).relu().mul(4).round()  # equals abound
+    drawn = drawn.to(dtype).contiguous(memory_format=torch.channels_last)
+    one, other = drawn.clone().requires_grad_(True), drawn.clone().requires_grad_(True)
+    pooled, expected = max_pooled(one), functional.max_pool2d(other, 2)
+    assert torch.equal(pooled, expected)
+    slope = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(7)).to(dtype)
+    (found,) = torch.autograd.grad(pooled, one, slope)
+    assert torch.equal(found, torch.autograd.grad(expected, other, slope)[0])
 
 
 def test_the_whole_network_is_there(state: State, canvas: Tensor) -> None:

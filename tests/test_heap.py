@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import platform
 import resource
 from collections.abc import Callable
@@ -67,29 +68,53 @@ def test_a_block_that_was_freed_is_used_again_and_goes_back_at_the_end() -> None
     assert returned > BLOCK // 2
 
 
-def handed_back() -> int:
+def handed_back() -> tuple[int, int]:
     with heap.freed_is_kept(2 * BLOCK):
-        with heap.freed_is_kept(heap.USUAL):
-            pass
+        with heap.freed_goes_back():
+            within = pages_touched(4)
         pages_touched(1)
-        return pages_touched(4)
+        return within, pages_touched(4)
 
 
 def test_a_context_within_a_context_hands_back() -> None:
-    assert alone(handed_back) < PAGES
+    within, after = alone(handed_back)
+    assert within > 3 * PAGES
+    assert after < PAGES
 
 
-def returned_beyond(most: int) -> int:
-    with heap.freed_is_kept(2 * BLOCK, most=most) as settle:
-        pages_touched(1)
-        kept = resident()
-        settle()
-        return kept - resident()
+def grown_by(blocks: int, size: int) -> int:
+    """Return how many bytes stay with the process where every second of some blocks is freed."""
+    c = library()
+    with heap.freed_goes_back():
+        before = resident()
+        taken = [c.malloc(size) for _ in range(blocks)]
+        for block in taken:
+            ctypes.memset(block, 1, size)
+        for block in taken[::2]:
+            c.free(block)
+        grown = resident() - before
+        for block in taken[1::2]:
+            c.free(block)
+        return grown
 
 
-def test_growth_beyond_what_is_allowed_goes_back_at_once() -> None:
-    assert alone(partial(returned_beyond, BLOCK // 2)) > BLOCK // 2
-    assert alone(partial(returned_beyond, 4 * BLOCK)) < BLOCK // 2
+def test_blocks_go_back_from_between_others() -> None:
+    assert alone(partial(grown_by, 8, 2 * heap.LARGE)) < 5 * 2 * heap.LARGE
+
+
+def first_block_lies_at(wanted: str | None) -> int:
+    if wanted is not None:
+        os.environ[heap.HUGE_PAGES] = wanted
+    heap.ask_for_huge_pages()
+    import torch
+
+    return int(torch.empty(2 * heap.LARGE, dtype=torch.uint8).data_ptr() % resource.getpagesize())
+
+
+def test_torch_asks_for_huge_pages_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(heap.HUGE_PAGES, raising=False)
+    assert alone(partial(first_block_lies_at, None)) == 0  # it aligns blocks to pages then, and to 64 bytes otherwise
+    assert alone(partial(first_block_lies_at, "0")) != 0
 
 
 def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

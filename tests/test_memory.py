@@ -36,6 +36,17 @@ def test_large_pictures_are_tiled_and_keep_their_pairs_as_long_as_they_fit() -> 
     assert plans[2].half
 
 
+def test_what_is_freed_goes_back_before_a_picture_is_tiled() -> None:
+    demand = Demand(2048, 2048)
+    made = [
+        plan(demand, round(SLACK * needed) + 2**20) for needed in (demand.peak(Plan()), demand.peak(Plan()) - 2**20)
+    ]
+    assert [(one.tile, one.pairs, one.half, one.frugal) for one in made] == [
+        (None, 10, False, False),
+        (None, 10, False, True),
+    ]
+
+
 def test_a_longer_history_goes_before_a_larger_tile() -> None:
     for limit in (4, 5, 6, 8):
         made = planned(4096, limit * GIB)
@@ -73,9 +84,9 @@ def test_the_least_that_would_do_would_do() -> None:
 
 
 def test_deeper_layers_and_wider_features_take_more() -> None:
-    sizes = [feature_bytes(1000, depth, 2) for depth in range(6)]
+    sizes = [feature_bytes(1000, depth, 2, 0) for depth in range(6)]
     assert sizes == sorted(set(sizes))
-    assert feature_bytes(1000, 5, 4) > sizes[-1]
+    assert feature_bytes(1000, 5, 4, 0) > sizes[-1]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_memory_that_is_left_over_keeps_first_passes() -> None:
 
 def test_plans_of_old_records_have_no_kept_tiles() -> None:
     assert Plan.of_data([512, 3, 1, 0, 99]) == Plan(512, 3, True, False, 99)
-    assert Plan.of_data([512, 3, 1, 0, 99, 4]).keep == 4
+    assert Plan.of_data([512, 3, 1, 0, 99, 4]) == Plan(512, 3, True, False, 99, 4)
 
 
 def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:

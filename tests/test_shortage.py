@@ -84,10 +84,19 @@ def made(files: Files, **options: Any) -> Job:
     return prepare(*files, resolve(precision="fp32", **options))
 
 
+def test_the_plan_for_less_gives_freed_memory_back(tiny_files: Files) -> None:
+    job = made(tiny_files, size=2048, memory="64GiB")
+    plan = job.plans[job.size]
+    said = advice(job, plan, int(0.7 * plan.bytes))
+    wanted = re.search(r"give --memory (\S+), which gives freed memory back at once; or a smaller --size", said)
+    assert wanted is not None, said
+    assert made(tiny_files, size=2048, memory=wanted[1]).plans[job.size].frugal
+
+
 def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
     job = made(tiny_files, size=2048, memory="64GiB")
     plan = job.plans[job.size]
-    limit = int(0.7 * plan.bytes)
+    limit = int(0.3 * plan.bytes)
     said = advice(job, plan, limit)
     wanted = re.search(
         r"give --memory (\S+), which paints it in tiles of (\d+) px; or a smaller --size, such as 1024", said

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.convolution import convolve_rectified, cut_back, tapped, turned
+from impasto.convolution import convolve_rectified, cut_back, max_pooled, tapped, turned
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.layers import BLOCKS as BLOCKS  # noqa: PLC0414 - handed on
 from impasto.layers import Network as Network  # noqa: PLC0414 - handed on
@@ -193,7 +193,7 @@ class Encoder(nn.Module):
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
-            return functional.max_pool2d(x, 2)
+            return max_pooled(x)
         if self.pooling == "average":
             return functional.avg_pool2d(x, 2) * POOLING_SCALES["average"]
         return functional.avg_pool2d(x.square(), 2).mul(4).add(1e-8).sqrt() * POOLING_SCALES["l2"]

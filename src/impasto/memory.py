@@ -25,14 +25,11 @@ PAIRS = 10
 LEAST_PAIRS = 3
 VALUES = 3  # a pixel's
 
-# Values a pixel of the canvas has down to each block, pooled maps included, and what max pooling remembers, in bytes.
+# Values a pixel of the canvas has down to each block, pooled maps included.
 FEATURES = (144, 216, 284, 318, 320)
-POOLED = (0, 128, 192, 224, 240)
 SLOPES = 128  # values a pixel's gradient takes where it is widest
-# Of what features take: lost between blocks that are kept for the next step (see ``heap``), and copies of cut maps.
-# More was seen in tiles of more px a side than ``USUAL_TILE``.
-GAPS, MORE_GAPS, USUAL_TILE = 1.0, 1.5, 512
-KEPT_GAPS = 0.25  # likewise, of what a first pass leaves that is kept
+# Of what features take: passing copies, and what is lost between freed blocks where they are kept (see ``heap``).
+COPIES, GAPS = 0.25, 1.75
 WIDEST = 64  # channels of the largest map
 
 # Vectors of the picture's size: held while the objective is evaluated, its gradient among them, and at the most while
@@ -56,7 +53,8 @@ class Plan:
 
     ``tile`` is None for the whole picture; ``pairs`` and ``half`` (bfloat16) are L-BFGS's; ``lean`` takes the
     first-order method in its place; ``bytes`` is the peak that the model expects; ``keep`` is how many tiles keep what
-    their first pass computed, which saves time and changes no result.
+    their first pass computed, which saves time and changes no result. A ``frugal`` plan gives what is freed back to the
+    system at once although the picture is whole; tiles always do.
     """
 
     tile: int | None = None
@@ -65,6 +63,7 @@ class Plan:
     lean: bool = False
     bytes: int = 0
     keep: int = 1
+    frugal: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -73,13 +72,14 @@ class Plan:
 
     def as_data(self) -> list[int | None]:
         """Return it as a record keeps it."""
-        return [self.tile, self.pairs, int(self.half), int(self.lean), self.bytes, self.keep]
+        return [self.tile, self.pairs, int(self.half), int(self.lean), self.bytes, self.keep, int(self.frugal)]
 
     @classmethod
     def of_data(cls, data: Sequence[int | None]) -> Plan:
-        """Take back what ``as_data`` returned; records from before ``keep`` have five numbers."""
+        """Take back what ``as_data`` returned; records from before ``keep`` and ``frugal`` have fewer numbers."""
         tile, pairs, half, lean, size, *rest = data
-        return cls(tile, pairs or 0, bool(half), bool(lean), size or 0, (rest[0] if rest else None) or 1)
+        keep, frugal = rest[0] if rest else 1, bool(rest[1]) if len(rest) > 1 else False
+        return cls(tile, pairs or 0, bool(half), bool(lean), size or 0, keep or 1, frugal)
 
 
 def parse_bytes(text: str, name: str = "memory") -> int:
@@ -108,16 +108,16 @@ def free_bytes() -> int | None:
     return min(found) if found else None
 
 
-def feature_bytes(pixels: int, depth: int, width: int, gaps: float = GAPS) -> int:
+def feature_bytes(pixels: int, depth: int, width: int, gaps: float) -> int:
     """Return what evaluating so many pixels takes.
 
     Args:
         pixels: of a tile with its halo, or of the picture.
         depth: deepest block, 1 to 5; 0 for no network.
         width: bytes of a feature.
-        gaps: what is lost between blocks, of what they take.
+        gaps: what copies take and what is lost between blocks, of what features take.
     """
-    return round(pixels * (1 + gaps) * ((FEATURES[depth - 1] + SLOPES) * width + POOLED[depth - 1])) if depth else 0
+    return round(pixels * (1 + gaps) * (FEATURES[depth - 1] + SLOPES) * width) if depth else 0
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,8 @@ class Demand:
         own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * whole if self.masks else 0)
         vector = 4 * VALUES * self.rows * self.width
         pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
-        features = feature_bytes(
-            self.read(plan.tile), self.depth, width, GAPS if (plan.tile or 0) <= USUAL_TILE else MORE_GAPS
-        )
+        gaps = GAPS if plan.tile is None and not plan.frugal else COPIES
+        features = feature_bytes(self.read(plan.tile), self.depth, width, gaps)
         features += (plan.keep - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
         # Every process prepares a scale from the whole content; the first has the whole picture in the end.
@@ -195,8 +194,7 @@ class Demand:
         """Return the bytes of what a tile's first pass leaves for its way back."""
         if not self.depth:
             return 0
-        maps = FEATURES[self.depth - 1] * (2 if self.half else 4) + POOLED[self.depth - 1]
-        return round((1 + KEPT_GAPS) * self.read(tile) * maps)
+        return round((1 + COPIES) * self.read(tile) * FEATURES[self.depth - 1] * (2 if self.half else 4))
 
     def tiles(self, tile: int | None) -> int:
         """Return how many tiles there are."""
@@ -253,9 +251,12 @@ def _candidates(demand: Demand) -> Iterator[Plan]:
         [tile for tile in group if tile is None or tile < max(demand.height, demand.width)] for group in GROUPS
     ]
     for group in groups:
-        yield from (Plan(tile, *history) for history in histories for tile in group)
+        for history in histories:
+            for tile in group:
+                plain = Plan(tile, *history)
+                yield from (plain, replace(plain, frugal=True)) if tile is None else (plain,)
     if lbfgs:
-        yield from (Plan(tile, 0, lean=True) for group in groups for tile in group)
+        yield from (Plan(tile, 0, lean=True, frugal=tile is None) for group in groups for tile in group)
 
 
 def _with_kept(demand: Demand, made: Plan, limit: int | None) -> Plan:

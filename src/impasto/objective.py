@@ -13,19 +13,16 @@ the first has, so that all decide alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from impasto import heap
-from impasto.encoder import Encoder, block
+from impasto.encoder import Encoder
 from impasto.losses.blend import Blended
 from impasto.losses.protocol import Features, Loss, Refreshing
 from impasto.losses.region import Region
-from impasto.memory import WIDEST, feature_bytes
 from impasto.ranks import Band
 from impasto.tiles import Tile, tiles
 from impasto.view import View
@@ -94,7 +91,7 @@ class Objective:
         )
         self._own = made[bands.index(self.band.rows)]
         top, _ = self.band.window(self._halo)
-        # The way back begins with the largest tile, so that what it frees has room for every other.
+        # The last ones keep their first pass: the largest, where that saves the most.
         self._placed = sorted((part.seen_from(top) for part in self._own), key=lambda part: part.pixels)
         self.keep = min(keep, len(self._own))
 
@@ -130,13 +127,13 @@ class Objective:
             canvas: ``[1, 3, H, W]``, the whole of it also where several processes paint.
             together: all processes call this with the same picture, and each sees to its own rows.
         """
-        with torch.no_grad(), self._memory() as settle:
+        with torch.no_grad():
             if self.view is not None:
                 canvas = self.view.seen(canvas)
             if together:
-                sums = self._summed(self._summaries(canvas, self.terms, self._own, settle))
+                sums = self._summed(self._summaries(canvas, self.terms, self._own))
             else:
-                sums = self._summaries(canvas, self.terms, self.tiles, settle)
+                sums = self._summaries(canvas, self.terms, self.tiles)
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
     def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, Region]]:
@@ -176,34 +173,24 @@ class Objective:
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         gradient = torch.zeros_like(canvas)
-        with self._memory() as settle:
-            count = len(self._placed) - self.keep
-            first, kept = self._placed[:count], self._placed[count:]
-            with torch.no_grad():
-                sums = self._summaries(canvas, active, first, settle)
-            passes = []
-            for tile in kept:
-                passes.append(self._forward(canvas, active, tile))
-                _add(sums, {name: part.detach() for name, part in passes[-1].summaries.items()})
-            leaves = {name: total.requires_grad_(True) for name, total in self._summed(sums).items()}
-            values = [weights[name] * loss.value(leaves[name]) for name, loss in active.items()]
-            found = torch.autograd.grad(torch.stack(values).sum(), list(leaves.values()))
-            slopes = dict(zip(active, found, strict=True))
-            while passes:
-                passes.pop().push_back(slopes, gradient)
-            for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
-                settle()
-                self._forward(canvas, active, tile).push_back(slopes, gradient)
+        count = len(self._placed) - self.keep
+        first, kept = self._placed[:count], self._placed[count:]
+        with torch.no_grad():
+            sums = self._summaries(canvas, active, first)
+        passes = []
+        for tile in kept:
+            passes.append(self._forward(canvas, active, tile))
+            _add(sums, {name: part.detach() for name, part in passes[-1].summaries.items()})
+        leaves = {name: total.requires_grad_(True) for name, total in self._summed(sums).items()}
+        values = [weights[name] * loss.value(leaves[name]) for name, loss in active.items()]
+        found = torch.autograd.grad(torch.stack(values).sum(), list(leaves.values()))
+        slopes = dict(zip(active, found, strict=True))
+        while passes:
+            passes.pop().push_back(slopes, gradient)
+        for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
+            self._forward(canvas, active, tile).push_back(slopes, gradient)
         numbers = torch.stack(values).detach().tolist()
         return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
-
-    def _memory(self) -> AbstractContextManager[Callable[[], None]]:
-        """Return a context that keeps what tiles free for the next; what the optimiser frees does not mix with it."""
-        if len(self._placed) == 1:
-            return nullcontext(lambda: None)
-        pixels, width = max(tile.pixels for tile in self._placed), self.encoder.dtype.itemsize
-        deepest = max(map(block, self.layers), default=0)
-        return heap.freed_is_kept(2 * pixels * WIDEST * width, feature_bytes(pixels, deepest, width, gaps=0.5))
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add summaries up over all processes, in one message."""
@@ -228,9 +215,7 @@ class Objective:
         features = tile.features(self.encoder, leaf, _layers(active))
         return _Pass(tile, leaf, {name: loss.summarise(leaf, features, tile.region) for name, loss in active.items()})
 
-    def _summaries(
-        self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile], settle: Callable[[], None]
-    ) -> dict[str, Tensor]:
+    def _summaries(self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile]) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
         layers = _layers(terms)
         for tile in over:
@@ -238,7 +223,6 @@ class Objective:
             features = tile.features(self.encoder, part, layers)
             _add(sums, {name: loss.summarise(part, features, tile.region) for name, loss in terms.items()})
             del part, features  # before the next tile's are made
-            settle()
         return sums
 
 

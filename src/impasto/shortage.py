@@ -98,6 +98,7 @@ def advice(job: Job, plan: memory.Plan, limit: int) -> str:
     if smaller is not None:
         first = "leave --tile away and give" if job.options.machine.tile is not None else "give"
         tiled = "" if smaller.tile is None else f", which paints it in tiles of {smaller.tile} px"
+        tiled = ", which gives freed memory back at once" if smaller.frugal and not plan.frugal else tiled
         return f"{first} --memory {memory.readable(limit)}{tiled}; or a smaller --size, such as {max(job.size) // 2}"
     side = memory.smaller(demand, limit)
     return f"give a smaller --size, such as {side or 16}" + (" with --memory " + memory.readable(limit) if side else "")

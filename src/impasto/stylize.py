@@ -135,26 +135,23 @@ def iter_stylize(
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = _prepared(partial(prepare, content, style, chosen, output, start=start, ranks=ranks), ranks, decisions)
-    if chosen.instant.at_once:
-        try:
-            with heap.freed_is_kept():
-                yield from fast_paint.iter_paint(job, parents)
-        finally:
-            torch.set_num_threads(threads)
-        return
-    shared = shared or Shared()
-    shared.encoder(job)  # what is wrong with the weights is said before anything else
-    job, ready = settle(job, shared, Shared(shared.state), decided=bool(decisions))
-    yield planned(job)
-    for note in job.notes:
-        yield Warned(note)
-    painting = _Painting(job, shared, list(steering), parents)
-    painting.problem = ready
-    if chosen.descent.time is not None and (resume or not decisions) and ranks.count == 1:
-        painting.pace = Pace(parse_seconds(chosen.descent.time), began)
-    listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
     try:
-        yield from painting.events(checkpoint_dir, checkpoint_seconds, resume, listeners)
+        with heap.freed_is_kept() if chosen.instant.at_once else heap.freed_goes_back():
+            if chosen.instant.at_once:
+                yield from fast_paint.iter_paint(job, parents)
+                return
+            shared = shared or Shared()
+            shared.encoder(job)  # what is wrong with the weights is said before anything else
+            job, ready = settle(job, shared, Shared(shared.state), decided=bool(decisions))
+            yield planned(job)
+            for note in job.notes:
+                yield Warned(note)
+            painting = _Painting(job, shared, list(steering), parents)
+            painting.problem = ready
+            if chosen.descent.time is not None and (resume or not decisions) and ranks.count == 1:
+                painting.pace = Pace(parse_seconds(chosen.descent.time), began)
+            listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
+            yield from painting.events(checkpoint_dir, checkpoint_seconds, resume, listeners)
     finally:
         torch.set_num_threads(threads)  # the caller's own, which a run may have changed
 
@@ -249,8 +246,11 @@ class _Painting:
             state = None
 
     def _memory(self, scale: Scale) -> AbstractContextManager[object]:
-        """Return the context of a scale that is computed whole; one in tiles sees to its memory itself."""
-        if self.job.plan_at(scale.height, scale.width).tile is not None:
+        """Return what becomes of freed memory at a scale: it is kept where no scale of the run has to be frugal.
+
+        Gaps that were kept at one scale would be there at the next.
+        """
+        if any(plan.tile is not None or plan.frugal for plan in self.job.plans.values()):
             return nullcontext()
         return heap.freed_is_kept(2 * self.job.demand.at(scale.height, scale.width).block)
 

@@ -20,7 +20,9 @@ def run(arguments: list[str]) -> int:
     from impasto.cli.app import app
     from impasto.cli.together import check_command, is_quiet
     from impasto.errors import ImpastoError
+    from impasto.heap import ask_for_huge_pages
 
+    ask_for_huge_pages()
     try:
         check_command(arguments)
         code = app(arguments, standalone_mode=False, prog_name="impasto")

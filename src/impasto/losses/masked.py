@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from impasto.losses.products import moment_sums
-from impasto.losses.protocol import at_least_float32
 
 
 def masked_moment_sums(rows: Tensor, weights: Tensor) -> Tensor:
@@ -24,7 +23,7 @@ def masked_moment_sums(rows: Tensor, weights: Tensor) -> Tensor:
         weights: ``[n]`` or ``[n, 1]``, 0 or more.
 
     Returns:
-        float32, float64 for float64.
+        float32 for bfloat16, otherwise float64.
     """
     weights = weights.detach().reshape(-1)
     index = weights.nonzero()[:, 0]
@@ -46,7 +45,7 @@ class _MaskedMoments(torch.autograd.Function):
         raw = moment_sums(inside * roots.to(rows.dtype)[:, None])
         # The last row has each vector times its weight's root; at soft edges, which are few, the rest is added.
         soft = (weights < 1).nonzero()[:, 0]
-        missing = (weights - roots)[soft].to(raw.dtype) @ at_least_float32(inside[soft])
+        missing = (weights - roots)[soft].to(raw.dtype) @ inside[soft].to(raw.dtype)
         return torch.cat([raw[:-1], raw[-1:] + missing])
 
     @staticmethod

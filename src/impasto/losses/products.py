@@ -1,8 +1,9 @@
 """Sums of features and of their outer products, the arithmetic that all losses on moments share, made fast.
 
 In bfloat16 the products run in bfloat16, in chunks of positions whose sums are added up in float32: the rounding of a
-chunk's sum (2^-9) averages out over the chunks, and no float32 copy of the features is made. Other dtypes take one
-plain product.
+chunk's sum (2^-9) averages out over the chunks, and no float32 copy of the features is made. Moments in float32 are
+likewise added up in float64: a covariance is a small difference of them, and would differ between tiles and the whole.
+Other dtypes take one plain product.
 """
 
 from __future__ import annotations
@@ -60,12 +61,11 @@ def moment_sums(rows: Tensor) -> Tensor:
         rows: ``[n, C]``, any floating dtype.
 
     Returns:
-        float32, float64 for float64.
+        float32 for bfloat16, otherwise float64.
     """
-    if rows.dtype != torch.bfloat16:
-        rows = at_least_float32(rows)
+    if rows.dtype == torch.float64:
         return torch.cat([self_product(rows), rows.sum(0, keepdim=True)])
-    result: Tensor = _MomentSums.apply(rows)  # type: ignore[no-untyped-call]
+    result: Tensor = _MomentSums.apply(rows if rows.dtype == torch.bfloat16 else at_least_float32(rows))  # type: ignore[no-untyped-call]
     return result
 
 
@@ -78,8 +78,9 @@ class _MomentSums(torch.autograd.Function):
         rest = -count % size
         padded = functional.pad(rows, (0, 0, 0, rest)) if rest else rows
         chunks = padded.view(-1, size, channels)
-        products = torch.bmm(chunks.transpose(1, 2), chunks).sum(0, dtype=torch.float32)
-        sums = padded.view(-1, size // SUBSUMS, channels).sum(1).sum(0, dtype=torch.float32)
+        total = torch.float32 if rows.dtype == torch.bfloat16 else torch.float64
+        products = torch.bmm(chunks.transpose(1, 2), chunks).sum(0, dtype=total)
+        sums = padded.view(-1, size // SUBSUMS, channels).sum(1).sum(0, dtype=total)
         return torch.cat([products, sums[None]])
 
     @staticmethod
