@@ -25,7 +25,7 @@ def test_the_cpu_is_always_there() -> None:
     assert machine.choose(Machine(device="cpu")).device == torch.device("cpu")
 
 
-@pytest.mark.parametrize(("there", "chosen"), [(["cpu"], "cpu"), (["cpu", "mps"], "mps"), (["cpu", "cuda"], "cuda")])
+@pytest.mark.parametrize(("there", "chosen"), [(["cpu"], "cpu"), (["cpu", "cuda"], "cuda")])
 def test_auto_takes_the_fastest(there: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "devices", lambda: there)
     monkeypatch.setattr(machine, "has_fast_bf16", lambda device: False)

@@ -1,4 +1,7 @@
-"""Which device, precision and number of threads a run uses."""
+"""Which device, precision and number of threads a run uses.
+
+Apple's MPS is none of the devices: it has no float64, in which statistics are added up. A Mac paints on its CPU.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,6 @@ def devices() -> list[str]:
     found = ["cpu"]
     if torch.cuda.is_available():
         found += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        found.append("mps")
     return found
 
 
@@ -47,7 +48,7 @@ def choose(machine: Machine) -> Place:
     there = devices()
     name = machine.device
     if name == "auto":
-        name = "cuda" if "cuda" in there else "mps" if "mps" in there else "cpu"
+        name = "cuda" if "cuda" in there else "cpu"
     if name not in there:
         raise MachineError(f"--device {name} is not there; this machine has: {', '.join(there)}")
     device = torch.device(name)

@@ -227,7 +227,7 @@ class Output:
 class Machine:
     """Where and how the arithmetic runs."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps", metavar="DEVICE")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1", metavar="DEVICE")
     precision: Precision = option("auto", "of the network; losses are always summed in more")
     threads: int | None = option(None, "CPU threads", low=1, high=1024)
     tile: int | None = option(None, "side of a tile in px, a multiple of 16; untiled if absent", low=64, high=65536)

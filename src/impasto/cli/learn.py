@@ -39,7 +39,7 @@ def train(
     seed: int | None = typer.Option(None, "--seed", help="Repeats a training. (default: 0)"),
     strength: float | None = typer.Option(None, "--strength", help="From 0, all content, to 1, all style."),
     style_scale: float | None = typer.Option(None, "--style-scale", help="Size of the strokes, relative to a crop."),
-    device: str | None = typer.Option(None, "--device", help="auto, cpu, cuda, cuda:1, mps."),
+    device: str | None = typer.Option(None, "--device", help="auto, cpu, cuda, cuda:1."),
     precision: str | None = typer.Option(None, "--precision", help="auto, fp32, bf16."),
     threads: int | None = typer.Option(None, "--threads", help="CPU threads."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a training that was interrupted."),
