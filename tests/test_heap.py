@@ -1,4 +1,4 @@
-"""Freed blocks: kept while a run goes on, given back after it."""
+"""Freed blocks: kept for the next step or given back at once, as the context asks, and given back after it."""
 
 from __future__ import annotations
 
@@ -82,10 +82,44 @@ def test_a_context_within_a_context_hands_back() -> None:
     assert after < PAGES
 
 
+def small_ones() -> int:
+    c = library()
+    with heap.freed_is_kept(2**20):
+        for turn in range(5):
+            if turn == 1:
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            blocks = [c.malloc(heap.USUAL // 2) for _ in range(4)]
+            for block in blocks:
+                ctypes.memset(block, 1, heap.USUAL // 2)
+            for block in blocks:
+                c.free(block)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_small_pictures_keep_their_blocks_too() -> None:
+    assert alone(small_ones) < PAGES
+
+
+def left_out_of_order() -> int:
+    kept, frugal, other = heap.freed_is_kept(2 * BLOCK), heap.freed_goes_back(), heap.freed_goes_back()
+    for context in (frugal, kept, other):
+        context.__enter__()
+    frugal.__exit__(None, None, None)
+    other.__exit__(None, None, None)
+    pages_touched(1)
+    touched = pages_touched(4)
+    kept.__exit__(None, None, None)
+    return touched
+
+
+def test_contexts_may_end_in_any_order() -> None:
+    assert alone(left_out_of_order) < PAGES
+
+
 def grown_by(blocks: int, size: int) -> int:
     """Return how many bytes stay with the process where every second of some blocks is freed."""
     c = library()
-    with heap.freed_goes_back():
+    with heap.freed_is_kept(BLOCK), heap.freed_goes_back():
         before = resident()
         taken = [c.malloc(size) for _ in range(blocks)]
         for block in taken:
@@ -121,3 +155,4 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
     with heap.freed_is_kept(BLOCK):
         pass
+    assert not heap.can_give_back()

@@ -43,8 +43,25 @@ def test_what_is_freed_goes_back_before_a_picture_is_tiled() -> None:
     ]
     assert [(one.tile, one.pairs, one.half, one.frugal) for one in made] == [
         (None, 10, False, False),
-        (None, 10, False, True),
+        (None, 10, True, False),
     ]
+    frugal = [Plan(frugal=True), Plan(None, LEAST_PAIRS, half=True, frugal=True)]
+    made = [plan(demand, round(SLACK * demand.peak(one)) + 2**20) for one in frugal]
+    assert [replace(one, bytes=0) for one in made] == frugal
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_where_memory_cannot_be_given_back_no_plan_counts_on_it(optimizer: str) -> None:
+    there, not_there = (Demand(2048, 2048, optimizer=optimizer, gives_back=gives) for gives in (True, False))
+    for tenths in range(20, 160, 3):
+        limit = tenths * GIB // 10
+        try:
+            made = plan(not_there, limit)
+        except MachineError:
+            continue
+        assert not made.frugal
+        assert not_there.peak(made) >= there.peak(made)
+        assert made.bytes == not_there.peak(made)
 
 
 def test_a_longer_history_goes_before_a_larger_tile() -> None:

@@ -107,6 +107,17 @@ def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
     assert again.bytes <= memory.parse_bytes(wanted[1]) < plan.bytes
 
 
+def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files) -> None:
+    job = made(tiny_files, size=2048, seamless=True, memory="64GiB")
+    frugal = int(1.2 * job.demand.peak(memory.Plan(frugal=True)))
+    assert not job.plans[job.size].frugal
+    assert "gives freed memory back at once" in advice(job, job.plans[job.size], frugal)
+    for limit in (frugal, 2**30):  # tried where it does not seem to fit
+        again = made(tiny_files, size=2048, seamless=True, memory=str(limit)).plans[job.size]
+        assert again.frugal
+        assert again.tile is None
+
+
 def test_a_tile_by_hand_is_to_be_left_away(tiny_files: Files) -> None:
     job = made(tiny_files, size=2048, tile=1024)
     assert advice(job, job.plans[job.size], 2**31).startswith("leave --tile away and give --memory 2.00GiB")

@@ -86,7 +86,8 @@ def forecast(
     canvas = starting_canvas(first_picture(job), problem, chosen.descent.init, generator)
     weights = job.knobs().weights(problem.references, scale.content_factor)
     pace = Pace(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
-    pace.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
+    with job.freed_at(scale):
+        pace.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
     started = time.perf_counter() - began
     scales = pace.plan(job.scales) if chosen.descent.time else list(job.scales)
     assert pace.rate is not None

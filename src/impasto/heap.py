@@ -23,7 +23,16 @@ LARGE = 2**20  # blocks from here on go back at once, by ``freed_goes_back``
 MOST = 2**31 - 1  # mallopt takes an int
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # torch's own switch: it asks for them for every block of 2 MiB or more
 
-_asked: list[int] = []  # by the contexts that the program is in
+
+class _Wish:
+    """What a context asks of glibc: the block that is mapped by itself, and how much free memory may stay."""
+
+    def __init__(self, mapped: int, free: int) -> None:
+        self.thresholds = ((MMAP_THRESHOLD, min(mapped, MOST)), (TRIM_THRESHOLD, free))
+
+
+_USUAL = _Wish(USUAL, 2 * USUAL)
+_asked: list[_Wish] = []  # by the contexts that the program is in
 
 
 def ask_for_huge_pages() -> None:
@@ -35,39 +44,53 @@ def ask_for_huge_pages() -> None:
     os.environ.setdefault(HUGE_PAGES, "1")
 
 
-@contextmanager
-def freed_is_kept(largest: int = 8 * USUAL) -> Iterator[None]:
-    """Keep freed blocks of up to so many bytes as long as the context lasts.
+def can_give_back() -> bool:
+    """Whether ``freed_goes_back`` has any effect: whether the C library is glibc."""
+    return _function("mallopt") is not None and _function("malloc_trim") is not None
+
+
+def freed_is_kept(largest: int = 8 * USUAL) -> AbstractContextManager[None]:
+    """Keep freed blocks of up to so many bytes, 32 MiB at the least, as long as the context lasts.
 
     It holds for the whole process. An inner context takes over and hands back; before and after each all that is free
     goes to the system.
     """
-    _call("malloc_trim", 0)
-    _asked.append(largest)
-    _set()
-    try:
-        yield
-    finally:
-        _asked.remove(largest)
-        _set()
-        _call("malloc_trim", 0)
+    return _in_force(_Wish(max(largest, USUAL), NEVER))
 
 
 def freed_goes_back() -> AbstractContextManager[None]:
     """Give freed blocks of 1 MiB or more back at once as long as the context lasts; contexts nest likewise."""
-    return freed_is_kept(LARGE)
+    return _in_force(_Wish(LARGE, 2 * USUAL))
+
+
+@contextmanager
+def _in_force(wish: _Wish) -> Iterator[None]:
+    _call("malloc_trim", 0)
+    _asked.append(wish)
+    _set()
+    try:
+        yield
+    finally:
+        _asked.remove(wish)
+        _set()
+        _call("malloc_trim", 0)
 
 
 def _set() -> None:
     """Set glibc's thresholds to what the innermost context asks for."""
-    largest = _asked[-1] if _asked else USUAL
-    _call("mallopt", MMAP_THRESHOLD, min(largest, MOST))
-    _call("mallopt", TRIM_THRESHOLD, NEVER if largest > USUAL else 2 * USUAL)
+    for name, value in (_asked[-1] if _asked else _USUAL).thresholds:
+        _call("mallopt", name, value)
 
 
 def _call(name: str, *values: int) -> None:
+    function = _function(name)
+    if function is not None:
+        function(*values)
+
+
+def _function(name: str) -> Any:
+    """Return a function of the C library, None where it has none of this name."""
     try:
-        function: Any = getattr(ctypes.CDLL(None), name)
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):  # not glibc
-        return
-    function(*values)
+        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, memory
+from impasto import heap, images, memory
 from impasto.areas import PROTECTED
 from impasto.control import Control, control, tensor
 from impasto.encoder import block, check_layers
@@ -123,6 +124,15 @@ class Job:
     def plan_at(self, height: int, width: int) -> memory.Plan:
         """Return how a scale fits the memory."""
         return self.plans.get((height, width), memory.Plan(self.options.machine.tile))
+
+    def freed_at(self, scale: Scale) -> AbstractContextManager[None]:
+        """Return what becomes of freed memory at a scale: it is kept where no scale of the run has to be frugal.
+
+        What was kept at one scale would be taken again at the next before new blocks are, and not be given back.
+        """
+        if any(plan.tile is not None or plan.frugal for plan in self.plans.values()):
+            return heap.freed_goes_back()
+        return heap.freed_is_kept(2 * self.demand.at(scale.height, scale.width).block)
 
     def options_at(self, scale: Scale) -> Options:
         """Return the options with the tile that a scale is computed in."""
@@ -236,6 +246,7 @@ def _demand(
         inputs=sum(file.height * file.width for file in files.values()),
         recolour=options.control.recolour > 0,
         ranks=ranks.count,
+        gives_back=machine.device.type == "cpu" and heap.can_give_back(),
     )
 
 
@@ -301,13 +312,17 @@ def _plans(
         free = memory.free_bytes()
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if demand.ranks > 1 else 1
         limit = None if free is None else int(memory.SHARE * free) // here
-    if wanted.tile is not None or options.control.seamless:  # chosen by hand, or only possible whole
+    if wanted.tile is not None:  # chosen by hand
         return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
     plans = {}
     for scale in scales:
         split = not Ranks(0, demand.ranks).band(scale.height).is_whole
         asked = replace(demand.at(scale.height, scale.width), ranks=demand.ranks if split else 1)
-        plans[scale.height, scale.width] = memory.plan(asked, limit)
+        if options.control.seamless:  # only possible whole, and tried where it does not seem to fit
+            found = memory.fitting(asked, limit, whole=True)
+            plans[scale.height, scale.width] = found or memory.Plan(frugal=asked.gives_back)
+        else:
+            plans[scale.height, scale.width] = memory.plan(asked, limit)
     return plans
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from impasto.errors import MachineError, OptionError
 
 SHARE = 0.8  # of what is free, where no limit is given
-SLACK = 1.1  # a limit over what the model may count: it is right within some 5 %, and gaps differ from run to run
+SLACK = 1.1  # a limit over what the model may count: it is right within some 5 %, and runs differ
 BASE = 600 * 2**20  # the interpreter, torch, the network, its workspaces, and what the allocator does not give back
 # Sides of tiles. Within a group a longer history goes before a larger tile, which saves a fifth of the time.
 GROUPS: tuple[tuple[int | None, ...], ...] = ((None,), (1024, 512), (256,))
@@ -133,6 +133,7 @@ class Demand:
         inputs: pixels of all the pictures that were read.
         recolour: whether the finished picture gets the content's colours.
         ranks: processes that share the picture's rows; what is counted is one's.
+        gives_back: whether freed memory can go back to the system at once (see ``heap``); a GPU's does not.
     """
 
     height: int
@@ -144,6 +145,7 @@ class Demand:
     inputs: int = 0
     recolour: bool = False
     ranks: int = 1
+    gives_back: bool = True
 
     @property
     def rows(self) -> int:
@@ -161,7 +163,7 @@ class Demand:
         own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * whole if self.masks else 0)
         vector = 4 * VALUES * self.rows * self.width
         pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
-        gaps = GAPS if plan.tile is None and not plan.frugal else COPIES
+        gaps = COPIES if self.gives_back and (plan.frugal or plan.tile is not None) else GAPS
         features = feature_bytes(self.read(plan.tile), self.depth, width, gaps)
         features += (plan.keep - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
@@ -221,10 +223,12 @@ def plan(demand: Demand, limit: int | None) -> Plan:
     )
 
 
-def fitting(demand: Demand, limit: int | None) -> Plan | None:
-    """Return the fastest plan within a limit, None where there is none."""
+def fitting(demand: Demand, limit: int | None, *, whole: bool = False) -> Plan | None:
+    """Return the best plan within a limit, of those without tiles if only these will do, None where there is none."""
     limit = None if limit is None else int(limit / SLACK)
     for made in _candidates(demand):
+        if whole and made.tile is not None:
+            continue
         needed = demand.peak(made)
         if limit is None or needed <= limit:
             return _with_kept(demand, replace(made, bytes=needed), limit)
@@ -244,19 +248,23 @@ def smaller(demand: Demand, limit: int) -> int | None:
 
 
 def _candidates(demand: Demand) -> Iterator[Plan]:
-    """Yield plans, the fastest first."""
+    """Yield plans, the better first: a whole picture before tiles, within each a longer history before speed."""
     lbfgs = demand.optimizer == "lbfgs"
     histories = [(PAIRS, False), *((pairs, True) for pairs in range(PAIRS, LEAST_PAIRS - 1, -1))] if lbfgs else [()]
+    if demand.gives_back:
+        yield from (Plan(None, *history) for history in histories[:2])
     groups: list[list[int | None]] = [
         [tile for tile in group if tile is None or tile < max(demand.height, demand.width)] for group in GROUPS
     ]
     for group in groups:
         for history in histories:
             for tile in group:
-                plain = Plan(tile, *history)
-                yield from (plain, replace(plain, frugal=True)) if tile is None else (plain,)
+                yield replace(Plan(tile, *history), frugal=tile is None and demand.gives_back)
     if lbfgs:
-        yield from (Plan(tile, 0, lean=True, frugal=tile is None) for group in groups for tile in group)
+        lean = Plan(None, 0, lean=True)
+        yield from (
+            replace(lean, tile=tile, frugal=tile is None and demand.gives_back) for group in groups for tile in group
+        )
 
 
 def _with_kept(demand: Demand, made: Plan, limit: int | None) -> Plan:

@@ -1,9 +1,9 @@
 """Memory that runs out in the middle of the work: caught, and told in one line with what would do.
 
 In: the error that Python or torch raised, and what the run was doing. Out: a ``MachineError`` with the plan for less:
-a limit under which the same picture is painted in smaller tiles, or the size that still fits, and where the last
-checkpoint is. What is free by then says little, since the run itself held it, so the plan asks for a share of what
-has just failed.
+a limit under which the same picture is painted whole with freed memory given back, or in smaller tiles, or the size
+that still fits, and where the last checkpoint is. What is free by then says little, since the run itself held it, so
+the plan asks for a share of what has just failed.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def advice(job: Job, plan: memory.Plan, limit: int) -> str:
     """
     demand = job.demand
     if job.options.control.seamless:  # never tiled
-        factor = (max(0, limit - memory.BASE) / max(1, demand.peak(memory.Plan()) - memory.BASE)) ** 0.5
+        if not plan.frugal and demand.gives_back and memory.fitting(demand, limit, whole=True) is not None:
+            return f"give --memory {memory.readable(limit)}, which gives freed memory back at once; or a smaller --size"
+        factor = (max(0, limit - memory.BASE) / max(1, demand.peak(plan) - memory.BASE)) ** 0.5
         return f"give a smaller --size, such as {max(16, int(factor * max(job.size)) // 16 * 16)}"
     smaller = memory.fitting(demand, limit)
     if smaller is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -237,22 +236,13 @@ class _Painting:
             small = ranks.band(job.scales[index].height).is_whole
             if ranks.is_first or not small:
                 mailbox = listeners["mailbox"] if small else Relay(listeners["mailbox"], ranks)
-                with self._memory(job.scales[index]):
+                with job.freed_at(job.scales[index]):
                     yield from self._paint(index, state, {**listeners, "mailbox": mailbox})
             if small and ranks.count > 1:
                 self._hand_over(job.scales[index])
             if self.run.stopped:
                 return
             state = None
-
-    def _memory(self, scale: Scale) -> AbstractContextManager[object]:
-        """Return what becomes of freed memory at a scale: it is kept where no scale of the run has to be frugal.
-
-        Gaps that were kept at one scale would be there at the next.
-        """
-        if any(plan.tile is not None or plan.frugal for plan in self.job.plans.values()):
-            return nullcontext()
-        return heap.freed_is_kept(2 * self.job.demand.at(scale.height, scale.width).block)
 
     def _paint(self, index: int, state: State | None, listeners: Mapping[str, Any]) -> Iterator[Event]:
         """Go through one scale, from a checkpoint of it if there is one."""

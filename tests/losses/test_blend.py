@@ -10,6 +10,7 @@ from torch import Tensor
 
 from impasto.losses.blend import Blended, Weighted, blend_name, mix
 from impasto.losses.masked import masked_moment_sums
+from impasto.losses.products import moment_sums
 from impasto.losses.protocol import Features, Sweep
 from impasto.losses.region import Region
 
@@ -110,3 +111,18 @@ def test_masked_moments_are_weighted_sums(dtype: torch.dtype, kind: str) -> None
     assert exact.grad is not None
     assert torch.allclose(rows.grad.double(), exact.grad, rtol=near, atol=2 * near * exact.grad.abs().max().item())
     assert (rows.grad[weights[:, 0] == 0] == 0).all()
+
+
+def test_moments_in_float32_are_summed_in_float64() -> None:
+    def covariance(sums: Tensor) -> Tensor:
+        mean = sums[-1].double() / len(rows)
+        return sums[:-1].double() / len(rows) - torch.outer(mean, mean)
+
+    generator, found, plain = torch.Generator().manual_seed(8), 0.0, 0.0
+    for offset in (3, 10, 30):  # a covariance is a small difference of large sums
+        rows = offset + torch.randn(5000, 6, generator=generator)
+        sums, exact = moment_sums(rows), covariance(moment_sums(rows.double()))
+        assert sums.dtype == torch.float64
+        found += float((covariance(sums) - exact).norm())
+        plain += float((covariance(torch.cat([rows.T @ rows, rows.sum(0)[None]])) - exact).norm())
+    assert found < plain

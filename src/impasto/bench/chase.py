@@ -69,7 +69,6 @@ def objective(encoder: Encoder, content: Tensor, style: Tensor) -> Objective:
     return Objective(encoder, {"content": shown, "style": painted}, height, width)
 
 
-@heap.freed_is_kept()
 def chase(
     encoder: Encoder,
     content: Tensor,
@@ -140,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="of the last stage")
     given = parser.parse_args(arguments)
     content, style = load(given.content, given.style, given.size)
-    chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
+    with heap.freed_is_kept():
+        chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
 
 
 if __name__ == "__main__":
