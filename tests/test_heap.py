@@ -12,13 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 
 from impasto import heap
+from impasto.memory import Plan
 
 BLOCK = 64 * 2**20
 PAGES = BLOCK // resource.getpagesize()
 T = TypeVar("T")
+FEW: dict[str, Any] = {
+    "size": 48,
+    "steps": 3,
+    "scales": 1,
+    "tv_weight": 0.0,
+    "style_layers": "relu1_1+relu2_1",
+    "content_layers": "relu2_1",
+}
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 
@@ -156,3 +166,27 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch)
     with heap.freed_is_kept(BLOCK):
         pass
     assert not heap.can_give_back()
+
+
+@pytest.mark.parametrize(("plan", "keeps"), [(Plan(), True), (Plan(frugal=True), False), (Plan(tile=64), False)])
+def test_the_plan_says_what_becomes_of_freed_memory(
+    tiny_picture: Any, tiny_style: Any, plan: Plan, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Here, so that the processes above start without torch.
+    from drawn import state_before
+    from impasto.job import prepare
+    from impasto.recipes import resolve
+    from impasto.stylize import Shared, stylize
+
+    def paint(plan: Plan) -> Any:
+        taken = {"plans": [[*size, *plan.as_data()]]}
+        return stylize(tiny_picture, tiny_style, shared=shared, decisions=taken, **FEW).pixels
+
+    asked: list[int] = []
+    monkeypatch.setattr(heap, "_call", lambda name, *values: asked.append(values[-1]) if name == "mallopt" else None)
+    size, shared = prepare(tiny_picture, tiny_style, resolve(**FEW)).size, Shared(state_before("conv3"))
+    done = paint(plan)
+    assert (heap.NEVER in asked) == keeps
+    assert heap.LARGE in asked
+    assert asked[-2:] == [heap.USUAL, 2 * heap.USUAL]
+    assert np.array_equal(done, paint(Plan(tile=plan.tile)))

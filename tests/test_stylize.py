@@ -18,11 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import heap, images
+from impasto import images
 from impasto.errors import ImageError, NumericalError, OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Snapshot, Stepped, Warned
 from impasto.job import prepare
-from impasto.memory import Plan
 from impasto.objective import Evaluation, Objective
 from impasto.recipes import resolve
 from impasto.result import Result
@@ -397,17 +396,3 @@ def test_a_larger_share_of_style_is_nearer_to_the_style(paint: Any) -> None:
         return float(result.saved_losses["style"] / strength)
 
     assert styled(0.9) < styled(0.1)
-
-
-@pytest.mark.parametrize(("plan", "keeps"), [(Plan(), True), (Plan(frugal=True), False), (Plan(tile=64), False)])
-def test_the_plan_says_what_becomes_of_freed_memory(
-    paint: Any, tiny_picture: Pixels, tiny_style: Pixels, plan: Plan, keeps: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(heap, "_call", lambda name, *values: asked.append(values[-1]) if name == "mallopt" else None)
-    size = prepare(tiny_picture, tiny_style, resolve(**FEW)).size
-    done = paint(decisions={"plans": [[*size, *plan.as_data()]]})
-    assert (heap.NEVER in asked) == keeps
-    assert heap.LARGE in asked
-    assert asked[-2:] == [heap.USUAL, 2 * heap.USUAL]
-    assert np.array_equal(done.pixels, paint(decisions={"plans": [[*size, *Plan(tile=plan.tile).as_data()]]}).pixels)

@@ -130,7 +130,7 @@ class Job:
 
         What was kept at one scale would be taken again at the next before new blocks are, and not be given back.
         """
-        if any(plan.tile is not None or plan.frugal for plan in self.plans.values()):
+        if any(plan.gives_back for plan in self.plans.values()):
             return heap.freed_goes_back()
         return heap.freed_is_kept(2 * self.demand.at(scale.height, scale.width).block)
 

@@ -70,6 +70,11 @@ class Plan:
         """Whether everything is as it is where memory is no question."""
         return self == Plan(bytes=self.bytes)
 
+    @property
+    def gives_back(self) -> bool:
+        """Whether what is freed goes back to the system at once, where it can."""
+        return self.frugal or self.tile is not None
+
     def as_data(self) -> list[int | None]:
         """Return it as a record keeps it."""
         return [self.tile, self.pairs, int(self.half), int(self.lean), self.bytes, self.keep, int(self.frugal)]
@@ -163,7 +168,7 @@ class Demand:
         own = pixels * (TARGET * width + MASK * self.masks) + (NOISE * whole if self.masks else 0)
         vector = 4 * VALUES * self.rows * self.width
         pairs = plan.pairs * self.pair(plan.half) if kind == "lbfgs" else 0
-        gaps = COPIES if self.gives_back and (plan.frugal or plan.tile is not None) else GAPS
+        gaps = COPIES if self.gives_back and plan.gives_back else GAPS
         features = feature_bytes(self.read(plan.tile), self.depth, width, gaps)
         features += (plan.keep - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
@@ -204,7 +209,7 @@ class Demand:
 
 
 def plan(demand: Demand, limit: int | None) -> Plan:
-    """Return the fastest way to compute a scale within a limit.
+    """Return the best way to compute a scale within a limit.
 
     Args:
         demand: what the scale asks.
@@ -256,15 +261,10 @@ def _candidates(demand: Demand) -> Iterator[Plan]:
     groups: list[list[int | None]] = [
         [tile for tile in group if tile is None or tile < max(demand.height, demand.width)] for group in GROUPS
     ]
-    for group in groups:
-        for history in histories:
-            for tile in group:
-                yield replace(Plan(tile, *history), frugal=tile is None and demand.gives_back)
+    made = [Plan(tile, *history) for group in groups for history in histories for tile in group]
     if lbfgs:
-        lean = Plan(None, 0, lean=True)
-        yield from (
-            replace(lean, tile=tile, frugal=tile is None and demand.gives_back) for group in groups for tile in group
-        )
+        made += [Plan(tile, 0, lean=True) for group in groups for tile in group]
+    yield from (replace(one, frugal=one.tile is None and demand.gives_back) for one in made)
 
 
 def _with_kept(demand: Demand, made: Plan, limit: int | None) -> Plan:
