@@ -1,4 +1,7 @@
-"""Laws of colour: there and back, kept chroma, matched moments, greys that stay grey."""
+"""Laws of colour: there and back, kept chroma, matched moments, greys that stay grey.
+
+They are checked in float64, where only rounding is left beside what the method itself leaves open.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,20 @@ from torch import Tensor
 from impasto import color
 
 Pixels = NDArray[np.uint8]
+ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
+GAMUT = 1e-7  # linear light may leave [0, 1] by so much and still counts as shown
+STEEPEST = 12.92  # slope of sRGB over linear light, at black
+GREY = 1e-7  # the published matrices, of ten digits, bring white to within 4e-8 of lightness 1 and chroma 0
 
 
 def as_tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy((pixels / 255).astype(np.float32).transpose(2, 0, 1))[None]
+    return torch.from_numpy((pixels / 255).transpose(2, 0, 1))[None]
+
+
+def gamut_in_lab(srgb: Tensor) -> float:
+    """Return how far OKLab moves where the linear light of a picture moves by ``GAMUT``."""
+    cones = color._mix(color.to_linear(srgb), color._TO_CONES)
+    return GAMUT * float(cones.min()) ** (-2 / 3) / 3 * np.abs(color._TO_LAB).sum(1).max()
 
 
 @pytest.fixture
@@ -31,24 +44,38 @@ def painting(tiny_style: Pixels) -> Tensor:
 
 def every_colour() -> Tensor:
     """Return 32768 colours over the whole cube, ``[1, 3, 128, 256]``."""
-    levels = torch.linspace(0, 1, 32)
+    levels = torch.linspace(0, 1, 32, dtype=torch.float64)
     return torch.stack(torch.meshgrid(levels, levels, levels, indexing="ij")).reshape(1, 3, 128, 256)
 
 
 def test_oklab_there_and_back() -> None:
     colours = every_colour()
-    assert (color.from_oklab(color.to_oklab(colours)) - colours).abs().max() < 5e-5
-    assert (color.from_linear(color.to_linear(colours)) - colours).abs().max() < 1e-6
+    assert (color.from_oklab(color.to_oklab(colours)) - colours).abs().max() < ROUNDING
+    assert (color.from_linear(color.to_linear(colours)) - colours).abs().max() < ROUNDING
     rows = np.random.default_rng(0).random((50, 3))
-    assert np.abs(color.rows_from_oklab(color.rows_to_oklab(rows)) - rows).max() < 1e-9
+    assert np.abs(color.rows_from_oklab(color.rows_to_oklab(rows)) - rows).max() < ROUNDING
+
+
+def test_oklab_there_and_back_in_float32() -> None:
+    colours = every_colour()
+    there = color.to_oklab(colours.float())
+    assert there.dtype == torch.float32
+    # Four products with matrices of three columns and a few powers are 24 roundings. What comes after a rounding enlarges
+    # it as if nothing cancelled.
+    light = color.to_linear(colours)
+    roots = color._mix(light, color._TO_CONES) ** (1 / 3)
+    lab = color._mix(roots, np.abs(color._TO_LAB))
+    spread = color._mix(3 * roots**2 * color._mix(lab, np.abs(color._FROM_LAB)), np.abs(color._FROM_CONES))
+    slope = torch.where(light <= 0.0031308, STEEPEST, 1.055 / 2.4 * light.clamp(min=0.0031308) ** (1 / 2.4 - 1))
+    assert ((color.from_oklab(there) - colours).abs() <= 24 * 2**-24 * (slope * spread + 1)).all()
 
 
 def test_oklab_has_the_published_values() -> None:
     # Ottosson's own pairs, in XYZ: here white, and red by an independent computation with his matrices.
     white = color.rows_to_oklab(np.ones((1, 3)))[0]
-    assert np.allclose(white, [1, 0, 0], atol=1e-6)
+    assert np.allclose(white, [1, 0, 0], rtol=0, atol=GREY)
     red = color.rows_to_oklab(np.array([[1.0, 0, 0]]))[0]
-    assert np.allclose(red, [0.62796, 0.22486, 0.12585], atol=1e-4)
+    assert np.allclose(red, [0.62796, 0.22486, 0.12585], rtol=0, atol=0.5e-5 + GREY)
 
 
 def test_oklab_has_a_finite_slope_at_black() -> None:
@@ -80,11 +107,11 @@ def test_kept_chroma_survives_saving(photo: Tensor, painting: Tensor, spread: fl
 
 def test_kept_chroma_keeps_lightness_where_it_can(photo: Tensor) -> None:
     keeper = color.ChromaKeeper(photo)
-    assert (keeper.colour(photo) - photo).abs().max() < 1e-4
+    assert (keeper.colour(photo) - photo).abs().max() < ROUNDING
     canvas = (photo * 0.9).clamp(0, 1)
     once = keeper.colour(canvas)
-    assert (keeper.colour(once) - once).abs().max() < 1e-4
-    assert (keeper.grey(canvas) - color.desaturated(once)).abs().max() < 2e-4
+    assert (keeper.colour(once) - once).abs().max() < GAMUT * STEEPEST  # what was clamped
+    assert (keeper.grey(canvas) - color.desaturated(once)).abs().max() < GAMUT * STEEPEST
 
 
 def test_a_pixel_at_the_limit_can_come_back() -> None:
@@ -101,39 +128,40 @@ def test_a_pixel_at_the_limit_can_come_back() -> None:
 
 
 def test_lightness_range_is_the_gamuts() -> None:
-    lab = color.to_oklab(every_colour().double()[..., ::4])
+    lab = color.to_oklab(every_colour()[..., ::4])
     low, high = color.lightness_range(lab)
-    assert (low <= lab[:, :1] + 1e-9).all()
-    assert (high >= lab[:, :1] - 1e-9).all()
+    assert (low <= lab[:, :1]).all()
+    assert (high >= lab[:, :1]).all()
     for lightness in (low, high):
         shown = color.from_oklab(torch.cat([lightness, lab[:, 1:]], 1))
-        assert shown.min() > -1e-3
-        assert shown.max() < 1 + 1e-3
+        assert shown.min() >= -1.01 * GAMUT * STEEPEST
+        assert shown.max() <= 1 + 1.01 * GAMUT * STEEPEST
     grey = color.to_oklab(torch.full((1, 3, 1, 1), 0.5, dtype=torch.float64))
     low, high = color.lightness_range(grey)
-    assert low.item() < 1e-3
-    assert high.item() > 1 - 1e-3
+    assert low.item() == 0
+    # Here white itself is just outside; the last of the bisections leaves half the way to it, and the matrices' digits.
+    assert high.item() > 1 - 2**-color._BISECTIONS - GREY
 
 
 def test_limited_chroma_keeps_lightness_and_hue() -> None:
-    lab = torch.tensor([0.7, 0.3, -0.2]).view(1, 3, 1, 1).double()
+    lab = torch.tensor([0.7, 0.3, -0.2], dtype=torch.float64).view(1, 3, 1, 1)
     limited = color.limit_chroma(lab)
     shown = color.from_oklab(limited)
-    assert shown.min() > -1e-4
-    assert shown.max() < 1 + 1e-4
-    assert limited[0, 0].item() == pytest.approx(0.7)
-    assert (limited[0, 1] / limited[0, 2]).item() == pytest.approx(-1.5)
+    assert shown.min() >= -1.01 * GAMUT * STEEPEST
+    assert shown.max() <= 1 + 1.01 * GAMUT * STEEPEST
+    assert limited[0, 0].item() == 0.7
+    assert (limited[0, 1] / limited[0, 2]).item() == pytest.approx(-1.5, rel=ROUNDING)
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 3.0])
 def test_saturation(photo: Tensor, factor: float) -> None:
     new = color.saturate(photo, factor)
     before, after = color.to_oklab(photo), color.to_oklab(new)
-    assert (before[:, 0] - after[:, 0]).abs().max() < 2e-3
+    assert (before[:, 0] - after[:, 0]).abs().max() < GREY + max(gamut_in_lab(photo), gamut_in_lab(new))
     if factor == 0:
-        assert (new - new.mean(1, keepdim=True)).abs().max() < 1e-6
+        assert torch.equal(new, new[:, :1].expand_as(new))
     elif factor < 1:
-        assert (after[:, 1:] - factor * before[:, 1:]).abs().max() < 2e-3
+        assert (after[:, 1:] - factor * before[:, 1:]).abs().max() < ROUNDING
     elif factor == 1:
         assert new is photo
     else:
@@ -151,12 +179,12 @@ def test_match_maps_mean_and_covariance_exactly(seed: int) -> None:
     matched = color.match(source, target, weight, target_weight)
     mean, covariance = color.moments(matched, weight)
     wanted_mean, wanted = color.moments(target, target_weight)
-    assert np.abs(mean - wanted_mean).max() < 1e-4
-    assert np.abs(covariance - wanted).max() < 1e-4
+    assert np.abs(mean - wanted_mean).max() < ROUNDING
+    assert np.abs(covariance - wanted).max() < ROUNDING
 
 
 def test_match_of_a_picture_with_itself_changes_nothing(photo: Tensor) -> None:
-    assert (color.recolour(photo, photo, "match", None, None) - photo).abs().max() < 1e-4
+    assert (color.recolour(photo, photo, "match", None, None) - photo).abs().max() < ROUNDING
 
 
 def test_transport_meets_the_whole_distribution() -> None:
@@ -170,7 +198,7 @@ def test_transport_meets_the_whole_distribution() -> None:
         distance = np.abs(
             np.quantile(moved[:, axis], np.linspace(0, 1, 50)) - np.quantile(target[:, axis], np.linspace(0, 1, 50))
         )
-        assert np.median(distance) < 0.03
+        assert np.median(distance) < 0.005  # a quarter of the spread within each of the two colours
 
 
 def test_weights_choose_what_is_matched() -> None:
@@ -178,7 +206,8 @@ def test_weights_choose_what_is_matched() -> None:
     target = np.concatenate([rng.normal(0, 0.1, (500, 3)), rng.normal(5, 0.1, (500, 3))])
     first = np.concatenate([np.ones(500), np.zeros(500)])
     for how in (color.match, color.transport):
-        assert np.abs(how(rng.normal(2, 1, (300, 3)), target, None, first).mean(0)).max() < 0.1
+        moved = how(rng.normal(2, 1, (300, 3)), target, None, first)
+        assert np.abs(moved.mean(0) - target[:500].mean(0)).max() < ROUNDING
 
 
 @pytest.mark.parametrize("how", ["match", "histogram", "palette"])
@@ -193,12 +222,13 @@ def test_greys_are_guarded(photo: Tensor, how: str) -> None:
             assert new.min() >= 0
             assert new.max() <= 1
         grey = color.recolour(photo, one, how, None, None)
-        assert (grey - grey.mean(1, keepdim=True)).abs().max() < 0.02
+        assert (grey - grey.mean(1, keepdim=True)).abs().max() < 0.5 / 255
 
 
 def test_palette_keeps_lightness_and_takes_colours(photo: Tensor, painting: Tensor) -> None:
-    new = color.to_oklab(color.recolour(photo, painting, "palette", None, None))
-    assert (new[:, 0] - color.to_oklab(photo)[:, 0]).abs().max() < 2e-3
+    shown = color.recolour(photo, painting, "palette", None, None)
+    new = color.to_oklab(shown)
+    assert (new[:, 0] - color.to_oklab(photo)[:, 0]).abs().max() < GREY + gamut_in_lab(shown)
     blue = color.to_oklab(painting)[:, 2].mean()
     before = color.to_oklab(photo)[:, 2].mean()
     assert (new[:, 2].mean() - blue).abs() < (before - blue).abs() / 2

@@ -10,32 +10,43 @@ from torch import Tensor
 
 from impasto.color import desaturated, to_oklab
 from impasto.control import Area, StyleSource, plain
-from impasto.recolouring import guided, recoloured
+from impasto.recolouring import FLATNESS, RIDGE, guided, recoloured
+
+ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
 
 
 def soft(seed: int, height: int = 40, width: int = 56) -> Tensor:
     """Return a picture ``[1, 3, H, W]`` of soft, pale colours, which no gamut cuts."""
     draws = torch.Generator().manual_seed(seed)
-    small = torch.rand(1, 3, 5, 7, generator=draws)
+    small = torch.rand(1, 3, 5, 7, generator=draws, dtype=torch.float64)
     return 0.35 + 0.3 * torch.nn.functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
 
 
 def chroma(picture: Tensor) -> Tensor:
-    return to_oklab(picture.double())[0, 1:].flatten(1)
+    return to_oklab(picture)[0, 1:].flatten(1)
 
 
 def test_the_lightness_stays_and_the_colours_become_the_styles() -> None:
     painted, content, style = soft(1), soft(2), soft(3)
     found = recoloured(painted, plain(content, style))
-    wanted = to_oklab(painted.double())[:, :1]
-    lightness = to_oklab(style.double())[:, :1]
-    assert torch.allclose(to_oklab(found.double())[:, :1], wanted.clamp(lightness.min(), lightness.max()), atol=1e-3)
-    assert torch.allclose(chroma(found).mean(1), chroma(style).mean(1), atol=2e-3)
+    lightness = to_oklab(style)[:, :1]
+    wanted = to_oklab(painted)[:, :1].clamp(lightness.min(), lightness.max())
+    assert (to_oklab(found)[:, :1] - wanted).abs().max() < ROUNDING
+    # The map meets the style's mean exactly; the filter after it counts pixels near the border less than others.
+    assert (chroma(found).mean(1) - chroma(style).mean(1)).abs().max() < 2e-3
+
+
+def test_float32_is_computed_in_float64() -> None:
+    single = [soft(seed).float() for seed in (1, 2, 3)]
+    double = [picture.double() for picture in single]
+    found = recoloured(single[0], plain(*single[1:]))
+    assert found.dtype == torch.float32
+    assert (found - recoloured(double[0], plain(*double[1:]))).abs().max() <= 2**-24
 
 
 def test_a_grey_style_leaves_grey() -> None:
     found = recoloured(soft(1), plain(soft(2), desaturated(soft(3))))
-    assert float(chroma(found).abs().max()) < 0.03
+    assert float(chroma(found).abs().max()) < 3 * RIDGE**0.5  # what is left of it has a deviation of that root
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
@@ -61,8 +72,8 @@ def test_each_area_takes_its_own_colours_and_what_stays_stays() -> None:
     found = recoloured(painted, control)
     assert torch.equal(found[..., :4, :], painted[..., :4, :])
     other = recoloured(painted, replace(control, areas=(areas[0], replace(areas[1], styles=areas[0].styles))))
-    assert torch.allclose(found[..., 4:, :20], other[..., 4:, :20], atol=1e-5)
-    assert not torch.allclose(found[..., 4:, 40:], other[..., 4:, 40:], atol=1e-2)
+    assert (found[..., 4:, :20] - other[..., 4:, :20]).abs().max() < ROUNDING
+    assert (found[..., 4:, 40:] - other[..., 4:, 40:]).abs().max() > 1e-2
 
 
 def test_an_area_that_keeps_the_contents_colours_is_left_alone() -> None:
@@ -78,4 +89,6 @@ def test_the_filter_keeps_the_guides_edges_and_smooths_elsewhere() -> None:
     found = guided(rough, guide, 3)
     assert float(found[..., :10].std()) < 0.5 * float(rough[..., :10].std())
     assert float(found[..., 11].mean() - found[..., 8].mean()) == pytest.approx(1, abs=0.1)
-    assert torch.allclose(guided(guide, guide, 3), guide, atol=0.01)
+    # A window of 7 columns whose outermost lies across the edge has the least variance that is not 0.
+    least = 1 / 7 * 6 / 7
+    assert (guided(guide, guide, 3) - guide).abs().max() <= FLATNESS / (least + FLATNESS) + ROUNDING

@@ -264,7 +264,7 @@ def projected_quantiles(features: Tensor) -> Tensor:
     flat = features[:, ::step, ::step].flatten(1)  # [C, N]
     generator = torch.Generator().manual_seed(channels)
     directions = functional.normalize(torch.randn(DIRECTIONS, channels, generator=generator), dim=1)
-    ordered = (directions @ flat).sort(dim=1).values  # [D, N]
+    ordered = (directions.to(flat) @ flat).sort(dim=1).values  # [D, N]
     return _at_quantiles(ordered, QUANTILES)
 
 
@@ -302,12 +302,12 @@ def palette_distance(first: Pixels, second: Pixels) -> float:
     """
     generator = torch.Generator().manual_seed(3)
     bases = torch.linalg.qr(torch.randn(16, 3, 3, generator=generator, dtype=torch.float64))[0]
-    directions = bases.reshape(-1, 3).float()  # [48, 3]
+    directions = bases.reshape(-1, 3)  # [48, 3]
     quantiles = []
     for pixels in (first, second):
         step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / POSITIONS))))
         colours = torch.from_numpy(oklab(pixels[::step, ::step])).reshape(-1, 3)
-        quantiles.append(_at_quantiles((directions @ colours.T).sort(dim=1).values, QUANTILES))
+        quantiles.append(_at_quantiles((directions.to(colours) @ colours.T).sort(dim=1).values, QUANTILES))
     return float((3 * (quantiles[0] - quantiles[1]).square().mean()).sqrt())
 
 
@@ -347,8 +347,12 @@ def border_energy(pixels: Pixels) -> float:
 
 
 def oklab(pixels: Pixels) -> Pixels:
-    """Return OKLab coordinates ``[H, W, 3]`` of sRGB in [0, 1] (Ottosson 2020); white is (1, 0, 0)."""
-    picture = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    """Return OKLab coordinates ``[H, W, 3]`` of sRGB in [0, 1] (Ottosson 2020); white is (1, 0, 0).
+
+    They are in float32, in float64 for pixels in float64.
+    """
+    kind = np.float64 if pixels.dtype == np.float64 else np.float32
+    picture = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=kind))
     lab: Pixels = to_oklab(picture).permute(1, 2, 0).numpy()
     return lab
 
