@@ -60,8 +60,8 @@ def test_oklab_there_and_back_in_float32() -> None:
     colours = every_colour()
     there = color.to_oklab(colours.float())
     assert there.dtype == torch.float32
-    # Four products with matrices of three columns and a few powers are 24 roundings. What comes after a rounding enlarges
-    # it as if nothing cancelled.
+    # Four products with matrices of three columns and a few powers are 24 roundings. What comes after a rounding
+    # enlarges it as if nothing cancelled.
     light = color.to_linear(colours)
     roots = color._mix(light, color._TO_CONES) ** (1 / 3)
     lab = color._mix(roots, np.abs(color._TO_LAB))

@@ -28,7 +28,8 @@ def test_content_colours_stay_to_the_saved_picture(paint: Any, photo: Any, paint
 def test_content_colours_are_compared_by_lightness_alone(shared: Shared, photo: Any, paintings: Any) -> None:
     grey = color.desaturated(torch.from_numpy(paintings[0].transpose(2, 0, 1))[None])[0].permute(1, 2, 0).numpy()
     one = evaluation_of(shared, photo, paintings[0], color="content")
-    assert same(one, evaluation_of(shared, photo, grey, color="content"), 1e-3)
+    # The grey style is stored in float32, and the published matrices find lightness again to within 4e-8.
+    assert same(one, evaluation_of(shared, photo, grey, color="content"), 16 * 2**-24)
 
 
 def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, paintings: Any) -> None:
@@ -36,13 +37,22 @@ def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, painting
         shared, photo, None, {"regions": [{"mask": left(48, soft=20), "style": paintings[0], "color": "content"}]}
     )
     weights = {name: 1 / value for name, value in problem.references.items() if name != "tv"}
-    canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4))
+    canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     canvas = 0.5 * canvas + 0.5 * problem.content
     evaluation = problem.objective.evaluate(canvas, weights)
-    direction = evaluation.gradient / evaluation.gradient.norm()
-    change = 0.01
-    ends = [problem.objective.evaluate(canvas + sign * change * direction, weights).total for sign in (1, -1)]
-    assert (ends[0] - ends[1]) / (2 * change) == pytest.approx(float(evaluation.gradient.norm()), rel=0.05)
+    # Where lightness is held at the gamut's limit the gradient leads back inside, which the value does not know.
+    held = color.ChromaKeeper(problem.content).lightness(canvas) != color.to_oklab(canvas)[:, :1]
+    assert 0 < float(held.double().mean()) < 0.5
+    direction = evaluation.gradient.masked_fill(held, 0)
+    direction = direction / direction.norm()
+
+    def total(canvas: torch.Tensor) -> float:
+        losses = problem.objective.values(problem.view.picture(canvas))
+        return sum(weight * losses[name] for name, weight in weights.items())
+
+    change = 1e-6  # leaves 1e-10 of rounding and 1e-12 of curvature
+    slope = (total(canvas + change * direction) - total(canvas - change * direction)) / (2 * change)
+    assert slope == pytest.approx(float((evaluation.gradient * direction).sum()), rel=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["match", "histogram"])

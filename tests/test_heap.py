@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import re
 import resource
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,7 @@ from impasto.memory import Plan
 
 BLOCK = 64 * 2**20
 PAGES = BLOCK // resource.getpagesize()
+PR_SET_THP_DISABLE = 41  # of prctl, from linux/prctl.h
 T = TypeVar("T")
 FEW: dict[str, Any] = {
     "size": 48,
@@ -41,9 +43,16 @@ def library() -> Any:
     return found
 
 
+def refuse_huge_pages() -> None:
+    library().prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+
 def alone(measure: Callable[[], T]) -> T:
-    """Return what a function gives in a process of its own, whose heap has no gaps that others have left."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    """Return what a function gives in a process of its own, whose heap has no gaps that others have left.
+
+    Pages are small there, whatever the system prefers, so that their number does not depend on it.
+    """
+    with multiprocessing.get_context("spawn").Pool(1, initializer=refuse_huge_pages) as pool:
         return pool.apply(measure)
 
 
@@ -58,16 +67,18 @@ def pages_touched(times: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+def held() -> int:
+    """Return how many bytes the system holds for this process, in memory or, if it is short of that, swapped out."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return sum(2**10 * int(size) for size in re.findall(r"^(?:VmRSS|VmSwap):\s+(\d+) kB$", status, re.MULTILINE))
 
 
 def kept_and_given_back() -> tuple[int, int, int]:
     """Return the pages touched within a context and after it, and how many bytes went back at its end."""
     with heap.freed_is_kept(2 * BLOCK):
         pages_touched(1)
-        within, kept = pages_touched(4), resident()
-    returned = kept - resident()
+        within, kept = pages_touched(4), held()
+    returned = kept - held()
     return within, pages_touched(4), returned
 
 
@@ -130,13 +141,13 @@ def grown_by(blocks: int, size: int) -> int:
     """Return how many bytes stay with the process where every second of some blocks is freed."""
     c = library()
     with heap.freed_is_kept(BLOCK), heap.freed_goes_back():
-        before = resident()
+        before = held()
         taken = [c.malloc(size) for _ in range(blocks)]
         for block in taken:
             ctypes.memset(block, 1, size)
         for block in taken[::2]:
             c.free(block)
-        grown = resident() - before
+        grown = held() - before
         for block in taken[1::2]:
             c.free(block)
         return grown
