@@ -94,7 +94,7 @@ def test_saturation(paint: Any, paintings: Any, saturation: float) -> None:
         for s in (1.0, saturation)
     ]
     if saturation == 0:
-        assert chroma[1].max() < 1e-3
+        assert chroma[1].max() < 1e-7  # as near as the published matrices bring a grey to 0
     else:
         assert (chroma[1].mean() < 0.7 * chroma[0].mean()) == (saturation < 1)
         assert (chroma[1].mean() > 1.1 * chroma[0].mean()) == (saturation > 1)

@@ -88,6 +88,8 @@ def test_the_profile_decides_what_a_value_means(levels, depth):
     loaded = load(png(stored, rgb_profile(1.0)))
     expected = encoded(stored / np.iinfo(stored.dtype).max)
     assert loaded.bits == depth
+    # LittleCMS in 8 bits is off by one level and rounds to half a level; the table for 16 bits adds the bend of sRGB's
+    # curve between two of its nodes, which is greatest next to black.
     assert np.abs(loaded.pixels - expected).max() < (0.006 if depth == 8 else 0.02)
     assert np.abs(loaded.pixels - expected).mean() < 0.0025
 

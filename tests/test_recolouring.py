@@ -32,8 +32,8 @@ def test_the_lightness_stays_and_the_colours_become_the_styles() -> None:
     lightness = to_oklab(style)[:, :1]
     wanted = to_oklab(painted)[:, :1].clamp(lightness.min(), lightness.max())
     assert (to_oklab(found)[:, :1] - wanted).abs().max() < ROUNDING
-    # The map meets the style's mean exactly; the filter after it counts pixels near the border less than others.
-    assert (chroma(found).mean(1) - chroma(style).mean(1)).abs().max() < 2e-3
+    # The filter after the map keeps a mean whose outermost pixels are flat, as they are here.
+    assert (chroma(found).mean(1) - chroma(style).mean(1)).abs().max() < ROUNDING
 
 
 def test_float32_is_computed_in_float64() -> None:

@@ -41,7 +41,7 @@ def test_the_finest_scale_tells_the_pace(store: Store, clock: Any, lease: Lease)
     found = estimate(store, store.job(lease.job.id), 600)
     scales = plan(400, 600, quality="standard")
     assert (found.width, found.height, found.steps) == (600, 400, sum(scale.steps for scale in scales))
-    assert found.seconds == pytest.approx(seconds_for(scales, Rate(2.0 / 100**2)), abs=0.1)
+    assert found.seconds == pytest.approx(seconds_for(scales, Rate(2.0 / 100**2)), abs=0.0501)
 
 
 def test_a_pause_is_no_work(store: Store, clock: Any, lease: Lease) -> None:
