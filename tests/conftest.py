@@ -81,6 +81,14 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
 
 
+@pytest.fixture(autouse=True)
+def bfloat16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``auto`` decide by what the hardware claims, not by the clock."""
+    from impasto import machine
+
+    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(fp32=100.0, bf16=400.0))
+
+
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     """Run torch with two threads and leave its number as it was."""

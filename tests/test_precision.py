@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from drawn import state_before
-from impasto import precision, recipes
+from impasto import machine, precision, recipes
 from impasto.events import Planned, Warned
 from impasto.job import prepare
 from impasto.machine import has_fast_bf16
@@ -53,6 +53,22 @@ def test_another_gradient_falls_back_to_float32_and_says_so(
     decided, said = run(pair, Shared(state=state))
     assert decided == "fp32"
     assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run takes float32"]
+
+
+def test_slow_arithmetic_falls_back_to_float32_says_so_and_is_decided_once(
+    pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(100.0, 20.0))
+    decided, said = run(pair, Shared(state=state))
+    assert decided == "fp32"
+    (line,) = said
+    assert line.startswith("bfloat16 is slower than float32 on this CPU")
+    decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
+    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(100.0, 400.0))
+    assert run(pair, Shared(state=state), decisions=decisions) == ("fp32", [])
+    decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
+    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(100.0, 20.0))
+    assert run(pair, Shared(state=state), decisions=decisions) == ("bf16", [])
 
 
 def test_what_was_asked_for_or_decided_is_not_looked_at(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ class Job:
             placed["proof"] = True
         return placed | {
             "device": str(self.place.device),
-            "precision": {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.place.dtype],
+            "precision": self.place.precision,
             "threads": self.place.threads,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "tile": self.options.machine.tile,
@@ -203,7 +203,12 @@ def prepare(
         size=size,
         plans=plans,
         demand=demand,
-        notes=[*_notes(files, size, options), *controlled.notes, *_told(plans[size])],
+        notes=[
+            *_notes(files, size, options),
+            *controlled.notes,
+            *_told(plans[size]),
+            *([machine.note] if machine.note else []),
+        ],
         ranks=ranks,
         is_proof=bool(decided.get("proof")) and "init" in files and options.tradeoff.units == "unitless",
     )

@@ -116,13 +116,19 @@ def doctor() -> None:
     import torch
 
     from impasto import __version__, recipes
-    from impasto.machine import devices, has_fast_bf16
+    from impasto.machine import choose, cpu_rates, devices, has_fast_bf16
+    from impasto.options import Machine
     from impasto.weights import cache_folder, vgg19_state
 
     typer.echo(f"impasto {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     typer.echo(f"devices: {', '.join(devices())}; CPU threads: {torch.get_num_threads()}")
-    fast = "yes" if has_fast_bf16(torch.device("cpu")) else "no, float32 is used"
-    typer.echo(f"bfloat16 in the CPU's hardware: {fast}")
+    claimed = has_fast_bf16(torch.device("cpu"))
+    typer.echo(f"bfloat16 in the CPU's hardware: {'yes' if claimed else 'no, float32 is used'}")
+    rates, used = cpu_rates(), choose(Machine(device="cpu")).precision
+    typer.echo(
+        f"convolutions on one CPU thread: {rates.fp32:.3g} GFLOP/s in float32, {rates.bf16:.3g} in bfloat16; "
+        f"--precision auto takes {used}"
+    )
     trouble = []
     try:
         vgg19_state()

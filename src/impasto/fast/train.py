@@ -15,7 +15,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,8 @@ def iter_train(
     training = training or Training()
     chosen = recipes.resolve(**options)
     place = choose(chosen.machine)
+    precision = ranks.told(place.precision)  # all take the first process's
+    place = replace(place, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     run = _Run(style, photos, out, paintings, training, chosen, place, state, ranks)
     yield from run.notes()
     if resume and run.state_file.exists():
@@ -189,7 +191,9 @@ class _Run:
         self._fixed: dict[int, Loss] = {}
 
     def notes(self) -> Iterator[Event]:
-        """Write the list of pictures that were skipped, and say so."""
+        """Write the list of pictures that were skipped, and say so; say why the precision is not bfloat16."""
+        if self.place.note and self.ranks.is_first:
+            yield Warned(self.place.note)
         if self.skipped and self.ranks.is_first:
             listing = self.out.with_suffix(".skipped.txt")
             images.write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
