@@ -73,3 +73,15 @@ docs: $(FULL)
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What a user installs. QUICK is handed to pytest.
+.PHONY: test-dist test-lowest
+QUICK ?= -m "not slow"
+
+# Wheel and sdist: the wheel paints in an empty environment, the sdist's own tests pass.
+test-dist: $(FULL)
+	scripts/check_dist.sh $(abspath $(BIN)) $(QUICK)
+
+# The tests on the lowest versions that pyproject.toml allows.
+test-lowest: $(FULL)
+	scripts/check_lowest.sh $(abspath $(BIN)) $(QUICK)

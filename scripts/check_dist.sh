@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Build wheel and sdist; paint with the wheel in an empty environment; run the sdist's tests.
+#
+#   scripts/check_dist.sh .venv/bin [arguments of pytest]
+#
+# The first argument has the development tools. The sdist's tests run with its own source there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools=$(realpath "$1")
+shift
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$tools/uv" build --quiet --out-dir "$folder/dist" --python "$tools/python"
+ls -l "$folder/dist"
+
+"$tools/python" -m venv "$folder/empty"
+"$folder/empty/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt "$folder"/dist/*.whl
+(cd "$folder" && env -u PYTHONPATH "$folder/empty/bin/impasto" demo --size 64 --out "$folder/demo")
+test -n "$(ls "$folder/demo")"
+rm -rf "$folder/empty"
+
+mkdir "$folder/sdist"
+tar -xzf "$folder"/dist/*.tar.gz -C "$folder/sdist" --strip-components 1
+cd "$folder/sdist"
+PYTHONPATH=$PWD/src "$tools/python" -m pytest -q "$@"
