@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from impasto import checkpoint, images, result
 from impasto.events import Mailbox, Stepped
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize
+from waiting import wait_until
 
 OPTIONS: dict[str, Any] = {
     "size": "64",
@@ -105,13 +105,11 @@ class Runs:
         last = ended(self.child(lambda: self.follow(folder, True, ignore, options)))
         return {"name": name, "deaths": deaths, "last": last, "hash": digest(folder / "out.png")}
 
-    def killed_from_outside(self, name: str, options: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Kill a run after its first state and some time more, wherever it is, and resume it."""
+    def killed_from_outside(self, name: str, options: dict[str, Any], step: int) -> dict[str, Any]:
+        """Kill a run after the checkpoint of a step, wherever it is by then, and resume it; it never ends by itself."""
         folder = self.root / name
-        process = self.child(lambda: self.follow(folder, False, lambda step: time.sleep(0.02), options))
-        while not list(folder.glob("checkpoint-*.json")):
-            time.sleep(0.005)
-        time.sleep(seconds)
+        process = self.child(lambda: self.follow(folder, False, stand_still_at(OPTIONS["steps"] - 1), options))
+        wait_until(lambda: any(kept >= step for kept in checkpoints(folder)), f"the checkpoint of step {step}")
         os.kill(process, signal.SIGKILL)
         death = ended(process)
         last = ended(self.child(lambda: self.follow(folder, True, ignore, options)))
@@ -144,6 +142,16 @@ def digest(path: Path) -> str:
 
 def ignore(step: int) -> None:
     """Do nothing at a step."""
+
+
+def stand_still_at(wanted: int) -> Callable[[int], None]:
+    """Wait at a step for the kill from outside."""
+    return lambda step: signal.pause() if step == wanted else None
+
+
+def checkpoints(folder: Path) -> list[int]:
+    """Return the steps whose checkpoints are whole."""
+    return [int(path.stem.rpartition("-")[2]) for path in folder.glob("checkpoint-*.json")]
 
 
 def at_step(wanted: int) -> Callable[[], Callable[[int], None]]:
@@ -225,7 +233,7 @@ def main(root: Path) -> None:
         "no json": lambda: runs.killed("no json", {}, patched(images, "write_atomically", before("json"))),
         "nothing saved": lambda: runs.killed("nothing saved", {}, patched(result, "save", instead_of_saving)),
         "three times": lambda: runs.killed("three times", {}, at_step(24), times=3),
-        "from outside": lambda: runs.killed_from_outside("from outside", {}, 0.2),
+        "from outside": lambda: runs.killed_from_outside("from outside", {}, 5),
     }
     assert images.write_atomically is write
     for scenario in scenarios.values():

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from impasto.optimizers import Adam
 from impasto.ranks import Band
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize, last
+from waiting import HANG_SECONDS, wait_until
 
 KILLS = Path(__file__).with_name("kills.py")
 MOMENTS = (
@@ -57,7 +57,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     """Kill and resume real processes at several moments, and return what came of each."""
     folder = tmp_path_factory.mktemp("kills")
     answer = subprocess.run(
-        [sys.executable, str(KILLS), str(folder)], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, str(KILLS), str(folder)], capture_output=True, text=True, check=False, timeout=HANG_SECONDS
     )
     assert answer.returncode == 0, answer.stderr
     return {entry["name"]: entry for entry in map(json.loads, answer.stdout.splitlines())}
@@ -82,17 +82,14 @@ def test_the_command_line_resumes_after_a_kill(tmp_path: Path, tiny_files: tuple
     quick = [str(content), str(style), "--size", "64", "--steps", "12", "--threads", "1", "-q"]
 
     def run(*words: str) -> None:
-        answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=200)
+        answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=HANG_SECONDS)
         assert answer.returncode == 0, answer.stderr
 
     run("stylize", *quick, "-o", str(tmp_path / "whole.png"))
     kept, out = tmp_path / "kept", tmp_path / "out.png"
     many = ["--run-dir", str(kept), "--checkpoint-every", "0"]
     process = subprocess.Popen([*start, "stylize", *quick, "-o", str(out), *many])
-    for _ in range(4000):
-        if list(kept.glob("checkpoint-*.json")) or process.poll() is not None:
-            break
-        time.sleep(0.01)
+    wait_until(lambda: list(kept.glob("checkpoint-*.json")) or process.poll() is not None, "the first checkpoint")
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not out.exists()
@@ -127,12 +124,14 @@ def warnings(events: Iterator[Event]) -> list[str]:
     return [event.message for event in events if isinstance(event, Warned)]
 
 
+@pytest.mark.slow
 def test_two_states_are_kept(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     begin(tiny_files, shared, tmp_path / "run")
     assert len(states(tmp_path / "run")) == 2
     assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 @pytest.mark.parametrize("damage", ["cut", "changed"])
 def test_a_damaged_state_falls_back_to_the_one_before(
@@ -152,6 +151,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_with_every_state_damaged_it_starts_again(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     begin(tiny_files, shared, tmp_path / "whole")
     begin(tiny_files, shared, tmp_path / "run", stop_after=6)
@@ -162,6 +162,7 @@ def test_with_every_state_damaged_it_starts_again(tmp_path: Path, tiny_files: An
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumes_to_the_same_file(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     begin(tiny_files, shared, tmp_path / "run")
     before = (tmp_path / "run.png").read_bytes()
@@ -169,6 +170,7 @@ def test_a_finished_run_resumes_to_the_same_file(tmp_path: Path, tiny_files: Any
     assert (tmp_path / "run.png").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_on_arrays_keeps_its_inputs(
     tmp_path: Path, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8], shared: Shared
 ) -> None:
@@ -179,6 +181,7 @@ def test_a_run_on_arrays_keeps_its_inputs(
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_with_regions_and_protection_resumes(
     tmp_path: Path, tiny_files: tuple[Path, Path], tiny_picture: NDArray[np.uint8], shared: Shared
 ) -> None:
@@ -230,6 +233,7 @@ def test_a_checkpoint_asked_for_is_there_when_it_is_said(tmp_path: Path, tiny_fi
         pytest.fail("the checkpoint was not said")
 
 
+@pytest.mark.slow
 def test_without_resume_the_folder_begins_anew(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     folder = tmp_path / "run"
     begin(tiny_files, shared, folder, stop_after=5)
@@ -237,12 +241,14 @@ def test_without_resume_the_folder_begins_anew(tmp_path: Path, tiny_files: Any, 
     assert [event.step for event in events if isinstance(event, Stepped)] == list(range(1, 9))
 
 
+@pytest.mark.slow
 def test_another_run_is_not_gone_on_with(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     begin(tiny_files, shared, tmp_path / "run", stop_after=5)
     with pytest.raises(RecordError, match="the run in this folder has other options than this one"):
         begin(tiny_files, shared, tmp_path / "run", resume=True, seed=4)
 
 
+@pytest.mark.slow
 def test_a_moved_input_is_found_by_its_hash(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     content, _ = tiny_files
     begin(tiny_files, shared, tmp_path / "run", stop_after=5)
@@ -274,6 +280,7 @@ def test_a_description_that_cannot_be_used_is_said(tmp_path: Path, text: str, me
         read_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_log_damaged_in_the_middle_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
     begin(tiny_files, shared, tmp_path / "run", stop_after=3)
     (tmp_path / "run" / checkpoint.STEERING).write_text('{"broken\n{}\n')
@@ -292,6 +299,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tiny_files: Any, s
         list(iter_stylize(*tiny_files, shared=shared, checkpoint_dir=tmp_path / "file" / "run", **FEW))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_no_run(
     tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_every_command_explains_itself(command: list[str], capsys: Capture) -> N
     assert told.err == ""
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from impasto.cli import run; run(['--help']); run(['stylize', '--help']);"
@@ -131,6 +132,7 @@ def test_the_layers_are_listed(capsys: Capture) -> None:
     assert rows[-1].split() == ["relu5_4", "512", "16"]
 
 
+@pytest.mark.slow
 def test_recipes_are_listed_shown_saved_and_used(tiny_files: Files, capsys: Capture) -> None:
     assert run(["recipes", "save", "soft", "--strength", "0.2", "--seed", "4"]) == 0
     assert capsys.readouterr().out.strip().endswith("soft.toml")
@@ -188,6 +190,7 @@ def test_the_doctor_finds_what_is_missing(capsys: Capture, monkeypatch: pytest.M
     assert "trouble: the VGG-19 weights" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_picture_is_painted_and_told_in_one_line(tiny_files: Files, capsys: Capture) -> None:
     content, style = map(str, tiny_files)
     assert run(["stylize", content, style, "-o", "sub/out.jpg", *QUICK]) == 0
@@ -199,6 +202,7 @@ def test_a_picture_is_painted_and_told_in_one_line(tiny_files: Files, capsys: Ca
         assert image.size == (48, 36)
 
 
+@pytest.mark.slow
 def test_progress_goes_to_stderr(tiny_files: Files, capsys: Capture) -> None:
     assert run(["stylize", *map(str, tiny_files), *QUICK[:-1]]) == 0
     told = capsys.readouterr()
@@ -207,12 +211,14 @@ def test_progress_goes_to_stderr(tiny_files: Files, capsys: Capture) -> None:
     assert Path("out.png").is_file()
 
 
+@pytest.mark.slow
 def test_snapshots_are_numbered(tiny_files: Files) -> None:
     flags = ["--snapshots", "way/there", "--every", "2"]
     assert run(["stylize", *map(str, tiny_files), *QUICK, "--steps", "5", *flags]) == 0
     assert sorted(path.name for path in Path("way/there").iterdir()) == ["00001.png", "00002.png", "00004.png"]
 
 
+@pytest.mark.slow
 def test_a_part_of_the_style_is_taken(tiny_files: Files) -> None:
     content, style = map(str, tiny_files)
     assert run(["stylize", content, f"{style}#0,0,40,32", "-o", "part.png", *QUICK]) == 0
@@ -220,12 +226,14 @@ def test_a_part_of_the_style_is_taken(tiny_files: Files) -> None:
     assert not np.array_equal(images.load("part.png").pixels, images.load("whole.png").pixels)
 
 
+@pytest.mark.slow
 def test_a_rerun_is_the_same_file(tiny_files: Files) -> None:
     for name in ("one.png", "two.png"):
         assert run(["stylize", *map(str, tiny_files), "-o", name, *QUICK, "--init=random", "--seed=3"]) == 0
     assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_existing_output_is_replaced(tiny_files: Files, folder: Path) -> None:
     Path("out.png").write_bytes(b"an old file")
     assert run(["stylize", *map(str, tiny_files), *QUICK]) == 0
@@ -233,11 +241,20 @@ def test_an_existing_output_is_replaced(tiny_files: Files, folder: Path) -> None
     assert not list(folder.glob("*.tmp"))
 
 
-def interrupted(files: Files, size: int, times: int) -> tuple[int, str, str]:
+SAVING_WITHOUT_END = """
+import signal, sys
+from impasto import result
+from impasto.cli import main
+result.save = lambda *_, **__: signal.pause()
+main()
+"""
+
+
+def interrupted(files: Files, times: int, program: tuple[str, str] = ("-m", "impasto")) -> tuple[int, str, str]:
     """Paint without end in a process of its own, press Ctrl-C, and return exit status, stdout and stderr."""
-    flags = ["-o", "out.png", f"--size={size}", "--steps=100000", "--scales=1", "--precision=fp32"]
+    flags = ["-o", "out.png", "--size=64", "--steps=100000", "--scales=1", "--precision=fp32"]
     with subprocess.Popen(
-        [sys.executable, "-m", "impasto", "stylize", *map(str, files), *flags],
+        [sys.executable, *program, "stylize", *map(str, files), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -256,8 +273,9 @@ def interrupted(files: Files, size: int, times: int) -> tuple[int, str, str]:
         return process.wait(), process.stdout.read(), told
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
-    status, out, err = interrupted(tiny_files, 64, 1)
+    status, out, err = interrupted(tiny_files, 1)
     assert status == 0, err
     assert "stopping: the picture is written as it is" in err
     assert "Traceback" not in err
@@ -266,14 +284,16 @@ def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
     assert images.load("out.png").size == (48, 64)
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_gives_up(tiny_files: Files) -> None:
-    status, out, err = interrupted(tiny_files, 320, 2)  # so large that a step outlasts the second signal
+    status, out, err = interrupted(tiny_files, 2, ("-c", SAVING_WITHOUT_END))
     assert (status, out) == (130, "")
     assert "impasto: interrupted" in err
     assert "Traceback" not in err
     assert not Path("out.png").exists()
 
 
+@pytest.mark.slow
 def test_the_demonstration(folder: Path, capsys: Capture) -> None:
     assert run(["demo", "--out", "shown", "--size", "64"]) == 0
     told = capsys.readouterr().out

@@ -18,6 +18,7 @@ from impasto.objective import Evaluation
 from impasto.optimizers import Adam, BoundedLBFGS
 from impasto.options import declared
 from impasto.ranks import Band
+from waiting import HANG_SECONDS
 
 REFERENCES = {"content": 2.0, "style": 0.5, "tv": 4.0}
 SHAPE = (1, 3, 8, 10)
@@ -241,9 +242,9 @@ def test_a_pause_is_ended_from_another_thread() -> None:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert paused.wait(30)
+    assert paused.wait(HANG_SECONDS)
     box.post("resume")
-    thread.join(30)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
     assert len(of(events, Stepped)) == 6
 

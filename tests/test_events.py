@@ -6,7 +6,10 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from impasto.events import Command, Mailbox
+from waiting import HANG_SECONDS
 
 
 def test_commands_come_out_once_in_order() -> None:
@@ -41,20 +44,20 @@ def test_a_command_wakes_who_waits() -> None:
     box, woken = Mailbox(), threading.Event()
 
     def wait() -> None:
-        box.wait(60)
+        box.wait(HANG_SECONDS)
         woken.set()
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     box.post("resume")
-    assert woken.wait(30)
-    thread.join(30)
+    assert woken.wait(HANG_SECONDS)
+    thread.join(HANG_SECONDS)
 
 
 def test_waiting_ends_at_once_where_a_command_lies() -> None:
     box = Mailbox()
     box.post("stop")
-    box.wait(3600)
+    box.wait(HANG_SECONDS)
     assert [command.name for command in box.collect()] == ["stop"]
 
 
@@ -64,6 +67,7 @@ def test_waiting_ends_without_a_command() -> None:
     assert box.collect() == []
 
 
+@pytest.mark.slow
 def test_the_vocabulary_needs_no_torch() -> None:
     code = "import sys, impasto.errors, impasto.events, impasto.options; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

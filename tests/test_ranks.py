@@ -23,6 +23,7 @@ from impasto.optimizers.precondition import REACH, depth, precondition
 from impasto.ranks import ALONE, Band, Ranks, Relay
 from impasto.recipes import resolve
 from impasto.tiles import halo
+from waiting import HANG_SECONDS
 
 KIN = Path(__file__).with_name("kin.py")
 LAWS = ("two", "two, tiles and a mask", "three, odd", "roots, samples and matches")
@@ -38,7 +39,7 @@ def kin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=HANG_SECONDS,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert answer.returncode == 0, answer.stderr
@@ -243,17 +244,19 @@ def test_the_command_line_refuses_what_is_not_shared(
         assert (message in said) if rank == "0" else not said  # the first speaks
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_command_line(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     options = ["--size", "48", "--steps", "2", "--scales", "1", "--precision", "fp32"]
     layers = ["--style-layers", "relu1_1", "--content-layers", "relu1_2"]
     words = ["stylize", *map(str, tiny_files), *options, *layers, "-o", str(tmp_path / "out.png")]
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
-    answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=200)
+    answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=HANG_SECONDS)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("painted as") == 1
     assert (tmp_path / "out.png").exists()
 
 
+@pytest.mark.slow
 def test_torchrun_starts_a_training(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -262,7 +265,7 @@ def test_torchrun_starts_a_training(tmp_path: Path, tiny_files: tuple[Path, Path
     options = ["--side", "32", "--batch", "1", "--steps", "2", "--width", "4", "--blocks", "1", "--precision", "fp32"]
     words = ["train", str(tiny_files[1]), "--photos", str(photos), *options, "-o", str(tmp_path / "net.safetensors")]
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
-    answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=200)
+    answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=HANG_SECONDS)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("all steps are done") == 1
     assert (tmp_path / "net.safetensors").exists()

@@ -1,7 +1,7 @@
 """Starts tiny workers over one data folder and kills them: python campaign.py FOLDER KILLS SEED.
 
 Half of them die at a statement of their own choice (SIGKILL from inside, at a claim, a checkpoint, a finish or
-anywhere), half by a SIGKILL from here at a random moment. Prints what each death interrupted, as JSON.
+anywhere), half by a SIGKILL from here, soon after a random statement. Prints what each death interrupted, as JSON.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MARKS = {"claim": "SET worker = '", "finish": "'finished'", "anywhere": ""}
 PACE = Pace(poll=0.004, preview=0.0, idle=0.001)
 
 
-def live(folder: Path, seed: int, phase: str, log: int) -> None:
-    """Be a worker that dies at the chosen phase, or goes on until killed."""
+def live(folder: Path, seed: int, phase: str, log: int, sign: int) -> None:
+    """Be a worker that dies at the chosen phase, or gives a sign after some statements and goes on until killed."""
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     dice = random.Random(seed)
     store = Store(folder)
@@ -44,6 +44,8 @@ def live(folder: Path, seed: int, phase: str, log: int) -> None:
 
     if phase in MARKS:
         arm(store, MARKS[phase], dice, lambda: die(phase))
+    if phase == "outside":
+        arm(store, "", dice, lambda: os.write(sign, b"."))
     if phase == "checkpoint":
         left = dice.randrange(1, 60)
 
@@ -75,7 +77,7 @@ def torn(outcome: Any, path: Path, die: Callable[[str], None]) -> Saved:
     raise AssertionError("still alive")
 
 
-def arm(store: Store, mark: str, dice: random.Random, die: Callable[[], None]) -> None:
+def arm(store: Store, mark: str, dice: random.Random, die: Callable[[], object]) -> None:
     """Die a few statements after the mark was seen a few times."""
     left = [dice.randrange(1, 200) if not mark else dice.randrange(1, 3 if mark == "'finished'" else 4)]
     after = [dice.randrange(0, 4)]
@@ -104,12 +106,12 @@ def order(store: Store) -> None:
         ordered.write(job.id + "\n")
 
 
-def spawn(folder: Path, seed: int, phase: str, log: int) -> int:
+def spawn(folder: Path, seed: int, phase: str, log: int, sign: int) -> int:
     """Fork a worker; this process opens no store itself, as SQLite forbids to take one through a fork."""
     process = os.fork()
     if process == 0:
         try:
-            live(folder, seed, phase, log)
+            live(folder, seed, phase, log, sign)
         finally:
             os._exit(1)
     return process
@@ -126,14 +128,17 @@ def main(folder: Path, kills: int, seed: int) -> None:
         nonlocal killed
         while killed < kills:
             phase = dice.choice([*MARKS, "pen", "checkpoint", "outside", "outside", "outside", "outside"])
-            process = spawn(folder, dice.randrange(2**30), phase, log)
+            reached, sign = os.pipe()
+            process = spawn(folder, dice.randrange(2**30), phase, log, sign)
+            os.close(sign)
             if phase == "outside":
-                time.sleep(dice.uniform(0.0, 0.06))
+                os.read(reached, 1)
                 os.kill(process, signal.SIGKILL)
                 os.write(log, b'"outside"\n')
             status = os.waitpid(process, 0)[1]
             if not os.WIFSIGNALED(status):
                 raise SystemExit(f"a worker ended by itself: {status}")
+            os.close(reached)
             killed += 1
 
     threads = [threading.Thread(target=keep, args=(slot,)) for slot in range(2)]

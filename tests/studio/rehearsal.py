@@ -2,7 +2,8 @@
 
 Every step hashes the last, so that the final value tells whether each step was done once, in order. The options
 ``steps``, ``delay`` and ``fault`` say how many, how long each takes and where it goes wrong; through the API, which
-knows no delays, ``step_size`` does for milliseconds.
+knows no delays, ``step_size`` does for milliseconds. A run that begins while the file ``REHEARSAL_ENDLESS`` exists does
+not end by itself, so that what a test does to it never comes too late.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from impasto.studio.rows import KeepsakeKind, StoredEvent
 from impasto.studio.worker import Pens, Saved, Task
 
 STEPS = 25
+ENDLESS_STEPS = 1_000_000
 DELAY_MS = float(os.environ.get("REHEARSAL_DELAY_MS", "0"))
 
 
@@ -62,6 +64,8 @@ def paint(chain: str, strength: float, side: int = 48) -> Any:
 def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     """Rehearse a run."""
     steps = int(task.options.get("steps") or os.environ.get("REHEARSAL_STEPS") or STEPS)
+    if Path(os.environ.get("REHEARSAL_ENDLESS") or os.devnull).is_file():
+        steps = ENDLESS_STEPS
     delay = float(task.options.get("delay") or task.options.get("step_size", DELAY_MS) / 1000)
     side = int(task.options.get("size") or 48)
     fault = task.options.get("fault")
@@ -97,7 +101,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
         yield Stepped(step, 0, step, total, losses, paint(state["chain"], state["strength"], side))
         if fault == "warn" and step == 1:
             yield Warned("the light is going")
-    yield Finished(steps, False, Outcome(state["chain"], paint(state["chain"], state["strength"], side)))
+    yield Finished(state["step"], False, Outcome(state["chain"], paint(state["chain"], state["strength"], side)))
 
 
 def witness() -> None:

@@ -18,6 +18,7 @@ from impasto.studio.lease import claim, release_dead
 from impasto.studio.rows import Job
 from impasto.studio.store import Store
 from impasto.studio.worker import Worker
+from waiting import wait_until
 
 Submit = Callable[..., Job]
 
@@ -122,6 +123,7 @@ def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, done: Jo
     assert keepsakes.keepsake(store, done.id, "film").file == "film.mp4"
 
 
+@pytest.mark.slow
 def test_a_dead_process_is_not_waited_for(store: Store, done: Job) -> None:
     import socket
     import subprocess
@@ -152,11 +154,7 @@ def test_a_worker_makes_them_between_two_jobs(store: Store, worker: Worker, done
     keepsakes.ask(store, done.id, "film")
     thread = threading.Thread(target=lambda: (worker.work(), store.close()))
     thread.start()
-    pause = threading.Event()
-    for _ in range(3000):
-        if keepsakes.keepsake(store, done.id, "film").state == "ready":
-            break
-        pause.wait(0.01)
+    wait_until(lambda: keepsakes.keepsake(store, done.id, "film").state == "ready", "the film")
     worker.stopping.set()
     thread.join()
     assert keepsakes.keepsake(store, done.id, "film").state == "ready"

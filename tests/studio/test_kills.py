@@ -14,6 +14,7 @@ import rehearsal
 from impasto.studio.lease import release_dead
 from impasto.studio.store import Store
 from impasto.studio.worker import Pace, Worker
+from waiting import HANG_SECONDS
 
 KILLS = 220
 HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     store = Store(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from test_page import Studio, browser, clear, controls, fill, page, playwright, status, studio
+import pytest
+from test_page import Studio, browser, clear, controls, endless, fill, page, playwright, status, studio
 
 
 def begin(page: Any) -> None:
@@ -21,6 +22,7 @@ def hold(page: Any) -> None:
     status(page, "paused")
 
 
+@pytest.mark.usefixtures("endless")
 def test_nothing_is_deleted_unasked(page: Any) -> None:
     clear(page)
     fill(page)
@@ -54,6 +56,7 @@ def test_nothing_is_deleted_unasked(page: Any) -> None:
     assert "1 run " in asked[1]
 
 
+@pytest.mark.usefixtures("endless")
 def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
     clear(page)
     fill(page)
@@ -78,6 +81,7 @@ def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
     clear(page)
 
 
+@pytest.mark.usefixtures("endless")
 def test_a_pause_is_answered_at_once(page: Any) -> None:
     clear(page)
     fill(page)
@@ -100,6 +104,7 @@ def test_a_pause_is_answered_at_once(page: Any) -> None:
     clear(page)
 
 
+@pytest.mark.usefixtures("endless")
 def test_a_new_tab_joins_the_run_that_paints(page: Any, studio: Studio) -> None:
     clear(page)
     fill(page)
@@ -112,6 +117,7 @@ def test_a_new_tab_joins_the_run_that_paints(page: Any, studio: Studio) -> None:
     clear(page)
 
 
+@pytest.mark.usefixtures("endless")
 def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
     clear(page)
     fill(page)
@@ -144,6 +150,7 @@ def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
     clear(page)
 
 
+@pytest.mark.usefixtures("endless")
 def test_a_server_that_does_not_answer_is_told_in_place_of_the_time_left(page: Any, studio: Studio) -> None:
     clear(page)
     fill(page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ import rehearsal
 import torch
 
 from impasto import record
+from impasto.events import Stepped
 from impasto.studio import keepsakes, painting
 from impasto.studio.lease import release_dead
 from impasto.studio.rows import Asset, Job
 from impasto.studio.store import Store
 from impasto.studio.worker import Pace, Worker
+from waiting import wait_until
 
 SIDE = 64
 STEPS = 36
@@ -135,6 +136,7 @@ def test_protected_places_stay(unkilled: tuple[Store, Job]) -> None:
     assert np.abs(painted[30:].astype(int) - noise(0)[30:]).mean() > 5
 
 
+@pytest.mark.slow
 def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
     import av
 
@@ -155,6 +157,7 @@ def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
     assert sum(file.is_dir() for file in store.job_folder(job.id).iterdir()) == 0
 
 
+@pytest.mark.slow
 def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network is replaced: what counts is that its picture is shown before the first step and changes nothing."""
     from impasto.events import Finished
@@ -186,14 +189,42 @@ def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch
     assert [(options["size"], options["strength"]) for options in asked] == [(str(SIDE), 0.7)]
 
 
-def child(folder: Path) -> None:
-    """Be a worker until killed; checkpoints come at every step, so that a short life gets somewhere."""
+def child(folder: Path, last: int) -> None:
+    """Be a worker until killed, and stand still after a step; checkpoints come at every step."""
+    paint = painting.iter_stylize
+
+    def until_last(*given: Any, **options: Any) -> Iterator[Any]:
+        for event in paint(*given, **options):
+            if isinstance(event, Stepped) and event.step > last:
+                signal.pause()
+            yield event
+
+    painting.iter_stylize = until_last
     painting.CHECKPOINT_SECONDS = 0.0
     store = Store(folder)
     release_dead(store)
     worker(store).work()
 
 
+def kept(store: Store, job: Job) -> set[str]:
+    """Return the names of a job's files, half written ones as well."""
+    return {name for _, _, names in os.walk(store.job_folder(job.id)) for name in names}
+
+
+def await_moment(store: Store, job: Job, goal: int, changes: int) -> None:
+    """Wait for a step and some changes of files after it: the middle of writing a checkpoint, or between two."""
+
+    def reached(step: int) -> bool:
+        now = store.job(job.id)
+        return now.over or now.step >= step
+
+    wait_until(lambda: reached(goal), f"step {goal}")
+    for _ in range(changes):
+        before = kept(store, job)
+        wait_until(lambda before=before: kept(store, job) != before or reached(goal + 3), "a file")
+
+
+@pytest.mark.slow
 def test_ten_kills_of_the_real_worker(unkilled: tuple[Store, Job], tmp_path: Path) -> None:
     store = Store(tmp_path / "data")
     job = order(store, steps=STEPS, threads=1)
@@ -201,20 +232,14 @@ def test_ten_kills_of_the_real_worker(unkilled: tuple[Store, Job], tmp_path: Pat
     dice = np.random.default_rng(7)
     deaths = []
     for kill in range(KILLS + 1):
+        goal = (kill + 1) * STEPS // (KILLS + 2)
         process = os.fork()  # torch and the network are there already: a life is all painting
         if process == 0:
             try:
-                child(store.folder)
+                child(store.folder, goal + 3 if kill < KILLS else STEPS)
             finally:
                 os._exit(1)
-        goal = (kill + 1) * STEPS // (KILLS + 2) if kill < KILLS else STEPS + 1
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            now = store.job(job.id)
-            if now.step >= goal or now.over:
-                break
-            time.sleep(0.005)
-        time.sleep(dice.uniform(0, 0.05))
+        await_moment(store, job, goal if kill < KILLS else STEPS + 1, dice.integers(4))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         deaths.append(store.job(job.id).step)

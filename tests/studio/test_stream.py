@@ -16,6 +16,7 @@ from impasto.studio.lease import claim
 from impasto.studio.rows import Job
 from impasto.studio.store import Store
 from impasto.studio.worker import Worker
+from waiting import HANG_SECONDS
 
 
 def told(response: httpx.Response) -> list[tuple[int, str, dict[str, Any]]]:
@@ -64,21 +65,32 @@ def test_the_header_wins_over_the_address(client: TestClient, worker: Worker, su
     problem(client.get(f"/api/v1/jobs/{NOBODY}/events"), 404)
 
 
-def test_a_stream_hears_what_happens_later(client: TestClient, store: Store, submit: Callable[..., Job]) -> None:
+def test_a_stream_hears_what_happens_later(
+    client: TestClient, store: Store, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = submit()
     lease = claim(store, "w", 60)
     assert lease is not None
+    look, in_vain = store.events, threading.Event()
+
+    def watched(*given: Any, **more: Any) -> Any:
+        found = look(*given, **more)
+        if not found:
+            in_vain.set()
+        return found
 
     def later() -> None:
+        assert in_vain.wait(HANG_SECONDS)
         for step in range(1, 4):
             lease.append([("step", {"step": step})])
         store.command(job.id, "cancel")
         lease.release("cancelled")
         store.close()
 
-    timer = threading.Timer(0.2, later)
-    timer.start()
+    monkeypatch.setattr(store, "events", watched)
+    thread = threading.Thread(target=later)
+    thread.start()
     events = told(client.get(f"/api/v1/jobs/{job.id}/events", params={"after": job.last_event}))
-    timer.join()
+    thread.join()
     assert [data["step"] for _, kind, data in events if kind == "step"] == [1, 2, 3]
     assert events[-1][2] == {"state": "cancelled"}

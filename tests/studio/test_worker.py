@@ -17,8 +17,10 @@ from impasto.studio.rows import Job
 from impasto.studio.store import Store
 from impasto.studio.wire import wire
 from impasto.studio.worker import Task, Worker
+from waiting import wait_until
 
 Submit = Callable[..., Job]
+Order = Callable[[Job, str], None]
 
 
 def kinds(store: Store, job: Job) -> list[str]:
@@ -44,12 +46,25 @@ def when(worker: Worker, step: int, act: Callable[[Mailbox], object]) -> None:
 
 def heard(condition: Callable[[], bool]) -> None:
     """Wait for the listening thread, for as long as a busy machine may need."""
-    pause = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("never heard")
+    wait_until(condition, "the listening thread")
+
+
+@pytest.fixture
+def order(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, str], None]:
+    """Return what tells a running job something and waits until its listening thread has heard."""
+    wanted: list[str | None] = []
+    hear = worker_module._Run._hear
+
+    def hear_and_tell(self: Any) -> None:
+        hear(self)
+        wanted.append(self.orders.wanted)
+
+    def order(job: Job, wish: str) -> None:
+        store.command(job.id, wish)
+        heard(lambda: wanted[-1] == wish)
+
+    monkeypatch.setattr(worker_module._Run, "_hear", hear_and_tell)
+    return order
 
 
 def test_a_job_runs_to_its_end(store: Store, worker: Worker, submit: Submit) -> None:
@@ -79,10 +94,9 @@ def test_steering_reaches_the_run(store: Store, worker: Worker, submit: Submit) 
     assert {"step": 10, "command": "set", "values": {"strength": 0.9}} in steered
 
 
-def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit) -> None:
+def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
     job = submit()
-    when(worker, 6, lambda mailbox: (store.command(job.id, "stop"), heard(lambda: worker_hears(store, job))))
-    worker.runner = slowed(worker.runner)
+    when(worker, 6, lambda mailbox: order(job, "stop"))
     worker.work_once()
     job = store.job(job.id)
     assert job.state == "done"
@@ -91,37 +105,29 @@ def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit) 
     assert job.record == {"chain": rehearsal.expected(job.step)}
 
 
-def worker_hears(store: Store, job: Job) -> bool:
-    return store.job(job.id).wanted == "stop"
-
-
-def slowed(inner: Any) -> Any:
-    """Give the listening thread room between two steps."""
-
-    def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
-        return inner(replace(task, options={**task.options, "delay": 0.01}), mailbox)  # type: ignore[no-any-return]
-
-    return run
-
-
-def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit) -> None:
-    job = submit(delay=0.02)
-    when(worker, 4, lambda mailbox: store.command(job.id, "cancel"))
+def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
+    job = submit()
+    when(worker, 4, lambda mailbox: order(job, "cancel"))
     worker.work_once()
     assert store.job(job.id).state == "cancelled"
     assert not [result for result in store.results(job.id) if result.kind == "final"]
 
 
 def test_a_snapshot_is_kept(store: Store, worker: Worker, submit: Submit) -> None:
-    job = submit(delay=0.02)
-    when(worker, 4, lambda mailbox: store.command(job.id, "snapshot"))
+    job = submit()
+
+    def ask(mailbox: Mailbox) -> None:
+        store.command(job.id, "snapshot")
+        heard(lambda: any(command.name == "snapshot" for command in mailbox._commands))
+
+    when(worker, 4, ask)
     worker.work_once()
     assert [result.kind for result in store.results(job.id)].count("snapshot") == 1
 
 
-def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submit: Submit) -> None:
-    job = submit(delay=0.01)
-    when(worker, 5, lambda mailbox: store.command(job.id, "pause"))
+def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
+    job = submit()
+    when(worker, 5, lambda mailbox: order(job, "pause"))
     thread = threading.Thread(target=lambda: (worker.work_once(), store.close()))
     thread.start()
     heard(lambda: store.job(job.id).state == "paused")
@@ -131,10 +137,10 @@ def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submi
     assert steps(store, job) == list(range(1, 26))
 
 
-def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit) -> None:
+def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
     worker.pace = replace(worker.pace, patience=0.0)
-    job, other = submit(delay=0.01), submit()
-    when(worker, 5, lambda mailbox: store.command(job.id, "pause") if store.job(job.id).step < 6 else None)
+    job, other = submit(), submit()
+    when(worker, 5, lambda mailbox: order(job, "pause") if store.job(job.id).state == "running" else None)
     worker.work_once()
     assert (store.job(job.id).state, store.job(job.id).worker) == ("paused", None)
     worker.work_once()
@@ -211,7 +217,7 @@ def test_a_run_without_a_result_is_a_failure(store: Store, worker: Worker, submi
 
 
 def test_a_deleted_job_leaves_no_folder(store: Store, worker: Worker, submit: Submit) -> None:
-    job = submit(delay=0.005)
+    job = submit()
     when(worker, 5, lambda mailbox: store.delete_job(job.id))
     worker.work_once()
     assert not store.job_folder(job.id).exists()
@@ -256,6 +262,7 @@ def test_every_event_can_be_sent(event: Event, kind: str, data: dict[str, Any]) 
     assert json.loads(json.dumps(sent, allow_nan=False)).items() >= data.items()
 
 
+@pytest.mark.slow
 def test_the_worker_needs_no_torch() -> None:
     import subprocess
     import sys
