@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, record, weights
+import required
+from impasto import images, record
 from impasto.cli import run
 
 Capture = pytest.CaptureFixture[str]
@@ -44,6 +44,7 @@ def refused(capsys: Capture, *arguments: str) -> str:
     return told.err
 
 
+@pytest.mark.slow
 def test_the_way_of_a_picture(capsys: Capture) -> None:
     out = painted("--strength=0.7", "--timelapse=film.mp4", "--report=page", "--run-dir=kept")
     assert Path("film.mp4").stat().st_size > 500
@@ -64,6 +65,7 @@ def test_the_way_of_a_picture(capsys: Capture) -> None:
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
     painted("--size=64")
     assert run(["replay", "out.png", "--size=96", "-o", "large.png", "--run-dir=kept", "-q"]) == 0
@@ -74,6 +76,7 @@ def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
     assert "--run-dir kept holds a run" in told
 
 
+@pytest.mark.slow
 def test_a_picture_is_gone_on_with(capsys: Capture) -> None:
     painted()
     assert run(["replay", "out.png", "--more-steps=2", "-o", "more.png", "--seed=4", "-q", "--report=page"]) == 0
@@ -85,6 +88,7 @@ def test_a_picture_is_gone_on_with(capsys: Capture) -> None:
     assert Path("page/index.html").exists()
 
 
+@pytest.mark.slow
 def test_a_steered_run_says_so(capsys: Capture) -> None:
     about = {
         **record.read(painted()),
@@ -98,6 +102,7 @@ def test_a_steered_run_says_so(capsys: Capture) -> None:
     assert "stopped after 3" in told
 
 
+@pytest.mark.slow
 def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> None:
     painted()
     Path("elsewhere").mkdir()
@@ -107,6 +112,7 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
     assert run(["replay", "out.png", "-q", "--input", "content=elsewhere/photo.png", "-o", "b.png"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -140,12 +146,14 @@ def test_what_cannot_be_done_is_one_line(capsys: Capture, arguments: list[str], 
     assert message in refused(capsys, *arguments)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_written_over(capsys: Capture) -> None:
     painted("--run-dir=kept")
     told = refused(capsys, "stylize", "photo.png", "painting.png", *QUICK, "--run-dir=kept")
     assert "--run-dir kept holds a run: impasto resume kept, or name another folder" in told
 
 
+@pytest.mark.slow
 def test_a_sheet_and_one_of_it_large(capsys: Capture) -> None:
     sheet = ["explore", "photo.png", "painting.png", *QUICK, "-o", "sheet", "--axis", "strength=0.2,0.8"]
     assert run(sheet) == 0
@@ -158,6 +166,7 @@ def test_a_sheet_and_one_of_it_large(capsys: Capture) -> None:
     assert images.load("large.png").width == 64
 
 
+@pytest.mark.slow
 def test_a_picture_taken_apart(capsys: Capture) -> None:
     layers = ["--content-from=relu1_1", "--style-from=relu1_1,relu1_2"]
     assert run(["anatomy", "painting.png", *layers, "--size=48", "--steps=3", "--quiet"]) == 0
@@ -168,12 +177,10 @@ def test_a_picture_taken_apart(capsys: Capture) -> None:
 @pytest.fixture
 def measured() -> None:
     """Ask for the weights that judge pictures; without a network, skip."""
-    if not weights.stored("evaluation").is_file():
-        if os.environ.get("IMPASTO_OFFLINE") == "1":
-            pytest.skip("offline, and evaluation has not been fetched")
-        pytest.fail("run: impasto weights fetch evaluation")
+    required.weights("evaluation")
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.usefixtures("measured")
 def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
@@ -196,6 +203,7 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
     assert set(found["measures"]) < set(found["rows"][0])
 
 
+@pytest.mark.slow
 def test_pictures_of_other_inputs_are_not_judged_by_the_first(capsys: Capture) -> None:
     for name, colour in (("photo.png", 30), ("painting.png", 90), ("other.png", 200)):
         Image.new("RGB", (96, 80), (colour, 10, 10)).save(name)

@@ -98,14 +98,19 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-@pytest.mark.parametrize("place", ["content", "style", "init"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (place, name)
+        for place in ("content", "style", "init")
+        for name, (data, _) in BROKEN.items()
+        if data is not None or place != "init"  # a picture to start from may have any size
+    ],
+)
 def test_a_file_that_will_not_do(stylize: Refuse, name: str, place: str) -> None:
     data, message = BROKEN[name]
     if data is not None:
         Path(name).write_bytes(data)
-    elif place == "init":
-        pytest.skip("a picture to start from may have any size")
     else:
         Image.new("RGB", (1, 1) if name == "dot.png" else (20_000, 1)).save(name)
     flags = ["--init", name] if place == "init" else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import required
 from impasto import evaluate as ev
 from impasto import images, weights
 from impasto.errors import ImageError, OptionError, WeightsError
@@ -45,10 +45,7 @@ STYLE = waves(80, 112, 2)
 @pytest.fixture(scope="module")
 def judge() -> ev.Judge:
     """The real networks, on small pictures."""
-    if not weights.stored("evaluation").is_file():
-        if os.environ.get("IMPASTO_OFFLINE") == "1":
-            pytest.skip("offline, and evaluation has not been fetched")
-        pytest.fail("run: impasto weights fetch evaluation")
+    required.weights("evaluation")
     return ev.Judge(CONTENT, STYLE)
 
 
@@ -74,6 +71,7 @@ def test_the_style_itself_is_at_no_distance(judge: ev.Judge) -> None:
     assert found["lpips"] > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_measures_are_named_finite_and_repeatable(judge: ev.Judge) -> None:
     first = ev.evaluate(noisy(CONTENT, 0.05), CONTENT, STYLE)
@@ -82,6 +80,7 @@ def test_measures_are_named_finite_and_repeatable(judge: ev.Judge) -> None:
     assert judge(noisy(CONTENT, 0.05)) == first
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_content_is_lost_with_noise(judge: ev.Judge) -> None:
     found = [judge(noisy(CONTENT, amount)) for amount in (0.0, 0.05, 0.1, 0.2, 0.4)]
@@ -90,6 +89,7 @@ def test_content_is_lost_with_noise(judge: ev.Judge) -> None:
     assert [row["specks"] for row in found] == sorted(row["specks"] for row in found)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_style_is_lost_with_noise(judge: ev.Judge) -> None:
     found = [judge(noisy(STYLE, amount)) for amount in (0.0, 0.05, 0.1, 0.2, 0.4)]
@@ -97,6 +97,7 @@ def test_style_is_lost_with_noise(judge: ev.Judge) -> None:
         assert [row[name] for row in found] == sorted(row[name] for row in found)
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_constant_pictures_are_judged(judge: ev.Judge) -> None:
     white = np.ones((96, 128, 3), np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import required
 from impasto import images, recipes, record
 from impasto.errors import OptionError, WeightsError
 from impasto.events import Finished, Planned, Stepped
 from impasto.report import PAGE, Report, curves, data_uri
 from impasto.result import Result
+from waiting import HANG_SECONDS
 
 STEPS = 12
 FLAGS = [
@@ -56,10 +57,8 @@ def page(tmp_path_factory: pytest.TempPathFactory, tiny_picture: Any, tiny_style
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Return a headless Chromium; without one the pages cannot be looked at."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
+    playwright = required.module("playwright.sync_api")
+    chromium = required.program("chromium", "chromium-browser")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
         yield browser
@@ -123,7 +122,7 @@ def test_the_scrubber_goes_through_the_steps(opened: Any) -> None:
 def test_the_command_can_be_copied(opened: Any, page: Path) -> None:
     opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened.locator("button[data-copy=command]").click()
-    opened.locator("button[data-copy=command]", has_text="Copied").wait_for(timeout=10_000)
+    opened.locator("button[data-copy=command]", has_text="Copied").wait_for(timeout=1000 * HANG_SECONDS)
     command = opened.locator("#command").text_content()
     assert command == "impasto stylize '<b>&coffee.png' style.png --strength 0.7"
     assert opened.evaluate("navigator.clipboard.readText()") == command

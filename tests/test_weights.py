@@ -14,9 +14,10 @@ import pytest
 import safetensors.torch
 import torch
 
+import required
 from impasto import weights
 from impasto.errors import WeightsError
-from impasto.weights import archives, fetched, vgg19
+from impasto.weights import archives, vgg19
 
 
 @pytest.fixture
@@ -30,15 +31,6 @@ def network() -> dict[str, torch.Tensor]:
     state["conv1_1.weight"] = torch.randn(64, 3, 3, 3, generator=generator)
     state["conv1_1.bias"] = torch.randn(64, generator=generator)
     return state
-
-
-def require(name: fetched.SourceName) -> None:
-    """Fail where fetched weights are missing, unless the person has said that there is no network."""
-    if weights.stored(name).is_file():
-        return
-    if os.environ.get("IMPASTO_OFFLINE") == "1":
-        pytest.skip(f"offline, and {name} has not been fetched")
-    pytest.fail(f"run: impasto weights fetch {name}")
 
 
 # ---- VGG-19, installed
@@ -111,7 +103,7 @@ def test_own_names_in_safetensors_pass_through(network: dict[str, torch.Tensor],
 
 
 def test_keras_file_is_transposed(network: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
+    h5py = required.module("h5py")
     path = tmp_path / "vgg19.h5"
     with h5py.File(path, "w") as file:
         for name in vgg19.layer_shapes():
@@ -217,7 +209,7 @@ def test_torch_files_are_read_as_data() -> None:
 
 @pytest.mark.weights
 def test_fetched_alexnet_and_lpips() -> None:
-    require("evaluation")
+    required.weights("evaluation")
     state = weights.alexnet_state()
     assert [tuple(state[f"conv{i}.weight"].shape[:2]) for i in range(1, 6)] == [
         (64, 3), (192, 64), (384, 192), (256, 384), (256, 256)]  # fmt: skip
@@ -228,7 +220,7 @@ def test_fetched_alexnet_and_lpips() -> None:
 
 @pytest.mark.weights
 def test_fetched_adain_encoder_takes_caffes_input() -> None:
-    require("adain")
+    required.weights("adain")
     state = weights.adain_state()
     assert torch.equal(state["encoder.input.weight"].flatten(1), 255 * torch.eye(3).flip(0))
     assert torch.allclose(state["encoder.input.bias"], -torch.tensor(vgg19.CAFFE_MEAN_BGR))
@@ -242,7 +234,7 @@ def test_fetched_adain_encoder_takes_caffes_input() -> None:
 
 @pytest.mark.weights
 def test_fetched_vgg16_has_thirteen_layers() -> None:
-    require("vgg16")
+    required.weights("vgg16")
     state = weights.vgg16_state()
     assert len(state) == 26
     assert tuple(state["conv1_1.weight"].shape) == (64, 3, 3, 3)

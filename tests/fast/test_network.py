@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+import required
 from impasto.errors import OptionError, WeightsError
 from impasto.fast import model
 from impasto.fast.network import Moments, Shape, StyleNetwork
@@ -169,11 +170,12 @@ def test_damaged_tensors_are_named(tmp_path: Path, change: str) -> None:
         model.load(tmp_path / "a.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("any_style", [False, True])
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own
 def test_exported_networks_paint_the_same(tmp_path: Path, any_style: bool) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    required.module("onnxruntime")
+    required.module("onnxscript")
     from impasto.fast.export import CLOSE, to_onnx
 
     path = _saved(tmp_path / "a.safetensors", Shape(4, 1, any_style=any_style))

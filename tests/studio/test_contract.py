@@ -66,6 +66,7 @@ def operations() -> list[tuple[str, str]]:
     return [(path, method) for path, entry in paths.items() for method in entry]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("path", "method"), operations())
 def test_the_api_keeps_its_word(api: Any, studio: Studio, path: str, method: str, mode: GenerationMode) -> None:
@@ -83,4 +84,6 @@ def test_the_api_keeps_its_word(api: Any, studio: Studio, path: str, method: str
     try:
         play()
     except Unsatisfiable:
+        if mode is GenerationMode.POSITIVE:
+            raise
         pytest.skip("nothing about this route can be wrong")

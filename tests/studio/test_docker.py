@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import required
+
 ROOT = Path(__file__).resolve().parents[2]
 LINTER = Path(sys.executable).parent / "hadolint"
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -23,10 +25,10 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in joined.splitlines() if line.strip()]
 
 
+@pytest.mark.slow
 def test_the_linter_has_nothing_to_say() -> None:
-    if not LINTER.exists():
-        pytest.skip("hadolint has no wheel for this machine")
-    done = subprocess.run([str(LINTER), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    linter = required.program(str(LINTER))
+    done = subprocess.run([linter, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -60,6 +62,7 @@ def test_what_is_copied_is_let_through() -> None:
         assert any(fnmatch.fnmatch(name, rule) for rule in allowed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "index", "found", "status", "says"),
     [

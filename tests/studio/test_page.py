@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +15,11 @@ import numpy as np
 import pytest
 import rehearsal
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-playwright.expect.set_options(timeout=30_000)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed", allow_module_level=True)
+import required
+from waiting import HANG_SECONDS
+
+playwright = required.module("playwright.sync_api")
+CHROMIUM = required.program("chromium", "chromium-browser")
 
 FLAGS = [
     "--no-sandbox",
@@ -46,12 +45,14 @@ class Studio:
 
     def __init__(self, data: Path) -> None:
         self.data = data
+        self.endless = data.with_name("endless")
         self.port = 0
         self.start()
 
     def start(self) -> None:
         paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-        environment = {**os.environ, "PYTHONPATH": paths, "REHEARSAL_DELAY_MS": "20", "REHEARSAL_STEPS": "200"}
+        environment = {**os.environ, "PYTHONPATH": paths, "REHEARSAL_DELAY_MS": "20", "REHEARSAL_STEPS": "40"}
+        environment["REHEARSAL_ENDLESS"] = str(self.endless)
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, str(self.data), str(self.port)],
             stdout=subprocess.PIPE,
@@ -65,7 +66,7 @@ class Studio:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         self.process.send_signal(how)
-        self.process.wait(60)
+        self.process.wait(HANG_SECONDS)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -77,9 +78,17 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     studio.stop(signal.SIGKILL)
 
 
+@pytest.fixture
+def endless(studio: Studio) -> Iterator[None]:
+    """Let the runs of a test go on until they are stopped."""
+    studio.endless.touch()
+    yield
+    studio.endless.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright.expect.set_options(timeout=30_000)  # its own five seconds are short for a busy machine
+    playwright.expect.set_options(timeout=1000 * HANG_SECONDS)  # its own five seconds are short for a busy machine
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser
@@ -91,7 +100,7 @@ def page(studio: Studio, browser: Any) -> Iterator[Any]:
     """A page that must neither complain nor ask anybody else for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * HANG_SECONDS)
     asked: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -138,6 +147,7 @@ def clear(page: Any) -> None:
     )
 
 
+@pytest.mark.usefixtures("endless")
 def test_the_whole_way(page: Any, studio: Studio) -> None:
     fill(page)
     frame = controls(page)
@@ -199,7 +209,7 @@ def test_every_part_has_an_empty_state(page: Any) -> None:
     playwright.expect(page.locator("#history-state")).to_contain_text("Nothing was painted yet")
 
 
-def test_a_sheet_of_proofs(page: Any) -> None:
+def test_a_sheet_of_proofs(page: Any, studio: Studio) -> None:
     fill(page)
     page.click("#tab-explore")
     page.fill("#sheet-strengths", "0.2, 0.8")
@@ -208,10 +218,12 @@ def test_a_sheet_of_proofs(page: Any) -> None:
     playwright.expect(page.locator("#sheet-state")).to_contain_text("All proofs are ready")
     zoom = "image => image.decode().then(() => image.getBoundingClientRect().width / image.naturalWidth)"
     assert all(image.evaluate(zoom) <= 2.01 for image in page.locator("#sheet img").all())
+    studio.endless.touch()
     page.locator("#sheet button").nth(1).click()
     page.wait_for_selector("#picture:not([hidden])")
     page.click("#cancel")
     status(page, "thrown away")
+    studio.endless.unlink()
     page.click("#tab-history")
     page.locator("#jobs li").first.wait_for()
     assert page.locator("#jobs li").count() == 1
@@ -238,6 +250,7 @@ def test_two_runs_are_compared(page: Any) -> None:
     clear(page)
 
 
+@pytest.mark.usefixtures("endless")
 def test_areas_are_protected_by_keyboard(page: Any) -> None:
     fill(page)
     page.click("#protect")
@@ -256,6 +269,7 @@ def test_areas_are_protected_by_keyboard(page: Any) -> None:
     playwright.expect(page.locator("#canvas-empty")).to_contain_text("deleted")
 
 
+@pytest.mark.usefixtures("endless")
 def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     fill(page)
     page.click("#add-region")
@@ -310,6 +324,7 @@ def test_film_report_and_the_estimate_of_a_large_one(page: Any) -> None:
     clear(page)
 
 
+@pytest.mark.usefixtures("endless")
 def test_what_needs_a_new_run_is_painted_again_by_itself(page: Any) -> None:
     fill(page)
     frame = controls(page)
