@@ -11,14 +11,16 @@ from drawn import state_before
 from impasto import machine, precision, recipes
 from impasto.events import Planned, Warned
 from impasto.job import prepare
-from impasto.machine import has_fast_bf16
 from impasto.problem import Problem
 from impasto.stylize import Shared, iter_stylize
 
-pytestmark = pytest.mark.skipif(
-    not has_fast_bf16(torch.device("cpu")), reason="bfloat16 is not in this machine's hardware"
-)
 RUN: dict[str, Any] = {"size": 32, "steps": 1, "scales": 1, "device": "cpu", "style_layers": "relu1_1+relu2_1"}
+
+
+@pytest.fixture(autouse=True)
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take bfloat16 for fast; its arithmetic is the same everywhere, only slow where the hardware lacks it."""
+    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def test_slow_arithmetic_falls_back_to_float32_says_so_and_is_decided_once(
     assert run(pair, Shared(state=state), decisions=decisions) == ("bf16", [])
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_or_decided_is_not_looked_at(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> float:
         raise AssertionError
@@ -82,6 +85,7 @@ def test_what_was_asked_for_or_decided_is_not_looked_at(pair: Any, state: Any, m
     assert run(pair, Shared(state=state), decisions=decisions)[0] == "bf16"
 
 
+@pytest.mark.slow
 def test_a_network_is_looked_at_once(pair: Any, state: Any) -> None:
     shared = Shared(state=state)
     run(pair, shared)

@@ -66,11 +66,11 @@ def test_blank_pictures_are_painted(name: str, blank: str, level: int, tiny_pict
 def test_the_smallest_pictures_are_painted_or_refused_with_a_way_out(name: str, states) -> None:
     draws = np.random.default_rng(1)
     content, style = (draws.integers(0, 256, shape, np.uint8) for shape in ((16, 19, 3), (17, 16, 3)))
-    try:
+    if name == "mrf":  # its patches of 3x3 cells have no room in the deeper layers
+        with pytest.raises(OptionError, match="give a larger --size, --scales 1, or a shallower layer"):
+            run(content, style, states, recipe=name, size="full", steps=4)
+    else:
         assert len(run(content, style, states, recipe=name, size="full", steps=4)) == 4
-    except OptionError as refused:
-        assert name == "mrf"
-        assert "give a larger --size, --scales 1, or a shallower layer" in str(refused)  # noqa: PT017
 
 
 @pytest.mark.parametrize("which", ["content", "style"])
@@ -89,12 +89,14 @@ def test_a_style_smaller_than_the_picture_is_said_once(tiny_picture, tiny_style,
     assert len([text for text in told if "the style is smaller than the picture asks for" in text]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "impasto"])
 def test_a_recipe_lowers_what_it_asks_for(name: str, tiny_picture, tiny_style, states) -> None:
     steps = run(tiny_picture, tiny_style, states, recipe=name, scales=1, steps=12)
     assert min(step.total for step in steps[1:]) < steps[0].total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", get_args(StyleLossName))
 @pytest.mark.parametrize("tile", [None, 64])
 def test_every_style_loss_can_be_asked_for(name: str, tile: int | None, tiny_picture, tiny_style, states) -> None:
