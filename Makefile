@@ -1,12 +1,16 @@
-# make demo    paint the sample styles and repaint a sample photograph
-# make test    lint, types and the whole test suite
+# make demo           paint the sample styles and repaint a sample photograph
+# make check          lint, types and the quick tests, in a minute and a half
+# make test           lint, types and all tests
+# make test-matrix    the numeric tests as other machines would run them, in an hour; MATRIX="--quick avx2-1" is one leg
 # make lint | types | docs | clean
 #
-# VENV is where the environment goes; TEST_ARGS is handed to pytest.
+# VENV is where the environment goes; TEST_ARGS is handed to pytest, which runs WORKERS tests side by side.
 
 PYTHON ?= python3
 VENV ?= .venv
 TEST_ARGS ?=
+WORKERS ?= 2
+MATRIX ?=
 BIN := $(VENV)/bin
 DEMO ?= demo
 WEIGHTS := evaluation adain vgg16
@@ -16,23 +20,25 @@ PLAIN := $(VENV)/.installed
 FULL := $(VENV)/.installed-dev
 INPUTS := pyproject.toml constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+QUICK ?= -m "not slow and not weights"
+NO_PACKAGES := echo "make: could not install the packages; connect to a package index and run make again" >&2
 
 .DELETE_ON_ERROR:
-.PHONY: demo test fetch lint types docs clean
+.PHONY: demo check test test-matrix fetch lint types docs clean
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Impasto needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	@sh scripts/require_python.sh $(PYTHON) $(MAKECMDGOALS)
 	$(PYTHON) -m venv $(VENV)
 
 $(PLAIN): $(INPUTS) | $(BIN)/python
 	@echo "installing into $(VENV), a few minutes the first time"
-	$(INSTALL) -e '.[studio]'
+	@$(INSTALL) -e '.[studio]' || { $(NO_PACKAGES); exit 1; }
 	@touch $@
 
 $(FULL): $(INPUTS) | $(BIN)/python
 	@echo "installing into $(VENV) with the development tools, a few minutes the first time"
-	$(INSTALL) -e '.[dev]'
+	@$(INSTALL) -e '.[dev]' || { $(NO_PACKAGES); exit 1; }
 	@touch $@ $(PLAIN)
 
 demo: $(PLAIN)
@@ -40,10 +46,16 @@ demo: $(PLAIN)
 	$(BIN)/impasto demo --out $(DEMO)
 	@echo "the pictures are in $(abspath $(DEMO))"
 
+check: lint types
+	$(PYTEST) $(QUICK) $(TEST_ARGS)
+
 test: fetch
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
+
+test-matrix: fetch
+	$(BIN)/python scripts/test_matrix.py $(MATRIX)
 
 # What the tests need beyond the packages. Weights already in the cache are not fetched again; without a network,
 # IMPASTO_OFFLINE=1 skips this and the tests that need them.
@@ -56,7 +68,8 @@ ifneq ($(IMPASTO_OFFLINE),1)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
-	  || echo "make: Chromium is not here and cannot be installed; the tests in the browser are skipped" >&2
+	  || echo "make: Chromium is not installed, and only root on Debian can have make install it; the tests in the" \
+	       "browser are skipped, or fail where CI=true: install Chromium, or run make as root" >&2
 endif
 
 lint: $(FULL)
@@ -76,7 +89,6 @@ clean:
 
 # What a user installs. QUICK is handed to pytest.
 .PHONY: test-dist test-lowest
-QUICK ?= -m "not slow"
 
 # Wheel and sdist: the wheel paints in an empty environment, the sdist's own tests pass.
 test-dist: $(FULL)

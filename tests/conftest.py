@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))  # some tests share another's fixtures
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # sums repeat only for the same number of threads
+THREADS_CHOSEN = "OMP_NUM_THREADS" in os.environ
 os.environ.setdefault("MPLBACKEND", "agg")
 
 settings.register_profile(
@@ -34,8 +34,62 @@ settings.register_profile(
 settings.load_profile("impasto")
 
 
+# Fixtures that start processes or paint for seconds: all that use one are slow.
+SLOW_FIXTURES = {"battlefield", "browser", "killed", "kin", "studios", "unkilled"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before ``-m`` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what uses a slow fixture."""
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fix the number of threads, as sums repeat only for the same; tests side by side (``-n 2``) have one each."""
+    if not THREADS_CHOSEN:
+        os.environ["OMP_NUM_THREADS"] = "1" if getattr(config.option, "numprocesses", None) else "2"
+
+
 class NetworkRefusedError(RuntimeError):
     """A test without the ``network`` mark tried to leave this machine."""
+
+
+class ProcessRefusedError(RuntimeError):
+    """A test without the ``slow`` mark tried to start a process."""
+
+
+PROCESSES = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system")
+TOOLS = {"lscpu", "uname", "ldconfig", "fc-list"}  # what libraries ask about the machine, in no time
+running: list[pytest.Item] = []
+
+
+def refuse_processes(
+    event: str, args: tuple[Any, ...], processes: tuple[str, ...] = PROCESSES, running: list[pytest.Item] = running
+) -> None:
+    """Refuse processes to tests of the quick tier: what starts one is slow on a busy machine.
+
+    The last two arguments are held here because a hook outlives the module's names at the interpreter's end.
+    """
+    if event not in processes or not running or running[-1].get_closest_marker("slow"):
+        return
+    program = Path(os.fsdecode(args[0])).name if args and isinstance(args[0], str | bytes | os.PathLike) else ""
+    if program not in TOOLS:
+        raise ProcessRefusedError(f"{running[-1].nodeid} tried to start a process ({event} {program}); mark it `slow`")
+
+
+sys.addaudithook(refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Remember which test runs, its fixtures included."""
+    running.append(item)
+    try:
+        return (yield)
+    finally:
+        running.pop()
 
 
 def is_local(address: Any) -> bool:
@@ -87,6 +141,19 @@ def bfloat16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     from impasto import machine
 
     monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(fp32=100.0, bf16=400.0))
+
+
+@pytest.fixture(autouse=True)
+def own_torch() -> Iterator[None]:
+    """Give every test the same random numbers, and leave torch's number of threads as it was."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    torch.manual_seed(20160627)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def shared() -> Shared:
     return Shared(state_before("conv3"))
 
 
+@pytest.mark.slow
 def test_content_comes_back_and_style_does_not(tmp_path: Path, tiny_picture: NDArray[np.uint8], shared: Shared) -> None:
     output = tmp_path / "anatomy.png"
     parts: list[Reconstruction] = list(

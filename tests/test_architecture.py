@@ -187,6 +187,7 @@ def test_file_keeps_the_shape(path: Path) -> None:
     assert not re.search(r"(^|/)(utils?|helpers?|common|base|managers?)(\.py)?(/|$)", inside)
 
 
+@pytest.mark.slow
 def test_starting_loads_nothing_heavy() -> None:
     code = f"import sys, impasto, impasto.cli; print([m for m in {HEAVY_AT_START!r} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -26,6 +26,7 @@ def style(height: int, width: int) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("summed", "dtype"), [(summed_moments, torch.float64), (summed_grams, torch.float32)])
 def test_statistics_in_pieces_are_those_of_the_whole(

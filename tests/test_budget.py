@@ -81,6 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     return turned
 
 
+@pytest.mark.slow
 def test_a_run_keeps_within_its_time(
     clock: Clock, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8]
 ) -> None:

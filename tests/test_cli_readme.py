@@ -35,6 +35,7 @@ def test_there_are_commands_to_check() -> None:
     assert len(FLAGS) > 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_command_has_the_flags_it_is_shown_with(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

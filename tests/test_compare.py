@@ -25,6 +25,7 @@ class Ruler:
         return {"lpips": 0.25, "style_distance": 0.5, "ssim": 0.75}
 
 
+@pytest.mark.slow
 def test_a_sheet_has_every_recipe_with_time_and_measures(tiny_files, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(compare, "Judge", Ruler)
     content, style = map(str, tiny_files)
@@ -42,6 +43,7 @@ def test_a_sheet_has_every_recipe_with_time_and_measures(tiny_files, tmp_path: P
         assert images.load(tmp_path / "out" / row["file"]).pixels.shape[1] == 64
 
 
+@pytest.mark.slow
 def test_many_recipes_are_drawn_in_rows(tiny_files, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(compare, "Judge", Ruler)
     content, style = map(str, tiny_files)
@@ -55,6 +57,7 @@ def test_many_recipes_are_drawn_in_rows(tiny_files, tmp_path: Path, monkeypatch)
     assert narrow < wide
 
 
+@pytest.mark.slow
 def test_without_the_judges_network_the_sheet_says_so(tiny_files, tmp_path: Path, monkeypatch) -> None:
     def absent(content: object, style: object) -> None:
         raise WeightsError("AlexNet is not here: impasto weights fetch evaluation")
@@ -95,6 +98,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tiny_files, tmp_path: Path) -> 
         next(compare.iter_compare(content, style, compare.plan("impasto", **FEW), tmp_path / "file" / "out"))
 
 
+@pytest.mark.slow
 def test_the_commands(tiny_files, tmp_path: Path, monkeypatch) -> None:
     from typer.testing import CliRunner
 

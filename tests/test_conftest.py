@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import torch
+
+import required
+import waiting
 
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 80), ("2001:db8::1", 80)])
@@ -22,3 +31,54 @@ def test_looking_up_a_name_is_refused() -> None:
 def test_this_machine_is_in_reach() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as plug:
         assert plug.getpeername() == server.getsockname()
+
+
+def test_a_test_of_the_quick_tier_starts_no_process() -> None:
+    with pytest.raises(RuntimeError, match="mark it `slow`"):
+        subprocess.run([sys.executable, "-c", ""], check=False)
+    with pytest.raises(RuntimeError, match="mark it `slow`"):
+        os.fork()
+
+
+@pytest.mark.slow
+def test_a_slow_test_may_start_processes() -> None:
+    assert subprocess.run([sys.executable, "-c", ""], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_what_is_absent_is_skipped_and_fails_on_ci(ci: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("IMPASTO_OFFLINE", "1")
+    monkeypatch.setattr("impasto.weights.stored", lambda name: Path("there is no such file"))
+    kind = pytest.fail.Exception if ci else pytest.skip.Exception
+    with pytest.raises(kind, match="no_such_module is not installed"):
+        required.module("no_such_module")
+    with pytest.raises(kind, match="no-such-program or no-such-browser is not installed"):
+        required.program("no-such-program", "no-such-browser")
+    with pytest.raises(kind, match="offline, and adain has not been fetched"):
+        required.weights("adain")
+
+
+def test_weights_that_are_absent_with_a_network_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "")
+    monkeypatch.setenv("IMPASTO_OFFLINE", "0")
+    monkeypatch.setattr("impasto.weights.stored", lambda name: Path("there is no such file"))
+    with pytest.raises(pytest.fail.Exception, match="run: impasto weights fetch adain"):
+        required.weights("adain")
+
+
+def test_what_is_there_is_returned() -> None:
+    assert required.module("json") is json
+    assert Path(required.program("no-such-program", "sh")).name == "sh"
+
+
+def test_waiting_returns_what_came_and_gives_up_on_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([None, 0, "here"])
+    assert waiting.wait_until(lambda: next(answers), "an answer") == "here"
+    monkeypatch.setattr(waiting, "HANG_SECONDS", -1.0)
+    with pytest.raises(AssertionError, match="in vain for a miracle"):
+        waiting.wait_until(lambda: False, "a miracle")
+
+
+def test_every_test_sees_the_same_random_numbers() -> None:
+    assert torch.initial_seed() == 20160627

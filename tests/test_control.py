@@ -167,6 +167,7 @@ def test_nothing_bleeds_over_a_soft_edge(paint: Any, photo: Any, paintings: Any)
         assert band.max() < 2 / 255
 
 
+@pytest.mark.slow
 def test_neighbours_of_another_style_do_not_bleed(paint: Any, photo: Any, paintings: Any) -> None:
     alone = paint(None, regions=[(1 - left(), paintings[1])], steps=20)
     for other in (paintings[0], 1 - paintings[0]):

@@ -47,6 +47,7 @@ def test_every_weight_can_be_steered_and_repeated(shared: Shared, photo: Any, pa
     assert np.array_equal(again.pixels, turned.pixels)
 
 
+@pytest.mark.slow
 def test_steering_to_the_same_value_changes_nothing(shared: Shared, photo: Any, paintings: Any) -> None:
     setup = {"style": paintings, "regions": [{"mask": left(), "style": paintings[1], "name": "sky", "strength": 0.4}]}
     plain = steered(shared, photo, paintings, {}, **setup)

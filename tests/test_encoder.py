@@ -127,6 +127,7 @@ def test_the_whole_network_is_there(state: State, canvas: Tensor) -> None:
     assert set(Encoder(state)(canvas, names)) == set(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["average", "l2"])
 def test_activations_keep_their_size_under_any_pooling(state: State, pooling: Pooling) -> None:
     for sample in ("cat", "blue_swirls"):

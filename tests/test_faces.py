@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from impasto import samples
 from impasto.faces import face_mask, find_faces
 
 
+@pytest.mark.slow
 def test_a_face_is_found_and_covered() -> None:
     pixels = samples.load("astronaut").astype(np.float32) / 255
     faces = find_faces(pixels)

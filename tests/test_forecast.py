@@ -16,6 +16,7 @@ from impasto.stylize import stylize
 SMALL = {"size": 64, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 
 
+@pytest.mark.slow
 def test_the_plan_is_that_of_the_run(tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8]) -> None:
     foreseen = forecast(tiny_picture, tiny_style, steps=4, **SMALL)
     result = stylize(tiny_picture, tiny_style, steps=4, **SMALL)
@@ -26,6 +27,7 @@ def test_the_plan_is_that_of_the_run(tiny_picture: NDArray[np.uint8], tiny_style
     assert foreseen.tile is None
 
 
+@pytest.mark.slow
 def test_it_is_written_for_people(tiny_files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     content, style = tiny_files
     target = content.parent / "never.png"

@@ -32,7 +32,10 @@ FEW: dict[str, Any] = {
     "content_layers": "relu2_1",
 }
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are"),
+]
 
 
 def library() -> Any:
@@ -166,6 +169,7 @@ def first_block_lies_at(wanted: str | None) -> int:
     return int(torch.empty(2 * heap.LARGE, dtype=torch.uint8).data_ptr() % resource.getpagesize())
 
 
+@pytest.mark.slow
 def test_torch_asks_for_huge_pages_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(heap.HUGE_PAGES, raising=False)
     assert alone(partial(first_block_lies_at, None)) == 0  # it aligns blocks to pages then, and to 64 bytes otherwise

@@ -27,6 +27,7 @@ def test_an_unknown_name_is_told() -> None:
         layers.check_layers(["relu3_4"], "vgg16")
 
 
+@pytest.mark.slow
 def test_torch_stays_out() -> None:
     asked = "import sys, impasto.studio.soundness; sys.exit('torch' in sys.modules)"
     assert run([sys.executable, "-c", asked], check=False).returncode == 0

@@ -19,6 +19,7 @@ def cells() -> list[str]:
     return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
 
 
+@pytest.mark.slow
 def test_it_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMPASTO_NOTEBOOK_SIZE", "48")
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))

@@ -78,6 +78,7 @@ def test_tiles_equal_the_whole(shallow: Encoder, size: tuple[int, int]) -> None:
     compare(tiled.evaluate(canvas, WEIGHTS), whole)
 
 
+@pytest.mark.slow
 def test_tiles_equal_the_whole_to_the_deepest_layer(deep: Encoder) -> None:
     size = (113, 197)
     canvas = picture(*size, 4)
@@ -95,6 +96,7 @@ def compare(one: Any, other: Any) -> None:
     assert float((one.gradient - other.gradient).abs().max() / other.gradient.abs().max()) < 1e-5
 
 
+@pytest.mark.slow
 def test_kept_first_passes_change_no_bit(shallow: Encoder) -> None:
     size, canvas = (97, 131), picture(97, 131, 4)
     found = []

@@ -31,6 +31,7 @@ def likeness(one: Any, other: Any) -> float:
     return structural_similarity(one, images.resize(other, one.shape[:2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strength", "style_scale"), [(0.3, 1.0), (0.7, 1.5)])
 def test_a_poster_reduced_is_its_proof(shared: Shared, tmp_path: Path, strength: float, style_scale: float) -> None:
     paths = {path.stem: path for path in samples.write(tmp_path / "samples")}

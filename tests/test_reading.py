@@ -78,6 +78,7 @@ def test_a_tiff_cut_short_says_nothing_else_on_the_terminal(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_damaged_anywhere_is_a_picture_or_one_error(data):

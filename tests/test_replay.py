@@ -151,6 +151,7 @@ def test_another_version_is_warned_of(painted: Any, shared: Shared, tmp_path: Pa
     assert any(note.startswith("torch was 1.0 and is ") and "last bits" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_a_sheet_is_made_again_cell_by_cell(tiny_files: tuple[Path, Path], tmp_path: Path, shared: Shared) -> None:
     content, style = map(str, tiny_files)
     axes = axes_of(["strength=0.2,0.8", "style-scale=0.5,1"], [style])
@@ -243,6 +244,7 @@ def test_a_larger_picture_takes_its_coarse_scales_from_the_proof(painted: Any, s
     assert likeness(large.pixels) > likeness(fresh.pixels)
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_made_again_with_and_without_its_proof(painted: Any, shared: Shared) -> None:
     proof = painted()
     large = again(proof.path, shared, "large.png", size="80")
@@ -254,6 +256,7 @@ def test_a_large_picture_is_made_again_with_and_without_its_proof(painted: Any, 
     assert again(large.path, shared, "without.png").path.read_bytes() == large.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_plan_for_little_memory_is_followed_and_taken_again(
     painted: Any, tiny_files: tuple[Path, Path], shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +304,7 @@ def test_raw_weights_know_no_hold_on_a_proof(painted: Any, shared: Shared) -> No
     assert "guard:proof" not in large.saved_losses
 
 
+@pytest.mark.slow
 def test_memory_and_dpi_go_with_a_size(painted: Any, shared: Shared) -> None:
     proof = painted()
     with pytest.raises(OptionError, match="--memory goes with --size"):

@@ -136,6 +136,7 @@ def test_a_large_state_is_written_without_a_copy(
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="the system does not say how much a process has had")
 def test_a_limit_is_kept_with_a_folder_and_the_contents_colours(tmp_path: Path) -> None:
     files = {path.stem: str(path) for path in samples.write(tmp_path)}

@@ -317,6 +317,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saves", [2, 5, 9])
 def test_killed_while_saving_leaves_a_whole_picture(tmp_path, saves):
     target = tmp_path / "out.png"

@@ -162,6 +162,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited and counted on Linux")
 def test_a_real_shortage_ends_in_one_line(tiny_files: Files, tmp_path: Path) -> None:
     asked = ["stylize", *map(str, tiny_files), "-o", str(tmp_path / "out.png"), "--size", "2048", "--memory", "64GiB"]

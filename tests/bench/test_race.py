@@ -23,6 +23,7 @@ from impasto.errors import ImageError, MachineError
 SIZE = 64
 
 
+@pytest.mark.slow
 def test_our_objective_is_the_peers(tiny_files: tuple[Path, Path], tmp_path: Path) -> None:
     ruler = peer.Ruler(*tiny_files, SIZE)
     content, style = peer.load(*tiny_files, SIZE)
@@ -96,6 +97,7 @@ def test_a_picture_the_peer_cannot_read_is_named(tmp_path: Path, tiny_files: tup
         peer.Ruler(tiny_files[0], text, SIZE)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_its_last_word(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="ended with status 3: out of luck"):
         peer.timed([sys.executable, "-c", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)"], tmp_path)

@@ -237,6 +237,7 @@ def test_what_is_saved_is_the_mean_of_the_last_steps(
     assert not torch.equal(kept[name], last[f"network.{name}"].half())
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(
     folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,6 +166,7 @@ def test_resuming_beats_letting_go(store: Store, submit: Submit) -> None:
     assert store.job(job.id).state == "queued"
 
 
+@pytest.mark.slow
 def test_a_dead_process_loses_its_lease_at_once(store: Store, submit: Submit) -> None:
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()

@@ -1,0 +1,112 @@
+"""Run the numeric part of the tests as other machines would: older instructions, one thread or two, a busy machine.
+
+    python scripts/test_matrix.py [--quick] [--seed N] [LEG ...]
+
+Every leg runs in random order. A leg sets the instructions that torch and oneDNN may use, the number of threads, and
+how many busy processes run beside it; those end with it, and with this script. Prints a table of the legs at the end,
+and exits with 1 if one of them failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[1]
+QUICK = "not slow and not weights"  # as in the Makefile
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+SSE41 = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}
+
+# What handles files, options, processes and the web, and computes nothing; all else is the numeric part.
+NOT_NUMERIC = [
+    *("studio/*", "cli/*", "bench*/*", "test_cli*", "test_docker*", "test_notebook*", "test_report*"),
+    *("test_architecture*", "test_conftest*", "test_makefile*", "test_errors*", "test_events*", "test_api*"),
+    *("test_options*", "test_fields*", "test_recipes*", "test_record*", "test_metadata*", "test_files*"),
+    *("test_room*", "test_shortage*", "test_out_of_memory*", "test_weights*", "test_fetched*"),
+]
+
+# Ends with its parent, so that nothing is left behind even where the parent is killed.
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))\n"
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One way to run the tests: instructions, threads, busy processes beside it."""
+
+    instructions: dict[str, str]
+    threads: int
+    busy: int = 0
+
+
+LEGS = {
+    "avx2-1": Leg(AVX2, 1),
+    "avx2-2": Leg(AVX2, 2),
+    "sse41-1": Leg(SSE41, 1),
+    "sse41-2": Leg(SSE41, 2),
+    "busy-1": Leg({}, 1, busy=2),
+    "busy-2": Leg({}, 2, busy=2),
+}
+
+
+def run(name: str, leg: Leg, seed: int, arguments: list[str]) -> tuple[bool, str]:
+    """Run one leg and return whether it passed and pytest's count of tests."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--randomly-seed={seed}"]
+    if leg.threads == 1:
+        command += ["-n", "2", "--dist", "worksteal"]
+    environment = {**os.environ, **leg.instructions, "OMP_NUM_THREADS": str(leg.threads)}
+    summary = "no summary"
+    with ExitStack() as stack:
+        for _ in range(leg.busy):
+            process = subprocess.Popen([sys.executable, "-c", BUSY])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        print(f"---- {name}: {leg}, seed {seed}", flush=True)
+        tests = subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        stack.callback(tests.wait)
+        stack.callback(tests.terminate)
+        assert tests.stdout is not None
+        for line in tests.stdout:
+            print(line, end="", flush=True)
+            if re.search(r"\d+ (passed|failed|error).* in ", line):
+                summary = line.strip("= \n")
+        return tests.wait() == 0, summary
+
+
+def stop(number: int, _: FrameType | None) -> NoReturn:
+    """Leave by the front door, so that the busy processes are stopped."""
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Run the legs that were asked for, all of them by default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("legs", nargs="*", metavar="LEG", help=f"of {', '.join(LEGS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help=f"only the quick tier: {QUICK}")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="of the order")
+    given = parser.parse_args()
+    unknown = set(given.legs) - set(LEGS)
+    if unknown:
+        parser.error(f"no such leg: {', '.join(sorted(unknown))}; choose from {', '.join(LEGS)}")
+    signal.signal(signal.SIGTERM, stop)
+    arguments = [f"--ignore-glob=tests/{pattern}" for pattern in NOT_NUMERIC]
+    arguments += [f"--ignore-glob=tests/*/{pattern}" for pattern in NOT_NUMERIC]
+    arguments += ["-m", QUICK] if given.quick else []
+    found = {name: run(name, LEGS[name], given.seed, arguments) for name in given.legs or LEGS}
+    print(f"\n{'leg':<10}{'':<8}tests")
+    for name, (passed, summary) in found.items():
+        print(f"{name:<10}{'passed' if passed else 'FAILED':<8}{summary}")
+    return 0 if all(passed for passed, _ in found.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
