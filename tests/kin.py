@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from impasto.areas import StyleData
 from impasto.encoder import Encoder, stride
 from impasto.errors import MachineError
 from impasto.events import Mailbox, ScaleStarted, Stepped
-from impasto.losses.protocol import Loss
+from impasto.losses.protocol import Loss, Refreshing
 from impasto.objective import Objective
 from impasto.optimizers import Adam, BoundedLBFGS, Lean
 from impasto.ranks import Band, Ranks
@@ -35,6 +36,7 @@ from impasto.recipes import resolve
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize
 from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
+from rounding import TIMES, assert_as_exact, assert_same, difference, epsilon
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
 DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
@@ -51,6 +53,9 @@ OPTIONS: dict[str, Any] = {
     "precision": "fp32",
     "init": "random",
 }
+State = dict[str, Tensor]
+THINNER = 8
+PATIENCE = 900  # seconds, which only a hang reaches
 Task = Callable[[Ranks], Any]
 
 
@@ -65,7 +70,7 @@ def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:
         if child == 0:
             os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": str(count)}
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            signal.alarm(60)
+            signal.alarm(PATIENCE)
             _member(task, folder / f"said-{index}.json")
         children.append(child)
     found = []
@@ -87,25 +92,26 @@ def _member(task: Task, said: Path) -> None:
         said.write_text(json.dumps(str(error)))
         os._exit(2)
     except BaseException as error:
+        said.write_text(json.dumps(f"{type(error).__name__}: {error}"))
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         os._exit(1)
 
 
-def random(*shape: int, seed: int) -> Tensor:
-    """Return random numbers in [0, 1]."""
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+def random(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return random numbers in [0, 1], the same in every dtype."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
 def terms_of(
     net: Encoder, size: tuple[int, int], names: Sequence[str], *, masked: bool = False, deep: bool = False
 ) -> dict[str, Loss]:
     """Return style losses by name, content, total variation and guards, under a random mask or none."""
-    maps, layers = None, DEEP if deep else STYLE
+    maps, layers, dtype = None, DEEP if deep else STYLE, net.means.dtype
     shown = {list(layers)[-1]: 1.0}
     if masked:
         shapes = {layer: (size[0] // stride(layer), size[1] // stride(layer)) for layer in layers}
-        maps = {layer: random(1, 1, *shape, seed=9).round() for layer, shape in shapes.items()}
-    picture, content = random(1, 3, 64, 80, seed=3), random(1, 3, *size, seed=2)
+        maps = {layer: random(1, 1, *shape, seed=9, dtype=dtype).round() for layer, shape in shapes.items()}
+    picture, content = random(1, 3, 64, 80, seed=3, dtype=dtype), random(1, 3, *size, seed=2, dtype=dtype)
     terms: dict[str, Loss] = {}
     for name in names:
         options = resolve(style_loss=name)
@@ -122,48 +128,75 @@ def terms_of(
     }
 
 
-def away(one: Tensor, other: Tensor) -> float:
-    """Return how far one tensor is from another, relative to that: in the mean and at its worst."""
-    apart = one - other
-    return max(float(apart.norm() / other.norm()), float(apart.abs().max() / other.abs().max()))
-
-
-def evaluated(net: Encoder, size: tuple[int, int], names: Sequence[str], tile: int | None = None, **kind: bool) -> Task:
-    """Compare a group's losses, and the gradient of each, with one process's."""
+def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: int | None = None, **kind: bool) -> Task:
+    """Hold a group's losses, and the gradient of each, against one process's: in float64, and how exact in float32."""
 
     def task(joined: Ranks) -> dict[str, Any]:
-        terms = terms_of(net, size, names, **kind)
-        canvas, weights = random(1, 3, *size, seed=4), dict.fromkeys(terms, 1.0)
-        alone = Objective(net, terms, *size, tile=tile)
-        alone.refresh(canvas, 5)
-        whole = alone.evaluate(canvas, weights)
-        split = Objective(net, terms, *size, tile=tile, band=joined.band(size[0]))
-        mine = split.band.cut(canvas)
-        split.refresh(mine, 5)
-        joined.sent.clear()
-        part = split.evaluate(mine, weights)
-        sent = dict(joined.sent)
-        values, ours = alone.values(canvas), split.values(canvas, together=True)
-        losses = {name: max(abs(part.losses[name] / v - 1), abs(ours[name] / v - 1)) for name, v in values.items()}
-        gradients = {"all": away(part.gradient, split.band.cut(whole.gradient))}
-        for name in names:
-            one = alone.evaluate(canvas, {name: 1.0}).gradient
-            gradients[name] = away(split.evaluate(mine, {name: 1.0}).gradient, split.band.cut(one))
-        return {"split": not split.band.is_whole, "losses": losses, "gradients": gradients, "sent": sent}
+        found = {}
+        for dtype in (torch.float64, torch.float32):
+            net = Encoder(state, dtype=dtype)
+            terms = terms_of(net, size, names, **kind)
+            canvas, weights = random(1, 3, *size, seed=4, dtype=dtype), dict.fromkeys(terms, 1.0)
+            alone = Objective(net, terms, *size, tile=tile)
+            split = Objective(net, terms, *size, tile=tile, band=joined.band(size[0]))
+            mine = split.band.cut(canvas)
+            if dtype == torch.float64:
+                alone.refresh(canvas, 5)
+                whole = alone.evaluate(canvas, weights)
+                split.refresh(mine, 5)
+                kept = {name: loss.state() for name, loss in terms.items() if isinstance(loss, Refreshing)}
+                joined.sent.clear()
+                part = split.evaluate(mine, weights)
+                sent = dict(joined.sent)
+                assert_same(part.losses, whole.losses)
+                assert_same(part.gradient, split.band.cut(whole.gradient))
+            else:
+                for name, taken in kept.items():  # the float64 result is to be that of the same matches
+                    terms[name].load_state(taken)
+            found[dtype] = _one_by_one(alone, split, canvas, names)
+        (exact, double), (plain, single) = found[torch.float64], found[torch.float32]
+        assert_same(double, exact)
+        products = sum(
+            9 * (shape[0] + shape[1]) for shape in (part.shape for part in state.values()) if len(shape) == 4
+        )
+        least = epsilon(torch.float32, layers=2 * len(state) // 2, terms=products + size[0] * size[1])
+        for name in exact:  # each for itself: a loss that sorts or takes roots is the least exact
+            assert_as_exact(single[name], plain[name], exact[name], least=least)
+        return {"split": not split.band.is_whole, "sent": sent}
 
     return task
 
 
-def descended(net: Encoder, size: tuple[int, int], kind: str) -> Task:
-    """Compare a group's picture after some steps with one process's, and its state with its parts."""
-    kinds: dict[str, Callable[..., Any]] = {"lbfgs": BoundedLBFGS, "adam": Adam, "lean": Lean}
+def _one_by_one(alone: Objective, split: Objective, canvas: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the value of every term and the gradient of those named, of one process and of the group."""
+    mine, found = split.band.cut(canvas), []
+    for own, part, together in ((alone, canvas, False), (split, mine, True)):
+        made: dict[str, Any] = {name: [value] for name, value in own.values(canvas, together=together).items()}
+        for name in names:
+            gradient = own.evaluate(part, {name: 1.0}).gradient
+            made[name].append(gradient if together else split.band.cut(gradient))
+        found.append(made)
+    return found
+
+
+def descended(state: State, size: tuple[int, int], kind: str) -> Task:
+    """Hold a group's picture after some steps in float64 against one process's, and its state against its parts."""
+    kinds: dict[str, Callable[..., Any]] = {
+        "lbfgs": partial(BoundedLBFGS, history_dtype=torch.float64),
+        "adam": Adam,
+        "lean": Lean,
+    }
+    # Lean keeps its canvas in float32.
+    dtype = torch.float32 if kind == "lean" else torch.float64
 
     def task(joined: Ranks) -> dict[str, Any]:
-        terms, start = terms_of(net, size, ["moments"]), random(1, 3, *size, seed=4)
+        net = Encoder(state, dtype=dtype)
+        terms, start = terms_of(net, size, ["moments"]), random(1, 3, *size, seed=4, dtype=dtype)
         ends: list[Tensor] = []
         states: list[Tensor] = []
-        band = joined.band(size[0])
-        for own in (Band(size[0]), band):
+        # The second of two processes, painting all of the picture: lean rounds by the process's own draws.
+        other = Band(size[0], ((0, 0), (0, size[0])), Ranks(1, 2)) if kind == "lean" else None
+        for own in (Band(size[0]), joined.band(size[0])):
             objective = Objective(net, terms, *size, band=own)
             optimizer = kinds[kind](own.cut(start), band=own)
             for _ in range(6):
@@ -171,19 +204,32 @@ def descended(net: Encoder, size: tuple[int, int], kind: str) -> Task:
                 joined.sent.clear()
                 optimizer.tell(found.total, found.gradient)
             ends.append(own.everywhere(optimizer.picture()))
-            state = optimizer.state()
-            states.append(state["x"])
+            kept = optimizer.state()
+            states.append(kept["x"])
             again = kinds[kind](own.cut(start), band=own)
             sent = dict(joined.sent)
             if joined.is_first:
-                torch.save(state, KEPT)
+                torch.save(kept, KEPT)
             joined.told()
             again.load_state(torch.load(KEPT, weights_only=True))
             assert torch.equal(again.canvas(), optimizer.canvas())
+        if other is None:
+            assert_same(ends[1], ends[0])
+        else:
+            assert difference(ends[1], ends[0]) <= TIMES * difference(_alone(net, terms, start, other), ends[0])
         whole = tuple(states[1].shape) == tuple(states[0].shape)
-        return {"away": away(ends[1], ends[0]), "whole": whole or not joined.is_first, "sent": sent}
+        return {"whole": whole or not joined.is_first, "sent": sent}
 
     return task
+
+
+def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, band: Band) -> Tensor:
+    """Return what lean paints alone with the draws of another process."""
+    objective, optimizer = Objective(net, terms, *start.shape[-2:]), Lean(start, band=band)
+    for _ in range(6):
+        found = objective.evaluate(optimizer.canvas(), WEIGHTS)
+        optimizer.tell(found.total, found.gradient)
+    return optimizer.picture()
 
 
 KEPT = Path("/dev/null")
@@ -244,20 +290,27 @@ class Runs:
 
 def scenarios(root: Path) -> dict[str, Callable[[], dict[str, Any]]]:
     """Return what is to be tried, by name."""
-    net, runs = Encoder(state_before("conv4_2")), Runs(root)
+    state, runs = state_before("conv4_2", thinner=THINNER), Runs(root)
 
     def law(count: int, *given: Any, **named: Any) -> Callable[[], dict[str, Any]]:
-        return lambda: {"members": group(count, evaluated(net, *given, **named), root)}
+        return lambda: {"members": group(count, evaluated(state, *given, **named), root)}
 
     def descent(kind: str) -> Callable[[], dict[str, Any]]:
-        return lambda: {"members": group(2, descended(net, (97, 48), kind), root)}
+        return lambda: {"members": group(2, descended(state, (97, 48), kind), root)}
 
     def whole(name: str, count: int, **options: Any) -> Callable[[], dict[str, Any]]:
         def run() -> dict[str, Any]:
             alone = group(1, runs.follow(f"{name} alone", **options), root)
             members = group(count, runs.follow(name, **options), root)
-            apart = (runs.picture(name) - runs.picture(f"{name} alone")).abs()
-            return {"alone": alone, "members": members, "worst": float(apart.max()), "mean": float(apart.mean())}
+            group(1, runs.follow(f"{name} in tiles", **options, tile=64), root)
+            one = runs.picture(f"{name} alone")
+            apart, tiled = ((runs.picture(other) - one).abs() for other in (name, f"{name} in tiles"))
+            return {
+                "alone": alone,
+                "members": members,
+                "worst": [float(apart.max()), float(tiled.max())],
+                "mean": [float(apart.mean()), float(tiled.mean())],
+            }
 
         return run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,38 +14,63 @@ from impasto.control import plain
 from impasto.encoder import Encoder
 from impasto.losses.gram import summed_grams
 from impasto.losses.moments import summed_moments
+from impasto.losses.protocol import Features, Maps
+from rounding import assert_as_exact, assert_same, epsilon
 
+Summed = Callable[[Iterable[tuple[Features, Maps | None]]], Mapping[str, Tensor]]
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    """Return random weights down to the third block."""
-    return Encoder(state_before("conv3_2"))
+    """Return random weights down to the third block, in float64."""
+    return Encoder(state_before("conv3_2"), dtype=torch.float64)
 
 
 def style(height: int, width: int) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(3))
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(3)).double()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("summed", "dtype"), [(summed_moments, torch.float64), (summed_grams, torch.float32)])
-def test_statistics_in_pieces_are_those_of_the_whole(
-    encoder: Encoder, summed: object, dtype: torch.dtype, masked: bool
-) -> None:
+@pytest.mark.parametrize("summed", [summed_moments, summed_grams])
+def test_statistics_in_pieces_are_those_of_the_whole(encoder: Encoder, summed: Summed, masked: bool) -> None:
     picture = style(113, 97)
     features = encoder(picture, LAYERS)
-    mask = {layer: torch.rand_like(part[:, :1]) for layer, part in features.items()} if masked else None
+    mask = masks(features, torch.float64) if masked else None
     whole, large = StyleData(features, mask, picture), StyleData(None, mask, picture, encoder, LAYERS, 32)
     assert len(list(whole.pieces())) == 1
     assert len(list(large.pieces())) == 12
-    assert callable(summed)
-    at_once, in_pieces = summed(whole.pieces()), summed(large.pieces())
-    for layer in LAYERS:
-        assert at_once[layer].dtype == in_pieces[layer].dtype == dtype
-        assert float((at_once[layer] - in_pieces[layer]).norm() / at_once[layer].norm()) < 1e-5
-        assert float((large.features[layer] - features[layer]).norm() / features[layer].norm()) < 1e-5
+    assert_same(summed(large.pieces()), summed(whole.pieces()))
+    assert_same(dict(large.features), features)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("summed", "dtype", "kept"),
+    [
+        (summed_moments, torch.float32, torch.float64),
+        (summed_grams, torch.float32, torch.float32),
+        (summed_moments, torch.bfloat16, torch.float64),
+        (summed_grams, torch.bfloat16, torch.float32),
+    ],
+)
+def test_statistics_in_pieces_are_as_exact(
+    encoder: Encoder, summed: Summed, dtype: torch.dtype, kept: torch.dtype, masked: bool
+) -> None:
+    picture, net = style(113, 97), Encoder(state_before("conv3_2"), dtype=dtype)
+    features, exact = net(picture.float(), LAYERS), encoder(picture, LAYERS)
+    mask = masks(features, torch.float32) if masked else None
+    whole = summed(StyleData(features, mask, picture.float()).pieces())
+    pieces = summed(StyleData(None, mask, picture.float(), net, LAYERS, 32).pieces())
+    assert all(whole[layer].dtype == pieces[layer].dtype == kept for layer in LAYERS)
+    least = epsilon(dtype, layers=5, terms=9 * (3 + 64 + 64 + 128 + 128) + 113 * 97)
+    assert_as_exact(pieces, whole, summed([(exact, mask)]), least=least)
+
+
+def masks(features: Features, dtype: torch.dtype) -> dict[str, Tensor]:
+    draws = torch.Generator().manual_seed(4)
+    return {layer: torch.rand(1, 1, *part.shape[-2:], generator=draws).to(dtype) for layer, part in features.items()}
 
 
 @pytest.mark.parametrize(("tile", "pieces"), [(None, 1), (128, 1), (32, 9)])
@@ -54,6 +81,6 @@ def test_only_styles_larger_than_a_tile_come_in_pieces(encoder: Encoder, tile: i
         found.extend(styles)  # type: ignore[arg-type]
         return lambda parts: parts
 
-    control = plain(torch.rand(1, 3, 128, 128), style(96, 96))
+    control = plain(style(128, 128), style(96, 96))
     area_terms(encoder, control, LAYERS, make, lambda mask: None, ["relu2_1"], tile)  # type: ignore[arg-type, return-value]
     assert len(list(found[0].pieces())) == pieces

@@ -12,6 +12,7 @@ from torch.nn import functional
 from impasto.engine import Optimizer
 from impasto.optimizers import Adam, BoundedLBFGS, lbfgs
 from impasto.optimizers.precondition import precondition
+from rounding import assert_as_exact, assert_same, epsilon
 
 Make = Callable[[Tensor], Optimizer]
 OPTIMIZERS: dict[str, Make] = {"lbfgs": BoundedLBFGS, "adam": Adam}
@@ -108,7 +109,7 @@ def test_lbfgs_shows_a_picture_whose_loss_is_known(
         optimizer.tell(value, gradient)
         known.append(value)
         shown = bowl(optimizer.picture())[0]
-        assert min(abs(shown - other) / other for other in known) < 1e-5
+        assert shown in known  # the same numbers in the same order
 
 
 def test_lbfgs_limits_how_far_a_step_goes(start: Tensor) -> None:
@@ -116,7 +117,7 @@ def test_lbfgs_limits_how_far_a_step_goes(start: Tensor) -> None:
     for step in range(20):
         before = optimizer.canvas().clone()
         optimizer.tell(1000.0 - step, torch.randn(SHAPE, generator=torch.Generator().manual_seed(step)))
-        assert float((optimizer.canvas() - before).square().mean().sqrt()) <= 0.03 * 1.001
+        assert float((optimizer.canvas() - before).square().mean().sqrt()) <= 0.03 + torch.finfo(torch.float32).eps
 
 
 def test_a_rise_takes_lbfgs_back_on_the_same_line(start: Tensor) -> None:
@@ -159,6 +160,7 @@ def test_each_turn_back_halves_the_step(make: Make, start: Tensor) -> None:
             optimizer.recover()
         optimizer.tell(1.0, torch.ones(SHAPE))
         moved.append(float((optimizer.canvas() - start).norm()))
+    # A picture's values, up to 1, are rounded by up to 6e-8; a step that was halved six times moves them by 2e-4.
     assert moved[1] == pytest.approx(moved[0] / 4, rel=1e-3)
 
 
@@ -207,24 +209,31 @@ def test_the_preconditioner_is_blurring_and_pooling(size: tuple[int, int], gener
     even = functional.pad(vector, (0, width % 2, 0, height % 2))
     coarse = functional.avg_pool2d(blurred(even), 2)
     back = blurred(functional.interpolate(coarse, scale_factor=2, mode="nearest"))[..., :height, :width]
-    torch.testing.assert_close(precondition(vector, levels=1, growth=3.0), vector + 3 * back)
+    assert_same(precondition(vector, levels=1, growth=3.0), vector + 3 * back)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 5), (16, 16), (33, 18)])
 def test_the_preconditioner_is_symmetric_and_positive(size: tuple[int, int], generator: torch.Generator) -> None:
     one, other = (torch.randn(1, 3, *size, generator=generator).double() for _ in range(2))
-    assert float((precondition(one) * other).sum()) == pytest.approx(float((one * precondition(other)).sum()), rel=1e-9)
+    assert_same(float((precondition(one) * other).sum()), float((one * precondition(other)).sum()))
     assert float((precondition(one) * one).sum()) >= float(one.square().sum())
     assert precondition(one).shape == one.shape
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_vectors_in_pieces_move_alike(
     start: Tensor, bowl: Callable[[Tensor], tuple[float, Tensor]], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = BoundedLBFGS(start, history_dtype=dtype)
-    descend(whole, bowl, 6)
+    def painted(canvas: Tensor, kept: torch.dtype) -> Tensor:
+        optimizer = BoundedLBFGS(canvas, history_dtype=kept)
+        descend(optimizer, bowl, 6)
+        return optimizer.picture()
+
+    exact = painted(start.double(), torch.float64)
+    whole = painted(start.double() if dtype == torch.float64 else start, dtype)
     monkeypatch.setattr(lbfgs, "PIECE", 50)
-    pieces = BoundedLBFGS(start, history_dtype=dtype)
-    descend(pieces, bowl, 6)
-    torch.testing.assert_close(pieces.picture(), whole.picture(), atol=1e-4, rtol=0)
+    if dtype == torch.float64:
+        assert_same(painted(start.double(), dtype), whole)
+    else:
+        pieces = painted(start, dtype)
+        assert_as_exact(pieces, whole, exact, least=epsilon(torch.float32, layers=6, terms=6 * start.numel()))

@@ -363,7 +363,7 @@ def test_tiles_paint_the_same_picture(paint: Any, tiny_picture: Pixels) -> None:
     content = np.tile(tiny_picture, (2, 2, 1))
     whole = paint(content, size=128, precision="fp32", steps=2)
     tiled = paint(content, size=128, precision="fp32", steps=2, tile=64)
-    assert np.abs(whole.pixels - tiled.pixels).max() <= 1.001 / 255
+    assert np.abs(whole.pixels - tiled.pixels).max() <= 1.001 / 255  # what rounding moves across half a level
 
 
 def test_the_chosen_weights_are_read(tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path) -> None:

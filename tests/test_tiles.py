@@ -13,12 +13,12 @@ from impasto.encoder import BLOCKS, Encoder, receptive_radius, stride
 from impasto.losses.moments import MomentsLoss, raw_moments
 from impasto.objective import Objective
 from impasto.tiles import halo, tiled_features, tiles
+from rounding import assert_as_exact, assert_same, epsilon
 
 LAYERS = ["relu1_1", "relu2_2", "relu3_1", "relu4_1", "relu4_3", "relu5_1"]
 
 
-@pytest.fixture(scope="module")
-def narrow() -> Encoder:
+def network(dtype: torch.dtype = torch.float64) -> Encoder:
     draws, state, before = torch.Generator().manual_seed(3), {}, 3
     for number, count in enumerate(BLOCKS["vgg19"], start=1):
         for index in range(1, count + 1):
@@ -26,11 +26,16 @@ def narrow() -> Encoder:
             state[f"conv{number}_{index}.weight"] = weight
             state[f"conv{number}_{index}.bias"] = torch.rand(6, generator=draws) * 0.1
             before = 6
-    return Encoder(state)
+    return Encoder(state, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Encoder:
+    return network()
 
 
 def picture(height: int, width: int, seed: int = 0) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)).double()
 
 
 @given(st.integers(16, 300), st.integers(16, 300), st.sampled_from([16, 64, 128]))
@@ -47,13 +52,15 @@ def test_tiles_own_every_pixel_once(height: int, width: int, side: int) -> None:
 @pytest.mark.parametrize("size", [(256, 192), (229, 301), (97, 160)])
 def test_features_by_tiles_are_those_of_the_whole(narrow: Encoder, size: tuple[int, int]) -> None:
     canvas = picture(*size)
-    whole = narrow(canvas, LAYERS)
     layers = [*LAYERS, "conv4_2"]
-    for layer, part in tiled_features(narrow, canvas, layers, 64).items():
-        expected = narrow(canvas, [layer])[layer]
-        assert part.shape == expected.shape
-        assert float((part - expected).abs().max()) <= 1e-5 * float(expected.abs().max()), layer
-    assert set(whole) == set(LAYERS)
+    assert_same(tiled_features(narrow, canvas, layers, 64), narrow(canvas, layers))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_features_by_tiles_are_as_exact_as_those_of_the_whole(narrow: Encoder, dtype: torch.dtype) -> None:
+    exact, net, canvas = narrow(picture(229, 301), LAYERS), network(dtype), picture(229, 301).float()
+    tiled = tiled_features(net, canvas, LAYERS, 64)
+    assert_as_exact(tiled, net(canvas, LAYERS), exact, least=epsilon(dtype, layers=13, terms=13 * 9 * 6))
 
 
 def test_maps_are_cut_on_the_way_down(narrow: Encoder) -> None:
@@ -80,8 +87,7 @@ def test_keeping_a_first_pass_changes_nothing(narrow: Encoder, keep: int) -> Non
     canvas = picture(*size)
     whole = Objective(narrow, {"style": loss}, *size).evaluate(canvas, {"style": 1.0})
     tiled = Objective(narrow, {"style": loss}, *size, tile=64, keep=keep).evaluate(canvas, {"style": 1.0})
-    assert tiled.total == pytest.approx(whole.total, rel=1e-5)
-    assert float((tiled.gradient - whole.gradient).norm() / whole.gradient.norm()) < 1e-5
+    assert_same(tiled, whole)
 
 
 @pytest.mark.parametrize("used", ["both", "through", "seen"])
@@ -97,4 +103,4 @@ def test_a_tap_has_the_gradient_of_a_window(used: str) -> None:
     middle = x * 1.0
     (plain,) = torch.autograd.grad(total(x, middle, middle[..., 1:3, 2:5]), x)
     (found,) = torch.autograd.grad(total(x, *tapped(x * 1.0, window)), x)
-    assert torch.allclose(found, plain)
+    assert_same(found, plain)

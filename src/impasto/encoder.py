@@ -1,8 +1,9 @@
 """VGG with named layers: pictures in, features out.
 
-In: a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32. Out: a dict from layer name to features ``[B, C, H/s, W/s]`` in
-the encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the blocks 1 to 5. The encoder owns the means, the BGR
-order, the padding, the pooling, the dtype and the memory format; nobody else knows of them.
+In: a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32 (float64 for an encoder in float64). Out: a dict from layer name
+to features ``[B, C, H/s, W/s]`` in the encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the blocks 1 to 5.
+The encoder owns the means, the BGR order, the padding, the pooling, the dtype and the memory format; nobody else knows
+of them.
 
 Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to
 255, means subtracted). Departures: the means and the channel order are folded into the first convolution; the first
@@ -81,6 +82,7 @@ class Encoder(nn.Module):
         padding: ``replicate`` continues the edge pixels under the first convolution, ``zeros`` is the original network,
             ``circular`` joins opposite edges in every layer, for pictures that tile.
         dtype: of everything after the first convolution; the first runs in float32, since bfloat16 holds no 8-bit step.
+            In float64 all of it is, which is slow: the reference that the other dtypes are held against.
         device: where it runs.
     """
 
@@ -104,14 +106,14 @@ class Encoder(nn.Module):
         self.padding = padding
         self.dtype = dtype
         self.device = torch.device(device)
+        first_dtype = _at_least_float32(dtype)
         for name, tensor in _folded(state, padding).items():
-            first = name.startswith("conv1_1")
-            kept = tensor.to(self.device, tensor.dtype if first else dtype)
+            kept = tensor.to(self.device, first_dtype if name.startswith("conv1_1") else dtype)
             if kept.ndim == 4:
                 kept = kept.contiguous(memory_format=torch.channels_last)
                 self.register_buffer(name.replace(".weight", "_back"), turned(kept.to(dtype)), persistent=False)
             self.register_buffer(name.replace(".", "_"), kept, persistent=False)
-        means = torch.tensor(MEANS_BGR, dtype=torch.float32).flip(0)
+        means = torch.tensor(MEANS_BGR, dtype=first_dtype).flip(0)
         self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
 
     def forward(
@@ -124,7 +126,7 @@ class Encoder(nn.Module):
         """Return the features of the named layers.
 
         Args:
-            canvas: ``[B, 3, H, W]``, sRGB in [0, 1].
+            canvas: ``[B, 3, H, W]``, sRGB in [0, 1]; float32, or float64 for an encoder in float64.
             layers: names such as ``relu4_1`` or ``conv4_2``.
             cuts: what to keep of the maps that a convolution reads, by its number, such as ``4_1``; see ``tiles``.
             windows: what of each convolution's output is returned, by its number; all of it if absent.
@@ -199,9 +201,13 @@ class Encoder(nn.Module):
         return functional.avg_pool2d(x.square(), 2).mul(4).add(1e-8).sqrt() * POOLING_SCALES["l2"]
 
 
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
 def _folded(state: Mapping[str, Tensor], padding: Padding) -> dict[str, Tensor]:
     """Turn the first convolution, for BGR minus means, into one for RGB in [0, 1] (means stay under zero padding)."""
-    folded = {name: tensor.detach().float() for name, tensor in state.items()}
+    folded = {name: tensor.detach().to(_at_least_float32(tensor.dtype)) for name, tensor in state.items()}
     weight = folded["conv1_1.weight"]
     if padding == "zeros":
         folded["conv1_1.weight"] = weight.flip(1).contiguous()

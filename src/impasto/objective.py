@@ -32,8 +32,9 @@ from impasto.view import View
 class Evaluation:
     """What the objective says of a canvas.
 
-    ``losses`` are the weighted terms, ``total`` their sum, ``gradient`` is ``[1, 3, H, W]`` float32, of a canvas in
-    several processes the rows of this one; where another's rows hold what is not a number, neither is ``total``.
+    ``losses`` are the weighted terms, ``total`` their sum, ``gradient`` is ``[1, 3, H, W]`` in the canvas's dtype, of a
+    canvas in several processes the rows of this one; where another's rows hold what is not a number, neither is
+    ``total``.
     """
 
     losses: dict[str, float]
@@ -99,7 +100,7 @@ class Objective:
         """Return the weighted losses and their gradient with respect to the canvas.
 
         Args:
-            canvas: ``[1, 3, H, W]`` float32 in [0, 1].
+            canvas: ``[1, 3, H, W]`` in [0, 1]; float32, or float64 for an encoder in float64.
             weights: by term; a term without weight, or with weight 0, is not computed.
         """
         for loss in self.terms.values():
@@ -251,7 +252,7 @@ def _layers(terms: Mapping[str, Loss]) -> tuple[str, ...]:
 
 
 def _finish(active: Mapping[str, Loss], values: list[Tensor], leaf: Tensor) -> Evaluation:
-    stacked = torch.stack([value.float() for value in values])
+    stacked = torch.stack([value.to(leaf.dtype) for value in values])
     (gradient,) = torch.autograd.grad(stacked.sum(), leaf)
     numbers = stacked.detach().tolist()
     return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)

@@ -8,34 +8,50 @@ from torch import Tensor
 
 from impasto.errors import WeightsError
 from impasto.fast.adain import AdainNetwork, tiles
+from rounding import assert_as_exact, assert_same, epsilon
 
 
 def test_tiles_equal_the_whole(adain: dict[str, Tensor]) -> None:
-    network = AdainNetwork(adain)
-    picture = torch.rand(1, 3, 160, 192, generator=torch.Generator().manual_seed(0))
+    network = AdainNetwork(adain, dtype=torch.float64)
+    picture = torch.rand(1, 3, 144, 112, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.inference_mode():
         whole = network.encode(picture)
-        assert whole.shape == (1, 512, 20, 24)
-        assert torch.allclose(network.encode(picture, 64), whole, atol=1e-4)
+        assert whole.shape == (1, 512, 18, 14)
+        assert_same(network.encode(picture, 48), whole)
         painted = network.decode(whole)
         assert painted.shape == picture.shape
-        assert torch.allclose(network.decode(whole, 64), painted, atol=1e-4)
+        assert_same(network.decode(whole, 48), painted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tiles_are_as_exact_as_the_whole(adain: dict[str, Tensor], dtype: torch.dtype) -> None:
+    double, network = AdainNetwork(adain, dtype=torch.float64), AdainNetwork(adain, dtype=dtype)
+    picture = torch.rand(1, 3, 144, 112, generator=torch.Generator().manual_seed(0))
+    products = 9 * sum(weight.shape[1] for name, weight in adain.items() if name.endswith(".weight"))
+    least = epsilon(dtype, layers=9, terms=products)  # nine convolutions there, nine back
+    with torch.inference_mode():
+        exact, whole = double.encode(picture.double()), network.encode(picture)
+        assert_as_exact(network.encode(picture, 48), whole, exact, least=least)
+        painted = double.decode(whole.double())
+        assert_as_exact(network.decode(whole, 48), network.decode(whole), painted, least=least)
 
 
 def test_reflection_lets_the_input_be_folded(adain: dict[str, Tensor]) -> None:
-    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    adain = {name: value.double() for name, value in adain.items()}
     plain = {name: value for name, value in adain.items() if not name.startswith("encoder.input")}
     mixed = torch.nn.functional.conv2d(picture, adain["encoder.input.weight"], adain["encoder.input.bias"])
     with torch.inference_mode():
-        assert torch.allclose(AdainNetwork(adain).encode(picture), AdainNetwork(plain).encode(mixed), atol=1e-4)
+        one, other = AdainNetwork(adain, dtype=torch.float64), AdainNetwork(plain, dtype=torch.float64)
+        assert_same(one.encode(picture), other.encode(mixed))
 
 
 def test_circular_padding_moves_with_the_picture(adain: dict[str, Tensor]) -> None:
-    network = AdainNetwork(adain)
-    picture = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(2))
+    network = AdainNetwork(adain, dtype=torch.float64)
+    picture = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     with torch.inference_mode():
         moved = network.encode(picture.roll(16, -1), padding="circular")
-        assert torch.allclose(moved, network.encode(picture, padding="circular").roll(2, -1), atol=1e-4)
+        assert_same(moved, network.encode(picture, padding="circular").roll(2, -1))
 
 
 def test_foreign_weights_are_named(adain: dict[str, Tensor]) -> None:

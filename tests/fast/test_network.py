@@ -15,6 +15,7 @@ import required
 from impasto.errors import OptionError, WeightsError
 from impasto.fast import model
 from impasto.fast.network import Moments, Shape, StyleNetwork
+from rounding import assert_as_exact, assert_same, epsilon
 
 SMALL = Shape(width=4, blocks=1)
 
@@ -50,9 +51,9 @@ def test_an_untrained_network_leaves_the_picture() -> None:
 
 
 def test_pictures_of_a_batch_do_not_see_each_other() -> None:
-    network, pictures = _network(), torch.rand(2, 3, 32, 32)
+    network, pictures = _network().double(), torch.rand(2, 3, 32, 32, dtype=torch.float64)
     with torch.inference_mode():
-        assert torch.allclose(network(pictures)[1:], network(pictures[1:]), atol=1e-5)
+        assert_same(network(pictures)[1:], network(pictures[1:]))
 
 
 def test_a_network_of_any_style_heeds_the_painting() -> None:
@@ -67,7 +68,12 @@ def test_tiles_with_fixed_moments_equal_the_whole(tmp_path: Path) -> None:
     assert isinstance(painter, model.TorchPainter)
     picture = torch.rand(1, 3, 208, 240, generator=torch.Generator().manual_seed(0))
     # So small a picture is not reduced, so the moments of the first pass are its own.
-    assert torch.allclose(painter(picture, None, 64), painter(picture, None, None), atol=1e-4)
+    found, plain = painter(picture, None, 64), painter(picture, None, None)
+    painter.network.double()
+    exact = painter(picture.double(), None, None)
+    assert_same(painter(picture.double(), None, 64), exact)
+    # Fifteen convolutions of up to 16 channels; moments of each are sums over the picture.
+    assert_as_exact(found, plain, exact, least=epsilon(torch.float32, layers=30, terms=15 * 9 * 16 + 208 * 240))
 
 
 def test_tiles_of_a_large_picture_have_no_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,15 +82,15 @@ def test_tiles_of_a_large_picture_have_no_seam(tmp_path: Path, monkeypatch: pyte
     painter = model.load(_saved(tmp_path / "a.safetensors", Shape(4, 5))).painter
     assert isinstance(painter, model.TorchPainter)
     rough = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
-    picture = functional.interpolate(rough, (272, 336), mode="bicubic").clamp(0, 1)
+    picture = functional.interpolate(rough.double(), (272, 336), mode="bicubic").clamp(0, 1)
     moments = Moments()
     with torch.inference_mode():
-        network = painter.network
+        network = painter.network.double()
         network.paint(model._reduced(picture), network.tune(None), moments)
         moments.fixed = True
         whole = network.paint(picture, network.tune(None), moments)
         tiled = painter(picture, None, 64)
-        assert (tiled - whole).abs().max() < 1e-4
+        assert_same(tiled, whole)
         assert not torch.allclose(network(picture), whole, atol=1e-3)  # its own moments are others
 
 

@@ -45,8 +45,8 @@ Maps = Mapping[str, Tensor]
 
 
 @cache
-def encoder() -> Encoder:
-    """Return VGG-19 with a few random channels a block."""
+def encoder(dtype: torch.dtype = torch.float32) -> Encoder:
+    """Return VGG-19 with a few random channels a block, the same weights in every dtype."""
     draws = torch.Generator().manual_seed(7)
     state, before = {}, 3
     for number, (count, width) in enumerate(zip(COUNTS, WIDTHS, strict=True), start=1):
@@ -55,7 +55,7 @@ def encoder() -> Encoder:
             state[f"conv{number}_{index}.weight"] = torch.randn(width, before, 3, 3, generator=draws) * scale
             state[f"conv{number}_{index}.bias"] = torch.rand(width, generator=draws) * 0.1
             before = width
-    return Encoder(state)
+    return Encoder(state, dtype=dtype)
 
 
 def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
@@ -73,18 +73,18 @@ def noise(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def features(canvas: Tensor) -> dict[str, Tensor]:
-    """Return the features of ``LAYERS``."""
+def features(canvas: Tensor, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Return the features of ``LAYERS``, in the canvas's dtype if none is given."""
     with torch.no_grad():
-        return encoder()(canvas, list(LAYERS))
+        return encoder(dtype or canvas.dtype)(canvas, list(LAYERS))
 
 
 @cache
-def soft_mask(height: int = HEIGHT, width: int = WIDTH) -> dict[str, Tensor]:
+def soft_mask(height: int = HEIGHT, width: int = WIDTH, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Return a mask by layer that rises from left to right and is empty on one side."""
     ramp = torch.linspace(-0.3, 1, width).clamp_min(0).expand(1, 1, height, width)
     return {
-        layer: functional.interpolate(ramp, (height // stride(layer), width // stride(layer)), mode="area")
+        layer: functional.interpolate(ramp, (height // stride(layer), width // stride(layer)), mode="area").to(dtype)
         for layer in LAYERS
     }
 
@@ -147,14 +147,17 @@ CASES: dict[str, Case] = {
 }
 
 
-def make(name: str, target: Tensor, *, masked: bool = False) -> Loss:
-    """Return a loss of the table for a target picture."""
-    return CASES[name].make(target, features(target), soft_mask(*_size(target)) if masked else None)
+def make(name: str, target: Tensor, *, masked: bool = False, dtype: torch.dtype | None = None) -> Loss:
+    """Return a loss of the table for a target picture, whose features are in its dtype if none is given."""
+    mask = soft_mask(*_size(target), target.dtype) if masked else None
+    return CASES[name].make(target, features(target, dtype), mask)
 
 
-def stage(loss: Loss, canvas: Tensor, *, tile: int | None = None, refresh: bool = True) -> Objective:
-    """Return an objective of one loss, its samples and matches drawn for a canvas."""
-    objective = Objective(encoder(), {"it": loss}, *_size(canvas), tile=tile)
+def stage(
+    loss: Loss, canvas: Tensor, *, tile: int | None = None, refresh: bool = True, dtype: torch.dtype | None = None
+) -> Objective:
+    """Return an objective of one loss, its samples and matches drawn for a canvas; as ``make`` does."""
+    objective = Objective(encoder(dtype or canvas.dtype), {"it": loss}, *_size(canvas), tile=tile)
     if refresh and isinstance(loss, Refreshing):
         loss.refresh(torch.Generator().manual_seed(3), lambda: objective.sweep(canvas))
     return objective

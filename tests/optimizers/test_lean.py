@@ -13,7 +13,7 @@ def test_rounding_at_random_is_right_on_average() -> None:
     values = torch.full((200_000,), 1.001)
     found = rounded_at_random(values, draws).float()
     assert set(found.tolist()) == {1.0, 1.0078125}
-    assert abs(float(found.mean()) - 1.001) < 2e-5
+    assert abs(float(found.mean()) - 1.001) < 2e-5  # 3.5 deviations: 0.0078 sqrt(0.128 * 0.872 / 200,000) is 5.8e-6
     assert torch.equal(rounded_at_random(torch.tensor([0.5, 0.0, -2.0]), draws).float(), torch.tensor([0.5, 0.0, -2.0]))
 
 
@@ -22,7 +22,7 @@ def test_it_descends_within_the_bounds() -> None:
     lean = Lean(torch.full((1, 3, 8, 8), 0.5))
     for _ in range(150):
         lean.tell(0.0, lean.canvas() - target)
-    assert torch.allclose(lean.picture(), target.clamp(0, 1), atol=0.02)
+    assert torch.allclose(lean.picture(), target.clamp(0, 1), atol=lean.rate)  # one step
     assert lean._first.dtype is lean._second.dtype is torch.bfloat16
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import WeightsError
+from impasto.losses.protocol import at_least_float32
 
 STRIDE = 8
 ENCODER = ("conv1_1", "conv1_2", "pool", "conv2_1", "conv2_2", "pool", "conv3_1", "conv3_2", "conv3_3", "conv3_4",
@@ -49,7 +50,7 @@ class AdainNetwork:
                 if name.startswith("conv"):
                     key = f"{part}.{name}"
                     exact = key in ("encoder.conv1_1", "decoder.conv1_1")
-                    kind = torch.float32 if exact else dtype
+                    kind = torch.promote_types(dtype, torch.float32) if exact else dtype
                     weight, bias = (folded[f"{key}.{what}"].to(self.device, kind) for what in ("weight", "bias"))
                     self._layers[key] = (weight.contiguous(memory_format=torch.channels_last), bias)
 
@@ -76,7 +77,7 @@ class AdainNetwork:
         return features
 
     def decode(self, features: Tensor, tile: int | None = None, padding: str = "reflect") -> Tensor:
-        """Return the picture ``[1, 3, H, W]`` of features, float32 and not yet limited to [0, 1].
+        """Return the picture ``[1, 3, H, W]`` of features, float32 (float64 for float64) and not yet in [0, 1].
 
         Args:
             features: ``[1, 512, H/8, W/8]``.
@@ -86,7 +87,8 @@ class AdainNetwork:
         height, width = features.shape[-2:]
         if tile is None or tile >= max(height, width) * STRIDE:
             return self._decode(features, padding)
-        picture = torch.empty(1, 3, height * STRIDE, width * STRIDE, device=self.device)
+        kind = torch.promote_types(self.dtype, torch.float32)
+        picture = torch.empty(1, 3, height * STRIDE, width * STRIDE, dtype=kind, device=self.device)
         for top, bottom, left, right in tiles(height, width, tile // STRIDE):
             t, b, l, r = _grown(top, bottom, left, right, DECODER_HALO, height, width)  # noqa: E741
             part = self._decode(features[..., t:b, l:r], padding)
@@ -112,7 +114,7 @@ class AdainNetwork:
             if name == "up":
                 x = functional.interpolate(x, scale_factor=2, mode="nearest")
             elif name == DECODER[-1]:
-                x = self._convolve(x.float(), f"decoder.{name}", padding)
+                x = self._convolve(at_least_float32(x), f"decoder.{name}", padding)
             else:
                 x = self._convolve(x, f"decoder.{name}", padding).relu_()
         return x
@@ -149,7 +151,7 @@ def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 if found is None or found.ndim != dimensions:
                     wrong = "is missing" if found is None else f"has the shape {tuple(found.shape)}"
                     raise WeightsError(f"{part}.{name}.{kind} {wrong}: these are not AdaIN's weights")
-    folded = {name: tensor.float() for name, tensor in state.items()}
+    folded = {name: at_least_float32(tensor) for name, tensor in state.items()}
     if "encoder.input.weight" in folded:
         weight, mix = folded["encoder.conv1_1.weight"], folded["encoder.input.weight"][:, :, 0, 0]
         shift = folded["encoder.input.bias"]

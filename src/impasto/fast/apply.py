@@ -23,6 +23,7 @@ from impasto.color import desaturated
 from impasto.control import Area, Control, StyleSource
 from impasto.fast.adain import STRIDE, AdainNetwork
 from impasto.fast.matching import MATCHINGS, Affine, Statistics, blend, statistics, weaken
+from impasto.losses.protocol import at_least_float32
 from impasto.view import View
 
 MATCHING = "transport"
@@ -65,7 +66,7 @@ class FastStylizer:
             tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
 
         Returns:
-            ``[1, 3, height, width]`` float32 in [0, 1].
+            ``[1, 3, height, width]`` in [0, 1]; float32, or float64 for a control and a network in float64.
         """
         with torch.inference_mode():
             control = control.at(size)
@@ -130,7 +131,7 @@ def _applied(one: Affine, features: Tensor) -> Tensor:
     """Map features band by band, so that no second copy is held but the result."""
     result = torch.empty_like(features)
     for start in range(0, features.shape[-2], 64):
-        result[..., start : start + 64, :] = one(features[..., start : start + 64, :].float()).to(features.dtype)
+        result[..., start : start + 64, :] = one(at_least_float32(features[..., start : start + 64, :])).to(features)
     return result
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.losses.protocol import at_least_float32
+
 EPSILON = 1e-5
 # Of the mean variance over all directions; a direction with less is noise, or is not there at all.
 LEAST_SHARE = 1e-3
@@ -51,7 +53,7 @@ def statistics(parts: Iterable[tuple[Tensor, Tensor | None]]) -> Statistics:
     """
     total, first, second = 0.0, torch.zeros(()), torch.zeros(())
     for features, weight in parts:
-        rows = features[0].flatten(1).float()  # [C, N]
+        rows = at_least_float32(features[0].flatten(1))  # [C, N]
         if weight is None:
             total += rows.shape[1]
             weighted = rows

@@ -26,6 +26,7 @@ from impasto import images
 from impasto.errors import MachineError, OptionError, WeightsError
 from impasto.fast.adain import tiles
 from impasto.fast.network import HALO, READ_AT, Moments, Shape, StyleNetwork
+from impasto.losses.protocol import at_least_float32
 
 FORMAT = "impasto-style-network"
 VERSION = 1
@@ -84,7 +85,7 @@ class TorchPainter:
         """Return the painted picture."""
         height, width = picture.shape[-2:]
         picture = picture.to(self.device).contiguous(memory_format=torch.channels_last)
-        low = self.dtype != torch.float32
+        low = self.dtype not in (torch.float32, torch.float64)
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=low):
             tuned = self.network.tune(None if style is None else style.to(self.device))
             if tile is None and height * width <= WHOLE:
@@ -93,7 +94,7 @@ class TorchPainter:
             moments = Moments()
             self.network.paint(_reduced(picture), tuned, moments)
             moments.fixed = True
-            canvas = torch.empty(1, 3, height, width, device=self.device)
+            canvas = picture.new_empty(1, 3, height, width)
             for top, bottom, left, right in tiles(height, width, side):
                 t, l = max(0, top - HALO), max(0, left - HALO)  # noqa: E741
                 part = picture[..., t : bottom + HALO, l : right + HALO]
@@ -237,7 +238,7 @@ def _read_at(style: Tensor) -> Tensor:
     height, width = style.shape[-2:]
     factor = min(1.0, READ_AT / max(height, width))
     size = max(32, round(height * factor)), max(32, round(width * factor))
-    return functional.interpolate(style.float(), size, mode="bicubic", antialias=True).clamp(0, 1)
+    return functional.interpolate(at_least_float32(style), size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def _reduced(picture: Tensor) -> Tensor:

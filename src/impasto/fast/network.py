@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from impasto.losses.protocol import at_least_float32
+
 LEAST = 0.02  # colours nearer to black or white are brought here before the sigmoid is undone
 HALO = 64  # px; a pixel of the answer sees at most 56 with five blocks
 READ_AT = 256  # long side at which a painting is read
@@ -118,8 +120,8 @@ class StyleNetwork(nn.Module):
             x = x + normal(second(_padded(y, 1)))
         x = functional.relu(normal(self.up1(_padded(_doubled(x), 1))))
         x = functional.relu(normal(self.up2(_padded(_doubled(x), 1))))
-        x = self.leave(_padded(x, 4))[..., :height, :width].float()
-        held = picture.float().clamp(LEAST, 1 - LEAST)
+        x = at_least_float32(self.leave(_padded(x, 4))[..., :height, :width])
+        held = at_least_float32(picture).clamp(LEAST, 1 - LEAST)
         return torch.sigmoid(x + torch.log(held / (1 - held)))
 
 
@@ -139,7 +141,7 @@ class Reader(nn.Module):
         x = style * 2 - 1
         for layer in self.layers:
             x = functional.leaky_relu(layer(x), 0.1)
-        variance, mean = torch.var_mean(x.float(), (2, 3), correction=0)
+        variance, mean = torch.var_mean(at_least_float32(x), (2, 3), correction=0)
         read: Tensor = self.matrix(torch.cat([mean, (variance + 1e-5).sqrt()], 1))
         return read
 

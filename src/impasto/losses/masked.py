@@ -26,6 +26,7 @@ def masked_moment_sums(rows: Tensor, weights: Tensor) -> Tensor:
         float32 for bfloat16, otherwise float64.
     """
     weights = weights.detach().reshape(-1)
+    weights = weights.double() if rows.dtype == torch.float64 else weights
     index = weights.nonzero()[:, 0]
     picked = weights[index]
     if len(index) == len(weights) and bool((picked == 1).all()):

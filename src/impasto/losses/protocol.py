@@ -36,7 +36,7 @@ class Loss(Protocol):
         ...
 
     def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
-        """Return a float32 vector ``[K]`` that adds up over disjoint regions.
+        """Return a vector ``[K]`` that adds up over disjoint regions; float32 or float64, never less.
 
         Args:
             canvas: ``[1, 3, h, w]``, what the tile reads, sRGB in [0, 1].

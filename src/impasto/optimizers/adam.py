@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from impasto.losses.protocol import at_least_float32
 from impasto.ranks import Band
 
 
@@ -19,7 +20,7 @@ class Adam:
     """First-order descent with the clamp.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1].
+        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64).
         rate: step size in units of the picture's range.
         betas: decay of the two moments.
         average: decay of the averaged iterates; 0 shows the last iterate.
@@ -36,7 +37,7 @@ class Adam:
         band: Band | None = None,
     ) -> None:
         self._band = band or Band(start.shape[-2])
-        self._x = start.detach().float().clamp(0, 1).clone()
+        self._x = at_least_float32(start.detach()).clamp(0, 1).clone()
         self._first, self._second = torch.zeros_like(self._x), torch.zeros_like(self._x)
         self._mean = torch.zeros_like(self._x)
         self.rate, self._initial_rate = rate, rate

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from impasto.losses.protocol import at_least_float32
 from impasto.optimizers.precondition import REACH, depth, precondition
 from impasto.ranks import Band
 
@@ -32,7 +33,8 @@ class BoundedLBFGS:
     """Limited-memory BFGS under the bounds 0 and 1.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1], of a picture in several processes the rows of this one.
+        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64), of a picture in several processes
+            the rows of this one.
         history: pairs of steps and gradient changes kept.
         max_change: largest root mean square change of the picture in one step.
         history_dtype: what the pairs are kept in.
@@ -54,7 +56,7 @@ class BoundedLBFGS:
         self._band = band or Band(start.shape[-2])
         self._levels = depth(self._band.height, start.shape[-1])
         size = start.numel()
-        self._x = start.detach().float().clamp(0, 1).flatten()
+        self._x = at_least_float32(start.detach()).clamp(0, 1).flatten()
         self._initial_limit = self.limit = max_change
         self._history = history
         self._steps = torch.zeros(history, size, dtype=history_dtype, device=start.device)
@@ -80,7 +82,7 @@ class BoundedLBFGS:
         if loss > RISE_ALLOWED * self._good_loss and self._move is not None and self._retries < 3:
             self._shorten()
             return
-        slope = gradient.flatten().float()
+        slope = at_least_float32(gradient.flatten())
         slope = slope.masked_fill(((self._x <= 0) & (slope > 0)) | ((self._x >= 1) & (slope < 0)), 0)
         self._move = None  # here and below, in place where that keeps the bits: a vector is as large as the picture
         if self._good_gradient is not None:
@@ -152,7 +154,7 @@ class BoundedLBFGS:
             alpha = rho * self._sums(_inner(self._steps[slot], direction))[0]
             _add(direction, self._changes[slot], -alpha)
             alphas.append(alpha)
-        last = [self._changes[slot].float() for slot in self._order[-1:]]
+        last = [at_least_float32(self._changes[slot]) for slot in self._order[-1:]]
         wide = self._band.grown([part.view(self.shape) for part in (direction, *last)], REACH, "preconditioner")
         direction = self._precondition(wide[0])
         wide = wide[1:]
@@ -212,11 +214,12 @@ class BoundedLBFGS:
 
 def _inner(one: Tensor, other: Tensor) -> Tensor:
     """Return the inner product of two vectors, in pieces: kept ones in bfloat16 take no whole copy in float32."""
-    parts = [a.float() @ b.float() for a, b in zip(torch.split(one, PIECE), torch.split(other, PIECE), strict=True)]
+    pairs = zip(torch.split(one, PIECE), torch.split(other, PIECE), strict=True)
+    parts = [at_least_float32(a) @ at_least_float32(b) for a, b in pairs]
     return parts[0] if len(parts) == 1 else torch.stack(parts).double().sum()
 
 
 def _add(vector: Tensor, kept: Tensor, factor: float) -> None:
     """Add a kept vector times a factor, likewise."""
     for part, own in zip(torch.split(vector, PIECE), torch.split(kept, PIECE), strict=True):
-        part.add_(own.float(), alpha=factor)
+        part.add_(at_least_float32(own), alpha=factor)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.losses.protocol import at_least_float32
+
 Rule = Literal["adam", "rmsprop"]
 SMALLEST = 8
 MOST_BANDS = 9
@@ -51,7 +53,7 @@ class Pyramid:
     """First-order descent on bands.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1].
+        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64).
         rate: step size in units of the picture's range.
         rule: ``adam``, or ``rmsprop``, which has no momentum.
         betas: decay of the two moments.
@@ -62,7 +64,7 @@ class Pyramid:
     def __init__(
         self, start: Tensor, *, rate: float = 0.002, rule: Rule = "adam", betas: tuple[float, float] = (0.9, 0.99)
     ) -> None:
-        self._bands = [band.clone() for band in bands_of(start.detach().float().clamp(0, 1))]
+        self._bands = [band.clone() for band in bands_of(at_least_float32(start.detach()).clamp(0, 1))]
         self._first = [torch.zeros_like(band) for band in self._bands]
         self._second = [torch.zeros_like(band) for band in self._bands]
         self.rate, self._initial_rate = rate, rate
