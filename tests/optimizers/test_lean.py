@@ -6,6 +6,7 @@ import torch
 
 from impasto.optimizers import Lean
 from impasto.optimizers.lean import rounded_at_random
+from impasto.ranks import Band, Ranks
 
 
 def test_rounding_at_random_is_right_on_average() -> None:
@@ -38,6 +39,19 @@ def test_it_goes_on_from_its_state() -> None:
     for slope in slopes[3:]:
         second.tell(0.0, slope)
     assert torch.equal(second.picture(), straight.picture())
+
+
+def test_two_processes_round_by_draws_of_their_own() -> None:
+    painted = []
+    for index in (0, 0, 1):
+        # Each paints all rows, so that nothing but the draws is different.
+        band = Band(8, tuple((0, 8 if index == other else 0) for other in (0, 1)), Ranks(index, 2))
+        lean = Lean(torch.full((1, 3, 8, 8), 0.5), band=band)
+        for step in range(3):
+            lean.tell(0.0, torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(step)))
+        painted.append(lean.picture())
+    assert torch.equal(painted[0], painted[1])
+    assert not torch.equal(painted[0], painted[2])
 
 
 def test_recovering_halves_the_step() -> None:

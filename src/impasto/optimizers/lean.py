@@ -18,6 +18,7 @@ from impasto.ranks import Band
 PIECE = 1 << 22
 STEADY = 10
 BETAS = (0.9, 0.99)
+RANK_STRIDE = 1_000_003  # between the seeds of two processes; torch's CPU generator reads only the lower 32 bits
 
 
 def rounded_at_random(values: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,7 +55,7 @@ class Lean:
     def tell(self, loss: float, gradient: Tensor) -> None:
         """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         self._count += 1
-        draws = torch.Generator().manual_seed(self._count + (self._band.ranks.index << 32))
+        draws = torch.Generator().manual_seed(self._count + self._band.ranks.index * RANK_STRIDE)
         fast, slow = BETAS
         rate = self.rate * min(1.0, (STEADY / self._count) ** 0.5) / (1 - fast**self._count)
         flat = [tensor.view(-1) for tensor in (self._x, self._first, self._second)]
