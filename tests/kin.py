@@ -36,7 +36,7 @@ from impasto.recipes import resolve
 from impasto.replay import iter_resume
 from impasto.stylize import Shared, iter_stylize
 from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
-from rounding import TIMES, assert_as_exact, assert_same, difference, epsilon
+from rounding import TIMES, assert_as_exact, assert_same, epsilon
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
 DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
@@ -216,7 +216,9 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
         if other is None:
             assert_same(ends[1], ends[0])
         else:
-            assert difference(ends[1], ends[0]) <= TIMES * difference(_alone(net, terms, start, other), ends[0])
+            reference = _alone(net, terms, start, other) - ends[0]
+            # In norm: where a gradient is near zero, the sign of a single pixel's step is a matter of the draw.
+            assert float((ends[1] - ends[0]).norm()) <= TIMES * float(reference.norm())
         whole = tuple(states[1].shape) == tuple(states[0].shape)
         return {"whole": whole or not joined.is_first, "sent": sent}
 

@@ -20,6 +20,7 @@ from impasto.presets import BUILT_IN
 from impasto.replay import iter_replay, read_source
 from impasto.stylize import Shared, iter_stylize, last, stylize
 from impasto.terms import GUARDS, STYLE_LOSSES
+from rounding import differences, epsilon
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +144,13 @@ def test_matches_are_renewed_as_often_as_asked_for(tiny_picture, tiny_style, sta
 
 def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, states) -> None:
     for name in ("moments", "sliced", "nearest"):
-        single = run(tiny_picture, tiny_style, states, style_loss=name, steps=3, scales=1)
-        twice = run(tiny_picture, [tiny_style, tiny_style], states, style_loss=name, steps=3, scales=1)
-        assert twice[-1].total == pytest.approx(single[-1].total, rel=1e-3)
+        given = {"style_loss": name, "steps": 3, "scales": 1, "precision": "fp32"}
+        single = [step.total for step in run(tiny_picture, tiny_style, states, **given)]
+        twice = [step.total for step in run(tiny_picture, [tiny_style, tiny_style], states, **given)]
+        if name == "nearest":  # whose matches are centered on the mean of the style's 300 places, or of twice as many
+            assert max(differences(twice, single).values()) < epsilon(torch.float32, layers=3, terms=600)
+        else:  # halves of equal numbers are exact
+            assert twice == single
 
 
 def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, states, monkeypatch) -> None:

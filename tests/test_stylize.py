@@ -159,7 +159,7 @@ def test_the_losses_told_are_those_of_the_file(
     values, references = problems[-1].objective.values(decoded), problems[-1].references
     assert set(result.saved_losses) == {"content", "style"}
     for name, share in (("content", 0.7), ("style", 0.3)):
-        assert result.saved_losses[name] == pytest.approx(share * values[name] / references[name], rel=1e-4)
+        assert result.saved_losses[name] == pytest.approx(share * values[name] / references[name], rel=1e-12)
 
 
 def test_events_come_in_order(shared: Shared, tiny_picture: Pixels, tiny_style: Pixels) -> None:

@@ -17,8 +17,12 @@ from impasto import images
 from impasto.bench import peer
 from impasto.bench.chase import Stage, chase, encoder_for, objective
 from impasto.bench.race import Curve, Point, _peer_curve, race, summary
+from impasto.encoder import Encoder
 from impasto.engine import as_preview
 from impasto.errors import ImageError, MachineError
+from impasto.weights import vgg19_state
+from impasto.weights.vgg19 import layer_shapes
+from rounding import assert_as_exact, epsilon
 
 SIZE = 64
 
@@ -32,7 +36,11 @@ def test_our_objective_is_the_peers(tiny_files: tuple[Path, Path], tmp_path: Pat
     goal = objective(encoder, content, style)
     path = images.save(tmp_path / "other.png", as_preview(0.8 * content + 0.1))
     seen, _ = peer.load(path, tiny_files[1], SIZE)
-    assert sum(goal.values(seen).values()) == pytest.approx(ruler(path), rel=1e-5)
+    double = Encoder(vgg19_state(), padding="zeros", dtype=torch.float64)
+    exact = objective(double, content.double(), style.double()).values(seen.double())
+    products = 9 * sum(inputs for _, inputs, *_ in layer_shapes().values())
+    least = epsilon(torch.float32, layers=13, terms=products + SIZE**2)
+    assert_as_exact(ruler(path), sum(goal.values(seen).values()), sum(exact.values()), least=least)
 
     before = ruler(images.save(tmp_path / "before.png", as_preview(content)))
     small = [Stage(0.75, 2, 2.0), Stage(1.0, 5)]
