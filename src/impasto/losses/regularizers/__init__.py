@@ -1,0 +1,1 @@
+"""Losses on the canvas alone, or on the canvas and the content image, beside content and style."""

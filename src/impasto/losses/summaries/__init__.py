@@ -1,0 +1,1 @@
+"""The arithmetic that losses share: their protocol, tile windows, samples, moments and nearest neighbors."""

@@ -1,0 +1,1 @@
+"""VGG with named layers, its convolutions, and where its weights come from."""

@@ -1,0 +1,1 @@
+"""What a run will take: the sizes it goes through, the memory and the time. No torch."""

@@ -1,0 +1,1 @@
+"""The studio's REST API and its page."""

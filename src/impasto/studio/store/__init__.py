@@ -1,0 +1,1 @@
+"""The studio's data folder: its tables, leases, events and exports."""
