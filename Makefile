@@ -85,7 +85,7 @@ docs: $(FULL)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What a user installs. QUICK is handed to pytest.
 .PHONY: test-dist test-lowest

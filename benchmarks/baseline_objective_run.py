@@ -5,8 +5,8 @@ In: a photograph and a painting. Out: numbered pictures in a folder. The objecti
 difference of F F^T / N; zeros around the picture, max pooling. Pictures are read and brought to size by the peer's own
 loader, since another resampling filter alone moves this loss by much more than a step does.
 
-It runs as a process of its own (``python -m impasto.bench.chase``), so that a race counts the start of Python, the
-import of torch and the reading of the weights.
+It runs as a process of its own (``python -m benchmarks.baseline_objective_run``), so that a race counts the start of
+Python, the import of torch and the reading of the weights.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import heap, images
-from impasto.bench.peer import load
-from impasto.encoder import Encoder, stride
-from impasto.engine import Knobs, Run, as_preview, descend
+from benchmarks.baseline import load
 from impasto.events import Stepped
+from impasto.imaging import images
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_targets
-from impasto.machine import choose
-from impasto.objective import Objective
+from impasto.network.encoder import Encoder, stride
+from impasto.network.weights import vgg19_state
+from impasto.objective.objective import Objective
+from impasto.objective.scale_objective import resize
 from impasto.optimizers import BoundedLBFGS
-from impasto.options import Machine, Precision
-from impasto.problem import resize
-from impasto.weights import vgg19_state
+from impasto.options.fields import Machine, Precision
+from impasto.run.engine import Knobs, Run, as_preview, descend
+from impasto.runtime import allocator
+from impasto.runtime.device import choose
 
 CONTENT_LAYERS = {"relu4_2": 0.01}
 STYLE_LAYERS = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 10.0)
@@ -129,8 +130,10 @@ def encoder_for(precision: Precision) -> Encoder:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one chase; what ``python -m impasto.bench.chase`` does."""
-    parser = argparse.ArgumentParser(prog="impasto.bench.chase", description="Chase the peer's objective.")
+    """Run one chase; what ``python -m benchmarks.baseline_objective_run`` does."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.baseline_objective_run", description="Chase the peer's objective."
+    )
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("folder", type=Path)
@@ -139,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="of the last stage")
     given = parser.parse_args(arguments)
     content, style = load(given.content, given.style, given.size)
-    with heap.freed_is_kept():
+    with allocator.freed_is_kept():
         chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
 
 

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from impasto import images
-from impasto.bench import peer
-from impasto.bench.chase import chase, encoder_for
-from impasto.engine import as_preview
+from benchmarks import baseline
+from benchmarks.baseline_objective_run import chase, encoder_for
+from impasto.imaging import images
+from impasto.run.engine import as_preview
 
 ALLOWED = 0.02
 
@@ -23,7 +23,7 @@ def fidelity(content: Path, style: Path, *, size: int | None = None, steps: int 
 
     Args:
         content, style: files.
-        size: long side in px; as in ``peer.load``.
+        size: long side in px; as in ``baseline.load``.
         steps: of the last stage.
 
     Returns:
@@ -34,10 +34,10 @@ def fidelity(content: Path, style: Path, *, size: int | None = None, steps: int 
         MachineError: this machine has no fast bfloat16.
         ImageError: a picture cannot be read.
     """
-    peer.check()
+    baseline.check()
     encoders = {"bf16": encoder_for("bf16"), "fp32": encoder_for("fp32")}
-    first, second = peer.load(content, style, size)
-    ruler = peer.Ruler(content, style, size)
+    first, second = baseline.load(content, style, size)
+    ruler = baseline.Ruler(content, style, size)
     losses = {}
     with tempfile.TemporaryDirectory(prefix="impasto-") as folder:
         for name, encoder in encoders.items():

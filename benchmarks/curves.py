@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import images, sheet
+from impasto.imaging import contact_sheet, images
 
 
 def plot_race(found: Mapping[str, Any], path: Path) -> Path:
@@ -54,4 +54,4 @@ def side_by_side(content: Path, style: Path, shown: Mapping[str, Path]) -> NDArr
     made = [images.load(path).pixels for path in shown.values()]
     size = made[0].shape[:2]
     given = [images.resize(images.load(path).pixels, size) for path in (content, style)]
-    return sheet.draw([[*given, *made]], [""], [content.stem, style.stem, *shown])
+    return contact_sheet.draw([[*given, *made]], [""], [content.stem, style.stem, *shown])

@@ -2,9 +2,9 @@
 
 In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and the pictures side by side. Both run as
 processes of their own from a cold start, one after the other; every picture that either saves is read back and measured
-by the peer's own objective in float32 (see ``peer.Ruler``). The ratio is the peer's time to its own best saved picture
-over ours to the first picture that is at least as good. Our default recipe paints the pair too: it minimises something
-else, so it is not part of the ratio, and all pictures are judged by ``impasto.evaluate``.
+by the peer's own objective in float32 (see ``baseline.Ruler``). The ratio is the peer's time to its own best saved
+picture over ours to the first picture that is at least as good. Our default recipe paints the pair too: it minimises
+something else, so it is not part of the ratio, and all pictures are judged by ``impasto.workflows.evaluate``.
 
 A loss alone can flatter: the peer optimises outside [0, 1], and what it clips on saving may cost it more of this number
 than of its looks. So a second time is taken, to our first picture that is as near to the style by a network that
@@ -30,12 +30,13 @@ from typing import Any
 
 import torch
 
-from impasto import __version__, images
-from impasto.bench import peer
-from impasto.bench.curves import plot_race, side_by_side
+from benchmarks import baseline
+from benchmarks.curves import plot_race, side_by_side
+from impasto import __version__
 from impasto.errors import ImageError, WeightsError
-from impasto.evaluate import Judge, table
-from impasto.weights import cache_folder
+from impasto.imaging import images
+from impasto.network.weights import cache_folder
+from impasto.workflows.evaluate import Judge, table
 
 MILESTONES = (100, 200, 500, 1000)
 
@@ -87,7 +88,7 @@ def race(
         out: folder for what comes out; it is made.
         size: long side in px; the peer's default of 500 x 500 pixels in the content's shape if absent.
         steps: of the peer; its default of 1000 if absent.
-        own_steps: of ours at the last scale; ``chase.SCHEDULE`` if absent.
+        own_steps: of ours at the last scale; ``baseline_objective_run.SCHEDULE`` if absent.
         fresh: run the peer even where its curve is kept.
         default: paint the pair with the default recipe too.
         tell: is told what goes on.
@@ -99,8 +100,8 @@ def race(
         ImageError: the peer cannot read a picture.
         MachineError: the peer is not installed, or one of the runs failed.
     """
-    peer.check()
-    ruler = peer.Ruler(content, style, size)
+    baseline.check()
+    ruler = baseline.Ruler(content, style, size)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="race-", dir=out) as work:
         tell("Impasto, on the peer's objective")
@@ -108,7 +109,7 @@ def race(
         theirs, kept = _peer_curve(content, style, Path(work), size, steps, ruler, fresh, tell)
         found = summary(theirs, ours) | _about(content, style, ruler, theirs, ours, kept)
         shown = {
-            f"{peer.NAME}, its best": theirs.files[theirs.best.step],
+            f"{baseline.NAME}, its best": theirs.files[theirs.best.step],
             "Impasto, as good": ours.files[(ours.reaches(theirs.best.loss) or ours.points[-1]).step],
             "Impasto, at its end": ours.files[ours.points[-1].step],
         }
@@ -150,14 +151,14 @@ def summary(theirs: Curve, ours: Curve) -> dict[str, Any]:
     return {"ratio": theirs.best.seconds / own.seconds if own else None, "rows": rows}
 
 
-def _own_run(content: Path, style: Path, work: Path, size: int | None, steps: int | None) -> list[peer.Saved]:
-    line = [sys.executable, "-m", "impasto.bench.chase", str(content), str(style), str(work / "own")]
+def _own_run(content: Path, style: Path, work: Path, size: int | None, steps: int | None) -> list[baseline.Saved]:
+    line = [sys.executable, "-m", "benchmarks.baseline_objective_run", str(content), str(style), str(work / "own")]
     line += [] if size is None else ["--size", str(size)]
     line += [] if steps is None else ["--steps", str(steps)]
-    return peer.timed(line, work / "own")
+    return baseline.timed(line, work / "own")
 
 
-def _measured(saved: Sequence[peer.Saved], ruler: peer.Ruler) -> Curve:
+def _measured(saved: Sequence[baseline.Saved], ruler: baseline.Ruler) -> Curve:
     points = tuple(Point(one.step, one.seconds, ruler(one.path)) for one in saved)
     return Curve(points, {one.step: one.path for one in saved})
 
@@ -168,24 +169,24 @@ def _peer_curve(
     work: Path,
     size: int | None,
     steps: int | None,
-    ruler: peer.Ruler,
+    ruler: baseline.Ruler,
     fresh: bool,
     tell: Tell,
 ) -> tuple[Curve, bool]:
     """Return the peer's curve and whether it was kept from an earlier race."""
     key: dict[str, Any] = {"machine": machine(), "versions": _versions(), "pair": _pair(content, style)}
-    key |= {"size": list(ruler.size), "steps": steps or peer.STEPS}
+    key |= {"size": list(ruler.size), "steps": steps or baseline.STEPS}
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder() / "race" / name
     if not fresh and (folder / "curve.json").exists():
-        tell(f"{peer.NAME} {peer.VERSION}, as it was measured before")
+        tell(f"{baseline.NAME} {baseline.VERSION}, as it was measured before")
         points = tuple(Point(**point) for point in json.loads((folder / "curve.json").read_text("utf-8"))["points"])
         curve = Curve(points, {})
         return Curve(points, {curve.best.step: folder / "best.png"}), True
-    tell(f"{peer.NAME} {peer.VERSION}, its own defaults")
-    line = peer.command(content, style, work, size, steps)
-    end = peer.Saved(steps or peer.STEPS, 0.0, work / "final.png")
-    curve = _measured(peer.timed(line, work / "steps", end), ruler)
+    tell(f"{baseline.NAME} {baseline.VERSION}, its own defaults")
+    line = baseline.command(content, style, work, size, steps)
+    end = baseline.Saved(steps or baseline.STEPS, 0.0, work / "final.png")
+    curve = _measured(baseline.timed(line, work / "steps", end), ruler)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(curve.files[curve.best.step], folder / "best.png")
     text = json.dumps(key | {"points": [asdict(point) for point in curve.points]}, indent=2)
@@ -193,12 +194,12 @@ def _peer_curve(
     return curve, False
 
 
-def _default(content: Path, style: Path, out: Path, ruler: peer.Ruler) -> tuple[dict[str, Any], Path]:
+def _default(content: Path, style: Path, out: Path, ruler: baseline.Ruler) -> tuple[dict[str, Any], Path]:
     """Paint with the default recipe from a cold start; its loss is what the peer's objective says of it."""
     path = out / "default.png"
     path.unlink(missing_ok=True)
     line = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "--output", str(path), "--quiet"]
-    (saved,) = peer.timed([*line, "--size", str(max(ruler.size))], out / "none", peer.Saved(0, 0.0, path))
+    (saved,) = baseline.timed([*line, "--size", str(max(ruler.size))], out / "none", baseline.Saved(0, 0.0, path))
     return {"seconds": saved.seconds, "loss": ruler(path)}, path
 
 
@@ -220,7 +221,7 @@ def _judged(
     return table({name: judge(path) for name, path in shown.items()}), nearest
 
 
-def _about(content: Path, style: Path, ruler: peer.Ruler, theirs: Curve, ours: Curve, kept: bool) -> dict[str, Any]:
+def _about(content: Path, style: Path, ruler: baseline.Ruler, theirs: Curve, ours: Curve, kept: bool) -> dict[str, Any]:
     return {
         "content": content.name,
         "style": style.name,
@@ -254,7 +255,7 @@ def machine() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    return {peer.NAME: peer.VERSION, "torch": str(torch.__version__), "python": platform.python_version()}
+    return {baseline.NAME: baseline.VERSION, "torch": str(torch.__version__), "python": platform.python_version()}
 
 
 def _pair(content: Path, style: Path) -> dict[str, str]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import impasto
-from impasto.compare import iter_compare, plan
-from impasto.evaluate import Judge
-from impasto.stylize import Shared
+from impasto.run.painter import Shared
+from impasto.workflows.compare import iter_compare, plan
+from impasto.workflows.evaluate import Judge
 
 TRIALS = 7
 CLOSE = 0.005

@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 
-from impasto import heap, ranks, recipes
-from impasto.job import prepare
-from impasto.objective import Objective
-from impasto.problem import build
-from impasto.ranks import Ranks
-from impasto.shared import Shared
+from impasto.objective.objective import Objective
+from impasto.objective.scale_objective import build
+from impasto.options import recipes
+from impasto.run.job import prepare
+from impasto.run.target_cache import Shared
+from impasto.runtime import allocator, distributed
+from impasto.runtime.distributed import Ranks
 
 Side = tuple[str, float, Callable[[], Any], Callable[[], Any]]  # name, megapixels, together, alone
 
@@ -40,10 +41,10 @@ def main() -> None:
     parser.add_argument("--keep", type=int, default=1, help="tiles that keep what their first pass computed")
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args()
-    heap.ask_for_huge_pages()
-    joined = ranks.join()
+    allocator.ask_for_huge_pages()
+    joined = distributed.join()
     shared = Shared()
-    with ranks.as_one(joined):
+    with distributed.as_one(joined):
         sides = [made_ready(given, side, shared, joined) for side in given.sides]
         took: dict[str, list[tuple[float, float]]] = {side[0]: [] for side in sides}
         for turn in range(given.rounds + 1):
@@ -87,7 +88,7 @@ def timed(work: Callable[[], Any], joined: Ranks, whole: bool) -> float:
 
     A whole picture is evaluated once before, as a run keeps its memory from step to step; what tiles free goes back.
     """
-    with heap.freed_is_kept(heap.MOST) if whole else heap.freed_goes_back():
+    with allocator.freed_is_kept(allocator.MOST) if whole else allocator.freed_goes_back():
         if whole:
             work()
         joined.told(None)

@@ -17,13 +17,13 @@ from statistics import fmean
 import torch
 
 import impasto
-from impasto import images
-from impasto.control import plain
-from impasto.evaluate import Judge
-from impasto.fast.apply import FastStylizer
-from impasto.fast.photographs import SUFFIXES
-from impasto.stylize import Shared
-from impasto.weights import adain_state
+from impasto.feedforward.any_style import FastStylizer
+from impasto.feedforward.dataset import SUFFIXES
+from impasto.imaging import images
+from impasto.network.weights import adain_state
+from impasto.regions.region_tensors import plain
+from impasto.run.painter import Shared
+from impasto.workflows.evaluate import Judge
 
 MEASURES = ("lpips", "style_distance", "vgg_style", "ssim", "palette")
 METHODS = ("photograph", "network", "adain", "fast", "optimiser")

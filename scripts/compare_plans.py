@@ -12,11 +12,11 @@ import argparse
 import json
 from pathlib import Path
 
-from impasto import recipes
-from impasto.evaluate import Judge
-from impasto.job import prepare
-from impasto.memory import PAIRS, Plan
-from impasto.stylize import Shared, stylize
+from impasto.options import recipes
+from impasto.planning.memory import PAIRS, Plan
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, stylize
+from impasto.workflows.evaluate import Judge
 
 PLANS = {
     "ten": Plan(None),

@@ -18,10 +18,10 @@ import json
 import numpy as np
 import torch
 
-from impasto import images
-from impasto.control import tensor
-from impasto.evaluate import alexnet_features, statistics, statistics_distance, structural_similarity
-from impasto.weights import alexnet_state
+from impasto.imaging import images
+from impasto.network.weights import alexnet_state
+from impasto.regions.region_tensors import tensor
+from impasto.workflows.evaluate import alexnet_features, statistics, statistics_distance, structural_similarity
 
 NEAR = 8  # px
 

@@ -20,9 +20,9 @@ from itertools import pairwise
 
 import torch
 
-from impasto import heap, ranks
 from impasto.events import ScaleStarted, Stepped
-from impasto.stylize import iter_stylize
+from impasto.run.painter import iter_stylize
+from impasto.runtime import allocator, distributed
 
 LEFT_OUT = 2
 
@@ -38,9 +38,9 @@ def main() -> None:
     parser.add_argument("--memory")
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args()
-    heap.ask_for_huge_pages()
-    joined = ranks.join()
-    with ranks.as_one(joined):
+    allocator.ask_for_huge_pages()
+    joined = distributed.join()
+    with distributed.as_one(joined):
         options = {"size": given.size, "steps": given.steps, "tile": given.tile}
         options |= {"precision": given.precision, "memory": given.memory}
         times, busy, sent, height, width = [], [], [], 0, 0

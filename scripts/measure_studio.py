@@ -91,8 +91,8 @@ def start(folder: Path) -> None:
 
 def history(folder: Path) -> None:
     """Time the list of many jobs, a third of them waiting."""
-    from impasto.studio.rows import Limits
-    from impasto.studio.store import Store
+    from impasto.studio.store.database import Store
+    from impasto.studio.store.records import Limits
 
     with studio(folder) as (address, _), httpx.Client(base_url=address, timeout=60) as client:
         wish = sampled(client)
@@ -178,11 +178,11 @@ def run(folder: Path) -> None:
 
 def previews(folder: Path) -> None:
     """Compare runs with previews and without, in turns."""
-    from impasto import samples
-    from impasto.studio import painting
-    from impasto.studio.rows import Asset
-    from impasto.studio.store import Store
-    from impasto.studio.worker import Pace, Worker
+    from impasto.imaging import samples
+    from impasto.studio.store.database import Store
+    from impasto.studio.store.records import Asset
+    from impasto.studio.worker import runner
+    from impasto.studio.worker.loop import Pace, Worker
 
     store = Store(folder)
     for name in ("coffee", "blue_swirls"):
@@ -190,15 +190,15 @@ def previews(folder: Path) -> None:
         incoming.write_bytes(samples.stored(name)[1])
         store.keep_asset(Asset(name, "image/png", ".png", 1, 1, 1, 0.0), incoming)
     pictures = {"content": "coffee", "styles": [{"asset": "blue_swirls", "weight": 1.0}]}
-    inner = painting.iter_stylize
+    inner = runner.iter_stylize
     ratios, shown = [], []
 
     def paint(every: int) -> float:
-        painting.iter_stylize = lambda *given, **options: inner(*given, **{**options, "preview_every": every})
+        runner.iter_stylize = lambda *given, **options: inner(*given, **{**options, "preview_every": every})
         job = store.create_job(
             "one", pictures, ["coffee", "blue_swirls"], {"size": "256", "steps": 30}, purpose="proof"
         )
-        Worker(store, painting.run, painting.pens, Pace()).work_once()
+        Worker(store, runner.run, runner.pens, Pace()).work_once()
         events = store.events(job.id, limit=10_000)
         steps = [event.created for event in events if event.kind == "step"]
         if every:
@@ -210,7 +210,7 @@ def previews(folder: Path) -> None:
     for _ in range(5):
         without, with_previews = paint(0), paint(1)
         ratios.append(with_previews / without)
-    painting.iter_stylize = inner
+    runner.iter_stylize = inner
     print(f"previews a second        {statistics.median(shown):.1f}")
     print(f"slowed by                {100 * (statistics.median(ratios) - 1):+.1f} % (of {len(ratios)} pairs, "
           f"{100 * (min(ratios) - 1):+.1f} to {100 * (max(ratios) - 1):+.1f})")  # fmt: skip

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 
-from impasto.sample_styles import STYLES
+from sample_styles import STYLES
 
-DATA = Path(__file__).resolve().parent.parent / "src" / "impasto" / "data"
+DATA = Path(__file__).resolve().parent.parent / "src" / "impasto" / "imaging" / "data"
 LARGEST_BYTES = 300_000
 
 

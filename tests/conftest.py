@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parent))  # some tests share another's fixtures
+# Some tests share another's fixtures.
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("", "imaging", "regions", "studio/http")]
 THREADS_CHOSEN = "OMP_NUM_THREADS" in os.environ
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -138,9 +139,9 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 @pytest.fixture(autouse=True)
 def bfloat16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``auto`` decide by what the hardware claims, not by the clock."""
-    from impasto import machine
+    from impasto.runtime import device
 
-    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(fp32=100.0, bf16=400.0))
+    monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(fp32=100.0, bf16=400.0))
 
 
 @pytest.fixture(autouse=True)

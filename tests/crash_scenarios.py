@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from drawn import state_before
-from impasto import checkpoint, images, result
 from impasto.events import Mailbox, Stepped
-from impasto.replay import iter_resume
-from impasto.stylize import Shared, iter_stylize
+from impasto.imaging import images
+from impasto.run import checkpoint, result
+from impasto.run.painter import Shared, iter_stylize
+from impasto.workflows.replay import iter_resume
+from random_weights import state_before
 from waiting import wait_until
 
 OPTIONS: dict[str, Any] = {

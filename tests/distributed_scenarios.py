@@ -1,4 +1,4 @@
-"""Several processes that paint one picture, for ``test_ranks``: one process that forks the members of each group.
+"""Several processes that paint one picture, for ``test_distributed``: one process that forks the members of each group.
 
 In: a folder. Out: one line of JSON a scenario. Members have one thread each, as ``torchrun`` gives them, and the
 network is cut to a few blocks with random weights. The bounds below which a picture is not split are lowered, so that
@@ -22,20 +22,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from drawn import state_before
-from impasto import images, ranks
-from impasto.areas import StyleData
-from impasto.encoder import Encoder, stride
 from impasto.errors import MachineError
 from impasto.events import Mailbox, ScaleStarted, Stepped
-from impasto.losses.protocol import Loss, Refreshing
-from impasto.objective import Objective
+from impasto.imaging import images
+from impasto.losses.summaries.protocol import Loss, Refreshing
+from impasto.network.encoder import Encoder, stride
+from impasto.objective.loss_factory import Stage, content_maker, guards, smoothness, style_maker
+from impasto.objective.objective import Objective
+from impasto.objective.region_terms import StyleData
 from impasto.optimizers import Adam, BoundedLBFGS, Lean
-from impasto.ranks import Band, Ranks
-from impasto.recipes import resolve
-from impasto.replay import iter_resume
-from impasto.stylize import Shared, iter_stylize
-from impasto.terms import Stage, content_maker, guards, smoothness, style_maker
+from impasto.options.recipes import resolve
+from impasto.run.painter import Shared, iter_stylize
+from impasto.runtime import distributed
+from impasto.runtime.distributed import Band, Ranks
+from impasto.workflows.replay import iter_resume
+from random_weights import state_before
 from rounding import TIMES, assert_as_exact, assert_same, epsilon
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
@@ -84,8 +85,8 @@ def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:
 
 def _member(task: Task, said: Path) -> None:
     try:
-        joined = ranks.join()
-        with ranks.as_one(joined):
+        joined = distributed.join()
+        with distributed.as_one(joined):
             said.write_text(json.dumps(task(joined)))
         os._exit(0)
     except MachineError as error:
@@ -346,7 +347,7 @@ def main(root: Path) -> None:
     """Try everything and print what came of it."""
     global KEPT  # noqa: PLW0603
     torch.set_num_threads(1)
-    ranks.LEAST_ROWS = 32
+    distributed.LEAST_ROWS = 32
     KEPT = root / "kept.pt"
     chosen = sys.argv[2:]
     for name, attempt in scenarios(root).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.weights.vgg19 import layer_shapes
+from impasto.network.weights.vgg19 import layer_shapes
 
 
 def state_before(last: str = "conv6", seed: int = 7, *, thinner: int = 1) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def program(*names: str) -> str:
 
 def weights(name: Any) -> None:
     """Fail where fetched weights are absent; skip where ``IMPASTO_OFFLINE=1`` says why, unless on CI."""
-    from impasto import weights
+    from impasto.network import weights
 
     if weights.stored(name).is_file():
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import images
 from impasto.errors import ImageError, NumericalError, OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Snapshot, Stepped, Warned
-from impasto.job import prepare
-from impasto.objective import Evaluation, Objective
-from impasto.recipes import resolve
-from impasto.result import Result
-from impasto.stylize import Shared, iter_stylize, stylize
-from impasto.weights import vgg19_state
+from impasto.imaging import images
+from impasto.network.weights import vgg19_state
+from impasto.objective.objective import Evaluation, Objective
+from impasto.options.recipes import resolve
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, iter_stylize, stylize
+from impasto.run.result import Result
 
 Pixels = NDArray[np.uint8]
 Files = tuple[Path, Path]
@@ -62,7 +61,6 @@ def digest(path: Path) -> str:
 
 
 def test_the_public_names_stay_what_they_are() -> None:
-    assert sys.modules["impasto.stylize"] is not impasto.stylize
     assert impasto.stylize is stylize
     assert impasto.iter_stylize is iter_stylize
     for name in impasto.__all__:

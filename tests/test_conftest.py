@@ -49,7 +49,7 @@ def test_a_slow_test_may_start_processes() -> None:
 def test_what_is_absent_is_skipped_and_fails_on_ci(ci: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", ci)
     monkeypatch.setenv("IMPASTO_OFFLINE", "1")
-    monkeypatch.setattr("impasto.weights.stored", lambda name: Path("there is no such file"))
+    monkeypatch.setattr("impasto.network.weights.stored", lambda name: Path("there is no such file"))
     kind = pytest.fail.Exception if ci else pytest.skip.Exception
     with pytest.raises(kind, match="no_such_module is not installed"):
         required.module("no_such_module")
@@ -62,7 +62,7 @@ def test_what_is_absent_is_skipped_and_fails_on_ci(ci: str, monkeypatch: pytest.
 def test_weights_that_are_absent_with_a_network_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "")
     monkeypatch.setenv("IMPASTO_OFFLINE", "0")
-    monkeypatch.setattr("impasto.weights.stored", lambda name: Path("there is no such file"))
+    monkeypatch.setattr("impasto.network.weights.stored", lambda name: Path("there is no such file"))
     with pytest.raises(pytest.fail.Exception, match="run: impasto weights fetch adain"):
         required.weights("adain")
 

@@ -11,11 +11,11 @@ import pytest
 
 from impasto.errors import ImageError, MachineError, OptionError
 from impasto.events import Planned
-from impasto.film import Film
-from impasto.images import estimated_bytes, save
-from impasto.job import prepare
-from impasto.recipes import resolve
-from impasto.room import lack
+from impasto.files import lack
+from impasto.imaging.images import estimated_bytes, save
+from impasto.options.recipes import resolve
+from impasto.run.job import prepare
+from impasto.workflows.timelapse import Film
 
 
 @pytest.fixture

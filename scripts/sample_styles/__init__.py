@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from impasto.brush import Bytes
-from impasto.sample_styles.blue_swirls import blue_swirls
-from impasto.sample_styles.ember_dabs import ember_dabs
-from impasto.sample_styles.hatched_ink import hatched_ink
+from sample_styles.blue_swirls import blue_swirls
+from sample_styles.brush import Bytes
+from sample_styles.ember_dabs import ember_dabs
+from sample_styles.hatched_ink import hatched_ink
 
 STYLES: dict[str, Callable[..., Bytes]] = {
     "blue_swirls": blue_swirls,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from impasto.brush import (
+from sample_styles.brush import (
     OVERSAMPLING,
     Brush,
     Bytes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from impasto.brush import OVERSAMPLING, Bytes, Floats, reduced, smooth_noise
+from sample_styles.brush import OVERSAMPLING, Bytes, Floats, reduced, smooth_noise
 
 CLOUD, BUSH = 1000, 2000  # the kinds of round forms, added to their number
 

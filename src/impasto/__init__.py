@@ -7,17 +7,15 @@ way.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.events import Mailbox as Mailbox
-    from impasto.options import Options as Options
-    from impasto.result import Result as Result
-    from impasto.stylize import iter_stylize as iter_stylize
-    from impasto.stylize import stylize as stylize
+    from impasto.options.fields import Options as Options
+    from impasto.run.painter import iter_stylize as iter_stylize
+    from impasto.run.painter import stylize as stylize
+    from impasto.run.result import Result as Result
 
 __version__ = "0.1.0"
 
@@ -25,24 +23,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "ImpastoError": "impasto.errors",
     "Mailbox": "impasto.events",
-    "Options": "impasto.options",
-    "Result": "impasto.result",
-    "iter_stylize": "impasto.stylize",
-    "stylize": "impasto.stylize",
+    "Options": "impasto.options.fields",
+    "Result": "impasto.run.result",
+    "iter_stylize": "impasto.run.painter",
+    "stylize": "impasto.run.painter",
 }
 
 __all__ = ["ImpastoError", "Mailbox", "Options", "Result", "__version__", "iter_stylize", "stylize"]
-
-
-class _Package(ModuleType):
-    """Keeps ``impasto.stylize`` the function: importing the module of that name would put the module in its place."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        is_module = name == "stylize" and isinstance(value, ModuleType)
-        super().__setattr__(name, value.stylize if is_module else value)  # type: ignore[attr-defined]
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

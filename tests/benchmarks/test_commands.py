@@ -1,4 +1,4 @@
-"""``impasto bench`` on the command line: what it prints, and how it refuses."""
+"""``python -m benchmarks`` on the command line: what it prints, and how it refuses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import bf16_quality, race
+from benchmarks.__main__ import app
 from impasto import cli
-from impasto.bench import fidelity, race
 
 FOUND: dict[str, Any] = {
     "ratio": 30.0,
@@ -24,7 +25,7 @@ FOUND: dict[str, Any] = {
 
 def test_the_race_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(race, "race", lambda *_, **__: FOUND)
-    assert cli.run(["bench", "race", "a.jpg", "b.jpg", "-q"]) == 0
+    assert cli.run(["race", "a.jpg", "b.jpg", "-q"], app) == 0
     said = capsys.readouterr().out
     assert "500 (best)" in said
     assert "ratio: 30.0 (the peer's time to its own best saved picture over ours to that loss)" in said
@@ -35,7 +36,7 @@ def test_a_race_not_won_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     rows = [FOUND["rows"][1] | {"own_seconds": None, "ratio": None}]
     judged = {"rows": [{"name": "ours", "lpips": 0.5, "style_distance": 0.25}]}
     monkeypatch.setattr(race, "race", lambda *_, **__: FOUND | {"ratio": None, "rows": rows, "evaluation": judged})
-    assert cli.run(["bench", "race", "a.jpg", "b.jpg", "-q"]) == 0
+    assert cli.run(["race", "a.jpg", "b.jpg", "-q"], app) == 0
     said = capsys.readouterr().out
     assert "ratio: none, the peer's best loss was not reached" in said
     assert "as near to the style (AlexNet): not reached" in said
@@ -44,7 +45,7 @@ def test_a_race_not_won_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = str(tmp_path / "gone.png")
-    assert cli.run(["bench", "race", gone, gone, "-q", "-o", str(tmp_path / "out")]) == 2
+    assert cli.run(["race", gone, gone, "-q", "-o", str(tmp_path / "out")], app) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"impasto: pastiche cannot read {gone}")
     assert said.count("\n") == 1
@@ -55,6 +56,6 @@ def test_precision_is_printed(
     difference: float, verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {"fp32": 100.0, "bf16": 100 * (1 + difference), "difference": difference, "within": difference <= 0.02}
-    monkeypatch.setattr(fidelity, "fidelity", lambda *_, **__: found)
-    assert cli.run(["bench", "precision", "a.jpg", "b.jpg"]) == 0
+    monkeypatch.setattr(bf16_quality, "fidelity", lambda *_, **__: found)
+    assert cli.run(["precision", "a.jpg", "b.jpg"], app) == 0
     assert f"bfloat16 is {difference:+.2%}, {verdict} the 2% that are allowed" in capsys.readouterr().out

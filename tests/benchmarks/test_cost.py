@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from drawn import state_before
-from impasto import machine, recipes
-from impasto.bench.cost import Cost, LiveBytes, cost_of
-from impasto.encoder import Encoder
-from impasto.job import prepare
-from impasto.stylize import Shared, iter_stylize
+from benchmarks.cost import Cost, LiveBytes, cost_of
+from impasto.network.encoder import Encoder
+from impasto.options import recipes
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, iter_stylize
+from impasto.runtime import device
+from random_weights import state_before
 
 FLOPS_OVER, BYTES_OVER, SHORT = 1.02, 1.05, 0.75
 LAYERS = "relu1_1+relu2_1+relu3_1+relu4_1+relu5_1"
@@ -48,7 +49,7 @@ def shared() -> Shared:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_costs_what_is_recorded(shared: Shared, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)  # what it costs is the same everywhere
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)  # what it costs is the same everywhere
     generator = torch.Generator().manual_seed(4)
     content, style = (torch.rand(3, 64, 64, generator=generator) for _ in range(2))
     network = shared.encoder(prepare(content, style, recipes.resolve(precision=precision, **RUN)))

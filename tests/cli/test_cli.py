@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, record
 from impasto.cli import run
-from impasto.encoder import layer_names
-from impasto.options import declared
+from impasto.imaging import images
+from impasto.network.encoder import layer_names
+from impasto.options.fields import declared
+from impasto.run import record
 
 Files = tuple[Path, Path]
 Capture = pytest.CaptureFixture[str]
@@ -185,7 +186,7 @@ def test_the_doctor_finds_all_well(capsys: Capture) -> None:
 
 
 def test_the_doctor_finds_what_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("impasto.weights.vgg19.packaged_file", lambda: None)
+    monkeypatch.setattr("impasto.network.weights.vgg19.packaged_file", lambda: None)
     assert run(["doctor"]) == 1
     assert "trouble: the VGG-19 weights" in capsys.readouterr().out
 

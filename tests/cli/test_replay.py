@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import required
-from impasto import images, record
 from impasto.cli import run
+from impasto.imaging import images
+from impasto.run import record
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ["--size=48", "--steps=3", "--scales=1", "--style-layers=relu1_1", "--content-layers=relu1_2", "--quiet"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.fast.adain import DECODER, ENCODER
+from impasto.feedforward.adain import DECODER, ENCODER
 
 CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512}
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.fast.adain import AdainNetwork, tiles
+from impasto.feedforward.adain import AdainNetwork, tiles
 from rounding import assert_as_exact, assert_same, epsilon
 
 

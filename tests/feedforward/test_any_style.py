@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.color import to_oklab
-from impasto.control import Area, Control, StyleSource, plain
-from impasto.fast.apply import FastStylizer
-from impasto.fast.matching import LEAST_SHARE
+from impasto.feedforward.any_style import FastStylizer
+from impasto.feedforward.matching import LEAST_SHARE
+from impasto.regions.color import to_oklab
+from impasto.regions.region_tensors import Area, Control, StyleSource, plain
 from rounding import assert_as_exact, assert_same, epsilon
 
 SIZE = (64, 80)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from impasto.fast.matching import EPSILON, MATCHINGS, Affine, blend, statistics, weaken
+from impasto.feedforward.matching import EPSILON, MATCHINGS, Affine, blend, statistics, weaken
 from rounding import SAME, assert_same
 
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 import required
 from impasto.errors import OptionError, WeightsError
-from impasto.fast import model
-from impasto.fast.network import Moments, Shape, StyleNetwork
+from impasto.feedforward import model
+from impasto.feedforward.network import Moments, Shape, StyleNetwork
 from rounding import assert_as_exact, assert_same, epsilon
 
 SMALL = Shape(width=4, blocks=1)
@@ -182,7 +182,7 @@ def test_damaged_tensors_are_named(tmp_path: Path, change: str) -> None:
 def test_exported_networks_paint_the_same(tmp_path: Path, any_style: bool) -> None:
     required.module("onnxruntime")
     required.module("onnxscript")
-    from impasto.fast.export import CLOSE, to_onnx
+    from impasto.feedforward.export import CLOSE, to_onnx
 
     path = _saved(tmp_path / "a.safetensors", Shape(4, 1, any_style=any_style))
     assert to_onnx(path, tmp_path / "a.onnx") <= CLOSE
@@ -199,7 +199,7 @@ def test_exported_networks_paint_the_same(tmp_path: Path, any_style: bool) -> No
 
 def test_export_refuses_other_files(tmp_path: Path) -> None:
     from impasto.errors import ImageError
-    from impasto.fast.export import to_onnx
+    from impasto.feedforward.export import to_onnx
 
     with pytest.raises(ImageError, match=r"give one that ends in \.onnx"):
         to_onnx(tmp_path / "a.safetensors", tmp_path / "a.txt")

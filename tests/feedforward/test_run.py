@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto import images, record
 from impasto.cli import run
 from impasto.errors import OptionError, RecordError
-from impasto.fast import model, paint
-from impasto.fast.network import Shape, StyleNetwork
-from impasto.options import Instant
-from impasto.replay import iter_replay, read_source
-from impasto.stylize import last, stylize
+from impasto.feedforward import model
+from impasto.feedforward import run as feedforward_run
+from impasto.feedforward.network import Shape, StyleNetwork
+from impasto.imaging import images
+from impasto.options.fields import Instant
+from impasto.run import record
+from impasto.run.painter import last, stylize
+from impasto.workflows.replay import iter_replay, read_source
 
 FEW: dict[str, Any] = {"size": "48", "precision": "fp32"}
 
@@ -32,7 +34,7 @@ def files(tmp_path: Path, photograph: Tensor, painting: Tensor) -> tuple[Path, P
 
 @pytest.fixture(autouse=True)
 def weights(monkeypatch: pytest.MonkeyPatch, adain: dict[str, Tensor]) -> None:
-    monkeypatch.setattr(paint, "adain_state", lambda: adain)
+    monkeypatch.setattr(feedforward_run, "adain_state", lambda: adain)
 
 
 def _network(path: Path, *, any_style: bool = False, seed: int = 1) -> Path:
@@ -113,11 +115,11 @@ def test_contradictions_are_refused(files: tuple[Path, Path], tmp_path: Path) ->
 
 def test_init_fast_starts_at_the_fast_picture(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from impasto import stylize as entry
-    from impasto.job import prepare
-    from impasto.recipes import resolve
+    from impasto.options.recipes import resolve
+    from impasto.run.job import prepare
 
     job = prepare(*files, resolve(init="fast", **FEW))
-    start = paint.starting_picture(job)
+    start = feedforward_run.starting_picture(job)
     fast = entry(*files, fast=True, **FEW)
     assert np.abs(start[0].permute(1, 2, 0).numpy() - fast.pixels).max() < 0.01
 
@@ -125,10 +127,10 @@ def test_init_fast_starts_at_the_fast_picture(files: tuple[Path, Path], monkeypa
 def test_missing_weights_are_one_line_with_their_command(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from impasto.weights import adain_state
+    from impasto.network.weights import adain_state
 
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "nothing"))
-    monkeypatch.setattr(paint, "adain_state", adain_state)
+    monkeypatch.setattr(feedforward_run, "adain_state", adain_state)
     assert run(["stylize", *map(str, files), "--fast", "-o", str(tmp_path / "out.png")]) == 2
     said = capsys.readouterr().err
     assert said == "impasto: the adain weights are not here; run: impasto weights fetch adain\n"

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from drawn import state_before
-from impasto import images
+from distributed_scenarios import group
 from impasto.cli import run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Finished, Mailbox, Snapshot, Stepped, Warned
-from impasto.fast import model, photographs, train
-from impasto.fast.photographs import gather
-from impasto.fast.train import Trained, Training, iter_train, styles_out
-from impasto.ranks import Ranks
-from kin import group
+from impasto.feedforward import dataset, model, train
+from impasto.feedforward.dataset import gather
+from impasto.feedforward.train import Trained, Training, iter_train, styles_out
+from impasto.imaging import images
+from impasto.runtime.distributed import Ranks
+from random_weights import state_before
 
 TINY = {"side": 32, "batch": 2, "width": 4, "blocks": 1, "steps": 8, "check_every": 4, "rate": 0.01}
 LAYERS: dict[str, Any] = {"style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
@@ -195,14 +195,14 @@ def test_the_first_steps_learn_from_smaller_crops(
     folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = []
-    draw = photographs.Pictures.draw
+    draw = dataset.Pictures.draw
 
     def noted(self: Any, count: int, generator: torch.Generator, side: int | None = None) -> Tensor:
         found = draw(self, count, generator, side)
         sides.append(int(found.shape[-1]))
         return found
 
-    monkeypatch.setattr(photographs.Pictures, "draw", noted)
+    monkeypatch.setattr(dataset.Pictures, "draw", noted)
     training = {"side": 128, "batch": 1, "steps": 4, "small_crops": 0.5}
     _train(folder, tmp_path / "a.safetensors", state, painting, training=training)
     assert sides[-4:] == [64, 64, 128, 128]

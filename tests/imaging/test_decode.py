@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.errors import ImageError
-from impasto.images import Picture, encode, load, save
+from impasto.imaging.images import Picture, encode, load, save
 
 LEVELS = np.stack(np.meshgrid(np.arange(0, 240, 6), np.arange(0, 180, 6), indexing="xy"), axis=-1)
 LEVELS = np.concatenate([LEVELS, 255 - LEVELS[:, :, :1]], axis=2).astype(np.uint8)  # [30, 40, 3], smooth

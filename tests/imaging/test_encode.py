@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from impasto import saving, sixteen
 from impasto.errors import ImageError
-from impasto.images import check_output, encode, load, quantise, read_record, save, write_atomically
-from impasto.profiles import srgb_profile
+from impasto.imaging import encode as encode_module
+from impasto.imaging import sixteen_bit
+from impasto.imaging.icc import srgb_profile
+from impasto.imaging.images import check_output, encode, load, quantise, read_record, save, write_atomically
 
 SMOOTH = np.stack(np.meshgrid(np.linspace(0, 1, 50), np.linspace(0, 1, 40), indexing="xy"), -1)
 SMOOTH = np.concatenate([SMOOTH, 1 - SMOOTH[:, :, :1]], axis=2).astype(np.float32)  # [40, 50, 3]
@@ -74,10 +75,10 @@ def test_other_depths_are_refused(bits):
 # Round trips
 
 
-@pytest.mark.parametrize("suffix", [*saving.SUFFIXES, ".PNG", ".Jpg"])
+@pytest.mark.parametrize("suffix", [*encode_module.SUFFIXES, ".PNG", ".Jpg"])
 def test_the_suffix_says_the_format(tmp_path, suffix):
     path = save(tmp_path / f"out{suffix}", SMOOTH)
-    kind = saving.SUFFIXES[suffix.lower()]
+    kind = encode_module.SUFFIXES[suffix.lower()]
     data = path.read_bytes()
     if kind != "HEIC":
         with Image.open(path) as image:
@@ -92,19 +93,19 @@ def test_the_suffix_says_the_format(tmp_path, suffix):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
 def test_srgb_is_embedded(kind):
-    for bits in (8, 16) if kind in saving.DEEP_FORMATS else (8,):
+    for bits in (8, 16) if kind in encode_module.DEEP_FORMATS else (8,):
         with Image.open(io.BytesIO(encode(SMOOTH, kind, bits=bits))) as image:
             assert image.info["icc_profile"] == srgb_profile()
 
 
-@pytest.mark.parametrize("kind", saving.FORMATS)
+@pytest.mark.parametrize("kind", encode_module.FORMATS)
 def test_the_same_picture_gives_the_same_bytes(kind):
     assert encode(SMOOTH, kind, alpha=ALPHA, record="r", dpi=300) == encode(
         SMOOTH, kind, alpha=ALPHA, record="r", dpi=300
     )
 
 
-@pytest.mark.parametrize("kind", saving.FORMATS)
+@pytest.mark.parametrize("kind", encode_module.FORMATS)
 def test_alpha_is_attached_or_laid_on_white(kind):
     loaded = load(io.BytesIO(encode(SMOOTH, kind, alpha=ALPHA, quality=100)))
     if kind in ("JPEG", "BMP"):
@@ -126,7 +127,7 @@ def test_levels_are_written_as_they_are(bits):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF"])
 def test_dpi_is_written(kind):
-    for bits in (8, 16) if kind in saving.DEEP_FORMATS else (8,):
+    for bits in (8, 16) if kind in encode_module.DEEP_FORMATS else (8,):
         with Image.open(io.BytesIO(encode(SMOOTH, kind, dpi=300, bits=bits))) as image:
             found = image.info.get("dpi", (image.getexif().get(282), image.getexif().get(283)))
             assert [round(float(value)) for value in found] == [300, 300]
@@ -212,8 +213,8 @@ def test_sizes_that_a_format_cannot_hold(tmp_path):
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("covered", [False, True])
 def test_large_tiffs_are_tiled_and_lose_nothing(tmp_path, monkeypatch, bits, big, covered):
-    monkeypatch.setattr(saving, "TILED_FROM", 1)
-    monkeypatch.setattr(sixteen, "_BIG_FROM", 0 if big else 1 << 32)
+    monkeypatch.setattr(encode_module, "TILED_FROM", 1)
+    monkeypatch.setattr(sixteen_bit, "_BIG_FROM", 0 if big else 1 << 32)
     levels = np.random.default_rng(1).integers(0, 2**bits, (300, 520, 3)).astype(np.uint8 if bits == 8 else np.uint16)
     alpha = None if not covered else levels[:, :, 0].astype(np.float32) / (2**bits - 1)
     exif = Image.Exif()
@@ -245,7 +246,7 @@ def test_large_tiffs_are_tiled_and_lose_nothing(tmp_path, monkeypatch, bits, big
 def test_tiles_and_strips_hold_the_same(tmp_path, monkeypatch):
     files = []
     for limit in (1 << 24, 1):
-        monkeypatch.setattr(saving, "TILED_FROM", limit)
+        monkeypatch.setattr(encode_module, "TILED_FROM", limit)
         files.append(save(tmp_path / f"{limit}.tif", SMOOTH, alpha=ALPHA, bits=16, record="r"))
         assert encode(SMOOTH, "tiff", alpha=ALPHA, bits=16, record="r") == files[-1].read_bytes()
     assert np.array_equal(*(load(file).pixels for file in files))
@@ -268,7 +269,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, m
     def fail(*args, **kwargs):
         raise failure
 
-    monkeypatch.setattr(saving.os if moment == "fsync" else Path, moment, fail)
+    monkeypatch.setattr(encode_module.os if moment == "fsync" else Path, moment, fail)
     with pytest.raises(ImageError if isinstance(failure, OSError) else KeyboardInterrupt) as caught:
         save(target, 1 - SMOOTH)
     if isinstance(failure, OSError):
@@ -307,7 +308,7 @@ def test_any_bytes_can_be_written_in_one_step(tmp_path):
 LOOP = """
 import sys
 import numpy as np
-from impasto.images import save
+from impasto.imaging.images import save
 pictures = [np.full((300, 400, 3), value, np.float32) for value in (0.0, 1.0)]
 count = 0
 while True:
@@ -321,7 +322,7 @@ while True:
 @pytest.mark.parametrize("saves", [2, 5, 9])
 def test_killed_while_saving_leaves_a_whole_picture(tmp_path, saves):
     target = tmp_path / "out.png"
-    source = Path(saving.__file__).parents[1]
+    source = Path(encode_module.__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, "-c", LOOP, str(target)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(source)}
     )

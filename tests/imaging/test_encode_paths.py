@@ -7,11 +7,11 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from test_encode import SMOOTH, one_line
 
-from impasto import saving
 from impasto.errors import ImageError
-from impasto.images import check_output, save
-from test_saving import SMOOTH, one_line
+from impasto.imaging import encode
+from impasto.imaging.images import check_output, save
 
 
 def test_a_missing_folder_is_made(tmp_path):
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_written_is_said_before(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(saving.os, "open", refuse)
+    monkeypatch.setattr(encode.os, "open", refuse)
     with pytest.raises(ImageError) as caught:
         check_output(tmp_path / "out.png")
     one_line(caught, str(tmp_path), "Permission denied", "choose another")
@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_written_for_real(tmp_path):
 
 def test_a_write_protected_file_is_refused(tmp_path, monkeypatch):
     save(tmp_path / "out.png", SMOOTH)
-    monkeypatch.setattr(saving.os, "access", lambda *args: False)
+    monkeypatch.setattr(encode.os, "access", lambda *args: False)
     with pytest.raises(ImageError) as caught:
         check_output(tmp_path / "out.png")
     one_line(caught, "out.png", "write-protected")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto import profiles
-from impasto.images import encode, load
-from impasto.sixteen import png_bytes
+from impasto.imaging import icc
+from impasto.imaging.images import encode, load
+from impasto.imaging.sixteen_bit import png_bytes
 
 
-def icc(space: bytes, pcs: bytes, kind: bytes, tags: dict[bytes, bytes]) -> bytes:
+def icc_profile(space: bytes, pcs: bytes, kind: bytes, tags: dict[bytes, bytes]) -> bytes:
     """Return an ICC version 2 profile."""
     tags = {b"desc": text(b"test"), b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz(0.9642, 1, 0.8249), **tags}
     table, body = b"", b""
@@ -46,11 +46,11 @@ def rgb_profile(exponent: float, order: str = "rgb") -> bytes:
     primaries = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}
     tags = {f"{name}XYZ".encode(): xyz(*primaries[other]) for name, other in zip("rgb", order, strict=True)}
     tags |= {f"{name}TRC".encode(): gamma(exponent) for name in "rgb"}
-    return icc(b"RGB ", b"XYZ ", b"mntr", tags)
+    return icc_profile(b"RGB ", b"XYZ ", b"mntr", tags)
 
 
 def grey_profile(exponent: float) -> bytes:
-    return icc(b"GRAY", b"XYZ ", b"mntr", {b"kTRC": gamma(exponent)})
+    return icc_profile(b"GRAY", b"XYZ ", b"mntr", {b"kTRC": gamma(exponent)})
 
 
 def cmyk_profile() -> bytes:
@@ -59,7 +59,7 @@ def cmyk_profile() -> bytes:
     corners = b"".join(bytes([0 if corner & 8 else 255, 128, 128]) for corner in range(16))
     matrix = struct.pack(">9i", *(65536 if index % 4 == 0 else 0 for index in range(9)))
     table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + corners + ramp * 3
-    return icc(b"CMYK", b"Lab ", b"prtr", {b"A2B0": table, b"A2B1": table})
+    return icc_profile(b"CMYK", b"Lab ", b"prtr", {b"A2B0": table, b"A2B1": table})
 
 
 def encoded(linear: np.ndarray) -> np.ndarray:
@@ -162,10 +162,10 @@ def test_a_broken_or_foreign_profile_is_ignored_with_a_note(levels, depth, broke
 
 
 def test_our_own_profile_is_srgb_and_knows_no_time():
-    profile = profiles.srgb_profile()
+    profile = icc.srgb_profile()
     assert ImageCms.getProfileDescription(ImageCms.getOpenProfile(io.BytesIO(profile))).startswith("sRGB")
-    profiles.srgb_profile.cache_clear()
-    assert profiles.srgb_profile() == profile
+    icc.srgb_profile.cache_clear()
+    assert icc.srgb_profile() == profile
     assert struct.unpack(">6H", profile[24:36]) == (2000, 1, 1, 0, 0, 0)
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from impasto.errors import ImageError
-from impasto.images import encode, load, split_crop
+from impasto.imaging.images import encode, load, split_crop
 
 LEVELS = np.stack(np.meshgrid(np.arange(0, 240, 6), np.arange(0, 180, 6), indexing="xy"), axis=-1)
 LEVELS = np.concatenate([LEVELS, 255 - LEVELS[:, :, :1]], axis=2).astype(np.uint8)  # [30, 40, 3], smooth

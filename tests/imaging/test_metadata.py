@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
-from impasto import metadata
 from impasto.errors import ImageError, RecordError
-from impasto.images import encode, load, read_record, save
+from impasto.imaging import metadata
+from impasto.imaging.images import encode, load, read_record, save
 
 CARRIERS = ["png", "jpg", "webp", "avif", "heic", "tif"]
 PIXELS = np.linspace(0, 1, 20 * 30 * 3, dtype=np.float32).reshape(20, 30, 3)

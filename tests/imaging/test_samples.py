@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from impasto import samples
 from impasto.errors import ImageError, OptionError
-from impasto.sample_styles import STYLES
+from impasto.imaging import samples
+from sample_styles import STYLES
 
 
 @pytest.mark.parametrize("name", samples.names())

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from impasto.errors import ImageError
-from impasto.images import encode, load, quantise
-from impasto.sixteen import png_bytes
+from impasto.imaging.images import encode, load, quantise
+from impasto.imaging.sixteen_bit import png_bytes
 
 RNG = np.random.default_rng(7)
 DEEP = RNG.integers(0, 65536, (23, 31, 3), dtype=np.uint16)

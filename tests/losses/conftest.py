@@ -1,4 +1,4 @@
-"""Let the tests here share ``scene``."""
+"""Let the tests here share ``loss_cases``."""
 
 from __future__ import annotations
 

@@ -5,15 +5,15 @@ Features come from the encoder in float32 and are data here: a formula takes the
 
 from __future__ import annotations
 
+import loss_cases
 import numpy as np
 import pytest
-import scene
 import torch
-from scene import CASES
+from loss_cases import CASES
 from torch import Tensor
 
-from impasto.losses.protocol import Loss, Refreshing
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Loss, Refreshing
+from impasto.losses.summaries.tile_window import Region
 
 H, W = 40, 33
 ROUNDING = 1e-10  # relative: thousands of float64 operations, and room for differences of large numbers
@@ -21,16 +21,16 @@ Array = np.ndarray
 
 
 def noise(seed: int, height: int, width: int) -> Tensor:
-    return scene.noise(seed, height, width).double()
+    return loss_cases.noise(seed, height, width).double()
 
 
 def picture(seed: int, height: int, width: int) -> Tensor:
-    return scene.picture(seed, height, width).double()
+    return loss_cases.picture(seed, height, width).double()
 
 
 def features(canvas: Tensor) -> dict[str, Tensor]:
     """Return features in float64; here they are data, and the encoder that made them need not be exact."""
-    return {layer: part.double() for layer, part in scene.features(canvas.float()).items()}
+    return {layer: part.double() for layer, part in loss_cases.features(canvas.float()).items()}
 
 
 def on_pixels(name: str, target: Tensor) -> Loss:

@@ -13,29 +13,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.encoder import Encoder, stride
-from impasto.losses.anchor import ColourAnchorLoss
-from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
-from impasto.losses.blemishes import BorderLoss, SpeckLoss
-from impasto.losses.comparison import Comparison
-from impasto.losses.composition import CompositionLoss
 from impasto.losses.content import ContentLoss
-from impasto.losses.edges import EdgeLoss
 from impasto.losses.gram import GramLoss, gram_targets
 from impasto.losses.histogram import HistogramLoss
-from impasto.losses.matting import MattingLoss
 from impasto.losses.mmd import GaussianLoss, PolynomialLoss
 from impasto.losses.moments import MomentsLoss, raw_moments
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss
-from impasto.losses.positions import positions
-from impasto.losses.protocol import Loss, Refreshing
+from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
+from impasto.losses.regularizers.edges import EdgeLoss
+from impasto.losses.regularizers.matting import MattingLoss
+from impasto.losses.regularizers.proof_anchor import CompositionLoss
+from impasto.losses.regularizers.specks import BorderLoss, SpeckLoss
+from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
-from impasto.losses.tv import TotalVariationLoss
+from impasto.losses.summaries.protocol import Loss, Refreshing
+from impasto.losses.summaries.sampling import positions
+from impasto.losses.summaries.style_target import Comparison
 from impasto.losses.wasserstein import WassersteinLoss
-from impasto.objective import Objective
+from impasto.network.encoder import Encoder, stride
+from impasto.objective.objective import Objective
 
 WIDTHS = (4, 6, 8, 8, 8)
 COUNTS = (2, 2, 4, 4, 4)

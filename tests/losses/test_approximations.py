@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import loss_cases
 import numpy as np
 import pytest
-import scene
 import torch
 from in_float64 import ROUNDING, H, W, features, pair, unit, value
-from scene import CASES, LAYERS
+from loss_cases import CASES, LAYERS
 
 from impasto.losses.histogram import QUANTILES, quantiles, remap
-from impasto.losses.hypercolumn import grid
-from impasto.losses.matching import SWEEPS, nearest, principal_axes
 from impasto.losses.nearest import STEP, NearestLoss
-from impasto.losses.products import self_product
-from impasto.losses.protocol import Refreshing
-from impasto.losses.region import Region
+from impasto.losses.summaries.hypercolumns import grid
+from impasto.losses.summaries.moment_sums import self_product
+from impasto.losses.summaries.nearest_search import SWEEPS, nearest, principal_axes
+from impasto.losses.summaries.protocol import Refreshing
+from impasto.losses.summaries.tile_window import Region
 
 BF16, FP32 = 2**-8, 2**-24  # unit roundoffs
 
@@ -26,11 +26,11 @@ BF16, FP32 = 2**-8, 2**-24  # unit roundoffs
 )
 def test_float32_is_as_near_as_rounding_allows(name: str, masked: bool) -> None:
     height, width = 64, 48
-    target, canvas = scene.picture(1, height, width), scene.noise(2, height, width)
-    mask, region = scene.soft_mask(height, width) if masked else None, Region.whole(height, width)
-    plain = CASES[name].make(target, scene.features(target), mask)
+    target, canvas = loss_cases.picture(1, height, width), loss_cases.noise(2, height, width)
+    mask, region = loss_cases.soft_mask(height, width) if masked else None, Region.whole(height, width)
+    plain = CASES[name].make(target, loss_cases.features(target), mask)
     exact = CASES[name].make(target.double(), features(target), mask)
-    seen = scene.features(canvas)
+    seen = loss_cases.features(canvas)
     leaves = {"canvas": canvas.double(), **{layer: part.double() for layer, part in seen.items()}}
     if isinstance(exact, Refreshing) and isinstance(plain, Refreshing):
         exact.refresh(torch.Generator().manual_seed(3), lambda: [(leaves["canvas"], leaves, region)])

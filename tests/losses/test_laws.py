@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from scene import CASES, HEIGHT, LAYERS, WIDTH, WIDTHS, encoder, features, make, noise, picture, stage
+from loss_cases import CASES, HEIGHT, LAYERS, WIDTH, WIDTHS, encoder, features, make, noise, picture, stage
 from torch import Tensor
 
-from impasto.losses.protocol import Loss, Refreshing
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Loss, Refreshing
+from impasto.losses.summaries.tile_window import Region
 from rounding import assert_as_exact, assert_same, epsilon
 
 EVERY = pytest.mark.parametrize("name", CASES)

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 import torch
 from in_float64 import ROUNDING, H, W, features, near, noise, on_pixels, pair, picture, unit, value, vectors
-from scene import LAYERS
+from loss_cases import LAYERS
 from torch import Tensor
 
-from impasto.losses.anchor import ColourAnchorLoss
-from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import SMOOTHING as VARIANCE_SMOOTHING
 from impasto.losses.batchnorm import BatchNormLoss
-from impasto.losses.comparison import Comparison
-from impasto.losses.edges import EdgeLoss
 from impasto.losses.histogram import QUANTILES, HistogramLoss
-from impasto.losses.matting import MattingLoss
 from impasto.losses.mmd import GaussianLoss, PolynomialLoss
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import LEAST_LENGTH, NearestLoss
-from impasto.losses.region import Region
+from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
+from impasto.losses.regularizers.edges import EdgeLoss
+from impasto.losses.regularizers.matting import MattingLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import ROOT_SMOOTHING, SelfSimilarityLoss, StrotssLoss
+from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.tile_window import Region
 from impasto.losses.wasserstein import SMOOTHING, WassersteinLoss, trace_of_root
 
 Array = np.ndarray

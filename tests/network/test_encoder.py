@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import encoder as encoder_module
-from impasto import samples
-from impasto.convolution import max_pooled
-from impasto.encoder import (
+from impasto.errors import ImageError, OptionError
+from impasto.imaging import samples
+from impasto.network import encoder as encoder_module
+from impasto.network.convolution import max_pooled
+from impasto.network.encoder import (
     BLOCKS,
     CHANNELS,
     MEANS_BGR,
@@ -27,8 +28,7 @@ from impasto.encoder import (
     receptive_radius,
     stride,
 )
-from impasto.errors import ImageError, OptionError
-from impasto.weights import vgg19_state
+from impasto.network.weights import vgg19_state
 from rounding import assert_as_exact, assert_same, epsilon
 
 State = dict[str, Tensor]

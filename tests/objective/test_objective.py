@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.encoder import BLOCKS, Encoder, stride
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_targets
-from impasto.losses.protocol import Loss
-from impasto.losses.tv import TotalVariationLoss
-from impasto.objective import Objective
+from impasto.losses.regularizers.tv import TotalVariationLoss
+from impasto.losses.summaries.protocol import Loss
+from impasto.network.encoder import BLOCKS, Encoder, stride
+from impasto.objective.objective import Objective
 from rounding import assert_as_exact, assert_same, epsilon
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}

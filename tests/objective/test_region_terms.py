@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from drawn import state_before
-from impasto.areas import StyleData, area_terms
-from impasto.control import plain
-from impasto.encoder import Encoder
 from impasto.losses.gram import summed_grams
 from impasto.losses.moments import summed_moments
-from impasto.losses.protocol import Features, Maps
+from impasto.losses.summaries.protocol import Features, Maps
+from impasto.network.encoder import Encoder
+from impasto.objective.region_terms import StyleData, area_terms
+from impasto.regions.region_tensors import plain
+from random_weights import state_before
 from rounding import assert_as_exact, assert_same, epsilon
 
 Summed = Callable[[Iterable[tuple[Features, Maps | None]]], Mapping[str, Tensor]]

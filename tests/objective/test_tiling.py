@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from impasto.convolution import tapped
-from impasto.encoder import BLOCKS, Encoder, receptive_radius, stride
 from impasto.losses.moments import MomentsLoss, raw_moments
-from impasto.objective import Objective
-from impasto.tiles import halo, tiled_features, tiles
+from impasto.network.convolution import tapped
+from impasto.network.encoder import BLOCKS, Encoder, receptive_radius, stride
+from impasto.objective.objective import Objective
+from impasto.objective.tiling import halo, tiled_features, tiles
 from rounding import assert_as_exact, assert_same, epsilon
 
 LAYERS = ["relu1_1", "relu2_2", "relu3_1", "relu4_1", "relu4_3", "relu5_1"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from impasto.optimizers import Lean
-from impasto.optimizers.lean import rounded_at_random
-from impasto.ranks import Band, Ranks
+from impasto.optimizers.low_memory_adam import rounded_at_random
+from impasto.runtime.distributed import Band, Ranks
 
 
 def test_rounding_at_random_is_right_on_average() -> None:

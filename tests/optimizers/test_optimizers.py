@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.engine import Optimizer
 from impasto.optimizers import Adam, BoundedLBFGS, lbfgs
-from impasto.optimizers.precondition import precondition
+from impasto.optimizers.preconditioner import precondition
+from impasto.run.engine import Optimizer
 from rounding import assert_as_exact, assert_same, epsilon
 
 Make = Callable[[Tensor], Optimizer]

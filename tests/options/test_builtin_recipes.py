@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from impasto import recipes
-from impasto.encoder import BLOCKS, CHANNELS
 from impasto.errors import ImageError, OptionError
 from impasto.events import Finished, Stepped, Warned
-from impasto.job import prepare
-from impasto.options import ContentLossName, Options, StyleLossName
-from impasto.placement import place
-from impasto.presets import BUILT_IN
-from impasto.replay import iter_replay, read_source
-from impasto.stylize import Shared, iter_stylize, last, stylize
-from impasto.terms import GUARDS, STYLE_LOSSES
+from impasto.network.encoder import BLOCKS, CHANNELS
+from impasto.objective.loss_factory import GUARDS, STYLE_LOSSES
+from impasto.options import recipes
+from impasto.options.builtin_recipes import BUILT_IN
+from impasto.options.fields import ContentLossName, Options, StyleLossName
+from impasto.regions.spec import place
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, iter_stylize, last, stylize
+from impasto.workflows.replay import iter_replay, read_source
 from rounding import differences, epsilon
 
 
@@ -154,12 +154,14 @@ def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, 
 
 
 def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, states, monkeypatch) -> None:
-    from impasto import terms
+    from impasto.objective import loss_factory
 
     made: list[str] = []
     for kind in ("NearestLoss", "ApartLoss"):
-        plain = getattr(terms, kind)
-        monkeypatch.setattr(terms, kind, lambda *a, plain=plain, kind=kind, **k: (made.append(kind), plain(*a, **k))[1])
+        plain = getattr(loss_factory, kind)
+        monkeypatch.setattr(
+            loss_factory, kind, lambda *a, plain=plain, kind=kind, **k: (made.append(kind), plain(*a, **k))[1]
+        )
     steps = run(tiny_picture, tiny_style, states, recipe="nnst", steps=20, scales=2)
     assert made == ["NearestLoss", "NearestLoss", "ApartLoss"]
     assert [sum(step.scale == scale for step in steps) for scale in range(3)][2] == 4  # a fifth

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import OptionError
-from impasto.options import Options, declared, names, parse_weights
+from impasto.options.fields import Options, declared, names, parse_weights
 
 DECLARED = {item.name: item for item in declared()}
 RANGED = [item for item in DECLARED.values() if item.facts.get("low") is not None]

@@ -7,27 +7,28 @@ from subprocess import run
 
 import pytest
 
-from impasto import encoder, layers
 from impasto.errors import OptionError
-from impasto.weights import vgg19
+from impasto.network import encoder
+from impasto.network.weights import vgg19
+from impasto.options import layer_names
 
 
 def test_the_names_are_those_of_the_network() -> None:
-    convolutions = [name for name in layers.layer_names() if name.startswith("conv")]
+    convolutions = [name for name in layer_names.layer_names() if name.startswith("conv")]
     counts = vgg19.BLOCKS.items()
     assert convolutions == [f"conv{block}_{i}" for block, (count, _) in counts for i in range(1, count + 1)]
-    assert encoder.layer_names is layers.layer_names
-    assert encoder.stride("relu5_1") == layers.SMALLEST_SIDE
+    assert encoder.layer_names is layer_names.layer_names
+    assert encoder.stride("relu5_1") == layer_names.SMALLEST_SIDE
 
 
 def test_an_unknown_name_is_told() -> None:
     with pytest.raises(OptionError, match="style_layers: vgg19 has no layer 'relu9_9'"):
-        layers.check_layers(["relu1_1", "relu9_9"], option="style_layers")
+        layer_names.check_layers(["relu1_1", "relu9_9"], option="style_layers")
     with pytest.raises(OptionError, match="vgg16 has no layer 'relu3_4'"):
-        layers.check_layers(["relu3_4"], "vgg16")
+        layer_names.check_layers(["relu3_4"], "vgg16")
 
 
 @pytest.mark.slow
 def test_torch_stays_out() -> None:
-    asked = "import sys, impasto.studio.soundness; sys.exit('torch' in sys.modules)"
+    asked = "import sys, impasto.studio.http.preflight; sys.exit('torch' in sys.modules)"
     assert run([sys.executable, "-c", asked], check=False).returncode == 0

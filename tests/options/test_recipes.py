@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto import recipes
 from impasto.errors import OptionError
-from impasto.options import Options
+from impasto.options import recipes
+from impasto.options.fields import Options
 
 RAW_RECIPES = ["gatys2016", "neural-style"]
 

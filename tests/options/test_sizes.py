@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import OptionError
-from impasto.sizes import Size, parse_size, resize
+from impasto.options.sizes import Size, parse_size, resize
 
 sides = st.integers(1, 30_000)
 

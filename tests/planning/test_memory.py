@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto import memory
 from impasto.errors import MachineError, OptionError
-from impasto.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
+from impasto.planning import memory
+from impasto.planning.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
 
 GIB = 2**30
 

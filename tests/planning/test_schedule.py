@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto import recipes
-from impasto.schedule import STEPS, Scale, plan, scales_for
+from impasto.options import recipes
+from impasto.planning.schedule import STEPS, Scale, plan, scales_for
 
 SIDES = st.integers(16, 6000)
 QUALITIES = st.sampled_from(sorted(STEPS))

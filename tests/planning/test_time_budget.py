@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from impasto import budget
-from impasto.budget import LAST_LOOK, Pace, Rate, fit, seconds_for
 from impasto.errors import OptionError
 from impasto.events import Finished, Planned
-from impasto.options import parse_seconds
-from impasto.schedule import Scale, plan
-from impasto.stylize import iter_stylize
+from impasto.options.fields import parse_seconds
+from impasto.planning import time_budget
+from impasto.planning.schedule import Scale, plan
+from impasto.planning.time_budget import LAST_LOOK, Pace, Rate, fit, seconds_for
+from impasto.run.painter import iter_stylize
 
 RATE = Rate(1e-6)
 
@@ -29,7 +28,7 @@ def test_a_plan_takes_the_time_it_was_made_for(seconds: float, side: int) -> Non
     fitted = fit(usual, RATE, seconds)
     least, most = (
         seconds_for([Scale(s.height, s.width, 1) for s in usual], RATE),
-        seconds_for([Scale(s.height, s.width, round(s.steps * budget.MOST_FACTOR)) for s in usual], RATE),
+        seconds_for([Scale(s.height, s.width, round(s.steps * time_budget.MOST_FACTOR)) for s in usual], RATE),
     )
     rounding = sum(RATE.of(scale) for scale in usual)
     assert min(max(seconds, least), most) == pytest.approx(seconds_for(fitted, RATE), abs=rounding)
@@ -67,7 +66,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Let every evaluation take 2 microseconds a pixel on a clock of the test's own."""
-    from impasto.objective import Objective
+    from impasto.objective.objective import Objective
 
     turned, real = Clock(), Objective.evaluate
 
@@ -76,8 +75,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         return real(self, canvas, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Objective, "evaluate", evaluate)
-    monkeypatch.setattr(budget, "time", turned)
-    monkeypatch.setattr(sys.modules["impasto.stylize"], "time", turned)
+    monkeypatch.setattr(time_budget, "time", turned)
+    monkeypatch.setattr("impasto.run.painter.time", turned)
     return turned
 
 
@@ -98,7 +97,7 @@ def test_a_run_keeps_within_its_time(
     assert end.step == plans[-1].total_steps
     assert end.step > LAST_LOOK
     assert end.result.record["decisions"]["scales"] == plans[-1].decisions["scales"]
-    left = 0.5 - budget.SAVING_SECONDS
+    left = 0.5 - time_budget.SAVING_SECONDS
     assert clock.now == pytest.approx(left, rel=0.2)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto import color
+from impasto.regions import color
 
 Pixels = NDArray[np.uint8]
 ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1

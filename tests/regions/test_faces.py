@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from impasto import samples
-from impasto.faces import face_mask, find_faces
+from impasto.imaging import samples
+from impasto.regions.faces import face_mask, find_faces
 
 
 @pytest.mark.slow

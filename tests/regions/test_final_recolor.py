@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.color import desaturated, to_oklab
-from impasto.control import Area, StyleSource, plain
-from impasto.recolouring import FLATNESS, RIDGE, guided, recoloured
+from impasto.regions.color import desaturated, to_oklab
+from impasto.regions.final_recolor import FLATNESS, RIDGE, guided, recoloured
+from impasto.regions.region_tensors import Area, StyleSource, plain
 
 ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
 

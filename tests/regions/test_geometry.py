@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from impasto.geometry import periodic, rotated
+from impasto.regions.geometry import periodic, rotated
 
 
 @pytest.mark.parametrize("quarters", [-1, 0, 1, 2, 3, 4])

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto import masks
 from impasto.errors import ImageError, OptionError
+from impasto.regions import masks
 
 FP32 = 2**-24  # unit roundoff
 ROUNDING = 1e-14  # of a few operations on numbers up to 1 in float64

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_region_tensors import SIZE, evaluation_of, left, paint, paintings, photo, problem_of, same, shared
 
-from impasto import color, recipes
-from impasto.control import control
-from impasto.images import load, quantise
-from impasto.placement import place
-from impasto.stylize import Shared
-from test_control import SIZE, evaluation_of, left, paint, paintings, photo, problem_of, same, shared
+from impasto.imaging.images import load, quantise
+from impasto.options import recipes
+from impasto.regions import color
+from impasto.regions.region_tensors import control
+from impasto.regions.spec import place
+from impasto.run.painter import Shared
 
 
 def test_content_colours_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_region_tensors import FEW, left, paintings, photo, shared
 
-from impasto.control import control
 from impasto.events import Mailbox, ScaleStarted, Steered, Warned
-from impasto.result import Result
-from impasto.stylize import Shared, iter_stylize, last, stylize
-from test_control import FEW, left, paintings, photo, shared
+from impasto.regions.region_tensors import control
+from impasto.run.painter import Shared, iter_stylize, last, stylize
+from impasto.run.result import Result
 
 
 def steered(shared: Shared, photo: Any, paintings: Any, at: dict[int, dict[str, float]], **options: Any) -> Result:

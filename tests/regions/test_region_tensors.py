@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto import recipes
-from impasto.control import control
-from impasto.encoder import BLOCKS
 from impasto.errors import ImageError, OptionError
 from impasto.events import Warned
-from impasto.images import load, quantise
-from impasto.job import Job, prepare
-from impasto.placement import place
-from impasto.problem import Problem
-from impasto.result import Result
-from impasto.stylize import Shared, iter_stylize, last, stylize
+from impasto.imaging.images import load, quantise
+from impasto.network.encoder import BLOCKS
+from impasto.objective.scale_objective import Problem
+from impasto.options import recipes
+from impasto.regions.region_tensors import control
+from impasto.regions.spec import place
+from impasto.run.job import Job, prepare
+from impasto.run.painter import Shared, iter_stylize, last, stylize
+from impasto.run.result import Result
 
 Pixels = NDArray[np.uint8]
 SIZE = (64, 96)
@@ -343,7 +343,7 @@ def test_rotation_turns_the_statistics(shared: Shared, photo: Any, paintings: An
 
 
 def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    from impasto.replay import iter_replay, read_source
+    from impasto.workflows.replay import iter_replay, read_source
 
     monkeypatch.chdir(tmp_path)
     for name, picture in {"p": photo, "a": paintings[0], "b": paintings[1], "sky": left()}.items():

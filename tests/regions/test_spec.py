@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from impasto.errors import ImageError, OptionError
-from impasto.placement import Placement, as_words, blend_of, check_count, missing, parse_numbers, place
+from impasto.regions.spec import Placement, as_words, blend_of, check_count, missing, parse_numbers, place
 
 
 @pytest.fixture

@@ -16,19 +16,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drawn import state_before
-from impasto import checkpoint, images
-from impasto.checkpoint import Keeper, State, kept_picture, read_run
-from impasto.engine import Knobs, Run
 from impasto.errors import MachineError, RecordError
 from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
+from impasto.imaging import images
 from impasto.optimizers import Adam
-from impasto.ranks import Band
-from impasto.replay import iter_resume
-from impasto.stylize import Shared, iter_stylize, last
+from impasto.run import checkpoint
+from impasto.run.checkpoint import Keeper, State, kept_picture, read_run
+from impasto.run.engine import Knobs, Run
+from impasto.run.painter import Shared, iter_stylize, last
+from impasto.runtime.distributed import Band
+from impasto.workflows.replay import iter_resume
+from random_weights import state_before
 from waiting import HANG_SECONDS, wait_until
 
-KILLS = Path(__file__).with_name("kills.py")
+KILLS = Path(__file__).parents[1] / "crash_scenarios.py"
 MOMENTS = (
     "at once",
     "in the first scale",

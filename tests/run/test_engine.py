@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.engine import LIVE, Knobs, Run, as_preview, descend
 from impasto.errors import NumericalError, OptionError
 from impasto.events import Event, Mailbox, Snapshot, Steered, Stepped, Warned
-from impasto.objective import Evaluation
+from impasto.objective.objective import Evaluation
 from impasto.optimizers import Adam, BoundedLBFGS
-from impasto.options import declared
-from impasto.ranks import Band
+from impasto.options.fields import declared
+from impasto.run.engine import LIVE, Knobs, Run, as_preview, descend
+from impasto.runtime.distributed import Band
 from waiting import HANG_SECONDS
 
 REFERENCES = {"content": 2.0, "style": 0.5, "tv": 4.0}
@@ -341,5 +341,5 @@ def test_a_preview_is_rounded_in_bands_as_at_once(monkeypatch: pytest.MonkeyPatc
     picture = torch.rand(1, 3, 37, 23, generator=torch.Generator().manual_seed(3)) * 1.2 - 0.1
     at_once = (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     for band in (1, 50, 10**6):
-        monkeypatch.setattr("impasto.engine.BAND", band)
+        monkeypatch.setattr("impasto.run.engine.BAND", band)
         assert (as_preview(picture) == at_once).all()

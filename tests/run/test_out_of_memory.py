@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from impasto import memory
 from impasto.cli import run
 from impasto.errors import MachineError
-from impasto.job import Job, prepare
-from impasto.objective import Objective
-from impasto.recipes import resolve
-from impasto.shared import Shared
-from impasto.shortage import advice, is_shortage
-from impasto.stylize import iter_stylize
-from impasto.weights import vgg19_state
+from impasto.network.weights import vgg19_state
+from impasto.objective.objective import Objective
+from impasto.options.recipes import resolve
+from impasto.planning import memory
+from impasto.run.job import Job, prepare
+from impasto.run.out_of_memory import advice, is_shortage
+from impasto.run.painter import iter_stylize
+from impasto.run.target_cache import Shared
 
 Files = tuple[Path, Path]
 FEW: dict[str, Any] = {"size": 48, "steps": 6, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu2_1"}
@@ -145,7 +145,7 @@ def test_the_command_line_says_it_in_one_line(
     def refuse(*given: Any, **named: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(sys.modules["impasto.stylize"], "prepare", refuse)
+    monkeypatch.setattr("impasto.run.painter.prepare", refuse)
     assert run(["stylize", *map(str, tiny_files), "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err == (
         "impasto: memory ran out: give a smaller --size or smaller pictures, or close other programs\n"

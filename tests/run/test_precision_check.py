@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from drawn import state_before
-from impasto import machine, precision, recipes
 from impasto.events import Planned, Warned
-from impasto.job import prepare
-from impasto.problem import Problem
-from impasto.stylize import Shared, iter_stylize
+from impasto.objective.scale_objective import Problem
+from impasto.options import recipes
+from impasto.run import precision_check
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, iter_stylize
+from impasto.runtime import device
+from random_weights import state_before
 
 RUN: dict[str, Any] = {"size": 32, "steps": 1, "scales": 1, "device": "cpu", "style_layers": "relu1_1+relu2_1"}
 
@@ -20,7 +22,7 @@ RUN: dict[str, Any] = {"size": 32, "steps": 1, "scales": 1, "device": "cpu", "st
 @pytest.fixture(autouse=True)
 def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take bfloat16 for fast; its arithmetic is the same everywhere, only slow where the hardware lacks it."""
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_good_arithmetic_is_trusted(pair: Any, state: Any) -> None:
 def test_another_gradient_falls_back_to_float32_and_says_so(
     pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "agreement", lambda *_, **__: 0.42)
+    monkeypatch.setattr(precision_check, "agreement", lambda *_, **__: 0.42)
     decided, said = run(pair, Shared(state=state))
     assert decided == "fp32"
     assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run takes float32"]
@@ -60,16 +62,16 @@ def test_another_gradient_falls_back_to_float32_and_says_so(
 def test_slow_arithmetic_falls_back_to_float32_says_so_and_is_decided_once(
     pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(100.0, 20.0))
+    monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 20.0))
     decided, said = run(pair, Shared(state=state))
     assert decided == "fp32"
     (line,) = said
     assert line.startswith("bfloat16 is slower than float32 on this CPU")
     decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
-    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(100.0, 400.0))
+    monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 400.0))
     assert run(pair, Shared(state=state), decisions=decisions) == ("fp32", [])
     decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
-    monkeypatch.setattr(machine, "cpu_rates", lambda: machine.Rates(100.0, 20.0))
+    monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 20.0))
     assert run(pair, Shared(state=state), decisions=decisions) == ("bf16", [])
 
 
@@ -78,7 +80,7 @@ def test_what_was_asked_for_or_decided_is_not_looked_at(pair: Any, state: Any, m
     def refuse(*_: object, **__: object) -> float:
         raise AssertionError
 
-    monkeypatch.setattr(precision, "agreement", refuse)
+    monkeypatch.setattr(precision_check, "agreement", refuse)
     assert run(pair, Shared(state=state), precision="bf16")[0] == "bf16"
     assert run(pair, Shared(state=state), precision="fp32")[0] == "fp32"
     decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
@@ -100,8 +102,8 @@ def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, m
         sizes.append((problem.objective.height, problem.objective.width))
         return 1.0
 
-    monkeypatch.setattr(precision, "agreement", judge)
-    monkeypatch.setattr(precision, "JUDGED_SIDE", 24)
+    monkeypatch.setattr(precision_check, "agreement", judge)
+    monkeypatch.setattr(precision_check, "JUDGED_SIDE", 24)
     assert run(pair, Shared(state=state)) == ("bf16", [])
     assert sizes == [(24, 24)]
 
@@ -112,7 +114,7 @@ def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
     problem = shared.problem(job, job.scales[0])
     weights = job.knobs().weights(problem.references, 1.0)
     other = Shared(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(job)
-    found = precision.agreement(problem, other, weights, tile=None, seed=0)
-    assert found < precision.LEAST_COSINE
+    found = precision_check.agreement(problem, other, weights, tile=None, seed=0)
+    assert found < precision_check.LEAST_COSINE
     broken = Shared(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(job)
-    assert precision.agreement(problem, broken, weights, tile=None, seed=0) == 0.0
+    assert precision_check.agreement(problem, broken, weights, tile=None, seed=0) == 0.0

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, record
 from impasto.errors import RecordError
-from impasto.options import Options
+from impasto.imaging import images
+from impasto.options.fields import Options
+from impasto.run import record
 
 
 def picture(**about: Any) -> images.Picture:

@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 import torch
 
-from drawn import state_before
-from impasto import checkpoint, images, memory, samples
-from impasto.budget import Pace
 from impasto.events import Event, ScaleStarted, Stepped
-from impasto.job import prepare
-from impasto.placement import place
-from impasto.ranks import Ranks
-from impasto.recipes import resolve
-from impasto.replay import iter_resume
-from impasto.schedule import Scale
-from impasto.stylize import Shared, iter_stylize, last
+from impasto.imaging import images, samples
+from impasto.options.recipes import resolve
+from impasto.planning import memory
+from impasto.planning.schedule import Scale
+from impasto.planning.time_budget import Pace
+from impasto.regions.spec import place
+from impasto.run import checkpoint
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, iter_stylize, last
+from impasto.runtime.distributed import Ranks
+from impasto.workflows.replay import iter_resume
+from random_weights import state_before
 
 FEW: dict[str, Any] = {"size": "64", "style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
 STATUS = Path("/proc/self/status")

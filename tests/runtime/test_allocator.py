@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from impasto import heap
-from impasto.memory import Plan
+from impasto.planning.memory import Plan
+from impasto.runtime import allocator
 
 BLOCK = 64 * 2**20
 PAGES = BLOCK // resource.getpagesize()
@@ -78,7 +78,7 @@ def held() -> int:
 
 def kept_and_given_back() -> tuple[int, int, int]:
     """Return the pages touched within a context and after it, and how many bytes went back at its end."""
-    with heap.freed_is_kept(2 * BLOCK):
+    with allocator.freed_is_kept(2 * BLOCK):
         pages_touched(1)
         within, kept = pages_touched(4), held()
     returned = kept - held()
@@ -93,8 +93,8 @@ def test_a_block_that_was_freed_is_used_again_and_goes_back_at_the_end() -> None
 
 
 def handed_back() -> tuple[int, int]:
-    with heap.freed_is_kept(2 * BLOCK):
-        with heap.freed_goes_back():
+    with allocator.freed_is_kept(2 * BLOCK):
+        with allocator.freed_goes_back():
             within = pages_touched(4)
         pages_touched(1)
         return within, pages_touched(4)
@@ -108,13 +108,13 @@ def test_a_context_within_a_context_hands_back() -> None:
 
 def small_ones() -> int:
     c = library()
-    with heap.freed_is_kept(2**20):
+    with allocator.freed_is_kept(2**20):
         for turn in range(5):
             if turn == 1:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            blocks = [c.malloc(heap.USUAL // 2) for _ in range(4)]
+            blocks = [c.malloc(allocator.USUAL // 2) for _ in range(4)]
             for block in blocks:
-                ctypes.memset(block, 1, heap.USUAL // 2)
+                ctypes.memset(block, 1, allocator.USUAL // 2)
             for block in blocks:
                 c.free(block)
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
@@ -125,7 +125,7 @@ def test_small_pictures_keep_their_blocks_too() -> None:
 
 
 def left_out_of_order() -> int:
-    kept, frugal, other = heap.freed_is_kept(2 * BLOCK), heap.freed_goes_back(), heap.freed_goes_back()
+    kept, frugal, other = allocator.freed_is_kept(2 * BLOCK), allocator.freed_goes_back(), allocator.freed_goes_back()
     for context in (frugal, kept, other):
         context.__enter__()
     frugal.__exit__(None, None, None)
@@ -143,7 +143,7 @@ def test_contexts_may_end_in_any_order() -> None:
 def grown_by(blocks: int, size: int) -> int:
     """Return how many bytes stay with the process where every second of some blocks is freed."""
     c = library()
-    with heap.freed_is_kept(BLOCK), heap.freed_goes_back():
+    with allocator.freed_is_kept(BLOCK), allocator.freed_goes_back():
         before = held()
         taken = [c.malloc(size) for _ in range(blocks)]
         for block in taken:
@@ -157,30 +157,30 @@ def grown_by(blocks: int, size: int) -> int:
 
 
 def test_blocks_go_back_from_between_others() -> None:
-    assert alone(partial(grown_by, 8, 2 * heap.LARGE)) < 5 * 2 * heap.LARGE
+    assert alone(partial(grown_by, 8, 2 * allocator.LARGE)) < 5 * 2 * allocator.LARGE
 
 
 def first_block_lies_at(wanted: str | None) -> int:
     if wanted is not None:
-        os.environ[heap.HUGE_PAGES] = wanted
-    heap.ask_for_huge_pages()
+        os.environ[allocator.HUGE_PAGES] = wanted
+    allocator.ask_for_huge_pages()
     import torch
 
-    return int(torch.empty(2 * heap.LARGE, dtype=torch.uint8).data_ptr() % resource.getpagesize())
+    return int(torch.empty(2 * allocator.LARGE, dtype=torch.uint8).data_ptr() % resource.getpagesize())
 
 
 @pytest.mark.slow
 def test_torch_asks_for_huge_pages_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(heap.HUGE_PAGES, raising=False)
+    monkeypatch.delenv(allocator.HUGE_PAGES, raising=False)
     assert alone(partial(first_block_lies_at, None)) == 0  # it aligns blocks to pages then, and to 64 bytes otherwise
     assert alone(partial(first_block_lies_at, "0")) != 0
 
 
 def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
-    with heap.freed_is_kept(BLOCK):
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
+    with allocator.freed_is_kept(BLOCK):
         pass
-    assert not heap.can_give_back()
+    assert not allocator.can_give_back()
 
 
 @pytest.mark.parametrize(("plan", "keeps"), [(Plan(), True), (Plan(frugal=True), False), (Plan(tile=64), False)])
@@ -188,20 +188,22 @@ def test_the_plan_says_what_becomes_of_freed_memory(
     tiny_picture: Any, tiny_style: Any, plan: Plan, keeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here, so that the processes above start without torch.
-    from drawn import state_before
-    from impasto.job import prepare
-    from impasto.recipes import resolve
-    from impasto.stylize import Shared, stylize
+    from impasto.options.recipes import resolve
+    from impasto.run.job import prepare
+    from impasto.run.painter import Shared, stylize
+    from random_weights import state_before
 
     def paint(plan: Plan) -> Any:
         taken = {"plans": [[*size, *plan.as_data()]]}
         return stylize(tiny_picture, tiny_style, shared=shared, decisions=taken, **FEW).pixels
 
     asked: list[int] = []
-    monkeypatch.setattr(heap, "_call", lambda name, *values: asked.append(values[-1]) if name == "mallopt" else None)
+    monkeypatch.setattr(
+        allocator, "_call", lambda name, *values: asked.append(values[-1]) if name == "mallopt" else None
+    )
     size, shared = prepare(tiny_picture, tiny_style, resolve(**FEW)).size, Shared(state_before("conv3"))
     done = paint(plan)
-    assert (heap.NEVER in asked) == keeps
-    assert heap.LARGE in asked
-    assert asked[-2:] == [heap.USUAL, 2 * heap.USUAL]
+    assert (allocator.NEVER in asked) == keeps
+    assert allocator.LARGE in asked
+    assert asked[-2:] == [allocator.USUAL, 2 * allocator.USUAL]
     assert np.array_equal(done, paint(Plan(tile=plan.tile)))

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from impasto import machine
 from impasto.errors import MachineError
-from impasto.machine import Rates
-from impasto.options import Machine
+from impasto.options.fields import Machine
+from impasto.runtime import device
+from impasto.runtime.device import Rates
 
 
 @pytest.fixture(autouse=True)
@@ -22,20 +22,20 @@ def threads() -> Iterator[int]:
 
 
 def test_the_cpu_is_always_there() -> None:
-    assert machine.devices()[0] == "cpu"
-    assert machine.choose(Machine(device="cpu")).device == torch.device("cpu")
+    assert device.devices()[0] == "cpu"
+    assert device.choose(Machine(device="cpu")).device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(("there", "chosen"), [(["cpu"], "cpu"), (["cpu", "cuda"], "cuda")])
 def test_auto_takes_the_fastest(there: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "devices", lambda: there)
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: False)
-    assert machine.choose(Machine()).device.type == chosen
+    monkeypatch.setattr(device, "devices", lambda: there)
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: False)
+    assert device.choose(Machine()).device.type == chosen
 
 
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(MachineError, match=r"--device cuda:99 is not there; this machine has: cpu"):
-        machine.choose(Machine(device="cuda:99"))
+        device.choose(Machine(device="cuda:99"))
 
 
 @pytest.mark.parametrize(
@@ -48,23 +48,23 @@ def test_a_device_that_is_not_there() -> None:
     ],
 )
 def test_the_precision(fast: bool, precision: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: fast)
-    assert machine.choose(Machine(device="cpu", precision=precision)).dtype == dtype  # type: ignore[arg-type]
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: fast)
+    assert device.choose(Machine(device="cpu", precision=precision)).dtype == dtype  # type: ignore[arg-type]
 
 
 def test_a_precision_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: False)
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: False)
     with pytest.raises(MachineError, match="--precision bf16 is not supported by cpu here; use --precision fp32"):
-        machine.choose(Machine(device="cpu", precision="bf16"))
+        device.choose(Machine(device="cpu", precision="bf16"))
 
 
 def test_threads_are_set_and_told() -> None:
-    assert machine.choose(Machine(threads=1)).threads == 1
+    assert device.choose(Machine(threads=1)).threads == 1
     assert torch.get_num_threads() == 1
 
 
 def test_threads_are_left_alone(threads: int) -> None:
-    assert machine.choose(Machine()).threads == threads
+    assert device.choose(Machine()).threads == threads
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_threads_are_left_alone(threads: int) -> None:
 def test_auto_takes_bfloat16_unless_float32_is_clearly_faster(
     fp32: float, bf16: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)
-    monkeypatch.setattr(machine, "cpu_rates", lambda: Rates(fp32, bf16))
-    place = machine.choose(Machine(device="cpu"))
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)
+    monkeypatch.setattr(device, "cpu_rates", lambda: Rates(fp32, bf16))
+    place = device.choose(Machine(device="cpu"))
     assert place.dtype == dtype
     assert (place.note is None) == (dtype == torch.bfloat16)
-    assert machine.choose(Machine(device="cpu", precision="bf16")).dtype == torch.bfloat16
-    assert machine.choose(Machine(device="cpu", precision="fp32")).note is None
+    assert device.choose(Machine(device="cpu", precision="bf16")).dtype == torch.bfloat16
+    assert device.choose(Machine(device="cpu", precision="fp32")).note is None
 
 
 def test_why_it_is_not_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)
-    monkeypatch.setattr(machine, "cpu_rates", lambda: Rates(108.0, 17.12))
-    assert machine.choose(Machine(device="cpu")).note == (
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)
+    monkeypatch.setattr(device, "cpu_rates", lambda: Rates(108.0, 17.12))
+    assert device.choose(Machine(device="cpu")).note == (
         "bfloat16 is slower than float32 on this CPU (17.1 and 108 GFLOP/s a thread): the run takes float32"
     )
 
@@ -101,10 +101,10 @@ def test_nothing_is_timed_where_nothing_is_to_be_decided(monkeypatch: pytest.Mon
     def refuse() -> Rates:
         raise AssertionError
 
-    monkeypatch.setattr(machine, "cpu_rates", refuse)
-    machine.choose(Machine(device="cpu", precision="fp32"))
-    monkeypatch.setattr(machine, "has_fast_bf16", lambda device: False)
-    assert machine.choose(Machine(device="cpu")).dtype == torch.float32
+    monkeypatch.setattr(device, "cpu_rates", refuse)
+    device.choose(Machine(device="cpu", precision="fp32"))
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: False)
+    assert device.choose(Machine(device="cpu")).dtype == torch.float32
 
 
 class Clock:
@@ -123,7 +123,7 @@ class Clock:
 def test_the_fastest_round_counts_and_slow_ones_are_few(threads: int) -> None:
     operations = 2 * 9 * 64 * 64 * 32 * 32 / 1e9  # of a 3x3 convolution of 64 channels at 32x32 px, in G
     clock = Clock(0.05, 0.02, 0.01, 0.02, 0.03, 0.02, 0.3, 0.2)
-    rates = machine.measure_rates(clock)
+    rates = device.measure_rates(clock)
     assert clock.looks == 2 * len(clock.took)
     assert rates.fp32 == pytest.approx(operations / 0.01)
     assert rates.bf16 == pytest.approx(operations / 0.2)
@@ -131,6 +131,6 @@ def test_the_fastest_round_counts_and_slow_ones_are_few(threads: int) -> None:
 
 
 def test_real_rates_are_numbers() -> None:
-    rates = machine.measure_rates()
+    rates = device.measure_rates()
     assert rates.fp32 > 0
     assert rates.bf16 > 0

@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 import torch
 
-from impasto import ranks
+from distributed_scenarios import THINNER
 from impasto.cli import run
 from impasto.errors import MachineError, OptionError
 from impasto.events import Mailbox
-from impasto.job import check_together
-from impasto.memory import Demand, Plan
-from impasto.optimizers.precondition import REACH, depth, precondition
-from impasto.ranks import ALONE, Band, Ranks, Relay
-from impasto.recipes import resolve
-from impasto.tiles import halo
-from kin import THINNER
+from impasto.objective.tiling import halo
+from impasto.optimizers.preconditioner import REACH, depth, precondition
+from impasto.options.recipes import resolve
+from impasto.planning.memory import Demand, Plan
+from impasto.run.job import check_together
+from impasto.runtime import distributed
+from impasto.runtime.distributed import ALONE, Band, Ranks, Relay
 from rounding import TIMES, assert_same
 from waiting import HANG_SECONDS
 
-KIN = Path(__file__).with_name("kin.py")
+KIN = Path(__file__).parents[1] / "distributed_scenarios.py"
 LAWS = ("two", "two, tiles and a mask", "three, odd", "roots, samples and matches")
 Entry = dict[str, Any]
 
@@ -170,12 +170,12 @@ def test_a_relay_alone_is_its_mailbox() -> None:
 def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert ranks.join() is ALONE
+    assert distributed.join() is ALONE
     monkeypatch.setenv("WORLD_SIZE", "4")  # left over from something else
-    assert ranks.join() is ALONE
+    assert distributed.join() is ALONE
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert ranks.join() is ALONE
+    assert distributed.join() is ALONE
 
 
 @pytest.mark.parametrize(("rank", "world"), [("2", "2"), ("x", "2"), ("0", "many"), ("-1", "3")])
@@ -183,7 +183,7 @@ def test_an_environment_without_sense_is_said(monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", world)
     with pytest.raises(OptionError, match=f"RANK is '{rank}' and WORLD_SIZE '{world}': start with torchrun"):
-        ranks.join()
+        distributed.join()
 
 
 def test_others_that_cannot_be_met_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,11 +191,11 @@ def test_others_that_cannot_be_met_are_said(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(MachineError, match="process 2 of 2 cannot meet the others .*MASTER_ADDR.*: use torchrun"):
-        ranks.join()
+        distributed.join()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(MachineError, match="process 2 of 2 finds no GPU of its own, this machine has 1"):
-        ranks.join()
+        distributed.join()
 
 
 def test_a_process_told_to_end_says_why() -> None:
@@ -203,7 +203,7 @@ def test_a_process_told_to_end_says_why() -> None:
     ignored = []
 
     def ended() -> None:
-        with ranks.as_one(Ranks(1, 2)):
+        with distributed.as_one(Ranks(1, 2)):
             ignored.append(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)  # Ctrl-C is the first one's
             os.kill(os.getpid(), signal.SIGTERM)
 

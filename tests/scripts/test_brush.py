@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from impasto import brush
+from sample_styles import brush
 
 
 def circles(points: brush.Floats) -> brush.Floats:

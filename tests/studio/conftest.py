@@ -13,15 +13,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import rehearsal
-from answers import HOME
+import fake_runner
 from fastapi.testclient import TestClient
+from problem_asserts import HOME
 
-from impasto.studio.api import create_app
-from impasto.studio.context import Studio
-from impasto.studio.rows import Asset, Job
-from impasto.studio.store import Store
-from impasto.studio.worker import Pace, Worker
+from impasto.studio.http.api import create_app
+from impasto.studio.http.dependencies import Studio
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Asset, Job
+from impasto.studio.worker.loop import Pace, Worker
 
 
 class Clock:
@@ -48,7 +48,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
 
 @pytest.fixture
 def picture() -> bytes:
-    return rehearsal.png(np.full((40, 60, 3), 128, np.uint8))
+    return fake_runner.png(np.full((40, 60, 3), 128, np.uint8))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def submit(store: Store, asset: Asset) -> Callable[..., Job]:
 @pytest.fixture
 def worker(store: Store) -> Worker:
     pace = Pace(poll=0.005, preview=0.0, idle=0.005)
-    return Worker(store, rehearsal.run, rehearsal.pens, pace, makers=rehearsal.makers)
+    return Worker(store, fake_runner.run, fake_runner.pens, pace, makers=fake_runner.makers)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Starts tiny workers over one data folder and kills them: python campaign.py FOLDER KILLS SEED.
+"""Starts tiny workers over one data folder and kills them: python crash_workers.py FOLDER KILLS SEED.
 
 Half of them die at a statement of their own choice (SIGKILL from inside, at a claim, a checkpoint, a finish or
 anywhere), half by a SIGKILL from here, soon after a random statement. Prints what each death interrupted, as JSON.
@@ -18,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import rehearsal
+import fake_runner
 
-from impasto.studio.lease import release_dead
-from impasto.studio.rows import Asset
-from impasto.studio.store import Store
-from impasto.studio.worker import Pace, Pens, Saved, Worker
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import release_dead
+from impasto.studio.store.records import Asset
+from impasto.studio.worker.loop import Pace, Pens, Saved, Worker
 
 MARKS = {"claim": "SET worker = '", "finish": "'finished'", "anywhere": ""}
 PACE = Pace(poll=0.004, preview=0.0, idle=0.001)
@@ -55,11 +55,11 @@ def live(folder: Path, seed: int, phase: str, log: int, sign: int) -> None:
             if left == 0:
                 die("checkpoint")
 
-        rehearsal.witness = count
-    pens = rehearsal.pens
+        fake_runner.witness = count
+    pens = fake_runner.pens
     if phase == "pen":
         pens = Pens(pens.preview, lambda outcome, path: torn(outcome, path, die), ".png")
-    worker = Worker(store, rehearsal.run, pens, PACE, max_failures=10_000)
+    worker = Worker(store, fake_runner.run, pens, PACE, max_failures=10_000)
     worker.work()
 
 
@@ -72,7 +72,7 @@ def end_with(parent: int) -> None:
 
 def torn(outcome: Any, path: Path, die: Callable[[str], None]) -> Saved:
     """Write half a result and die."""
-    path.write_bytes(rehearsal.png(outcome.picture, outcome.chain)[:50])
+    path.write_bytes(fake_runner.png(outcome.picture, outcome.chain)[:50])
     die("pen")
     raise AssertionError("still alive")
 
@@ -95,7 +95,7 @@ def arm(store: Store, mark: str, dice: random.Random, die: Callable[[], object])
 
 def order(store: Store) -> None:
     """Put a job into the queue and write down that it must come to an end."""
-    content = rehearsal.png(rehearsal.paint("", 0.5))
+    content = fake_runner.png(fake_runner.paint("", 0.5))
     name = hashlib.sha256(content).hexdigest()
     incoming = store.folder / "incoming" / f"{os.getpid()}"
     incoming.write_bytes(content)

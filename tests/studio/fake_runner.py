@@ -23,9 +23,9 @@ import numpy as np
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
-from impasto.studio.keepsakes import Maker, Material
-from impasto.studio.rows import KeepsakeKind, StoredEvent
-from impasto.studio.worker import Pens, Saved, Task
+from impasto.studio.store.exports import Maker, Material
+from impasto.studio.store.records import KeepsakeKind, StoredEvent
+from impasto.studio.worker.loop import Pens, Saved, Task
 
 STEPS = 25
 ENDLESS_STEPS = 1_000_000

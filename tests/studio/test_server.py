@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import fake_runner
 import httpx
 import numpy as np
 import pytest
-import rehearsal
 
 from impasto.errors import InputError
 from impasto.studio.server import Settings, _address, _listening, is_loopback, rules_for, serve
@@ -29,7 +29,7 @@ START = """
 import sys
 from pathlib import Path
 from impasto.studio.server import Settings, serve
-settings = Settings(Path(sys.argv[1]), port=0, module="rehearsal", browser=False, controls=False)
+settings = Settings(Path(sys.argv[1]), port=0, module="fake_runner", browser=False, controls=False)
 serve(settings, lambda line: print(line, flush=True))
 """
 
@@ -61,7 +61,7 @@ class Started:
 
     def submit(self, **options: Any) -> str:
         """Queue a job; the rehearsal's own options go through steps that the API knows."""
-        body = rehearsal.png(np.full((40, 60, 3), 9, np.uint8))
+        body = fake_runner.png(np.full((40, 60, 3), 9, np.uint8))
         files = {"content": ("a", body), "style": ("b", body)}
         made = self.client.post("/jobs", files=files, data={"options": json.dumps(options)})
         return str(made.raise_for_status().json()["id"])
@@ -101,7 +101,7 @@ def test_the_whole_way_and_no_torch(studios: Any) -> None:
     studio = studios()
     job = studio.submit(steps=30)
     done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
-    assert done["record"] == {"chain": rehearsal.expected(30)}
+    assert done["record"] == {"chain": fake_runner.expected(30)}
     health = studio.get("/health")
     assert health["status"] == "ok"
     assert not health["torch_loaded"]
@@ -124,7 +124,7 @@ def test_killed_workers_and_a_killed_server_lose_nothing(studios: Any) -> None:
     studio = studios()
     done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
     assert done["step"] >= 100
-    assert done["record"] == {"chain": rehearsal.expected(done["step"])}
+    assert done["record"] == {"chain": fake_runner.expected(done["step"])}
     text = studio.client.get(f"/jobs/{job}/events").text
     assert text.count("event: finished") == 1
     assert text.count("event: resumed") >= 1

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impasto import compare, images
 from impasto.errors import OptionError, WeightsError
+from impasto.imaging import images
+from impasto.workflows import compare
 
 FEW = {"size": "64", "steps": 2, "scales": 1, "style_layers": "relu1_1+relu2_1", "content_layers": "relu2_1"}
 

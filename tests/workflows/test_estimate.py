@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from impasto import cli
 from impasto.errors import OptionError
-from impasto.forecast import forecast
-from impasto.stylize import stylize
+from impasto.run.painter import stylize
+from impasto.workflows.estimate import forecast
 
 SMALL = {"size": 64, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
 

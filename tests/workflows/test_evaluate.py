@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 import required
-from impasto import evaluate as ev
-from impasto import images, weights
 from impasto.errors import ImageError, OptionError, WeightsError
+from impasto.imaging import images
+from impasto.network import weights
+from impasto.workflows import evaluate as ev
 
 Pixels = NDArray[np.float32]
 FP32 = 2**-24  # unit roundoff

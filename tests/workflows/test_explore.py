@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from drawn import state_before
 from impasto.errors import OptionError
-from impasto.explore import Axis, Cell, axes_of, iter_explore, parse_axis
-from impasto.images import load
-from impasto.stylize import Shared
+from impasto.imaging.images import load
+from impasto.run.painter import Shared
+from impasto.workflows.explore import Axis, Cell, axes_of, iter_explore, parse_axis
+from random_weights import state_before
 
 FEW: dict[str, Any] = {
     "size": "48",
@@ -162,7 +162,7 @@ def test_targets_are_made_once_for_each_objective(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
-    module = importlib.import_module("impasto.shared")
+    module = importlib.import_module("impasto.run.target_cache")
     build = module.build
 
     def counted(*arguments: Any, **settings: Any) -> Any:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drawn import state_before
-from impasto import images
-from impasto.anatomy import Reconstruction, iter_anatomy
 from impasto.errors import ImageError, OptionError
-from impasto.stylize import Shared
+from impasto.imaging import images
+from impasto.run.painter import Shared
+from impasto.workflows.reconstruct import Reconstruction, iter_anatomy
+from random_weights import state_before
 
 FEW: dict[str, Any] = {"size": "48", "steps": 25, "precision": "fp32"}
 

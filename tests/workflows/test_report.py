@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 import required
-from impasto import images, recipes, record
 from impasto.errors import OptionError, WeightsError
 from impasto.events import Finished, Planned, Stepped
-from impasto.report import PAGE, Report, curves, data_uri
-from impasto.result import Result
+from impasto.imaging import images
+from impasto.options import recipes
+from impasto.run import record
+from impasto.run.result import Result
+from impasto.workflows.report import PAGE, Report, curves, data_uri
 from waiting import HANG_SECONDS
 
 STEPS = 12
@@ -153,8 +155,8 @@ def test_measures_that_cannot_be_taken_are_explained(
     def absent() -> Any:
         raise WeightsError("evaluation is not here: run impasto weights fetch evaluation")
 
-    monkeypatch.setattr("impasto.weights.alexnet_state", absent)
-    from impasto.report import _evaluation
+    monkeypatch.setattr("impasto.network.weights.alexnet_state", absent)
+    from impasto.workflows.report import _evaluation
 
     picture = images.load(tiny_picture)
     shown = _evaluation(picture.pixels, picture, images.load(tiny_style))

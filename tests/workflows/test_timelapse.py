@@ -14,7 +14,7 @@ from PIL import Image
 
 from impasto.errors import OptionError
 from impasto.events import Finished, Planned, Stepped
-from impasto.film import HOLD_SECONDS, RATE, Film, film_size, shown_step
+from impasto.workflows.timelapse import HOLD_SECONDS, RATE, Film, film_size, shown_step
 
 TOTAL = 40
 END = np.full((48, 64, 3), 200 / 255, np.float32)

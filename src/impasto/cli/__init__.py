@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 INTERRUPTED = 130
 
@@ -12,20 +16,20 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
-    """Run the command line on arguments and return the exit status."""
+def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
+    """Run the command line on arguments and return the exit status; ``commands`` are Impasto's own if absent."""
     import typer
     from typer.exceptions import TyperException
 
     from impasto.cli.app import app
-    from impasto.cli.together import check_command, is_quiet
+    from impasto.cli.distributed import check_command, is_quiet
     from impasto.errors import ImpastoError
-    from impasto.heap import ask_for_huge_pages
+    from impasto.runtime.allocator import ask_for_huge_pages
 
     ask_for_huge_pages()
     try:
         check_command(arguments)
-        code = app(arguments, standalone_mode=False, prog_name="impasto")
+        code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
     except (ImpastoError, TyperException) as error:
         said = error.format_message() if isinstance(error, TyperException) else str(error)
         message = "" if is_quiet(error) else " ".join(said.split())
@@ -33,7 +37,7 @@ def run(arguments: list[str]) -> int:
             print(f"impasto: {message}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        from impasto.shortage import is_shortage, of_work
+        from impasto.run.out_of_memory import is_shortage, of_work
 
         if not is_shortage(error):
             raise

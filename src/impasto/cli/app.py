@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import again, bench, compare, learn, lists, look, pictures, studio
+from impasto.cli import compare, explore, info, replay, studio, stylize, train
 
 app = typer.Typer(
     name="impasto",
@@ -31,22 +31,21 @@ def _root(
     """Repaint a picture in the manner of another."""
 
 
-app.command("stylize")(pictures.stylize)
-app.command("demo")(pictures.demo)
-app.command("inspect")(again.inspect)
-app.command("replay")(again.replay)
-app.command("resume")(again.resume)
-app.command("explore")(look.explore)
-app.command("evaluate")(look.evaluate)
-app.command("anatomy")(look.anatomy)
+app.command("stylize")(stylize.stylize)
+app.command("demo")(stylize.demo)
+app.command("inspect")(replay.inspect)
+app.command("replay")(replay.replay)
+app.command("resume")(replay.resume)
+app.command("explore")(explore.explore)
+app.command("evaluate")(explore.evaluate)
+app.command("anatomy")(explore.anatomy)
 app.command("compare")(compare.compare)
 app.command("texture")(compare.texture)
 app.command("studio")(studio.studio)
-app.command("train")(learn.train)
-app.command("export")(learn.export)
-app.command("samples")(lists.samples)
-app.command("layers")(lists.layers)
-app.command("doctor")(lists.doctor)
-app.add_typer(bench.bench_app, name="bench")
-app.add_typer(lists.recipes_app, name="recipes")
-app.add_typer(lists.weights_app, name="weights")
+app.command("train")(train.train)
+app.command("export")(train.export)
+app.command("samples")(info.samples)
+app.command("layers")(info.layers)
+app.command("doctor")(info.doctor)
+app.add_typer(info.recipes_app, name="recipes")
+app.add_typer(info.weights_app, name="weights")

@@ -30,7 +30,7 @@ def compare(
     """Paint one picture a recipe and draw them side by side, with time and evaluation under each."""
     from rich.console import Console
 
-    from impasto.compare import SHEET, iter_compare, plan
+    from impasto.workflows.compare import SHEET, iter_compare, plan
 
     planned = plan(recipes, **options)
     with Console(stderr=True).status("preparing", spinner="line") as status:
@@ -65,7 +65,7 @@ def texture(
         raise OptionError("a texture's size is --width and --height: leave --size out", "size")
     import numpy as np
 
-    from impasto.stylize import iter_stylize
+    from impasto.run.painter import iter_stylize
 
     blank = np.full((height, width, 3), 0.5, np.float32)
     options["recipe"] = options.get("recipe") or "texture"

@@ -12,7 +12,7 @@ from impasto.errors import InputError, MachineError, OptionError
 
 if TYPE_CHECKING:
     from impasto.events import Event, Mailbox
-    from impasto.ranks import Ranks
+    from impasto.runtime.distributed import Ranks
 
 COMMANDS = ("stylize", "replay", "resume", "train")
 
@@ -44,11 +44,11 @@ def check_command(arguments: Sequence[str]) -> None:
 @contextmanager
 def together() -> Iterator[Ranks]:
     """Meet the other processes, if there are any, and part from them at the end."""
-    from impasto import ranks
+    from impasto.runtime import distributed
 
-    joined = ranks.join()
+    joined = distributed.join()
     try:
-        with ranks.as_one(joined):
+        with distributed.as_one(joined):
             yield joined
     except InputError as error:
         if joined.is_first:

@@ -35,7 +35,7 @@ def explore(
     began = time.perf_counter()
     from rich.console import Console
 
-    from impasto.explore import CELLS, SHEET, axes_of, iter_explore
+    from impasto.workflows.explore import CELLS, SHEET, axes_of, iter_explore
 
     axes = axes_of(axis, styles, cells_allowed=None if yes else 100)
     given = {name: value for name, value in options.items() if value is not None}
@@ -54,7 +54,7 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Measure how much content and how much style is in pictures, by measures that were not optimised."""
-    from impasto.evaluate import Judge, table
+    from impasto.workflows.evaluate import Judge, table
 
     given = {part: place for part, place in (("content", content), ("style", style)) if place is not None}
     _check_alike(outs, given)
@@ -71,7 +71,7 @@ def evaluate(
 
 def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
     """Raise OptionError where pictures were painted from other inputs than the first, and nothing says which count."""
-    from impasto import record
+    from impasto.run import record
 
     missing = [part for part in ("content", "style") if part not in given]
     if len(outs) == 1 or not missing:
@@ -96,7 +96,7 @@ def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
 
 def _inputs_of(out: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Return content and style, from the picture's record where they are not given."""
-    from impasto import record
+    from impasto.run import record
 
     missing = [part for part in ("content", "style") if part not in given]
     if not missing:
@@ -158,7 +158,7 @@ def anatomy(
     began = time.perf_counter()
     from rich.console import Console
 
-    from impasto.anatomy import iter_anatomy
+    from impasto.workflows.reconstruct import iter_anatomy
 
     given = {name: value for name, value in options.items() if value is not None}
     with Console(stderr=True).status("preparing", spinner="line") as status:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from impasto.errors import OptionError
-from impasto.options import Declared, declared
+from impasto.options.fields import Declared, declared
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:

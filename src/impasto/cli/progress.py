@@ -15,10 +15,10 @@ import typer
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
-from impasto.room import unwritable
+from impasto.files import unwritable
 
 if TYPE_CHECKING:
-    from impasto.result import Result
+    from impasto.run.result import Result
 
 Listener = Callable[[Event], None]
 
@@ -63,7 +63,7 @@ def snapshots_in(folder: Path) -> Listener:
 
     def save(event: Event) -> None:
         if isinstance(event, Snapshot):
-            from impasto import images
+            from impasto.imaging import images
 
             images.save(folder / f"{event.step:05d}.png", event.picture)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
+from impasto.cli.distributed import follow, together
 from impasto.cli.progress import Listener
-from impasto.cli.together import follow, together
+from impasto.cli.run_dir import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
 
 if TYPE_CHECKING:
-    from impasto.replay import Source
+    from impasto.workflows.replay import Source
 
 CONTENT = typer.Option(None, "--content", help="Where the content is, if it moved.")
 STYLE = typer.Option(None, "--style", help="Where the style is, if it moved.")
@@ -32,8 +32,8 @@ def inspect(
     """Show how a picture was made."""
     import json
 
-    from impasto import record
-    from impasto.replay import as_command
+    from impasto.run import record
+    from impasto.workflows.replay import as_command
 
     about = record.read(picture)
     if as_json:
@@ -76,7 +76,7 @@ def replay(
     quiet: bool = QUIET,
 ) -> None:
     """Make a picture again from the record inside it, or go on from it."""
-    from impasto.replay import iter_replay, read_source
+    from impasto.workflows.replay import iter_replay, read_source
 
     given = _given(inputs, content=content, style=style, init=init)
     source = read_source(picture, _cell(cell), given)
@@ -113,7 +113,7 @@ def resume(
     quiet: bool = QUIET,
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoint."""
-    from impasto.replay import iter_resume
+    from impasto.workflows.replay import iter_resume
 
     given = _given(inputs, content=content, style=style, init=init)
     mailbox = Mailbox()
@@ -125,12 +125,12 @@ def resume(
 def _listeners(source: Source, timelapse: Path | None, report: Path | None) -> list[Listener]:
     listeners: list[Listener] = []
     if timelapse is not None:
-        from impasto.film import Film
+        from impasto.workflows.timelapse import Film
 
         listeners.append(Film(timelapse))
     if report is not None:
-        from impasto.replay import input_of
-        from impasto.report import Report
+        from impasto.workflows.replay import input_of
+        from impasto.workflows.report import Report
 
         listeners.append(Report(report, input_of(source, "content"), input_of(source, "style")))
     return listeners

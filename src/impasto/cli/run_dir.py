@@ -16,7 +16,7 @@ def check_film(film: Path | None, output: str | Path | None, *inputs: object) ->
     """Raise OptionError for a film that would take the place of the picture or of an input."""
     if film is None:
         return
-    from impasto.images import split_crop
+    from impasto.imaging.images import split_crop
 
     taken = [split_crop(other)[0] for other in (output, *inputs) if isinstance(other, (str, Path))]
     if any(other.resolve() == film.resolve() for other in taken):

@@ -9,10 +9,10 @@ from typing import Any
 
 import typer
 
+from impasto.cli.distributed import follow, together
 from impasto.cli.flags import with_options
-from impasto.cli.keeping import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
-from impasto.cli.together import follow, together
+from impasto.cli.run_dir import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 
@@ -63,11 +63,11 @@ def stylize(
     check_film(timelapse, output, content, *(styles or ()))
     style: Any = styles[0] if styles else None
     if report is not None and (style is None or not Path(style).exists()):
-        from impasto.placement import place
+        from impasto.regions.spec import place
 
         limits = {"max_pixels": options["max_pixels"]} if options.get("max_pixels") else {}
         style = place(styles, **placed, limits=limits).pictures["style"].pixels
-    from impasto.stylize import iter_stylize
+    from impasto.run.painter import iter_stylize
 
     mailbox = Mailbox()
     with together() as ranks:
@@ -90,7 +90,7 @@ def stylize(
 
 
 def _foresee(content: Any, style: Any, **given: Any) -> None:
-    from impasto.forecast import forecast
+    from impasto.workflows.estimate import forecast
 
     typer.echo("\n".join(forecast(content, style, **given).lines()))
 
@@ -114,11 +114,11 @@ def listeners_for(
     if snapshots is not None:
         listeners.append(snapshots_in(folder_for(snapshots, "snapshots")))
     if timelapse is not None:
-        from impasto.film import Film
+        from impasto.workflows.timelapse import Film
 
         listeners.append(Film(timelapse))
     if report is not None:
-        from impasto.report import Report
+        from impasto.workflows.report import Report
 
         listeners.append(Report(report, content, style))
     return listeners
@@ -131,7 +131,7 @@ def demo(
     size: int = typer.Option(512, "--size", min=64, help="Long side in px."),
 ) -> None:
     """Repaint a sample photograph with a sample painting and show the way there."""
-    from impasto import samples
+    from impasto.imaging import samples
 
     for name, value, known in (("content", content, samples.PHOTO_NAMES), ("style", style, samples.STYLE_NAMES)):
         if value not in known:
@@ -139,7 +139,7 @@ def demo(
     began = time.perf_counter()
     out = folder_for(out, "out")
     paths = {path.stem: path for path in samples.write(out / "samples")}
-    from impasto.bench.demo import paint
+    from impasto.workflows.demo import paint
 
     made = paint(
         paths[content],

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from impasto.cli.together import together
+from impasto.cli.distributed import together
 from impasto.errors import OptionError
 
 
@@ -60,7 +60,7 @@ def train(
     }  # fmt: skip
     if bool(styles) == (paintings is not None):
         raise OptionError("give paintings to learn, or --paintings DIR for a network of any style", "paintings")
-    from impasto.fast.train import Training, iter_train, styles_out
+    from impasto.feedforward.train import Training, iter_train, styles_out
 
     training = Training(**{name: value for name, value in given.items() if value is not None})
     options = {name: value for name, value in options.items() if value is not None}
@@ -74,8 +74,8 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
     """Show a training; of several processes only the first one writes and speaks."""
     from rich.console import Console
 
-    from impasto import images
     from impasto.events import Finished, Planned, Snapshot, Stepped, Warned
+    from impasto.imaging import images
 
     began, total, preview = time.perf_counter(), 0, path.with_suffix(".preview.png")
     console = Console(stderr=True)
@@ -110,7 +110,7 @@ def export(
     """Write a network in another format, for any picture size, and compare the two."""
     if not onnx:
         raise OptionError("name the format: impasto export NETWORK --onnx", "onnx")
-    from impasto.fast.export import OPSET, to_onnx
+    from impasto.feedforward.export import OPSET, to_onnx
 
     target = output or network.with_suffix(".onnx")
     difference = to_onnx(network, target)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import WeightsError
-from impasto.losses.protocol import at_least_float32
+from impasto.losses.summaries.protocol import at_least_float32
 
 STRIDE = 8
 ENCODER = ("conv1_1", "conv1_2", "pool", "conv2_1", "conv2_2", "pool", "conv3_1", "conv3_2", "conv3_3", "conv3_4",

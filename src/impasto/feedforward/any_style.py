@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import masks
-from impasto.areas import style_at
-from impasto.color import desaturated
-from impasto.control import Area, Control, StyleSource
-from impasto.fast.adain import STRIDE, AdainNetwork
-from impasto.fast.matching import MATCHINGS, Affine, Statistics, blend, statistics, weaken
-from impasto.losses.protocol import at_least_float32
-from impasto.view import View
+from impasto.feedforward.adain import STRIDE, AdainNetwork
+from impasto.feedforward.matching import MATCHINGS, Affine, Statistics, blend, statistics, weaken
+from impasto.losses.summaries.protocol import at_least_float32
+from impasto.objective.region_terms import style_at
+from impasto.regions import masks
+from impasto.regions.canvas_view import View
+from impasto.regions.color import desaturated
+from impasto.regions.region_tensors import Area, Control, StyleSource
 
 MATCHING = "transport"
 LAYER = "relu4_1"

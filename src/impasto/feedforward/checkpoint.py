@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images
 from impasto.errors import RecordError
-from impasto.fast.network import StyleNetwork
+from impasto.feedforward.network import StyleNetwork
+from impasto.imaging import images
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 

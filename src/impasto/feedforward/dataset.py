@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import images
 from impasto.errors import ImageError
+from impasto.imaging import images
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"])
 KEPT_BYTES = 1 << 30  # pictures beyond this are read again whenever they are drawn

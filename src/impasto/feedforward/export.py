@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import images
 from impasto.errors import ImageError, MachineError, WeightsError
-from impasto.fast.model import OnnxPainter, describe, load, read
-from impasto.fast.network import StyleNetwork
+from impasto.feedforward.model import OnnxPainter, describe, load, read
+from impasto.feedforward.network import StyleNetwork
+from impasto.imaging import images
 
 OPSET = 18
 CLOSE = 1e-3

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.protocol import at_least_float32
+from impasto.losses.summaries.protocol import at_least_float32
 
 EPSILON = 1e-5
 # Of the mean variance over all directions; a direction with less is noise, or is not there at all.

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import images
 from impasto.errors import MachineError, OptionError, WeightsError
-from impasto.fast.adain import tiles
-from impasto.fast.network import HALO, READ_AT, Moments, Shape, StyleNetwork
-from impasto.losses.protocol import at_least_float32
+from impasto.feedforward.adain import tiles
+from impasto.feedforward.network import HALO, READ_AT, Moments, Shape, StyleNetwork
+from impasto.imaging import images
+from impasto.losses.summaries.protocol import at_least_float32
 
 FORMAT = "impasto-style-network"
 VERSION = 1

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.losses.protocol import at_least_float32
+from impasto.losses.summaries.protocol import at_least_float32
 
 LEAST = 0.02  # colours nearer to black or white are brought here before the sigmoid is undone
 HALO = 64  # px; a pixel of the answer sees at most 56 with five blocks

@@ -13,17 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, record
-from impasto.control import Control
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
-from impasto.fast.apply import FastStylizer
-from impasto.fast.model import Model, load
-from impasto.job import Job
-from impasto.options import Options
-from impasto.result import Result, save
-from impasto.view import View
-from impasto.weights import adain_state
+from impasto.feedforward.any_style import FastStylizer
+from impasto.feedforward.model import Model, load
+from impasto.imaging import images
+from impasto.network.weights import adain_state
+from impasto.options.fields import Options
+from impasto.regions.canvas_view import View
+from impasto.regions.region_tensors import Control
+from impasto.run import record
+from impasto.run.job import Job
+from impasto.run.result import Result, save
 
 WHOLE_STRENGTH = 0.5  # the strength at which a trained network's picture is taken as it is
 

@@ -2,10 +2,11 @@
 
 In: paintings, a folder of photographs, ``Training``. Out: events as a run has them, a sheet of held-out pictures now
 and then, and at the end the network's file. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimiser's own
-objective as the loss (see ``teacher``). What happens at a step follows from the seed and the step's number alone, so
-a run that was interrupted goes on as if it had not been. Several processes (torchrun) each take their own batch and
-average gradients. Departures: the first steps learn from smaller crops, see ``Training.small_crops``; what is judged
-and saved is the mean of the weights over about the last tenth of the steps, which evens out the noise of small batches.
+objective as the loss (see ``training_objective``). What happens at a step follows from the seed and the step's number
+alone, so a run that was interrupted goes on as if it had not been. Several processes (torchrun) each take their own
+batch and average gradients. Departures: the first steps learn from smaller crops, see ``Training.small_crops``; what is
+judged and saved is the mean of the weights over about the last tenth of the steps, which evens out the noise of small
+batches.
 """
 
 from __future__ import annotations
@@ -23,22 +24,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto import heap, images, recipes, sheet
-from impasto.control import tensor
-from impasto.encoder import Encoder
 from impasto.errors import NumericalError, OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
-from impasto.fast import model
-from impasto.fast import state as states
-from impasto.fast.network import Shape, StyleNetwork
-from impasto.fast.photographs import Pictures, gather
-from impasto.fast.teacher import Teacher
-from impasto.losses.protocol import Loss
-from impasto.machine import Place, choose
-from impasto.options import Options, option
-from impasto.ranks import ALONE, Ranks
-from impasto.values import check
-from impasto.weights import vgg19_state
+from impasto.feedforward import checkpoint as states
+from impasto.feedforward import model
+from impasto.feedforward.dataset import Pictures, gather
+from impasto.feedforward.network import Shape, StyleNetwork
+from impasto.feedforward.training_objective import Teacher
+from impasto.imaging import contact_sheet, images
+from impasto.losses.summaries.protocol import Loss
+from impasto.network.encoder import Encoder
+from impasto.network.weights import vgg19_state
+from impasto.options import recipes
+from impasto.options.fields import Options, option
+from impasto.options.validation import check
+from impasto.regions.region_tensors import tensor
+from impasto.runtime import allocator
+from impasto.runtime.device import Place, choose
+from impasto.runtime.distributed import ALONE, Ranks
 
 SHOWN = 3
 CALIBRATED_ON = 4
@@ -137,7 +140,7 @@ def iter_train(
     yield from run.notes()
     if resume and run.state_file.exists():
         run.restore()
-    with heap.freed_is_kept():
+    with allocator.freed_is_kept():
         yield from run.go(mailbox)
 
 
@@ -306,7 +309,7 @@ class _Run:
         progress.worse = 0 if total < progress.best * (1 - BETTER) else progress.worse + 1
         progress.best = min(progress.best, total)
         rows = [[_pixels(pair[k]) for pair in shown] for k in (0, 1)]
-        return sheet.draw(rows, ["photograph", f"step {progress.step}"], [""] * len(shown))
+        return contact_sheet.draw(rows, ["photograph", f"step {progress.step}"], [""] * len(shown))
 
     def _average(self) -> None:
         """Take the mean of the gradients of all processes."""

@@ -14,16 +14,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.areas import StyleData, style_at
-from impasto.control import plain
-from impasto.encoder import Encoder
-from impasto.engine import Knobs
-from impasto.losses.protocol import Loss
-from impasto.objective import Objective
-from impasto.options import Options, parse_weights
-from impasto.problem import build
-from impasto.schedule import Scale
-from impasto.terms import Stage, content_maker, default_content_layers, default_style_layers, smoothness, style_maker
+from impasto.losses.summaries.protocol import Loss
+from impasto.network.encoder import Encoder
+from impasto.objective.loss_factory import (
+    Stage,
+    content_maker,
+    default_content_layers,
+    default_style_layers,
+    smoothness,
+    style_maker,
+)
+from impasto.objective.objective import Objective
+from impasto.objective.region_terms import StyleData, style_at
+from impasto.objective.scale_objective import build
+from impasto.options.fields import Options, parse_weights
+from impasto.planning.schedule import Scale
+from impasto.regions.region_tensors import plain
+from impasto.run.engine import Knobs
 
 
 @dataclass(eq=False)

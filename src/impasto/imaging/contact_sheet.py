@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from impasto.saving import quantise
-from impasto.sizes import resize
+from impasto.imaging.encode import quantise
+from impasto.options.sizes import resize
 
 GAP, MARGIN = 8, 12
 PAPER, INK, FAINT = (250, 248, 245), (29, 27, 25), (120, 112, 104)

@@ -38,8 +38,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from impasto import metadata, profiles, sixteen
 from impasto.errors import ImageError
+from impasto.imaging import icc, metadata, sixteen_bit
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
 # Each registers its reader in Image.OPEN when imported.
@@ -220,11 +220,11 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
     try:
         exif, notes = _exif_of(image, keep_location)
         if stream is not None and isinstance(image, TiffImagePlugin.TiffImageFile):
-            sixteen.check_tiff_length(image, stream)
-        if stream is not None and sixteen.is_deep(image, stream):
+            sixteen_bit.check_tiff_length(image, stream)
+        if stream is not None and sixteen_bit.is_deep(image, stream):
             if image.format == "PNG":
                 _verify_png(stream)
-            colour, alpha = sixteen.read_deep(image, stream)
+            colour, alpha = sixteen_bit.read_deep(image, stream)
             raw = _deep(colour, alpha, image.info.get("icc_profile"), shown)
         elif image.mode[0] in "IF":
             image.load()
@@ -267,7 +267,7 @@ def _verify_png(stream: IO[bytes]) -> None:
 
 def _eight(image: Image.Image, shown: str) -> Raw:
     """Return an 8-bit picture's colours in sRGB and its alpha."""
-    icc = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile")
     alpha = None
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
@@ -275,13 +275,13 @@ def _eight(image: Image.Image, shown: str) -> Raw:
         image = image.convert(image.mode[:-1])
     elif image.mode == "1":
         image = image.convert("L")
-    converted, note = profiles.image_to_srgb(image, icc)
+    converted, note = icc.image_to_srgb(image, profile)
     return Raw(np.asarray(converted), alpha, 8, notes=[f"{shown}: {note}"] if note else [])
 
 
-def _deep(colour: NDArray[Any], alpha: NDArray[Any] | None, icc: bytes | None, shown: str) -> Raw:
+def _deep(colour: NDArray[Any], alpha: NDArray[Any] | None, profile: bytes | None, shown: str) -> Raw:
     """Return a deep picture's colours in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
-    converted, note = profiles.values_to_srgb(unit(colour), icc)
+    converted, note = icc.values_to_srgb(unit(colour), profile)
     return Raw(converted, alpha, 16, notes=[f"{shown}: {note}"] if note else [])
 
 

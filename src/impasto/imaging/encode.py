@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from impasto import metadata, profiles, room, sixteen
+from impasto import files
 from impasto.errors import ImageError, suggest
-from impasto.reading import split_crop
+from impasto.imaging import icc, metadata, sixteen_bit
+from impasto.imaging.decode import split_crop
 
 SUFFIXES = {
     ".png": "PNG",
@@ -137,7 +138,7 @@ def check_output(
         raise ImageError(f"folder {str(folder)!r} cannot be written ({reason}): choose another for the output") from exc
     if target.exists() and not os.access(target, os.W_OK):
         raise ImageError(f"{str(target)!r} is write-protected: choose another name or run chmod u+w on it")
-    short = room.lack([(folder, nbytes, "the picture")]) if nbytes is not None else None
+    short = files.lack([(folder, nbytes, "the picture")]) if nbytes is not None else None
     if short is not None:
         raise ImageError(short)
     return target
@@ -265,7 +266,7 @@ def encode(
         _write_tiff(levels, file, exif=exif, dpi=dpi, record=record)
         return file.getvalue()
     if bits == 16:
-        return sixteen.png_bytes(levels, metadata.png_chunks(profiles.srgb_profile(), exif, dpi, record))
+        return sixteen_bit.png_bytes(levels, metadata.png_chunks(icc.srgb_profile(), exif, dpi, record))
     return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
 
 
@@ -292,16 +293,16 @@ def _write_tiff(
     """Write a TIFF: large pictures in tiles, small ones in strips, which every reader knows."""
     xmp = metadata.xmp_packet(record) if record is not None else None
     if levels.shape[0] * levels.shape[1] >= TILED_FROM:
-        sixteen.write_tiles(stream, levels, exif, profiles.srgb_profile(), dpi, xmp)
+        sixteen_bit.write_tiles(stream, levels, exif, icc.srgb_profile(), dpi, xmp)
     else:
-        stream.write(sixteen.tiff_bytes(levels, exif, profiles.srgb_profile(), dpi, xmp))
+        stream.write(sixteen_bit.tiff_bytes(levels, exif, icc.srgb_profile(), dpi, xmp))
 
 
 def _encode_eight(
     image: Image.Image, kind: str, exif: bytes | None, dpi: float | None, quality: int, record: str | None
 ) -> bytes:
     file = io.BytesIO()
-    options: dict[str, Any] = {"icc_profile": profiles.srgb_profile()}
+    options: dict[str, Any] = {"icc_profile": icc.srgb_profile()}
     if exif is not None and not (kind == "JPEG" and len(exif) > _LARGEST_JPEG_EXIF):
         options["exif"] = exif
     if dpi is not None:

@@ -2,7 +2,7 @@
 
 In: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (grey, palette, CMYK, alpha, 16 bit), a PIL
 image, an array or a tensor. Out: a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, alpha and EXIF beside it.
-Sizes are checked in the file's header, before anything is decoded. Decoding is in ``reading``, writing in ``saving``,
+Sizes are checked in the file's header, before anything is decoded. Decoding is in ``decode``, writing in ``encode``,
 sizes are in ``sizes``; what the rest of the program needs is reachable from here.
 """
 
@@ -18,11 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from impasto import metadata
 from impasto.errors import ImageError
-from impasto.reading import Raw, check_pixels, identified, of_image, opened, quiet, read, seekable, split_crop, unit
-from impasto.saving import check_output, encode, estimated_bytes, quantise, save, write_atomically
-from impasto.sizes import Size, canvas_size, parse_size, resize
+from impasto.imaging import metadata
+from impasto.imaging.decode import (
+    Raw,
+    check_pixels,
+    identified,
+    of_image,
+    opened,
+    quiet,
+    read,
+    seekable,
+    split_crop,
+    unit,
+)
+from impasto.imaging.encode import check_output, encode, estimated_bytes, quantise, save, write_atomically
+from impasto.options.sizes import Size, canvas_size, parse_size, resize
 
 __all__ = [
     "MAX_PIXELS",

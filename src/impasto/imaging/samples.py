@@ -1,6 +1,6 @@
 """The sample pictures: styles that this project painted, and photographs out of scikit-image's wheel.
 
-In comes a name, out goes a picture or a file. Nothing is downloaded. ``sample_styles`` paints the styles and
+In comes a name, out goes a picture or a file. Nothing is downloaded. ``scripts/sample_styles`` paints the styles and
 ``scripts/paint_samples.py`` stores them here; the photographs are in the public domain (astronaut: NASA; coffee and the
 cat: CC0, by Rachel Michetti and Stefan van der Walt).
 """
@@ -35,7 +35,7 @@ def names() -> tuple[str, ...]:
 def _source(name: str) -> Traversable:
     """Return where a sample lies inside the installed packages."""
     if name in STYLE_NAMES:
-        return files("impasto").joinpath("data", f"{name}.jpg")
+        return files("impasto.imaging").joinpath("data", f"{name}.jpg")
     if name in _PHOTO_FILES:
         return files("skimage").joinpath("data", _PHOTO_FILES[name])
     raise OptionError(f"there is no sample {name!r}; {suggest(name, names())}", option="name")

@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.losses.comparison import Comparison
-from impasto.losses.positions import owned, shared
-from impasto.losses.protocol import Features
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features
+from impasto.losses.summaries.sampling import owned, shared
+from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.tile_window import Region
 
 SMOOTHING = 1e-6
 

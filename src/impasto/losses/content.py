@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.encoder import stride
-from impasto.losses.protocol import Features, Maps, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 
 class ContentLoss:

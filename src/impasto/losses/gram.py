@@ -16,10 +16,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from impasto.encoder import stride
-from impasto.losses.products import mean_of_pieces
-from impasto.losses.protocol import Features, Maps, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.moment_sums import mean_of_pieces
+from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 Normalisation = Literal["gatys", "neural-style", "relative"]
 

@@ -16,11 +16,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.encoder import stride
-from impasto.losses.comparison import Comparison
-from impasto.losses.positions import gather, owned, pick, scatter, shared, stratified
-from impasto.losses.protocol import Features, Sweep, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
+from impasto.losses.summaries.sampling import gather, owned, pick, scatter, shared, stratified
+from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 QUANTILES = 1024
 SAMPLES = 16384

@@ -21,10 +21,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.comparison import Comparison, moments
-from impasto.losses.positions import gather, owned, pick, scatter, shared, stratified
-from impasto.losses.protocol import Features, Sweep
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, Sweep
+from impasto.losses.summaries.sampling import gather, owned, pick, scatter, shared, stratified
+from impasto.losses.summaries.style_target import Comparison, moments
+from impasto.losses.summaries.tile_window import Region
 
 SAMPLES = 1024
 

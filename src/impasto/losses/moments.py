@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.masked import masked_moment_sums
-from impasto.losses.positions import positions, shared
-from impasto.losses.products import mean_of_pieces, moment_sums, owned_rows
-from impasto.losses.protocol import Features, Maps, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.masked_moments import masked_moment_sums
+from impasto.losses.summaries.moment_sums import mean_of_pieces, moment_sums, owned_rows
+from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
+from impasto.losses.summaries.sampling import positions, shared
+from impasto.losses.summaries.tile_window import Region
 
 FLOOR = 1e-12
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.encoder import stride
 from impasto.errors import OptionError
-from impasto.losses.comparison import Comparison
-from impasto.losses.matching import nearest
-from impasto.losses.protocol import Features, Sweep, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.nearest_search import nearest
+from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
+from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 SIDE = 3
 OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))

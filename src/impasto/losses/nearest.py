@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.encoder import stride
-from impasto.losses.hypercolumn import REACH, grid, grid_parts
-from impasto.losses.matching import nearest, principal_axes
-from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.hypercolumns import REACH, grid, grid_parts
+from impasto.losses.summaries.nearest_search import nearest, principal_axes
+from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 STEP = 4
 PRESERVATION = 0.75

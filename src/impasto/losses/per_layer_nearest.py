@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from impasto.encoder import stride
-from impasto.losses.matching import nearest
 from impasto.losses.nearest import cosines
-from impasto.losses.protocol import Features, Maps, Sweep, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.nearest_search import nearest
+from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 SIDE = 64
 

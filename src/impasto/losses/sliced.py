@@ -15,10 +15,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.comparison import Comparison
-from impasto.losses.positions import gather, pick, scatter, stratified
-from impasto.losses.protocol import Features, Sweep, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
+from impasto.losses.summaries.sampling import gather, pick, scatter, stratified
+from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.tile_window import Region
 
 DIRECTIONS = 64
 SAMPLES = 16384

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.losses.hypercolumn import REACH, at_points
-from impasto.losses.positions import pick, scatter, stratified
-from impasto.losses.products import self_product
-from impasto.losses.protocol import Features, Maps, Sweep
-from impasto.losses.region import Region
+from impasto.losses.summaries.hypercolumns import REACH, at_points
+from impasto.losses.summaries.moment_sums import self_product
+from impasto.losses.summaries.protocol import Features, Maps, Sweep
+from impasto.losses.summaries.sampling import pick, scatter, stratified
+from impasto.losses.summaries.tile_window import Region
 
 SAMPLES = 1024
 STYLE_SAMPLES = 1024

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.encoder import stride
-from impasto.losses.comparison import Comparison, moments
-from impasto.losses.positions import owned, shared
-from impasto.losses.protocol import Features
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features
+from impasto.losses.summaries.sampling import owned, shared
+from impasto.losses.summaries.style_target import Comparison, moments
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 SMOOTHING = 1e-4
 RANK_TOLERANCE = 1e-10

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.convolution import convolve_rectified, cut_back, max_pooled, tapped, turned
 from impasto.errors import ImageError, OptionError, suggest
-from impasto.layers import BLOCKS as BLOCKS  # noqa: PLC0414 - handed on
-from impasto.layers import Network as Network  # noqa: PLC0414 - handed on
-from impasto.layers import check_layers as check_layers  # noqa: PLC0414 - handed on
-from impasto.layers import layer_names as layer_names  # noqa: PLC0414 - handed on
+from impasto.network.convolution import convolve_rectified, cut_back, max_pooled, tapped, turned
+from impasto.options.layer_names import BLOCKS as BLOCKS  # noqa: PLC0414 - handed on
+from impasto.options.layer_names import Network as Network  # noqa: PLC0414 - handed on
+from impasto.options.layer_names import check_layers as check_layers  # noqa: PLC0414 - handed on
+from impasto.options.layer_names import layer_names as layer_names  # noqa: PLC0414 - handed on
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate", "zeros", "circular"]
@@ -128,7 +128,8 @@ class Encoder(nn.Module):
         Args:
             canvas: ``[B, 3, H, W]``, sRGB in [0, 1]; float32, or float64 for an encoder in float64.
             layers: names such as ``relu4_1`` or ``conv4_2``.
-            cuts: what to keep of the maps that a convolution reads, by its number, such as ``4_1``; see ``tiles``.
+            cuts: what to keep of the maps that a convolution reads, by its number, such as ``4_1``; see
+                ``objective.tiling``.
             windows: what of each convolution's output is returned, by its number; all of it if absent.
 
         Raises:

@@ -14,33 +14,33 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from impasto.areas import MakeStyle, StyleData
-from impasto.encoder import Encoder
-from impasto.losses.anchor import ColourAnchorLoss
-from impasto.losses.apart import ApartLoss
 from impasto.losses.batchnorm import BatchNormLoss
-from impasto.losses.blemishes import BorderLoss, SpeckLoss
-from impasto.losses.blend import Weighted, mix
-from impasto.losses.comparison import Comparison
-from impasto.losses.composition import CompositionLoss, cell_for
 from impasto.losses.content import ContentLoss
-from impasto.losses.edges import EdgeLoss
 from impasto.losses.gram import GramLoss, Normalisation, summed_grams
 from impasto.losses.histogram import HistogramLoss
-from impasto.losses.matting import MattingLoss
 from impasto.losses.mmd import GaussianLoss, PolynomialLoss
 from impasto.losses.moments import MomentsLoss, summed_moments
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss, turned
-from impasto.losses.positions import positions
-from impasto.losses.protocol import Features, Loss, Maps, Refreshing
+from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
+from impasto.losses.regularizers.edges import EdgeLoss
+from impasto.losses.regularizers.matting import MattingLoss
+from impasto.losses.regularizers.proof_anchor import CompositionLoss, cell_for
+from impasto.losses.regularizers.specks import BorderLoss, SpeckLoss
+from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
-from impasto.losses.tv import TotalVariationLoss
+from impasto.losses.summaries.blend import Weighted, mix
+from impasto.losses.summaries.protocol import Features, Loss, Maps, Refreshing
+from impasto.losses.summaries.sampling import positions
+from impasto.losses.summaries.style_target import Comparison
 from impasto.losses.wasserstein import WassersteinLoss
-from impasto.options import Options, StyleLossName
-from impasto.presets import EIGHT_LAYERS, FIVE_LAYERS
-from impasto.tiles import tiled_features
+from impasto.network.encoder import Encoder
+from impasto.objective.region_terms import MakeStyle, StyleData
+from impasto.objective.tiling import tiled_features
+from impasto.options.builtin_recipes import EIGHT_LAYERS, FIVE_LAYERS
+from impasto.options.fields import Options, StyleLossName
 
 NORMALISATIONS: Mapping[str, Normalisation] = {"gatys": "gatys", "neural-style": "neural-style"}
 

@@ -1,8 +1,8 @@
 """The terms for one scale: a canvas in, values and the gradient out.
 
-Every term is ``value(sum of summarise)`` (see ``losses.protocol``). The whole picture takes one forward and one
-backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of the
-gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
+Every term is ``value(sum of summarise)`` (see ``losses.summaries.protocol``). The whole picture takes one forward and
+one backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of
+the gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.
 
 Several processes own bands of tiles. Each is given the rows of the canvas around its own by its neighbours, the
@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from impasto.encoder import Encoder
-from impasto.losses.blend import Blended
-from impasto.losses.protocol import Features, Loss, Refreshing
-from impasto.losses.region import Region
-from impasto.ranks import Band
-from impasto.tiles import Tile, tiles
-from impasto.view import View
+from impasto.losses.summaries.blend import Blended
+from impasto.losses.summaries.protocol import Features, Loss, Refreshing
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import Encoder
+from impasto.objective.tiling import Tile, tiles
+from impasto.regions.canvas_view import View
+from impasto.runtime.distributed import Band
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import masks
-from impasto.color import desaturated
-from impasto.control import Area, Control, StyleSource
-from impasto.encoder import Encoder, receptive_radius, stride
-from impasto.losses.blend import Blended, blend_name
-from impasto.losses.protocol import Features, Loss, Maps
-from impasto.tiles import tiled_features, tiles
+from impasto.losses.summaries.blend import Blended, blend_name
+from impasto.losses.summaries.protocol import Features, Loss, Maps
+from impasto.network.encoder import Encoder, receptive_radius, stride
+from impasto.objective.tiling import tiled_features, tiles
+from impasto.regions import masks
+from impasto.regions.color import desaturated
+from impasto.regions.region_tensors import Area, Control, StyleSource
 
 PROTECTED = "protected"
 PROTECTION = 10.0  # how much more the content weighs where it is protected, at protect_strength 1

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import images
-from impasto.areas import area_terms, noise_maps, roughness
-from impasto.control import Control, tensor
-from impasto.encoder import Encoder
-from impasto.losses.tv import total_variation
-from impasto.objective import Objective
-from impasto.options import Options
-from impasto.ranks import Band
-from impasto.schedule import Scale
-from impasto.terms import PROOF, Stage, composition, content_maker, guards, smoothness, style_maker
-from impasto.view import View
+from impasto.imaging import images
+from impasto.losses.regularizers.tv import total_variation
+from impasto.network.encoder import Encoder
+from impasto.objective.loss_factory import PROOF, Stage, composition, content_maker, guards, smoothness, style_maker
+from impasto.objective.objective import Objective
+from impasto.objective.region_terms import area_terms, noise_maps, roughness
+from impasto.options.fields import Options
+from impasto.planning.schedule import Scale
+from impasto.regions.canvas_view import View
+from impasto.regions.region_tensors import Control, tensor
+from impasto.runtime.distributed import Band
 
 FLOOR = 1e-6
 # How much more the style weighs than the content at strength 0.5; chosen by eye over the pairs in docs/default.md.

@@ -16,8 +16,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from impasto.encoder import BLOCKS, Encoder, Network, block, receptive_radius, stride
-from impasto.losses.region import Region
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import BLOCKS, Encoder, Network, block, receptive_radius, stride
 
 ALIGNMENT = 16
 Window = tuple[slice, slice]

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.protocol import at_least_float32
-from impasto.ranks import Band
+from impasto.losses.summaries.protocol import at_least_float32
+from impasto.runtime.distributed import Band
 
 
 class Adam:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.memory import Plan
 from impasto.optimizers.adam import Adam
 from impasto.optimizers.lbfgs import BoundedLBFGS
-from impasto.optimizers.lean import Lean
+from impasto.optimizers.low_memory_adam import Lean
 from impasto.optimizers.pyramid import Pyramid
-from impasto.ranks import Band
+from impasto.planning.memory import Plan
+from impasto.runtime.distributed import Band
 
 Chosen = BoundedLBFGS | Adam | Lean | Pyramid
 

@@ -20,9 +20,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.losses.protocol import at_least_float32
-from impasto.optimizers.precondition import REACH, depth, precondition
-from impasto.ranks import Band
+from impasto.losses.summaries.protocol import at_least_float32
+from impasto.optimizers.preconditioner import REACH, depth, precondition
+from impasto.runtime.distributed import Band
 
 FIRST_CHANGE = 0.02
 RISE_ALLOWED = 1.02

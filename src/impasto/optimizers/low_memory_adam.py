@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.ranks import Band
+from impasto.runtime.distributed import Band
 
 PIECE = 1 << 22
 STEADY = 10

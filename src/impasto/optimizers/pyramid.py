@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.losses.protocol import at_least_float32
+from impasto.losses.summaries.protocol import at_least_float32
 
 Rule = Literal["adam", "rmsprop"]
 SMALLEST = 8

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
 from impasto.errors import OptionError, suggest
-from impasto.memory import parse_bytes
-from impasto.values import check, without_none
-from impasto.values import parse_seconds as parse_seconds  # noqa: PLC0414 - handed on
-from impasto.values import parse_weights as parse_weights  # noqa: PLC0414 - handed on
+from impasto.options.validation import check, without_none
+from impasto.options.validation import parse_seconds as parse_seconds  # noqa: PLC0414 - handed on
+from impasto.options.validation import parse_weights as parse_weights  # noqa: PLC0414 - handed on
+from impasto.planning.memory import parse_bytes
 
 Init = Literal["content", "random", "style", "fast"]
 OptimizerName = Literal["lbfgs", "adam", "pyramid"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import OptionError, suggest
-from impasto.options import Options, names
-from impasto.presets import BUILT_IN, Recipe
+from impasto.options.builtin_recipes import BUILT_IN, Recipe
+from impasto.options.fields import Options, names
 
 DEFAULT = "impasto"
 PUBLISHED = "published"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impasto.errors import OptionError
-from impasto.layers import SMALLEST_SIDE
+from impasto.options.layer_names import SMALLEST_SIDE
 
 FORMS = "512 (long side in px), 1.5mp, full, or 36in, 90cm, 900mm with --dpi"
 LARGEST_SIDE = 1_000_000

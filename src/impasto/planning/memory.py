@@ -28,7 +28,8 @@ VALUES = 3  # a pixel's
 # Values a pixel of the canvas has down to each block, pooled maps included.
 FEATURES = (144, 216, 284, 318, 320)
 SLOPES = 128  # values a pixel's gradient takes where it is widest
-# Of what features take: passing copies, and what is lost between freed blocks where they are kept (see ``heap``).
+# Of what features take: passing copies, and what is lost between freed blocks where they are kept (see
+# ``runtime.allocator``).
 COPIES, GAPS = 0.25, 1.75
 WIDEST = 64  # channels of the largest map
 
@@ -138,7 +139,8 @@ class Demand:
         inputs: pixels of all the pictures that were read.
         recolour: whether the finished picture gets the content's colours.
         ranks: processes that share the picture's rows; what is counted is one's.
-        gives_back: whether freed memory can go back to the system at once (see ``heap``); a GPU's does not.
+        gives_back: whether freed memory can go back to the system at once (see ``runtime.allocator``); a GPU's does
+            not.
     """
 
     height: int

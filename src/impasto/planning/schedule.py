@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from impasto.layers import SMALLEST_SIDE
-from impasto.options import Options
+from impasto.options.fields import Options
+from impasto.options.layer_names import SMALLEST_SIDE
 
 RATIO = 0.6
 SMALLEST_LONG_SIDE = 150

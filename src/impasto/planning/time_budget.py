@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from impasto.schedule import Scale
+from impasto.planning.schedule import Scale
 
 SETUP_EVALUATIONS = 2.0  # targets and reference points of a scale cost about as much
 LAST_LOOK = 3  # steps of the last scale before its plan is corrected

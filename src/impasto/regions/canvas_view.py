@@ -15,8 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from impasto.color import ChromaKeeper, bands, desaturated
-from impasto.control import Control
+from impasto.regions.color import ChromaKeeper, bands, desaturated
+from impasto.regions.region_tensors import Control
 
 
 class View:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.color import Rows, by_rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
-from impasto.control import Area, Control
+from impasto.regions.color import Rows, by_rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
+from impasto.regions.region_tensors import Area, Control
 
 RIDGE = 1e-4  # added to both covariances: a grey content is not blown up
 REACH = 1 / 100  # of the long side: how far the filter looks

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import images
 from impasto.errors import ImageError, OptionError
+from impasto.imaging import images
 
 ASPECT_TOLERANCE = 0.01
 # Colours of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import masks
-from impasto.color import recolour, saturate
 from impasto.errors import ImageError, OptionError
-from impasto.faces import face_mask
-from impasto.geometry import periodic, rotated
-from impasto.images import Picture
-from impasto.options import Options
-from impasto.placement import Placed, Placement, blend_of, check_count, missing, parse_numbers
+from impasto.imaging.images import Picture
+from impasto.options.fields import Options
+from impasto.regions import masks
+from impasto.regions.color import recolour, saturate
+from impasto.regions.faces import face_mask
+from impasto.regions.geometry import periodic, rotated
+from impasto.regions.spec import Placed, Placement, blend_of, check_count, missing, parse_numbers
 
 REST = "rest"
 FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture

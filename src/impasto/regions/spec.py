@@ -1,7 +1,7 @@
 """What the person wants where: styles, regions, labels and protection, as plain data with the pictures they name.
 
 In: ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects. Out: a
-``Placement``, which a record keeps as JSON. Nothing is computed here; ``control`` makes tensors of it.
+``Placement``, which a record keeps as JSON. Nothing is computed here; ``region_tensors`` makes tensors of it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from impasto import images
 from impasto.errors import ImageError, OptionError, suggest
-from impasto.options import Color
+from impasto.imaging import images
+from impasto.options.fields import Color
 
 SETTINGS = ("scale", "rotate", "strength", "color")
 _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")

@@ -36,13 +36,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from impasto import images
-from impasto.engine import Knobs, Optimizer, Run
 from impasto.errors import MachineError, RecordError
-from impasto.losses.protocol import Refreshing
-from impasto.objective import Objective
-from impasto.ranks import ALONE, Ranks
-from impasto.schedule import Scale
+from impasto.imaging import images
+from impasto.losses.summaries.protocol import Refreshing
+from impasto.objective.objective import Objective
+from impasto.planning.schedule import Scale
+from impasto.run.engine import Knobs, Optimizer, Run
+from impasto.runtime.distributed import ALONE, Ranks
 
 FORMAT = 1
 RUN, STEERING = "run.json", "steering.jsonl"

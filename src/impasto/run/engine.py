@@ -17,9 +17,9 @@ from torch import Tensor
 
 from impasto.errors import NumericalError, OptionError, suggest
 from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Stepped, Warned
-from impasto.objective import Objective
-from impasto.options import declared
-from impasto.ranks import Relay
+from impasto.objective.objective import Objective
+from impasto.options.fields import declared
+from impasto.runtime.distributed import Relay
 
 RECOVERIES = 3
 PATIENCE = 10
@@ -142,7 +142,7 @@ class Run:
 
 
 class Keeper(Protocol):
-    """Who makes a run survive its process (see ``impasto.checkpoint``)."""
+    """Who makes a run survive its process (see ``impasto.run.checkpoint``)."""
 
     def log(self, run: Run, entry: Mapping[str, Any]) -> None:
         """Write a command down, durably, before it is obeyed."""

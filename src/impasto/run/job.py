@@ -16,20 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import heap, images, memory
-from impasto.areas import PROTECTED
-from impasto.control import Control, control, tensor
-from impasto.encoder import block, check_layers
-from impasto.engine import Knobs
 from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
-from impasto.layers import SMALLEST_SIDE
-from impasto.machine import Place, choose, devices
-from impasto.options import Options, parse_weights
-from impasto.placement import Placement, place
-from impasto.ranks import ALONE, Ranks
-from impasto.room import lack
-from impasto.schedule import Scale, scales_for
-from impasto.terms import default_content_layers, default_style_layers
+from impasto.files import lack
+from impasto.imaging import images
+from impasto.network.encoder import block, check_layers
+from impasto.objective.loss_factory import default_content_layers, default_style_layers
+from impasto.objective.region_terms import PROTECTED
+from impasto.options.fields import Options, parse_weights
+from impasto.options.layer_names import SMALLEST_SIDE
+from impasto.planning import memory
+from impasto.planning.schedule import Scale, scales_for
+from impasto.regions.region_tensors import Control, control, tensor
+from impasto.regions.spec import Placement, place
+from impasto.run.engine import Knobs
+from impasto.runtime import allocator
+from impasto.runtime.device import Place, choose, devices
+from impasto.runtime.distributed import ALONE, Ranks
 
 STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
 NAMED_STARTS = ("content", "random", "style", "fast")
@@ -131,8 +133,8 @@ class Job:
         What was kept at one scale would be taken again at the next before new blocks are, and not be given back.
         """
         if any(plan.gives_back for plan in self.plans.values()):
-            return heap.freed_goes_back()
-        return heap.freed_is_kept(2 * self.demand.at(scale.height, scale.width).block)
+            return allocator.freed_goes_back()
+        return allocator.freed_is_kept(2 * self.demand.at(scale.height, scale.width).block)
 
     def options_at(self, scale: Scale) -> Options:
         """Return the options with the tile that a scale is computed in."""
@@ -251,7 +253,7 @@ def _demand(
         inputs=sum(file.height * file.width for file in files.values()),
         recolour=options.control.recolour > 0,
         ranks=ranks.count,
-        gives_back=machine.device.type == "cpu" and heap.can_give_back(),
+        gives_back=machine.device.type == "cpu" and allocator.can_give_back(),
     )
 
 

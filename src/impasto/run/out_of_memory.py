@@ -14,11 +14,11 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from impasto import memory
 from impasto.errors import MachineError
+from impasto.planning import memory
 
 if TYPE_CHECKING:
-    from impasto.job import Job
+    from impasto.run.job import Job
 
 LESS = 0.7  # of what was not there
 # What allocators say: torch's on CPUs and GPUs, the C++ library's, and oneDNN's where its scratch space is refused.

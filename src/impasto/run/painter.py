@@ -13,24 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import heap, recipes, record, shortage
-from impasto.budget import LAST_LOOK, Pace
-from impasto.checkpoint import RUN, Keeper, State, keep_picture, read_run
-from impasto.engine import Knobs, Optimizer, Run, descend
 from impasto.errors import MachineError, NumericalError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Warned
-from impasto.fast import paint as fast_paint
-from impasto.job import Job, check_together, prepare
-from impasto.optimizers.choice import optimizer_for
-from impasto.options import Options, parse_seconds
-from impasto.placement import Placement, place
-from impasto.precision import settle
-from impasto.problem import Problem, starting_canvas
-from impasto.ranks import ALONE, Band, Ranks, Relay
-from impasto.result import Result, finish
-from impasto.schedule import Scale
-from impasto.shared import Shared
-from impasto.view import Viewed
+from impasto.feedforward import run as fast_paint
+from impasto.objective.scale_objective import Problem, starting_canvas
+from impasto.optimizers.factory import optimizer_for
+from impasto.options import recipes
+from impasto.options.fields import Options, parse_seconds
+from impasto.planning.schedule import Scale
+from impasto.planning.time_budget import LAST_LOOK, Pace
+from impasto.regions.canvas_view import Viewed
+from impasto.regions.spec import Placement, place
+from impasto.run import out_of_memory, record
+from impasto.run.checkpoint import RUN, Keeper, State, keep_picture, read_run
+from impasto.run.engine import Knobs, Optimizer, Run, descend
+from impasto.run.job import Job, check_together, prepare
+from impasto.run.precision_check import settle
+from impasto.run.result import Result, finish
+from impasto.run.target_cache import Shared
+from impasto.runtime import allocator
+from impasto.runtime.distributed import ALONE, Band, Ranks, Relay
 
 __all__ = ["Result", "Shared", "iter_stylize", "stylize"]
 
@@ -66,7 +68,7 @@ def last(events: Iterator[Event]) -> Result:
     return result
 
 
-@shortage.explained_events
+@out_of_memory.explained_events
 def iter_stylize(
     content: Any,
     style: Any,
@@ -97,7 +99,7 @@ def iter_stylize(
         content, output, options: as for ``stylize``.
         style: a painting, or a list of them to be blended; ``None`` where regions bring theirs.
         regions: what is painted like another painting, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
-            style, or a mapping; see ``placement.place``. What no region takes is painted like ``style``, or stays.
+            style, or a mapping; see ``spec.place``. What no region takes is painted like ``style``, or stays.
         labels: two pictures of flat colours, the content's and the style's: equal colours pair up.
         protect: a mask of what stays as it is, or ``"faces"``.
         mailbox: for steering; see ``events.Command``.
@@ -114,7 +116,7 @@ def iter_stylize(
         shared: what other runs have prepared and this one may use.
         began: when the clock of ``time`` started, as ``time.perf_counter`` tells it; now if absent.
         ranks: the processes that paint the picture together, each calling this with the same arguments; see
-            ``ranks.join``. The first alone reads commands, writes files and has the result.
+            ``distributed.join``. The first alone reads commands, writes files and has the result.
 
     Yields:
         ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, at the end ``Finished`` with a
@@ -135,7 +137,7 @@ def iter_stylize(
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = _prepared(partial(prepare, content, style, chosen, output, start=start, ranks=ranks), ranks, decisions)
     try:
-        with heap.freed_is_kept() if chosen.instant.at_once else heap.freed_goes_back():
+        with allocator.freed_is_kept() if chosen.instant.at_once else allocator.freed_goes_back():
             if chosen.instant.at_once:
                 yield from fast_paint.iter_paint(job, parents)
                 return
@@ -184,7 +186,7 @@ class _Painting:
     ) -> Iterator[Event]:
         """Go through the run, kept in a folder if one is given, to its result."""
         try:
-            with shortage.explained(self._short):
+            with out_of_memory.explained(self._short):
                 if folder is not None:
                     yield from self.keep_in(Path(folder), seconds, resume)
                 yield from self.paint(**listeners)
@@ -198,7 +200,7 @@ class _Painting:
         """Return what to say where memory ran out, once the last checkpoint is written."""
         if self.keeper is not None:
             self.keeper.close()
-        return shortage.of_run(self.job, self.run.scale, None if self.keeper is None else self.keeper.folder)
+        return out_of_memory.of_run(self.job, self.run.scale, None if self.keeper is None else self.keeper.folder)
 
     def keep_in(self, folder: Path, seconds: float, resume: bool) -> Iterator[Event]:
         """Keep the run in a folder, and go on from what is kept there."""

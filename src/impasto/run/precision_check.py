@@ -19,12 +19,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from impasto.encoder import Encoder
-from impasto.job import Job
-from impasto.layers import SMALLEST_SIDE
-from impasto.objective import Objective
-from impasto.problem import Problem, style_noise
-from impasto.schedule import Scale
+from impasto.network.encoder import Encoder
+from impasto.objective.objective import Objective
+from impasto.objective.scale_objective import Problem, style_noise
+from impasto.options.layer_names import SMALLEST_SIDE
+from impasto.planning.schedule import Scale
+from impasto.run.job import Job
 
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
@@ -33,7 +33,8 @@ PIECE = 1 << 22  # values that are turned to float64 at once
 
 
 class Maker(Protocol):
-    """Who makes networks and targets (see ``shared.Shared``); ``agreements`` remembers networks that were judged."""
+    """Who makes networks and targets (see ``target_cache.Shared``); ``agreements`` remembers networks that were
+    judged."""
 
     agreements: dict[Encoder, float]
 

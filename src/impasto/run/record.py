@@ -19,9 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from impasto import images
 from impasto.errors import ImageError, OptionError, RecordError
-from impasto.options import Options
+from impasto.imaging import images
+from impasto.options.fields import Options
 
 FORMAT = 1
 LONGEST = 60_000  # bytes after compression; a JPEG segment holds 65,533

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto import images, record
-from impasto.control import tensor
-from impasto.engine import Run
-from impasto.job import Job
-from impasto.options import Options
-from impasto.problem import Problem, resize
-from impasto.recolouring import recoloured
+from impasto.imaging import images
+from impasto.objective.scale_objective import Problem, resize
+from impasto.options.fields import Options
+from impasto.regions.final_recolor import recoloured
+from impasto.regions.region_tensors import tensor
+from impasto.run import record
+from impasto.run.engine import Run
+from impasto.run.job import Job
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage

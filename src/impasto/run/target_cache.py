@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from impasto import record
-from impasto.encoder import Encoder, Padding
-from impasto.job import Job
-from impasto.losses.protocol import Refreshing
-from impasto.problem import Problem, build
-from impasto.schedule import Scale
-from impasto.weights import stored, vgg16_state, vgg19_state
+from impasto.losses.summaries.protocol import Refreshing
+from impasto.network.encoder import Encoder, Padding
+from impasto.network.weights import stored, vgg16_state, vgg19_state
+from impasto.objective.scale_objective import Problem, build
+from impasto.planning.schedule import Scale
+from impasto.run import record
+from impasto.run.job import Job
 
 # Options that the engine reads by itself: runs that differ only in these have the same objective.
 ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")

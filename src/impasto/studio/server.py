@@ -23,13 +23,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from impasto.errors import InputError
-from impasto.room import unwritable
-from impasto.studio import page
-from impasto.studio.api import create_app
-from impasto.studio.context import Studio
-from impasto.studio.crew import PAINTING, Crew
-from impasto.studio.guard import Rules
-from impasto.studio.store import Store
+from impasto.files import unwritable
+from impasto.studio.http import page
+from impasto.studio.http.api import create_app
+from impasto.studio.http.dependencies import Studio
+from impasto.studio.http.guard import Rules
+from impasto.studio.store.database import Store
+from impasto.studio.worker.supervisor import PAINTING, Crew
 
 PORT = 7860
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto import images, recipes, sheet
 from impasto.errors import OptionError, WeightsError
-from impasto.evaluate import Judge
-from impasto.options import Options
-from impasto.result import Result
-from impasto.room import unwritable
-from impasto.stylize import Shared, iter_stylize, last
+from impasto.files import unwritable
+from impasto.imaging import contact_sheet, images
+from impasto.options import recipes
+from impasto.options.fields import Options
+from impasto.run.painter import Shared, iter_stylize, last
+from impasto.run.result import Result
+from impasto.workflows.evaluate import Judge
 
 SHEET, TABLE = "sheet.png", "compare.json"
 SHOWN = ("lpips", "style_distance")
@@ -112,7 +113,7 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
     rows = math.ceil(len(pictures) / MOST_COLUMNS)
     columns = math.ceil(len(pictures) / rows)
     starts = range(0, len(pictures), columns)
-    drawn = sheet.draw(
+    drawn = contact_sheet.draw(
         [pictures[start : start + columns] for start in starts],
         [""] * len(starts),
         [],

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import images, sheet
 from impasto.events import Event, Mailbox, Planned, Stepped
-from impasto.result import Result
-from impasto.stylize import iter_stylize, last
+from impasto.imaging import contact_sheet, images
+from impasto.run.painter import iter_stylize, last
+from impasto.run.result import Result
 
 EARLY, LATER = 0.04, 0.4  # of all steps
 SIZE = 512
@@ -54,7 +54,7 @@ def paint(
         files[name] = images.save(out / f"{name}.png", event.preview)
         pictures.append(images.resize(event.preview.astype(np.float32) / np.float32(255), result.pixels.shape[:2]))
         labels.append(f"step {event.step} of {result.steps}")
-    beside = sheet.draw([[*pictures, result.pixels]], [""], [*labels, f"step {result.steps}"])
+    beside = contact_sheet.draw([[*pictures, result.pixels]], [""], [*labels, f"step {result.steps}"])
     files["side by side"] = images.save(out / "steps.png", beside)
     files["losses"] = plot_losses(result, out / "losses.png")
     return files

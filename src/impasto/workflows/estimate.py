@@ -1,7 +1,7 @@
 """What a run would take, without running it: its scales and steps, its time and its memory.
 
 In: what ``iter_stylize`` takes. Out: a ``Forecast``. The time comes from two evaluations at the coarsest scale,
-measured here and now, and from the plan in ``budget``; the memory from the model in ``memory``.
+measured here and now, and from the plan in ``time_budget``; the memory from the model in ``memory``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from impasto import recipes
-from impasto.budget import Pace, seconds_for
 from impasto.errors import OptionError
-from impasto.job import prepare
-from impasto.options import parse_seconds
-from impasto.placement import Placement, place
-from impasto.problem import starting_canvas
-from impasto.schedule import Scale
-from impasto.stylize import Shared, first_picture
+from impasto.objective.scale_objective import starting_canvas
+from impasto.options import recipes
+from impasto.options.fields import parse_seconds
+from impasto.planning.schedule import Scale
+from impasto.planning.time_budget import Pace, seconds_for
+from impasto.regions.spec import Placement, place
+from impasto.run.job import prepare
+from impasto.run.painter import Shared, first_picture
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from impasto import images, weights
-from impasto.color import to_oklab
-from impasto.control import tensor
-from impasto.encoder import Encoder, layer_names
 from impasto.errors import ImageError, OptionError
+from impasto.imaging import images
+from impasto.network import weights
+from impasto.network.encoder import Encoder, layer_names
+from impasto.regions.color import to_oklab
+from impasto.regions.region_tensors import tensor
 
 if TYPE_CHECKING:
     Pixels = NDArray[np.float32]

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto import images, recipes, record, sheet
 from impasto.errors import OptionError, suggest
-from impasto.options import Declared, Options, declared
-from impasto.result import Result
-from impasto.room import unwritable
-from impasto.stylize import Shared, iter_stylize, last
+from impasto.files import unwritable
+from impasto.imaging import contact_sheet, images
+from impasto.options import recipes
+from impasto.options.fields import Declared, Options, declared
+from impasto.run import record
+from impasto.run.painter import Shared, iter_stylize, last
+from impasto.run.result import Result
 
 PROOF_SIZE = "192"
 STEPS = {"draft": 15, "standard": 30, "fine": 60}
@@ -244,7 +246,7 @@ def _write(
     """Write the sheet and its JSON."""
     across = range(len(columns.values))
     pictures = [[done[r, c].pixels for c in across] for r in range(len(plans))]
-    picture = sheet.draw(
+    picture = contact_sheet.draw(
         pictures,
         [rows.label(r) if rows else "" for r in range(len(plans))],
         [columns.label(c) for c in across],

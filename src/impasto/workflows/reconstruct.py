@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import images, recipes, sheet
-from impasto.encoder import check_layers
-from impasto.stylize import Shared, iter_stylize, last
+from impasto.imaging import contact_sheet, images
+from impasto.network.encoder import check_layers
+from impasto.options import recipes
+from impasto.run.painter import Shared, iter_stylize, last
 
 SIZE = "192"
 STEPS = 60
@@ -80,7 +81,7 @@ def iter_anatomy(
     captions = [list(content_layers), [f"up to {layer}" for layer in style_layers]]
     columns = max(len(row) for row in captions)
     shown = [*found["content"]], [*found["style"]]
-    drawn = sheet.draw(
+    drawn = contact_sheet.draw(
         [[*row, *[None] * (columns - len(row))] for row in shown],
         ["content", "style"],
         [""] * columns,

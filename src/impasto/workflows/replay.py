@@ -15,17 +15,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from impasto import images, recipes, record
-from impasto.checkpoint import kept_picture, read_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
-from impasto.fast.model import load
-from impasto.job import NAMED_STARTS
-from impasto.options import Options
-from impasto.placement import Placement, as_words
-from impasto.schedule import scales_for
-from impasto.stylize import Shared, iter_stylize, last
-from impasto.terms import PROOF
+from impasto.feedforward.model import load
+from impasto.imaging import images
+from impasto.objective.loss_factory import PROOF
+from impasto.options import recipes
+from impasto.options.fields import Options
+from impasto.planning.schedule import scales_for
+from impasto.regions.spec import Placement, as_words
+from impasto.run import record
+from impasto.run.checkpoint import kept_picture, read_run
+from impasto.run.job import NAMED_STARTS
+from impasto.run.painter import Shared, iter_stylize, last
 
 Record = Mapping[str, Any]
 

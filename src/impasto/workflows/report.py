@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import images
 from impasto.errors import ImageError, OptionError, WeightsError
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.film import shown_step
-from impasto.replay import as_command
-from impasto.room import unwritable
+from impasto.files import unwritable
+from impasto.imaging import images
+from impasto.workflows.replay import as_command
+from impasto.workflows.timelapse import shown_step
 
 if TYPE_CHECKING:
-    from impasto.result import Result
+    from impasto.run.result import Result
 
 FRAMES = 32
 LONG_SIDE = 1024
@@ -86,7 +86,7 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
     shown.append({"step": result.steps, "picture": data_uri(result.pixels, FRAME_SIDE, quality=80)})
     height, width = result.pixels.shape[:2]
     ended = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
-    text = Template(files("impasto").joinpath("data", "report.html").read_text(encoding="utf-8")).substitute(
+    text = Template(files("impasto.workflows").joinpath("report.html").read_text(encoding="utf-8")).substitute(
         title=f"{names['content']} painted as {names['style']}",
         summary=f"{width}x{height} px, {ended}, impasto {html.escape(about['versions']['impasto'])}",
         result=data_uri(result.pixels, LONG_SIDE),
@@ -162,7 +162,7 @@ def _curve(name: str, points: Sequence[tuple[int, int, float]]) -> str:
 
 def _evaluation(pixels: NDArray[np.float32], content: images.Picture, style: images.Picture) -> str:
     """Return the measures as a table, or in one line why there are none."""
-    from impasto.evaluate import MEASURES, evaluate
+    from impasto.workflows.evaluate import MEASURES, evaluate
 
     try:
         found = evaluate(pixels, content, style)

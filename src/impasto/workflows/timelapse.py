@@ -18,10 +18,10 @@ import av.filter
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto import images
 from impasto.errors import OptionError, suggest
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.room import lack, unwritable
+from impasto.files import lack, unwritable
+from impasto.imaging import images
 
 EASE = 2.2
 SECONDS = 6.0

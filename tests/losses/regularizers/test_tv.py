@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from impasto.losses.region import Region
-from impasto.losses.tv import Norm, TotalVariationLoss
+from impasto.losses.regularizers.tv import Norm, TotalVariationLoss
+from impasto.losses.summaries.tile_window import Region
 from rounding import assert_same
 
 

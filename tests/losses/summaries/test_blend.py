@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.losses.blend import Blended, Weighted, blend_name, mix
-from impasto.losses.masked import masked_moment_sums
-from impasto.losses.products import moment_sums
-from impasto.losses.protocol import Features, Sweep
-from impasto.losses.region import Region
+from impasto.losses.summaries.blend import Blended, Weighted, blend_name, mix
+from impasto.losses.summaries.masked_moments import masked_moment_sums
+from impasto.losses.summaries.moment_sums import moment_sums
+from impasto.losses.summaries.protocol import Features, Sweep
+from impasto.losses.summaries.tile_window import Region
 from rounding import difference, epsilon
 
 WHOLE = Region.whole(4, 4)

@@ -18,9 +18,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from impasto import weights
 from impasto.errors import WeightsError
-from impasto.weights import archives, fetched
+from impasto.network import weights
+from impasto.network.weights import archives, fetched
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import safetensors.torch
 import torch
 
 import required
-from impasto import weights
 from impasto.errors import WeightsError
-from impasto.weights import archives, vgg19
+from impasto.network import weights
+from impasto.network.weights import archives, vgg19
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fake_runner
 import numpy as np
 import pytest
-import rehearsal
-from answers import NOBODY, problem, wish
 from fastapi.testclient import TestClient
+from problem_asserts import NOBODY, problem, wish
 
-from impasto.studio import forms
-from impasto.studio.context import Studio
-from impasto.studio.rows import Job, Limits
-from impasto.studio.store import Store
-from impasto.studio.worker import Worker
+from impasto.studio.http import forms
+from impasto.studio.http.dependencies import Studio
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Job, Limits
+from impasto.studio.worker.loop import Worker
 
 
 def test_a_job_from_assets(client: TestClient, asset: Any) -> None:
@@ -88,7 +88,7 @@ def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, pictu
 
 
 def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> None:
-    dot = client.post("/api/v1/assets", content=rehearsal.png(np.zeros((1, 1, 3), np.uint8))).json()["id"]
+    dot = client.post("/api/v1/assets", content=fake_runner.png(np.zeros((1, 1, 3), np.uint8))).json()["id"]
     wishes: list[tuple[str, dict[str, Any]]] = [
         ("content", {"content": dot}),
         ("styles.1.asset", {"styles": [{"asset": asset.id}, {"asset": dot}]}),
@@ -101,7 +101,7 @@ def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> Non
 
 
 def test_several_styles_regions_and_protection_from_a_form(client: TestClient, asset: Any, picture: bytes) -> None:
-    style = rehearsal.png(rehearsal.paint("", 0.9))
+    style = fake_runner.png(fake_runner.paint("", 0.9))
     files = [
         ("content", ("a", picture)),
         ("style", ("b", picture)),
@@ -215,7 +215,7 @@ def test_results_at_any_kept_step(client: TestClient, store: Store, worker: Work
     assert (early.status_code, early.headers["content-type"]) == (200, "image/png")
     assert early.content.startswith(b"\x89PNG")
     final = client.get(f"{path}/final", params={"download": True})
-    assert rehearsal.expected().encode() in final.content
+    assert fake_runner.expected().encode() in final.content
     assert final.headers["content-disposition"] == 'attachment; filename="impasto-1-25.png"'
     assert client.get(f"{path}/latest").content == final.content == client.get(f"{path}/25").content
     assert client.get(f"{path}/25", params={"kind": "preview"}).content != final.content
@@ -225,7 +225,7 @@ def test_results_at_any_kept_step(client: TestClient, store: Store, worker: Work
     (store.job_folder(job.id) / "0000001-preview.png").unlink()
     assert "cleared away" in problem(client.get(f"{path}/1"), 404)
     detail = client.get(f"/api/v1/jobs/{job.id}").json()
-    assert detail["record"] == {"chain": rehearsal.expected()}
+    assert detail["record"] == {"chain": fake_runner.expected()}
     assert detail["disk_bytes"] > 0
 
 

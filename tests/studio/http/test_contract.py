@@ -8,33 +8,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fake_runner
 import numpy as np
 import pytest
-import rehearsal
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from impasto.studio.api import create_app
-from impasto.studio.context import Studio
-from impasto.studio.guard import Rules
-from impasto.studio.rows import Asset, Limits
-from impasto.studio.store import Store
-from impasto.studio.worker import Pace, Worker
+from impasto.studio.http.api import create_app
+from impasto.studio.http.dependencies import Studio
+from impasto.studio.http.guard import Rules
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Asset, Limits
+from impasto.studio.worker.loop import Pace, Worker
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     store = Store(tmp_path_factory.mktemp("contract") / "data")
-    body = rehearsal.png(np.zeros((20, 20, 3), np.uint8))
+    body = fake_runner.png(np.zeros((20, 20, 3), np.uint8))
     incoming = store.folder / "incoming" / "a"
     incoming.write_bytes(body)
     asset = Asset(hashlib.sha256(body).hexdigest(), "image/png", ".png", len(body), 20, 20, 0.0)
     store.keep_asset(asset, incoming)
     pictures = {"content": asset.id, "styles": [{"asset": asset.id, "weight": 1.0}]}
     store.create_job("one", pictures, [asset.id], {})
-    Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.01)).work_once()
+    Worker(store, fake_runner.run, fake_runner.pens, Pace(poll=0.01)).work_once()
     return Studio(store, Rules(names=("testserver",)), limits=Limits(queue=10_000, client=10_000))
 
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from answers import NOBODY, problem
 from fastapi.testclient import TestClient
+from problem_asserts import NOBODY, problem
 
-from impasto.budget import Rate, seconds_for
-from impasto.schedule import plan
-from impasto.studio.estimate import estimate
-from impasto.studio.lease import Lease, claim
-from impasto.studio.rows import Job
-from impasto.studio.store import Store
+from impasto.planning.schedule import plan
+from impasto.planning.time_budget import Rate, seconds_for
+from impasto.studio.http.estimate import estimate
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import Lease, claim
+from impasto.studio.store.records import Job
 
 Submit = Callable[..., Job]
 

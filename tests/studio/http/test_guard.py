@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from answers import HOME, problem, wish
 from fastapi.testclient import TestClient
+from problem_asserts import HOME, problem, wish
 
-from impasto.studio.api import create_app
-from impasto.studio.context import Studio
-from impasto.studio.guard import Rules
-from impasto.studio.store import Store
+from impasto.studio.http.api import create_app
+from impasto.studio.http.dependencies import Studio
+from impasto.studio.http.guard import Rules
+from impasto.studio.store.database import Store
 
 SECRET = "s3cret"  # noqa: S105
 

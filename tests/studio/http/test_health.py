@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from impasto.studio.vitals import disk_bytes
+from impasto.studio.http.health import disk_bytes
 
 
 def test_every_file_is_counted(tmp_path: Path) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import fake_runner
 import pytest
-import rehearsal
-from answers import HOME, problem, wish
 from fastapi.testclient import TestClient
+from problem_asserts import HOME, problem, wish
 
-from impasto.studio.api import create_app
-from impasto.studio.context import Studio
-from impasto.studio.guard import Rules
-from impasto.studio.rows import Job
-from impasto.studio.store import Store
-from impasto.studio.uploads import Caps
+from impasto.studio.http.api import create_app
+from impasto.studio.http.dependencies import Studio
+from impasto.studio.http.guard import Rules
+from impasto.studio.http.uploads import Caps
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Job
 
 
 def test_pictures_cannot_act(client: TestClient, asset: Any) -> None:
@@ -66,10 +66,10 @@ def test_an_asset_in_use_stays(client: TestClient, asset: Any) -> None:
 
 def test_what_no_job_uses_is_cleared_away(client: TestClient, store: Store, clock: Any, asset: Any) -> None:
     client.post("/api/v1/jobs", json=wish(asset))
-    other = client.post("/api/v1/assets", content=rehearsal.png(rehearsal.paint("", 0.1))).json()
+    other = client.post("/api/v1/assets", content=fake_runner.png(fake_runner.paint("", 0.1))).json()
     assert client.delete("/api/v1/assets").json() == {"removed": 0, "freed_bytes": 0}
     clock.now += 3601
-    again = client.post("/api/v1/assets", content=rehearsal.png(rehearsal.paint("", 0.1))).json()
+    again = client.post("/api/v1/assets", content=fake_runner.png(fake_runner.paint("", 0.1))).json()
     assert again["id"] == other["id"]
     assert client.delete("/api/v1/assets").json()["removed"] == 0  # it was wanted again just now
     assert client.delete("/api/v1/assets", params={"older_than": 0}).json() == {

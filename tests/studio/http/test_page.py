@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fake_runner
 import numpy as np
 import pytest
-import rehearsal
 
 import required
 from waiting import HANG_SECONDS
@@ -34,7 +34,7 @@ START = """
 import sys
 from pathlib import Path
 from impasto.studio.server import Settings, serve
-settings = Settings(Path(sys.argv[1]), port=int(sys.argv[2]), module="rehearsal", browser=False)
+settings = Settings(Path(sys.argv[1]), port=int(sys.argv[2]), module="fake_runner", browser=False)
 serve(settings, lambda line: print(line, flush=True))
 """
 STRENGTH = "#option-strength input[type=range]"
@@ -50,7 +50,7 @@ class Studio:
         self.start()
 
     def start(self) -> None:
-        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
         environment = {**os.environ, "PYTHONPATH": paths, "REHEARSAL_DELAY_MS": "20", "REHEARSAL_STEPS": "40"}
         environment["REHEARSAL_ENDLESS"] = str(self.endless)
         self.process = subprocess.Popen(
@@ -119,7 +119,7 @@ def page(studio: Studio, browser: Any) -> Iterator[Any]:
 def fill(page: Any) -> None:
     """Give a content and a style as files."""
     for part, value in (("content", 90), ("style", 200)):
-        body = rehearsal.png(np.full((40, 60, 3), value, np.uint8))
+        body = fake_runner.png(np.full((40, 60, 3), value, np.uint8))
         file = {"name": "any.png", "mimeType": "image/png", "buffer": body}
         page.set_input_files(f"#drop-{part} input[type=file]", file)
     page.wait_for_selector("#styles li")

@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from answers import NOBODY, problem
 from fastapi.testclient import TestClient
+from problem_asserts import NOBODY, problem
 
-from impasto.studio.lease import claim
-from impasto.studio.rows import Job
-from impasto.studio.store import Store
-from impasto.studio.worker import Worker
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import claim
+from impasto.studio.store.records import Job
+from impasto.studio.worker.loop import Worker
 from waiting import HANG_SECONDS
 
 

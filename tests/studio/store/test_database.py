@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import RecordError
-from impasto.studio import schema
-from impasto.studio.lease import claim
-from impasto.studio.rows import Asset, ConflictError, Job, Limits, NotFoundError, Purpose, QueueFullError
-from impasto.studio.store import Store
+from impasto.studio.store import schema
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import claim
+from impasto.studio.store.records import Asset, ConflictError, Job, Limits, NotFoundError, Purpose, QueueFullError
 
 Submit = Callable[..., Job]
 

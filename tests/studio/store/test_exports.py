@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fake_runner
 import pytest
-import rehearsal
-from answers import NOBODY, problem
 from fastapi.testclient import TestClient
+from problem_asserts import NOBODY, problem
 
-from impasto.studio import keepsakes
-from impasto.studio.keepsakes import LEASE_SECONDS, MAX_DEATHS, Material, make_one
-from impasto.studio.lease import claim, release_dead
-from impasto.studio.rows import Job
-from impasto.studio.store import Store
-from impasto.studio.worker import Worker
+from impasto.studio.store import exports
+from impasto.studio.store.database import Store
+from impasto.studio.store.exports import LEASE_SECONDS, MAX_DEATHS, Material, make_one
+from impasto.studio.store.lease import claim, release_dead
+from impasto.studio.store.records import Job
+from impasto.studio.worker.loop import Worker
 from waiting import wait_until
 
 Submit = Callable[..., Job]
@@ -31,7 +31,7 @@ def done(worker: Worker, submit: Submit) -> Job:
 
 
 def make(store: Store) -> bool:
-    return make_one(store, "w", rehearsal.makers)
+    return make_one(store, "w", fake_runner.makers)
 
 
 def test_a_film_from_the_wish_to_the_file(client: TestClient, store: Store, done: Job) -> None:
@@ -88,7 +88,7 @@ def test_only_finished_jobs_have_them(client: TestClient, submit: Submit) -> Non
 def test_what_cannot_be_made_says_why_and_can_be_tried_again(
     client: TestClient, store: Store, worker: Worker, submit: Submit
 ) -> None:
-    job = submit(seed=rehearsal.SPOILT)
+    job = submit(seed=fake_runner.SPOILT)
     worker.work_once()
     path = f"/api/v1/jobs/{job.id}/keepsakes/report"
     client.post(path)
@@ -102,25 +102,25 @@ def test_what_cannot_be_made_says_why_and_can_be_tried_again(
 
 
 def test_who_dies_while_making_one_is_replaced(store: Store, clock: Any, done: Job) -> None:
-    keepsakes.ask(store, done.id, "film")
+    exports.ask(store, done.id, "film")
     for _ in range(MAX_DEATHS):
-        hold = keepsakes.claim(store, "w")
+        hold = exports.claim(store, "w")
         assert hold is not None
-        assert keepsakes.claim(store, "other") is None
+        assert exports.claim(store, "other") is None
         clock.now += LEASE_SECONDS + 1
-    assert keepsakes.claim(store, "other") is None
-    assert keepsakes.keepsake(store, done.id, "film").state == "failed"
+    assert exports.claim(store, "other") is None
+    assert exports.keepsake(store, done.id, "film").state == "failed"
 
 
 def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, done: Job) -> None:
-    keepsakes.ask(store, done.id, "film")
-    late = keepsakes.claim(store, "w")
+    exports.ask(store, done.id, "film")
+    late = exports.claim(store, "w")
     clock.now += LEASE_SECONDS + 1
     assert make(store)
     assert late is not None
-    assert not keepsakes.finish(store, late, "stale.mp4", "video/mp4", 1)
-    assert not keepsakes.fail(store, late, "too late", "")
-    assert keepsakes.keepsake(store, done.id, "film").file == "film.mp4"
+    assert not exports.finish(store, late, "stale.mp4", "video/mp4", 1)
+    assert not exports.fail(store, late, "too late", "")
+    assert exports.keepsake(store, done.id, "film").file == "film.mp4"
 
 
 @pytest.mark.slow
@@ -131,14 +131,14 @@ def test_a_dead_process_is_not_waited_for(store: Store, done: Job) -> None:
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    keepsakes.ask(store, done.id, "film")
-    keepsakes.claim(store, f"{socket.gethostname()}:{gone.pid}:abc")
+    exports.ask(store, done.id, "film")
+    exports.claim(store, f"{socket.gethostname()}:{gone.pid}:abc")
     assert release_dead(store) == 1
     assert make(store)
 
 
 def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, done: Job) -> None:
-    keepsakes.ask(store, done.id, "film")
+    exports.ask(store, done.id, "film")
 
     def deleting(material: Material, path: Path) -> str:
         store.delete_job(done.id)
@@ -151,16 +151,16 @@ def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, done: Job) -> None
 
 
 def test_a_worker_makes_them_between_two_jobs(store: Store, worker: Worker, done: Job) -> None:
-    keepsakes.ask(store, done.id, "film")
+    exports.ask(store, done.id, "film")
     thread = threading.Thread(target=lambda: (worker.work(), store.close()))
     thread.start()
-    wait_until(lambda: keepsakes.keepsake(store, done.id, "film").state == "ready", "the film")
+    wait_until(lambda: exports.keepsake(store, done.id, "film").state == "ready", "the film")
     worker.stopping.set()
     thread.join()
-    assert keepsakes.keepsake(store, done.id, "film").state == "ready"
+    assert exports.keepsake(store, done.id, "film").state == "ready"
 
 
 def test_without_makers_nothing_is_claimed(store: Store, done: Job) -> None:
-    keepsakes.ask(store, done.id, "film")
+    exports.ask(store, done.id, "film")
     assert not make_one(store, "w", {})
-    assert keepsakes.keepsake(store, done.id, "film").state == "waiting"
+    assert exports.keepsake(store, done.id, "film").state == "waiting"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from impasto.studio.sniff import HEAD_BYTES, UnknownFormatError, sniff
+from impasto.studio.store.image_header import HEAD_BYTES, UnknownFormatError, sniff
 
 KINDS: list[tuple[str, dict[str, Any], str]] = [
     ("PNG", {}, "image/png"),

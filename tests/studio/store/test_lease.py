@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from impasto.studio.lease import Lease, LeaseLostError, claim, release_dead, worker_name
-from impasto.studio.rows import Job, StoredResult
-from impasto.studio.store import Store
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import Lease, LeaseLostError, claim, release_dead, worker_name
+from impasto.studio.store.records import Job, StoredResult
 
 Submit = Callable[..., Job]
 FINAL = StoredResult(3, "final", "f.png", "image/png", 1, 2, 3)

@@ -8,16 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_runner
 import pytest
-import rehearsal
 
-from impasto.studio.lease import release_dead
-from impasto.studio.store import Store
-from impasto.studio.worker import Pace, Worker
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import release_dead
+from impasto.studio.worker.loop import Pace, Worker
 from waiting import HANG_SECONDS
 
 KILLS = 220
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     folder = tmp_path_factory.mktemp("kills") / "data"
     paths = os.pathsep.join([str(HERE), *sys.path])
     done = subprocess.run(
-        [sys.executable, str(HERE / "campaign.py"), str(folder), str(KILLS), "11"],
+        [sys.executable, str(HERE / "crash_workers.py"), str(folder), str(KILLS), "11"],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -36,7 +36,7 @@ def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     assert done.returncode == 0, done.stderr
     store = Store(folder)
     release_dead(store)
-    worker = Worker(store, rehearsal.run, rehearsal.pens, Pace(poll=0.01), max_failures=10_000)
+    worker = Worker(store, fake_runner.run, fake_runner.pens, Pace(poll=0.01), max_failures=10_000)
     while worker.work_once():
         pass
     store.close()
@@ -69,8 +69,8 @@ def test_no_job_is_done_twice_and_every_step_once(battlefield: tuple[Path, dict[
         assert [event.kind for event in events].count("finished") == 1
         assert events[-2].kind == "finished"
         assert json.loads(events[-1].data) == {"state": "done"}
-        assert rehearsal.steps_told(events) == rehearsal.STEPS
-        assert job.record == {"chain": rehearsal.expected()}
+        assert fake_runner.steps_told(events) == fake_runner.STEPS
+        assert job.record == {"chain": fake_runner.expected()}
 
 
 def test_results_are_whole_and_nothing_is_littered(battlefield: tuple[Path, dict[str, int]]) -> None:
@@ -82,7 +82,7 @@ def test_results_are_whole_and_nothing_is_littered(battlefield: tuple[Path, dict
         assert {result.file for result in results} <= files
         assert not [name for name in files if ".part" in name]
         finals = [result for result in results if result.kind == "final"]
-        assert [result.step for result in finals] == [rehearsal.STEPS]
+        assert [result.step for result in finals] == [fake_runner.STEPS]
         body = (store.job_folder(job.id) / finals[0].file).read_bytes()
         assert len(body) == finals[0].size
-        assert rehearsal.expected().encode() in body
+        assert fake_runner.expected().encode() in body

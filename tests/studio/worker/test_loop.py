@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import fake_runner
 import pytest
-import rehearsal
 
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
-from impasto.studio import worker as worker_module
-from impasto.studio.rows import Job
-from impasto.studio.store import Store
-from impasto.studio.wire import wire
-from impasto.studio.worker import Task, Worker
+from impasto.studio.store.database import Store
+from impasto.studio.store.event_codec import wire
+from impasto.studio.store.records import Job
+from impasto.studio.worker import loop as worker_module
+from impasto.studio.worker.loop import Task, Worker
 from waiting import wait_until
 
 Submit = Callable[..., Job]
@@ -73,7 +73,7 @@ def test_a_job_runs_to_its_end(store: Store, worker: Worker, submit: Submit) -> 
     assert not worker.work_once()
     job = store.job(job.id)
     assert (job.state, job.step, job.total_steps) == ("done", 25, 25)
-    assert job.record == {"chain": rehearsal.expected()}
+    assert job.record == {"chain": fake_runner.expected()}
     assert kinds(store, job)[:4] == ["state", "state", "planned", "scale"]
     assert steps(store, job) == list(range(1, 26))
     assert not (store.job_folder(job.id) / worker_module.CHECKPOINTS).exists()
@@ -102,7 +102,7 @@ def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit, 
     assert job.state == "done"
     assert job.stopped
     assert 5 <= job.step < 25
-    assert job.record == {"chain": rehearsal.expected(job.step)}
+    assert job.record == {"chain": fake_runner.expected(job.step)}
 
 
 def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
@@ -149,7 +149,7 @@ def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit
     worker.work_once()
     job = store.job(job.id)
     assert job.state == "done"
-    assert job.record == {"chain": rehearsal.expected()}
+    assert job.record == {"chain": fake_runner.expected()}
     assert steps(store, job) == list(range(1, 26))
 
 
@@ -159,7 +159,7 @@ def test_a_worker_told_to_stop_puts_its_job_back(store: Store, worker: Worker, s
     worker.work()
     assert (store.job(job.id).state, store.job(job.id).failures) == ("queued", 0)
     worker.stopping.clear()
-    worker.runner = rehearsal.run
+    worker.runner = fake_runner.run
     worker.work_once()
     assert steps(store, job) == list(range(1, 26))
 
@@ -170,7 +170,7 @@ def test_steering_survives_the_worker(store: Store, worker: Worker, submit: Subm
     worker.work()
     store.command(job.id, "set", {"strength": 0.125})
     worker.stopping.clear()
-    worker.runner = rehearsal.run
+    worker.runner = fake_runner.run
     worker.work_once()
     steered = [json.loads(event.data) for event in store.events(job.id) if event.kind == "steered"]
     assert [event for event in steered if event["command"] == "set"] == [
@@ -185,7 +185,7 @@ def test_an_obeyed_command_is_not_told_again(store: Store, worker: Worker, submi
     worker.work()
     store.command(job.id, "set", {"strength": 0.25})
     worker.stopping.clear()
-    worker.runner = rehearsal.run
+    worker.runner = fake_runner.run
     worker.work_once()
     told = [json.loads(event.data) for event in store.events(job.id) if event.kind == "steered"]
     strengths = [event["values"]["strength"] for event in told if event["command"] == "set"]
@@ -199,7 +199,7 @@ def test_a_crash_is_tried_three_times_and_its_traceback_kept(store: Store, worke
     assert not worker.work_once()
     job = store.job(job.id)
     assert (job.state, job.failures, job.error) == ("failed", 3, "RuntimeError: the paint is dry")
-    assert "rehearsal.py" in (job.traceback or "")
+    assert "fake_runner.py" in (job.traceback or "")
 
 
 def test_a_wrong_wish_is_tried_once(store: Store, worker: Worker, submit: Submit) -> None:
@@ -267,5 +267,5 @@ def test_the_worker_needs_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, impasto.studio.worker; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, impasto.studio.worker.loop; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fake_runner
 import numpy as np
 import pytest
-import rehearsal
 import torch
 
-from impasto import record
 from impasto.events import Stepped
-from impasto.studio import keepsakes, painting
-from impasto.studio.lease import release_dead
-from impasto.studio.rows import Asset, Job
-from impasto.studio.store import Store
-from impasto.studio.worker import Pace, Worker
+from impasto.run import record
+from impasto.studio.store import exports
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import release_dead
+from impasto.studio.store.records import Asset, Job
+from impasto.studio.worker import runner
+from impasto.studio.worker.loop import Pace, Worker
 from waiting import wait_until
 
 SIDE = 64
@@ -31,7 +32,7 @@ PACE = Pace(poll=0.01, preview=0.0, idle=0.01)
 
 def put(store: Store, pixels: Any, called: str = "") -> str:
     """Store a picture and return its id."""
-    body = rehearsal.png(pixels)
+    body = fake_runner.png(pixels)
     name = hashlib.sha256(body).hexdigest()
     incoming = store.folder / "incoming" / name
     incoming.write_bytes(body)
@@ -70,7 +71,7 @@ def order(store: Store, **options: Any) -> Job:
 
 
 def worker(store: Store) -> Worker:
-    return Worker(store, painting.run, painting.pens, PACE, max_failures=1000, makers=painting.makers)
+    return Worker(store, runner.run, runner.pens, PACE, max_failures=1000, makers=runner.makers)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,7 +129,7 @@ def test_pictures_are_called_as_their_owner_calls_them(unkilled: tuple[Store, Jo
 
 
 def test_protected_places_stay(unkilled: tuple[Store, Job]) -> None:
-    from impasto import images
+    from impasto.imaging import images
 
     store, job = unkilled
     painted = images.quantise(images.load(store.job_folder(job.id) / f"{job.step:07d}-final.png").pixels)
@@ -142,9 +143,9 @@ def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
 
     store, job = unkilled
     for kind in ("film", "report"):
-        keepsakes.ask(store, job.id, kind)
-        assert keepsakes.make_one(store, "w", painting.makers)
-        made = keepsakes.keepsake(store, job.id, kind)
+        exports.ask(store, job.id, kind)
+        assert exports.make_one(store, "w", runner.makers)
+        made = exports.keepsake(store, job.id, kind)
         assert (made.state, made.error) == ("ready", None)
     with av.open(str(store.job_folder(job.id) / "film.mp4")) as film:
         assert (film.streams.video[0].width, film.streams.video[0].height) == (SIDE, SIDE)
@@ -162,7 +163,7 @@ def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch
     """The network is replaced: what counts is that its picture is shown before the first step and changes nothing."""
     from impasto.events import Finished
 
-    inner = painting.iter_stylize
+    inner = runner.iter_stylize
     asked: list[dict[str, Any]] = []
 
     def stand_in(content: Any, style: Any, **options: Any) -> Iterator[Any]:
@@ -173,8 +174,8 @@ def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch
         yield Finished(0, False, type("Painted", (), {"pixels": np.full((8, 8, 3), 0.5, np.float32)}))
 
     weights = tmp_path / "weights"
-    monkeypatch.setattr(painting, "iter_stylize", stand_in)
-    monkeypatch.setattr(painting, "stored", lambda name: weights)
+    monkeypatch.setattr(runner, "iter_stylize", stand_in)
+    monkeypatch.setattr(runner, "stored", lambda name: weights)
     store = Store(tmp_path / "data")
     finals = []
     for there in (False, True):
@@ -191,7 +192,7 @@ def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch
 
 def child(folder: Path, last: int) -> None:
     """Be a worker until killed, and stand still after a step; checkpoints come at every step."""
-    paint = painting.iter_stylize
+    paint = runner.iter_stylize
 
     def until_last(*given: Any, **options: Any) -> Iterator[Any]:
         for event in paint(*given, **options):
@@ -199,8 +200,8 @@ def child(folder: Path, last: int) -> None:
                 signal.pause()
             yield event
 
-    painting.iter_stylize = until_last
-    painting.CHECKPOINT_SECONDS = 0.0
+    runner.iter_stylize = until_last
+    runner.CHECKPOINT_SECONDS = 0.0
     store = Store(folder)
     release_dead(store)
     worker(store).work()
@@ -249,6 +250,6 @@ def test_ten_kills_of_the_real_worker(unkilled: tuple[Store, Job], tmp_path: Pat
     assert all(step < STEPS for step in deaths[:KILLS]), deaths
     events = store.events(job.id, limit=100_000)
     assert [event.kind for event in events].count("finished") == 1
-    assert rehearsal.steps_told(events) == ended.step == unkilled[1].step
+    assert fake_runner.steps_told(events) == ended.step == unkilled[1].step
     assert final(store, ended) == final(*unkilled)
     assert record.text(ended.record or {}) == record.text(unkilled[1].record or {})

@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-from impasto.losses.protocol import Features, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, at_least_float32
+from impasto.losses.summaries.tile_window import Region
 
 FREQUENCIES = 8
 

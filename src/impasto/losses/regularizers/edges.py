@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import OptionError
-from impasto.losses.protocol import Features, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, at_least_float32
+from impasto.losses.summaries.tile_window import Region
 
 POOLS = (4, 16)
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.errors import OptionError
-from impasto.losses.protocol import Features
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features
+from impasto.losses.summaries.tile_window import Region
 
 EPSILON = 1e-7
 SIDE = 3

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.losses.protocol import Features, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, at_least_float32
+from impasto.losses.summaries.tile_window import Region
 
 CELLS = (1, 2, 4, 8, 16)  # px; tiles begin at multiples of the last
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import OptionError
-from impasto.losses.protocol import Features, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, at_least_float32
+from impasto.losses.summaries.tile_window import Region
 
 BAND = 8
 NEIGHBOURS = tuple((row, column) for row in (0, 1, 2) for column in (0, 1, 2) if (row, column) != (1, 1))

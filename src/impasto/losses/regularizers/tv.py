@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.losses.protocol import Features
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features
+from impasto.losses.summaries.tile_window import Region
 
 Norm = Literal["l1", "l2", "nine"]
 

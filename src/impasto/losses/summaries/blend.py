@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from impasto.losses.protocol import Features, Loss, Refreshing, Sweep
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, Loss, Refreshing, Sweep
+from impasto.losses.summaries.tile_window import Region
 
 Moments = Mapping[str, Tensor]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.losses.products import moment_sums
+from impasto.losses.summaries.moment_sums import moment_sums
 
 
 def masked_moment_sums(rows: Tensor, weights: Tensor) -> Tensor:

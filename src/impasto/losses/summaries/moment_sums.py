@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.encoder import stride
-from impasto.losses.protocol import Features, Maps, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 CHUNKS = 16
 LEAST_POSITIONS = 64

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from impasto.losses.region import Region
+from impasto.losses.summaries.tile_window import Region
 
 Features = Mapping[str, Tensor]
 Maps = Mapping[str, Tensor]

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from impasto.encoder import stride
-from impasto.losses.protocol import Maps, at_least_float32
-from impasto.losses.region import Region
+from impasto.losses.summaries.protocol import Maps, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+from impasto.network.encoder import stride
 
 
 def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None = None) -> dict[str, float]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from impasto.encoder import stride
-from impasto.losses.positions import positions
-from impasto.losses.protocol import Features, Maps
+from impasto.losses.summaries.protocol import Features, Maps
+from impasto.losses.summaries.sampling import positions
+from impasto.network.encoder import stride
 
 
 @dataclass(frozen=True, eq=False)

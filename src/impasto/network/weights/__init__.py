@@ -5,7 +5,7 @@ VGG-19 comes with the installation (vgg19.py); all others are fetched by name, o
 
 from __future__ import annotations
 
-from impasto.weights.fetched import (
+from impasto.network.weights.fetched import (
     SOURCES,
     Row,
     Source,
@@ -19,7 +19,7 @@ from impasto.weights.fetched import (
     stored,
     vgg16_state,
 )
-from impasto.weights.vgg19 import vgg19_state
+from impasto.network.weights.vgg19 import vgg19_state
 
 __all__ = [
     "SOURCES",

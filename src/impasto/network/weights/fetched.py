@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from impasto.errors import WeightsError, suggest
-from impasto.weights import archives, vgg19
+from impasto.network.weights import archives, vgg19
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

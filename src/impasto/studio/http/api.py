@@ -13,11 +13,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from impasto import __version__
-from impasto.studio import finished_api, jobs_api, library_api, problems
-from impasto.studio.context import PREFIX, Studio
-from impasto.studio.guard import Guard
-from impasto.studio.stream import Tail
-from impasto.studio.views import NewJob
+from impasto.studio.http import finished_api, jobs_api, library_api, problems
+from impasto.studio.http.dependencies import PREFIX, Studio
+from impasto.studio.http.guard import Guard
+from impasto.studio.http.stream import Tail
+from impasto.studio.http.views import NewJob
 
 
 def create_app(studio: Studio) -> FastAPI:

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from impasto.studio.guard import Rules
-from impasto.studio.problems import documented
-from impasto.studio.rows import Limits
-from impasto.studio.store import Store
-from impasto.studio.uploads import Caps
+from impasto.studio.http.guard import Rules
+from impasto.studio.http.problems import documented
+from impasto.studio.http.uploads import Caps
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Limits
 
 PREFIX = "/api/v1"
 

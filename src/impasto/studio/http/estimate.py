@@ -1,7 +1,7 @@
 """How long a job's settings would take at another size, judged by the log of the job itself.
 
 In: a job that has made some steps. Out: the size, the steps and the seconds of the same run at another long side. A
-step costs about the same per pixel at every size, as ``budget`` has it; nothing is computed here.
+step costs about the same per pixel at every size, as ``time_budget`` has it; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from statistics import median
 
-from impasto import recipes
-from impasto.budget import Rate, seconds_for
-from impasto.schedule import scales_for
-from impasto.studio.rows import Job, StoredEvent
-from impasto.studio.store import Store
-from impasto.studio.views import Estimate
+from impasto.options import recipes
+from impasto.planning.schedule import scales_for
+from impasto.planning.time_budget import Rate, seconds_for
+from impasto.studio.http.views import Estimate
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Job, StoredEvent
 
 
 def estimate(store: Store, job: Job, long_side: int) -> Estimate:

@@ -10,12 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 
-from impasto.studio import keepsakes
-from impasto.studio.context import ALWAYS, PREFIX, Here
-from impasto.studio.estimate import estimate
-from impasto.studio.problems import documented
-from impasto.studio.rows import ConflictError, KeepsakeKind, NotFoundError
-from impasto.studio.views import Estimate, KeepsakeView
+from impasto.studio.http.dependencies import ALWAYS, PREFIX, Here
+from impasto.studio.http.estimate import estimate
+from impasto.studio.http.problems import documented
+from impasto.studio.http.views import Estimate, KeepsakeView
+from impasto.studio.store import exports
+from impasto.studio.store.records import ConflictError, KeepsakeKind, NotFoundError
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", responses=ALWAYS)
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
@@ -36,13 +36,13 @@ def estimate_job(
 )
 def make_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeView:
     """Have a worker make a finished job's film or report; what is there already is not made again."""
-    return KeepsakeView.of(keepsakes.ask(studio.store, job_id, kind))
+    return KeepsakeView.of(exports.ask(studio.store, job_id, kind))
 
 
 @router.get("/{job_id}/keepsakes/{kind}", response_model=KeepsakeView, responses=documented(404, 422))
 def read_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeView:
     """Say how far a film or a report has come."""
-    return KeepsakeView.of(keepsakes.keepsake(studio.store, job_id, kind))
+    return KeepsakeView.of(exports.keepsake(studio.store, job_id, kind))
 
 
 @router.get(
@@ -61,7 +61,7 @@ def read_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeVi
 )
 def read_keepsake_file(job_id: JobId, kind: KeepsakeKind, studio: Here) -> FileResponse:
     """Send a film or a report that is ready."""
-    found = keepsakes.keepsake(studio.store, job_id, kind)
+    found = exports.keepsake(studio.store, job_id, kind)
     if found.state != "ready" or found.file is None:
         raise ConflictError(f"the {kind} is not ready: it is {found.state}")
     path = studio.store.job_folder(job_id) / found.file

@@ -1,6 +1,6 @@
 """Request models, read off the option dataclasses, so that the API can offer nothing that the options do not have.
 
-In: ``options.declared()``. Out: pydantic models with the same names, ranges, choices and help. What a server must not
+In: ``fields.declared()``. Out: pydantic models with the same names, ranges, choices and help. What a server must not
 let a visitor choose (the device, a file of the server's as the start) is left out.
 """
 
@@ -11,9 +11,10 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from impasto import recipes, weights
 from impasto.errors import OptionError
-from impasto.options import Declared, declared
+from impasto.network import weights
+from impasto.options import recipes
+from impasto.options.fields import Declared, declared
 
 SERVER_OWNED = frozenset({"device", "threads", "max_pixels", "weights", "model"})
 INITS = ("content", "random", "style", "fast")

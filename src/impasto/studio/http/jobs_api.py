@@ -17,15 +17,15 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from impasto.studio.context import ALWAYS, PREFIX, Here, Studio
-from impasto.studio.forms import Steer, resolved
-from impasto.studio.problems import ProblemError, documented
-from impasto.studio.rows import NotFoundError, Order, Purpose, State, StoredResult
-from impasto.studio.soundness import check_wish
-from impasto.studio.stream import Tail
-from impasto.studio.uploads import receive
-from impasto.studio.views import ORDERS, JobDetail, JobList, JobView, NewJob, ResultView
-from impasto.studio.wire import KINDS
+from impasto.studio.http.dependencies import ALWAYS, PREFIX, Here, Studio
+from impasto.studio.http.forms import Steer, resolved
+from impasto.studio.http.preflight import check_wish
+from impasto.studio.http.problems import ProblemError, documented
+from impasto.studio.http.stream import Tail
+from impasto.studio.http.uploads import receive
+from impasto.studio.http.views import ORDERS, JobDetail, JobList, JobView, NewJob, ResultView
+from impasto.studio.store.event_codec import KINDS
+from impasto.studio.store.records import NotFoundError, Order, Purpose, State, StoredResult
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", responses=ALWAYS)
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]

@@ -12,16 +12,18 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from impasto import __version__, recipes, samples
-from impasto.options import declared
-from impasto.presets import BUILT_IN
-from impasto.studio.context import ALWAYS, PREFIX, Here
-from impasto.studio.forms import INITS, SERVER_OWNED, instant
-from impasto.studio.problems import documented
-from impasto.studio.rows import NotFoundError
-from impasto.studio.uploads import receive
-from impasto.studio.views import AssetId, AssetView, Cleaned, Health, OptionView, Presets, RecipeView
-from impasto.studio.vitals import disk_bytes, memory_bytes, torch_loaded
+from impasto import __version__
+from impasto.imaging import samples
+from impasto.options import recipes
+from impasto.options.builtin_recipes import BUILT_IN
+from impasto.options.fields import declared
+from impasto.studio.http.dependencies import ALWAYS, PREFIX, Here
+from impasto.studio.http.forms import INITS, SERVER_OWNED, instant
+from impasto.studio.http.health import disk_bytes, memory_bytes, torch_loaded
+from impasto.studio.http.problems import documented
+from impasto.studio.http.uploads import receive
+from impasto.studio.http.views import AssetId, AssetView, Cleaned, Health, OptionView, Presets, RecipeView
+from impasto.studio.store.records import NotFoundError
 
 router = APIRouter(prefix=PREFIX, responses=ALWAYS)
 

@@ -15,10 +15,10 @@ from fastapi import FastAPI
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, Response
 
-from impasto.studio.rows import NotFoundError
+from impasto.studio.store.records import NotFoundError
 
 CONTROLS = "/controls"
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent.parent / "static"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -31,7 +31,7 @@ class Frame:
     def load(self, app: FastAPI) -> None:
         """Import Gradio, build the controls and mount them; whatever goes wrong, the rest of the page lives on."""
         try:
-            from impasto.studio.ui import mount
+            from impasto.studio.http.ui import mount
 
             mount(app, CONTROLS)
         except Exception:  # the page guards itself: without Gradio it says so and keeps working

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from impasto import recipes
 from impasto.errors import OptionError
-from impasto.layers import SMALLEST_SIDE, check_layers
-from impasto.options import Options
-from impasto.sizes import canvas_size
-from impasto.studio.problems import ProblemError
-from impasto.studio.store import Store
-from impasto.studio.views import NewJob
-from impasto.values import parse_weights
+from impasto.options import recipes
+from impasto.options.fields import Options
+from impasto.options.layer_names import SMALLEST_SIDE, check_layers
+from impasto.options.sizes import canvas_size
+from impasto.options.validation import parse_weights
+from impasto.studio.http.problems import ProblemError
+from impasto.studio.http.views import NewJob
+from impasto.studio.store.database import Store
 
 
 def check_wish(wish: NewJob, given: dict[str, Any], store: Store) -> None:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from impasto.errors import InputError, OptionError
-from impasto.studio.rows import ConflictError, NotFoundError, QueueFullError
+from impasto.studio.store.records import ConflictError, NotFoundError, QueueFullError
 
 MEDIA_TYPE = "application/problem+json"
 

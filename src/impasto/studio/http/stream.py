@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from impasto.studio.rows import NotFoundError, StoredEvent
-from impasto.studio.store import Store
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import NotFoundError, StoredEvent
 
 BATCH = 500
 

@@ -1,6 +1,6 @@
 """The controls, drawn by Gradio and read off the options; nothing is uploaded, computed or kept in them.
 
-In: ``options.declared()`` and the recipes. Out: a page of labelled controls at ``/controls/``, framed by the studio's
+In: ``fields.declared()`` and the recipes. Out: a page of labelled controls at ``/controls/``, framed by the studio's
 own page. A small script in it tells that page what was turned, so that Gradio's own queue and upload routes are never
 used; all but the routes that draw the page are shut.
 """
@@ -16,10 +16,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from impasto import recipes
-from impasto.options import Declared, declared
-from impasto.presets import BUILT_IN
-from impasto.studio.forms import INITS, SERVER_OWNED
+from impasto.options import recipes
+from impasto.options.builtin_recipes import BUILT_IN
+from impasto.options.fields import Declared, declared
+from impasto.studio.http.forms import INITS, SERVER_OWNED
 
 FIRST = ("strength", "style_scale", "color", "size", "quality")
 HIDDEN = SERVER_OWNED | {"style_blend", "style_scales", "no_metadata", "keep_location"}

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
-from impasto.studio.problems import ProblemError
-from impasto.studio.rows import Asset
-from impasto.studio.sniff import HEAD_BYTES, Header, UnknownFormatError, sniff
-from impasto.studio.store import Store
+from impasto.studio.http.problems import ProblemError
+from impasto.studio.store.database import Store
+from impasto.studio.store.image_header import HEAD_BYTES, Header, UnknownFormatError, sniff
+from impasto.studio.store.records import Asset
 
 LONGEST_NAME = 80
 # A comma, a hash, an equals or an at sign would mean something else in the command that a report shows.

@@ -9,10 +9,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from impasto.options import Color
-from impasto.studio.forms import ASSET_ID, STRICT, OptionsForm
-from impasto.studio.rows import Asset, Job, Keepsake, KeepsakeKind, Order, Purpose, ResultKind, State, StoredResult
-from impasto.studio.store import Store
+from impasto.options.fields import Color
+from impasto.studio.http.forms import ASSET_ID, STRICT, OptionsForm
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import (
+    Asset,
+    Job,
+    Keepsake,
+    KeepsakeKind,
+    Order,
+    Purpose,
+    ResultKind,
+    State,
+    StoredResult,
+)
 
 AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the picture's bytes")]
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from impasto.studio import schema
-from impasto.studio.rows import (
+from impasto.studio.store import schema
+from impasto.studio.store.records import (
     OVER,
     Asset,
     ConflictError,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from impasto.studio.rows import ConflictError, Job, Keepsake, KeepsakeKind, NotFoundError, StoredEvent
-from impasto.studio.store import Store
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import ConflictError, Job, Keepsake, KeepsakeKind, NotFoundError, StoredEvent
 
 SUFFIXES: dict[KeepsakeKind, str] = {"film": ".mp4", "report": ".html"}
 LEASE_SECONDS = 600.0

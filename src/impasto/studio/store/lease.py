@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from impasto.errors import ImpastoError
-from impasto.studio.rows import Job, State, StoredResult, job_from_row
-from impasto.studio.store import Store
+from impasto.studio.store.database import Store
+from impasto.studio.store.records import Job, State, StoredResult, job_from_row
 
 MAX_FAILURES = 3
 

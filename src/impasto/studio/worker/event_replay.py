@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto import images, record
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.film import Film
-from impasto.report import PAGE, Report
-from impasto.result import Result
-from impasto.studio.keepsakes import Material
+from impasto.imaging import images
+from impasto.run import record
+from impasto.run.result import Result
+from impasto.studio.store.exports import Material
+from impasto.workflows.report import PAGE, Report
+from impasto.workflows.timelapse import Film
 
 
 def retell(material: Material) -> Iterator[Event]:

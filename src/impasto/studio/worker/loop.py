@@ -22,11 +22,11 @@ from typing import Any
 
 from impasto.errors import InputError
 from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
-from impasto.studio.keepsakes import Maker, make_one
-from impasto.studio.lease import Lease, LeaseLostError, Told, claim, worker_name
-from impasto.studio.rows import KeepsakeKind, Purpose, ResultKind, StoredResult
-from impasto.studio.store import Store
-from impasto.studio.wire import wire
+from impasto.studio.store.database import Store
+from impasto.studio.store.event_codec import wire
+from impasto.studio.store.exports import Maker, make_one
+from impasto.studio.store.lease import Lease, LeaseLostError, Told, claim, worker_name
+from impasto.studio.store.records import KeepsakeKind, Purpose, ResultKind, StoredResult
 
 CHECKPOINTS = "checkpoints"
 PREVIEWS_KEPT = 120

@@ -12,23 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import images, recipes
 from impasto.errors import ImageError, ImpastoError
 from impasto.events import Event, Finished, Mailbox, Snapshot
-from impasto.options import Options
-from impasto.placement import Placement, place
-from impasto.sizes import parse_size
-from impasto.studio.keepsakes import Maker, Material
-from impasto.studio.rows import KeepsakeKind
-from impasto.studio.worker import Pens, Saved, Task
-from impasto.stylize import Shared, iter_stylize
-from impasto.weights import stored, vgg19_state
+from impasto.imaging import images
+from impasto.network.weights import stored, vgg19_state
+from impasto.options import recipes
+from impasto.options.fields import Options
+from impasto.options.sizes import parse_size
+from impasto.regions.spec import Placement, place
+from impasto.run.painter import Shared, iter_stylize
+from impasto.studio.store.exports import Maker, Material
+from impasto.studio.store.records import KeepsakeKind
+from impasto.studio.worker.loop import Pens, Saved, Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from impasto.result import Result
+    from impasto.run.result import Result
 
 PREVIEW_QUALITY = 88
 CHECKPOINT_SECONDS = 2.0  # the engine itself takes longer where a checkpoint is dear
@@ -120,15 +121,15 @@ def _result(result: Result, path: Path) -> Saved:
 
 
 def _film(material: Material, path: Path) -> str:
-    from impasto.studio import retelling  # brings the video library, which painting has no use for
+    from impasto.studio.worker import event_replay  # brings the video library, which painting has no use for
 
-    return retelling.film(material, path)
+    return event_replay.film(material, path)
 
 
 def _report(material: Material, path: Path) -> str:
-    from impasto.studio import retelling
+    from impasto.studio.worker import event_replay
 
-    return retelling.report(material, path)
+    return event_replay.report(material, path)
 
 
 pens = Pens(_preview, _result)

@@ -17,11 +17,11 @@ import threading
 import time
 from pathlib import Path
 
-from impasto.studio.lease import release_dead
-from impasto.studio.store import Store
-from impasto.studio.worker import Worker
+from impasto.studio.store.database import Store
+from impasto.studio.store.lease import release_dead
+from impasto.studio.worker.loop import Worker
 
-PAINTING = "impasto.studio.painting"
+PAINTING = "impasto.studio.worker.runner"
 
 
 class Crew:
@@ -73,7 +73,7 @@ class Crew:
         release_dead(self.store)
 
     def _child(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "impasto.studio.crew", str(self.store.folder), self.module]
+        command = [sys.executable, "-m", "impasto.studio.worker.supervisor", str(self.store.folder), self.module]
         return subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def _watch(self) -> None:
