@@ -24,12 +24,13 @@ from impasto.events import Stepped
 from impasto.imaging import images
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_targets
-from impasto.network.encoder import Encoder, stride
+from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import resize
 from impasto.optimizers import BoundedLBFGS
 from impasto.options.fields import Machine, Precision
+from impasto.options.layer_names import stride
 from impasto.run.engine import Knobs, Run, as_preview, descend
 from impasto.runtime import allocator
 from impasto.runtime.device import choose

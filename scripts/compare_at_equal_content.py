@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import impasto
-from impasto.run.painter import Shared
+from impasto.run.target_cache import Shared
 from impasto.workflows.compare import iter_compare, plan
 from impasto.workflows.evaluate import Judge
 

@@ -22,7 +22,7 @@ from impasto.feedforward.dataset import SUFFIXES
 from impasto.imaging import images
 from impasto.network.weights import adain_state
 from impasto.regions.region_tensors import plain
-from impasto.run.painter import Shared
+from impasto.run.target_cache import Shared
 from impasto.workflows.evaluate import Judge
 
 MEASURES = ("lpips", "style_distance", "vgg_style", "ssim", "palette")

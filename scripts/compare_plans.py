@@ -12,10 +12,11 @@ import argparse
 import json
 from pathlib import Path
 
+from impasto.api import stylize
 from impasto.options import recipes
 from impasto.planning.memory import PAIRS, Plan
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, stylize
+from impasto.run.target_cache import Shared
 from impasto.workflows.evaluate import Judge
 
 PLANS = {

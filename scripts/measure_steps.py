@@ -20,8 +20,8 @@ from itertools import pairwise
 
 import torch
 
+from impasto.api import iter_stylize
 from impasto.events import ScaleStarted, Stepped
-from impasto.run.painter import iter_stylize
 from impasto.runtime import allocator, distributed
 
 LEFT_OUT = 2

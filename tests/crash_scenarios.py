@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from impasto.api import iter_stylize
 from impasto.events import Mailbox, Stepped
 from impasto.imaging import images
 from impasto.run import checkpoint, result
-from impasto.run.painter import Shared, iter_stylize
+from impasto.run.target_cache import Shared
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 from waiting import wait_until

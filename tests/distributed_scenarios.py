@@ -22,17 +22,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from impasto.api import iter_stylize
 from impasto.errors import MachineError
 from impasto.events import Mailbox, ScaleStarted, Stepped
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import Loss, Refreshing
-from impasto.network.encoder import Encoder, stride
+from impasto.network.encoder import Encoder
 from impasto.objective.loss_factory import Stage, content_maker, guards, smoothness, style_maker
 from impasto.objective.objective import Objective
 from impasto.objective.region_terms import StyleData
 from impasto.optimizers import Adam, BoundedLBFGS, Lean
+from impasto.options.layer_names import stride
 from impasto.options.recipes import resolve
-from impasto.run.painter import Shared, iter_stylize
+from impasto.run.target_cache import Shared
 from impasto.runtime import distributed
 from impasto.runtime.distributed import Band, Ranks
 from impasto.workflows.replay import iter_resume

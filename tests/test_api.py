@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
+from impasto.api import iter_stylize, stylize
 from impasto.errors import ImageError, NumericalError, OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Snapshot, Stepped, Warned
 from impasto.imaging import images
@@ -24,8 +25,8 @@ from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Evaluation, Objective
 from impasto.options.recipes import resolve
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, iter_stylize, stylize
 from impasto.run.result import Result
+from impasto.run.target_cache import Shared
 
 Pixels = NDArray[np.uint8]
 Files = tuple[Path, Path]

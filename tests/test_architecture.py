@@ -20,13 +20,12 @@ ORDER = (
     *("feedforward", "api", "__init__", "workflows", "studio", "cli", "__main__"),
 )
 RANK = {name: rank for rank, name in enumerate(ORDER)}
-TO_BE_TURNED = {("options", "planning"), ("run", "feedforward")}
 
 # Where a heavy package may be imported, be it inside a function.
 HOMES: dict[str, frozenset[str]] = {
     "torch": frozenset(ORDER[RANK["runtime"] :]),
     "torchvision": frozenset(),
-    "PIL": frozenset({"imaging", "run", "options"}),  # run: Result.image
+    "PIL": frozenset({"imaging", "run"}),  # run: Result.image
     "pillow_heif": frozenset({"imaging"}),
     "tifffile": frozenset({"imaging"}),
     "cv2": frozenset({"imaging", "workflows"}),
@@ -114,7 +113,6 @@ def backward(found: list[Arrow]) -> list[str]:
         f"{arrow.module}, line {arrow.line}: must not import {arrow.target}, which is not to its left"
         for arrow in found
         if arrow.internal and arrow.target != arrow.module and RANK[arrow.target] >= RANK[arrow.module]
-        if (arrow.module, arrow.target) not in TO_BE_TURNED
     ]
 
 

@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.api import iter_stylize as iter_stylize
+    from impasto.api import stylize as stylize
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.events import Mailbox as Mailbox
     from impasto.options.fields import Options as Options
-    from impasto.run.painter import iter_stylize as iter_stylize
-    from impasto.run.painter import stylize as stylize
     from impasto.run.result import Result as Result
 
 __version__ = "0.1.0"
@@ -25,8 +25,8 @@ _HOMES = {
     "Mailbox": "impasto.events",
     "Options": "impasto.options.fields",
     "Result": "impasto.run.result",
-    "iter_stylize": "impasto.run.painter",
-    "stylize": "impasto.run.painter",
+    "iter_stylize": "impasto.api",
+    "stylize": "impasto.api",
 }
 
 __all__ = ["ImpastoError", "Mailbox", "Options", "Result", "__version__", "iter_stylize", "stylize"]

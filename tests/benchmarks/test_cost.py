@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from benchmarks.cost import Cost, LiveBytes, cost_of
+from impasto.api import iter_stylize
 from impasto.network.encoder import Encoder
 from impasto.options import recipes
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, iter_stylize
+from impasto.run.target_cache import Shared
 from impasto.runtime import device
 from random_weights import state_before
 

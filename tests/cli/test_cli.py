@@ -15,8 +15,8 @@ from PIL import Image
 
 from impasto.cli import run
 from impasto.imaging import images
-from impasto.network.encoder import layer_names
 from impasto.options.fields import declared
+from impasto.options.layer_names import layer_names
 from impasto.run import record
 
 Files = tuple[Path, Path]

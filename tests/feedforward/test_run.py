@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from impasto.api import last, stylize
 from impasto.cli import run
 from impasto.errors import OptionError, RecordError
 from impasto.feedforward import model
@@ -18,7 +19,6 @@ from impasto.feedforward.network import Shape, StyleNetwork
 from impasto.imaging import images
 from impasto.options.fields import Instant
 from impasto.run import record
-from impasto.run.painter import last, stylize
 from impasto.workflows.replay import iter_replay, read_source
 
 FEW: dict[str, Any] = {"size": "48", "precision": "fp32"}

@@ -22,11 +22,12 @@ from impasto.losses.moments import MomentsLoss, raw_moments
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss
 from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.regularizers.borders import BorderLoss
 from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
 from impasto.losses.regularizers.edges import EdgeLoss
 from impasto.losses.regularizers.matting import MattingLoss
 from impasto.losses.regularizers.proof_anchor import CompositionLoss
-from impasto.losses.regularizers.specks import BorderLoss, SpeckLoss
+from impasto.losses.regularizers.specks import SpeckLoss
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
@@ -34,8 +35,9 @@ from impasto.losses.summaries.protocol import Loss, Refreshing
 from impasto.losses.summaries.sampling import positions
 from impasto.losses.summaries.style_target import Comparison
 from impasto.losses.wasserstein import WassersteinLoss
-from impasto.network.encoder import Encoder, stride
+from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
+from impasto.options.layer_names import stride
 
 WIDTHS = (4, 6, 8, 8, 8)
 COUNTS = (2, 2, 4, 4, 4)

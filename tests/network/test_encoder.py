@@ -13,22 +13,19 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import samples
-from impasto.network import encoder as encoder_module
 from impasto.network.convolution import max_pooled
-from impasto.network.encoder import (
+from impasto.network.encoder import MEANS_BGR, Encoder, Padding, Pooling
+from impasto.network.weights import vgg19_state
+from impasto.options.layer_names import (
     BLOCKS,
     CHANNELS,
-    MEANS_BGR,
-    Encoder,
-    Padding,
-    Pooling,
+    Network,
     channels,
     check_layers,
     layer_names,
     receptive_radius,
     stride,
 )
-from impasto.network.weights import vgg19_state
 from rounding import assert_as_exact, assert_same, epsilon
 
 State = dict[str, Tensor]
@@ -53,7 +50,7 @@ def canvas(tiny_picture: NDArray[np.uint8]) -> Tensor:
     return functional.interpolate(small, scale_factor=2, mode="bilinear")
 
 
-def drawn_state(last: str, *, positive: bool = False, network: encoder_module.Network = "vgg19") -> State:
+def drawn_state(last: str, *, positive: bool = False, network: Network = "vgg19") -> State:
     """Return seeded weights up to a convolution that keep activations at their size; ``positive`` ones let all pass."""
     generator, made, before = torch.Generator().manual_seed(5), {}, 3
     for block, (count, after) in enumerate(zip(BLOCKS[network], CHANNELS, strict=True), start=1):

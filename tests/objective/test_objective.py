@@ -13,8 +13,9 @@ from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_targets
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.summaries.protocol import Loss
-from impasto.network.encoder import BLOCKS, Encoder, stride
+from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
+from impasto.options.layer_names import BLOCKS, stride
 from rounding import assert_as_exact, assert_same, epsilon
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}

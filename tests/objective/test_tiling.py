@@ -10,9 +10,10 @@ from torch import Tensor
 
 from impasto.losses.moments import MomentsLoss, raw_moments
 from impasto.network.convolution import tapped
-from impasto.network.encoder import BLOCKS, Encoder, receptive_radius, stride
+from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
 from impasto.objective.tiling import halo, tiled_features, tiles
+from impasto.options.layer_names import BLOCKS, receptive_radius, stride
 from rounding import assert_as_exact, assert_same, epsilon
 
 LAYERS = ["relu1_1", "relu2_2", "relu3_1", "relu4_1", "relu4_3", "relu5_1"]

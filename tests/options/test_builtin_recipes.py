@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from impasto.api import iter_stylize, last, stylize
 from impasto.errors import ImageError, OptionError
 from impasto.events import Finished, Stepped, Warned
-from impasto.network.encoder import BLOCKS, CHANNELS
 from impasto.objective.loss_factory import GUARDS, STYLE_LOSSES
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import ContentLossName, Options, StyleLossName
+from impasto.options.layer_names import BLOCKS, CHANNELS
 from impasto.regions.spec import place
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, iter_stylize, last, stylize
+from impasto.run.target_cache import Shared
 from impasto.workflows.replay import iter_replay, read_source
 from rounding import differences, epsilon
 

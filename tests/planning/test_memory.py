@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import MachineError, OptionError
+from impasto.options.validation import parse_bytes
 from impasto.planning import memory
-from impasto.planning.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, parse_bytes, plan
+from impasto.planning.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, plan
 
 GIB = 2**30
 

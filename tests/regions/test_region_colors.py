@@ -15,7 +15,7 @@ from impasto.options import recipes
 from impasto.regions import color
 from impasto.regions.region_tensors import control
 from impasto.regions.spec import place
-from impasto.run.painter import Shared
+from impasto.run.target_cache import Shared
 
 
 def test_content_colours_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:

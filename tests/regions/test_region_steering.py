@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from test_region_tensors import FEW, left, paintings, photo, shared
 
+from impasto.api import iter_stylize, last, stylize
 from impasto.events import Mailbox, ScaleStarted, Steered, Warned
 from impasto.regions.region_tensors import control
-from impasto.run.painter import Shared, iter_stylize, last, stylize
 from impasto.run.result import Result
+from impasto.run.target_cache import Shared
 
 
 def steered(shared: Shared, photo: Any, paintings: Any, at: dict[int, dict[str, float]], **options: Any) -> Result:

@@ -12,17 +12,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from impasto.api import iter_stylize, last, stylize
 from impasto.errors import ImageError, OptionError
 from impasto.events import Warned
 from impasto.imaging.images import load, quantise
-from impasto.network.encoder import BLOCKS
 from impasto.objective.scale_objective import Problem
 from impasto.options import recipes
+from impasto.options.layer_names import BLOCKS
 from impasto.regions.region_tensors import control
 from impasto.regions.spec import place
 from impasto.run.job import Job, prepare
-from impasto.run.painter import Shared, iter_stylize, last, stylize
 from impasto.run.result import Result
+from impasto.run.target_cache import Shared
 
 Pixels = NDArray[np.uint8]
 SIZE = (64, 96)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.api import iter_stylize, last
 from impasto.errors import MachineError, RecordError
 from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
 from impasto.imaging import images
@@ -23,7 +24,7 @@ from impasto.optimizers import Adam
 from impasto.run import checkpoint
 from impasto.run.checkpoint import Keeper, State, kept_picture, read_run
 from impasto.run.engine import Knobs, Run
-from impasto.run.painter import Shared, iter_stylize, last
+from impasto.run.target_cache import Shared
 from impasto.runtime.distributed import Band
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before

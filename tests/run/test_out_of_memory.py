@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import torch
 
+from impasto.api import iter_stylize
 from impasto.cli import run
 from impasto.errors import MachineError
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Objective
+from impasto.options import validation
 from impasto.options.recipes import resolve
 from impasto.planning import memory
 from impasto.run.job import Job, prepare
 from impasto.run.out_of_memory import advice, is_shortage
-from impasto.run.painter import iter_stylize
 from impasto.run.target_cache import Shared
 
 Files = tuple[Path, Path]
@@ -104,7 +105,7 @@ def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
     assert wanted is not None, said
     again = made(tiny_files, size=2048, memory=wanted[1]).plans[job.size]
     assert again.tile == int(wanted[2])
-    assert again.bytes <= memory.parse_bytes(wanted[1]) < plan.bytes
+    assert again.bytes <= validation.parse_bytes(wanted[1]) < plan.bytes
 
 
 def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files) -> None:
@@ -145,7 +146,7 @@ def test_the_command_line_says_it_in_one_line(
     def refuse(*given: Any, **named: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr("impasto.run.painter.prepare", refuse)
+    monkeypatch.setattr("impasto.api.prepare", refuse)
     assert run(["stylize", *map(str, tiny_files), "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err == (
         "impasto: memory ran out: give a smaller --size or smaller pictures, or close other programs\n"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from impasto.api import last, stylize
 from impasto.imaging import images, samples
 from impasto.losses.regularizers.proof_anchor import cell_for
 from impasto.network.weights import vgg19_state
-from impasto.run.painter import last, stylize
 from impasto.run.target_cache import Shared
 from impasto.workflows.evaluate import structural_similarity
 from impasto.workflows.replay import iter_replay, read_source

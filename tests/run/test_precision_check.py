@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from impasto.api import iter_stylize
 from impasto.events import Planned, Warned
 from impasto.objective.scale_objective import Problem
 from impasto.options import recipes
 from impasto.run import precision_check
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, iter_stylize
+from impasto.run.target_cache import Shared
 from impasto.runtime import device
 from random_weights import state_before
 

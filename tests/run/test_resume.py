@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from impasto.api import iter_stylize, last
 from impasto.events import Event, ScaleStarted, Stepped
 from impasto.imaging import images, samples
 from impasto.options.recipes import resolve
@@ -20,7 +21,7 @@ from impasto.planning.time_budget import Pace
 from impasto.regions.spec import place
 from impasto.run import checkpoint
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, iter_stylize, last
+from impasto.run.target_cache import Shared
 from impasto.runtime.distributed import Ranks
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before

@@ -188,9 +188,10 @@ def test_the_plan_says_what_becomes_of_freed_memory(
     tiny_picture: Any, tiny_style: Any, plan: Plan, keeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here, so that the processes above start without torch.
+    from impasto.api import stylize
     from impasto.options.recipes import resolve
     from impasto.run.job import prepare
-    from impasto.run.painter import Shared, stylize
+    from impasto.run.target_cache import Shared
     from random_weights import state_before
 
     def paint(plan: Plan) -> Any:

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from impasto import cli
+from impasto.api import stylize
 from impasto.errors import OptionError
-from impasto.run.painter import stylize
 from impasto.workflows.estimate import forecast
 
 SMALL = {"size": 64, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}

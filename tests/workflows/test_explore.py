@@ -12,7 +12,7 @@ import torch
 
 from impasto.errors import OptionError
 from impasto.imaging.images import load
-from impasto.run.painter import Shared
+from impasto.run.target_cache import Shared
 from impasto.workflows.explore import Axis, Cell, axes_of, iter_explore, parse_axis
 from random_weights import state_before
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
-from impasto.run.painter import Shared
+from impasto.run.target_cache import Shared
 from impasto.workflows.reconstruct import Reconstruction, iter_anatomy
 from random_weights import state_before
 

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.api import iter_stylize, last, stylize
 from impasto.errors import ImageError, MachineError, OptionError, RecordError
 from impasto.events import Mailbox, Stepped, Warned
 from impasto.options import recipes
 from impasto.planning import memory
 from impasto.run import record
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, iter_stylize, last, stylize
 from impasto.run.result import Result
+from impasto.run.target_cache import Shared
 from impasto.workflows.explore import axes_of, iter_explore
 from impasto.workflows.replay import Source, as_command, iter_replay, read_sheet, read_source
 from random_weights import state_before

@@ -65,7 +65,7 @@ def texture(
         raise OptionError("a texture's size is --width and --height: leave --size out", "size")
     import numpy as np
 
-    from impasto.run.painter import iter_stylize
+    from impasto.api import iter_stylize
 
     blank = np.full((height, width, 3), 0.5, np.float32)
     options["recipe"] = options.get("recipe") or "texture"

@@ -28,7 +28,7 @@ def samples(folder: Path = typer.Argument(..., help="Where to write them.")) -> 
 def layers(network: str = typer.Option("vgg19", help="vgg19 or vgg16.")) -> None:
     """List the network's layers, with their channels and strides."""
     from impasto.errors import OptionError, suggest
-    from impasto.network.encoder import BLOCKS, channels, layer_names, stride
+    from impasto.options.layer_names import BLOCKS, channels, layer_names, stride
 
     if network not in BLOCKS:
         raise OptionError(f"--network is {network!r}; {suggest(network, BLOCKS)}", "network")

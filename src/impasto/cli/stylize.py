@@ -67,7 +67,7 @@ def stylize(
 
         limits = {"max_pixels": options["max_pixels"]} if options.get("max_pixels") else {}
         style = place(styles, **placed, limits=limits).pictures["style"].pixels
-    from impasto.run.painter import iter_stylize
+    from impasto.api import iter_stylize
 
     mailbox = Mailbox()
     with together() as ranks:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto.imaging.encode import quantise
-from impasto.options.sizes import resize
+from impasto.imaging.resample import resize
 
 GAP, MARGIN = 8, 12
 PAPER, INK, FAINT = (250, 248, 245), (29, 27, 25), (120, 112, 104)

@@ -33,7 +33,8 @@ from impasto.imaging.decode import (
     unit,
 )
 from impasto.imaging.encode import check_output, encode, estimated_bytes, quantise, save, write_atomically
-from impasto.options.sizes import Size, canvas_size, parse_size, resize
+from impasto.imaging.resample import resize
+from impasto.options.sizes import Size, canvas_size, parse_size
 
 __all__ = [
     "MAX_PIXELS",

@@ -19,7 +19,7 @@ from torch import Tensor
 from impasto.losses.summaries.moment_sums import mean_of_pieces
 from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 Normalisation = Literal["gatys", "neural-style", "relative"]
 

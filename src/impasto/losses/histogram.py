@@ -20,7 +20,7 @@ from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
 from impasto.losses.summaries.sampling import gather, owned, pick, scatter, shared, stratified
 from impasto.losses.summaries.style_target import Comparison
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 QUANTILES = 1024
 SAMPLES = 16384

@@ -21,7 +21,7 @@ from impasto.losses.summaries.nearest_search import nearest
 from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
 from impasto.losses.summaries.style_target import Comparison
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 SIDE = 3
 OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))

@@ -23,7 +23,7 @@ from impasto.losses.summaries.hypercolumns import REACH, grid, grid_parts
 from impasto.losses.summaries.nearest_search import nearest, principal_axes
 from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 STEP = 4
 PRESERVATION = 0.75

@@ -19,7 +19,7 @@ from impasto.losses.nearest import cosines
 from impasto.losses.summaries.nearest_search import nearest
 from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 SIDE = 64
 

@@ -22,7 +22,7 @@ from impasto.losses.summaries.protocol import Features
 from impasto.losses.summaries.sampling import owned, shared
 from impasto.losses.summaries.style_target import Comparison, moments
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 SMOOTHING = 1e-4
 RANK_TOLERANCE = 1e-10

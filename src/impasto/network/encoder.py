@@ -14,7 +14,6 @@ that max pooling gives.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
@@ -24,52 +23,15 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.network.convolution import convolve_rectified, cut_back, max_pooled, tapped, turned
-from impasto.options.layer_names import BLOCKS as BLOCKS  # noqa: PLC0414 - handed on
-from impasto.options.layer_names import Network as Network  # noqa: PLC0414 - handed on
-from impasto.options.layer_names import check_layers as check_layers  # noqa: PLC0414 - handed on
-from impasto.options.layer_names import layer_names as layer_names  # noqa: PLC0414 - handed on
+from impasto.options.layer_names import BLOCKS, Network, block, check_layers, stride
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate", "zeros", "circular"]
 
-CHANNELS = (64, 128, 256, 512, 512)
 MEANS_BGR = (103.939, 116.779, 123.68)
 # What brings activations back to the size that max pooling gives, on photographs and paintings (root mean square over
 # relu2_1 to relu5_1, on the sample pictures; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
 POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
-_LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
-
-
-def block(layer: str) -> int:
-    """Return the block, 1 to 5, that a layer belongs to."""
-    match = _LAYER.fullmatch(layer)
-    if match is None:
-        raise OptionError(f"no layer is called {layer!r}; {suggest(layer, layer_names())}", "layers")
-    return int(match[1])
-
-
-def stride(layer: str) -> int:
-    """Return how many pixels of the canvas lie between two positions of a layer."""
-    return 1 << (block(layer) - 1)
-
-
-def channels(layer: str) -> int:
-    """Return the number of channels of a layer."""
-    return CHANNELS[block(layer) - 1]
-
-
-def receptive_radius(layers: Collection[str], network: Network = "vgg19") -> int:
-    """Return how many pixels beyond its own cell a position of the deepest of the layers sees.
-
-    A tile that reads this many pixels more than it owns, on every side, has exact features in what it owns.
-    """
-    furthest = 0
-    for layer in layers:
-        number, index = block(layer), int(layer[-1])
-        reach = sum(count << b for b, count in enumerate(BLOCKS[network][: number - 1]))
-        reach += index << (number - 1)
-        furthest = max(furthest, reach)
-    return furthest
 
 
 class Encoder(nn.Module):

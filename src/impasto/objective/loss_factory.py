@@ -23,11 +23,12 @@ from impasto.losses.moments import MomentsLoss, summed_moments
 from impasto.losses.mrf import PatchLoss
 from impasto.losses.nearest import NearestLoss, turned
 from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.regularizers.borders import BorderLoss
 from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
 from impasto.losses.regularizers.edges import EdgeLoss
 from impasto.losses.regularizers.matting import MattingLoss
 from impasto.losses.regularizers.proof_anchor import CompositionLoss, cell_for
-from impasto.losses.regularizers.specks import BorderLoss, SpeckLoss
+from impasto.losses.regularizers.specks import SpeckLoss
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss

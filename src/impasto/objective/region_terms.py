@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from impasto.losses.summaries.blend import Blended, blend_name
 from impasto.losses.summaries.protocol import Features, Loss, Maps
-from impasto.network.encoder import Encoder, receptive_radius, stride
+from impasto.network.encoder import Encoder
 from impasto.objective.tiling import tiled_features, tiles
+from impasto.options.layer_names import receptive_radius, stride
 from impasto.regions import masks
 from impasto.regions.color import desaturated
 from impasto.regions.region_tensors import Area, Control, StyleSource

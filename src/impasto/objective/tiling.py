@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import BLOCKS, Encoder, Network, block, receptive_radius, stride
+from impasto.network.encoder import Encoder
+from impasto.options.layer_names import BLOCKS, Network, block, receptive_radius, stride
 
 ALIGNMENT = 16
 Window = tuple[slice, slice]

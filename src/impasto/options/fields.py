@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin
 
 from impasto.errors import OptionError, suggest
-from impasto.options.validation import check, without_none
+from impasto.options.validation import check, parse_bytes, without_none
 from impasto.options.validation import parse_seconds as parse_seconds  # noqa: PLC0414 - handed on
 from impasto.options.validation import parse_weights as parse_weights  # noqa: PLC0414 - handed on
-from impasto.planning.memory import parse_bytes
 
 Init = Literal["content", "random", "style", "fast"]
 OptimizerName = Literal["lbfgs", "adam", "pyramid"]

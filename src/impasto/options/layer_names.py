@@ -1,10 +1,12 @@
 """The network's layers by name, for those who check a wish without the network.
 
-In: names such as ``relu4_1`` or ``conv4_2``. Out: the names that there are, or an OptionError. No torch.
+In: names such as ``relu4_1`` or ``conv4_2``. Out: the names that there are, a layer's block, stride, channels and
+field of view, or an OptionError. No torch.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Literal
 
@@ -14,6 +16,9 @@ Network = Literal["vgg19", "vgg16"]
 
 BLOCKS: dict[str, tuple[int, ...]] = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}
 SMALLEST_SIDE = 16  # px: one position of the deepest layers
+
+CHANNELS = (64, 128, 256, 512, 512)
+_LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
 
 
 def layer_names(network: Network = "vgg19") -> list[str]:
@@ -32,3 +37,35 @@ def check_layers(layers: Collection[str], network: Network = "vgg19", option: st
     for layer in layers:
         if layer not in known:
             raise OptionError(f"{option}: {network} has no layer {layer!r}; {suggest(layer, known)}", option)
+
+
+def block(layer: str) -> int:
+    """Return the block, 1 to 5, that a layer belongs to."""
+    match = _LAYER.fullmatch(layer)
+    if match is None:
+        raise OptionError(f"no layer is called {layer!r}; {suggest(layer, layer_names())}", "layers")
+    return int(match[1])
+
+
+def stride(layer: str) -> int:
+    """Return how many pixels of the canvas lie between two positions of a layer."""
+    return 1 << (block(layer) - 1)
+
+
+def channels(layer: str) -> int:
+    """Return the number of channels of a layer."""
+    return CHANNELS[block(layer) - 1]
+
+
+def receptive_radius(layers: Collection[str], network: Network = "vgg19") -> int:
+    """Return how many pixels beyond its own cell a position of the deepest of the layers sees.
+
+    A tile that reads this many pixels more than it owns, on every side, has exact features in what it owns.
+    """
+    furthest = 0
+    for layer in layers:
+        number, index = block(layer), int(layer[-1])
+        reach = sum(count << b for b, count in enumerate(BLOCKS[network][: number - 1]))
+        reach += index << (number - 1)
+        furthest = max(furthest, reach)
+    return furthest

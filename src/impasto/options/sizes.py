@@ -1,8 +1,8 @@
-"""The size a person asks for, and pixels brought to it.
+"""The size a person asks for.
 
 In: ``512`` (long side in px), ``1.5mp`` (area), ``full`` (the photograph's own), or ``36in``, ``90cm``, ``900mm`` (long
 side on paper, with a dpi).
-Out: ``(height, width)`` with the picture's proportions, and pixels resampled to it without aliasing.
+Out: ``(height, width)`` with the picture's proportions.
 """
 
 from __future__ import annotations
@@ -10,11 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, overload
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import overload
 
 from impasto.errors import OptionError
 from impasto.options.layer_names import SMALLEST_SIDE
@@ -131,28 +127,3 @@ def _checked(text: object, *, long_side: float | None = None, area: float | None
         raise OptionError(f"size {text!r} is {value:.6g} px, outside 1 to {most}: use {FORMS}", "size")
     pixels = max(1, round(value))
     return Size(pixels, None, dpi) if long_side is not None else Size(None, pixels, dpi)
-
-
-def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resample to another size without aliasing.
-
-    Args:
-        pixels: ``[H, W]`` or ``[H, W, C]``, float, 0..1.
-        size: ``(height, width)`` in px, each at least 1.
-
-    Returns:
-        ``[h, w]`` or ``[h, w, C]`` float32, 0..1; the same values where the size is already right.
-    """
-    height, width = size
-    if pixels.shape[:2] == (height, width):
-        return np.ascontiguousarray(pixels, dtype=np.float32)
-    shrinking = height <= pixels.shape[0] and width <= pixels.shape[1]
-    # Lanczos keeps the most detail going down; going up it rings more than bicubic does.
-    method = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
-    planes = pixels.reshape(*pixels.shape[:2], -1)
-    resampled = np.empty((height, width, planes.shape[2]), np.float32)
-    for channel in range(planes.shape[2]):
-        plane = Image.fromarray(np.ascontiguousarray(planes[:, :, channel], dtype=np.float32))
-        resampled[:, :, channel] = np.asarray(plane.resize((width, height), method, reducing_gap=3.0))
-    np.clip(resampled, 0.0, 1.0, out=resampled)
-    return resampled.reshape(height, width, *pixels.shape[2:])

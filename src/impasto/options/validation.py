@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin
 
 from impasto.errors import OptionError, suggest
+
+UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 def check(group: Any) -> None:
@@ -117,3 +121,15 @@ def parse_weights(text: str, name: str = "layers") -> dict[str, float]:
     if not any(weights.values()):
         raise OptionError(f"{name}: every weight in {text!r} is 0; leave at least one", name)
     return weights
+
+
+def parse_bytes(text: str, name: str = "memory") -> int:
+    """Read ``4GiB``, ``500MB`` or a number of bytes.
+
+    Raises:
+        OptionError: it is not a size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in UNITS or float(match[1]) == 0:
+        raise OptionError(f"{name} is {text!r}; give a size such as 4GiB or 800MiB", name)
+    return int(float(match[1]) * UNITS[match[2].upper()])

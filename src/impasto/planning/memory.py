@@ -8,12 +8,11 @@ in bfloat16 takes over.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from impasto.errors import MachineError, OptionError
+from impasto.errors import MachineError
 
 SHARE = 0.8  # of what is free, where no limit is given
 SLACK = 1.1  # a limit over what the model may count: it is right within some 5 %, and runs differ
@@ -44,8 +43,6 @@ MASK = 10  # bytes a pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colours of the noise differ from place to place
 RECOLOUR = 380  # bytes a pixel, once, when the steps are done and the content's colours are moved to the style's
 INPUT = 12  # bytes a pixel of each picture that was read
-UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 @dataclass(frozen=True)
@@ -86,18 +83,6 @@ class Plan:
         tile, pairs, half, lean, size, *rest = data
         keep, frugal = rest[0] if rest else 1, bool(rest[1]) if len(rest) > 1 else False
         return cls(tile, pairs or 0, bool(half), bool(lean), size or 0, keep or 1, frugal)
-
-
-def parse_bytes(text: str, name: str = "memory") -> int:
-    """Read ``4GiB``, ``500MB`` or a number of bytes.
-
-    Raises:
-        OptionError: it is not a size.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in UNITS or float(match[1]) == 0:
-        raise OptionError(f"{name} is {text!r}; give a size such as 4GiB or 800MiB", name)
-    return int(float(match[1]) * UNITS[match[2].upper()])
 
 
 def free_bytes() -> int | None:

@@ -25,7 +25,7 @@ def find_faces(pixels: NDArray[np.float32]) -> list[tuple[float, float, float]]:
     """
     from skimage import data, feature
 
-    from impasto.options.sizes import resize
+    from impasto.imaging.resample import resize
 
     height, width = pixels.shape[:2]
     factor = min(1.0, LONG_SIDE / max(height, width))

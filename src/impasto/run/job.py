@@ -19,11 +19,11 @@ from torch import Tensor
 from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
 from impasto.files import lack
 from impasto.imaging import images
-from impasto.network.encoder import block, check_layers
 from impasto.objective.loss_factory import default_content_layers, default_style_layers
 from impasto.objective.region_terms import PROTECTED
+from impasto.options import validation
 from impasto.options.fields import Options, parse_weights
-from impasto.options.layer_names import SMALLEST_SIDE
+from impasto.options.layer_names import SMALLEST_SIDE, block, check_layers
 from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
 from impasto.regions.region_tensors import Control, control, tensor
@@ -312,7 +312,7 @@ def _plans(
         return {(entry[0], entry[1]): memory.Plan.of_data(entry[2:]) for entry in decided["plans"]}
     wanted = options.machine
     if wanted.memory is not None:
-        limit: int | None = memory.parse_bytes(wanted.memory)
+        limit: int | None = validation.parse_bytes(wanted.memory)
     elif machine.device.type == "cuda":
         limit = int(memory.SHARE * torch.cuda.mem_get_info(machine.device)[0])
     else:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impasto.api import iter_stylize, last
 from impasto.errors import OptionError, WeightsError
 from impasto.files import unwritable
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Options
-from impasto.run.painter import Shared, iter_stylize, last
 from impasto.run.result import Result
+from impasto.run.target_cache import Shared
 from impasto.workflows.evaluate import Judge
 
 SHEET, TABLE = "sheet.png", "compare.json"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.api import iter_stylize, last
 from impasto.events import Event, Mailbox, Planned, Stepped
 from impasto.imaging import contact_sheet, images
-from impasto.run.painter import iter_stylize, last
 from impasto.run.result import Result
 
 EARLY, LATER = 0.04, 0.4  # of all steps

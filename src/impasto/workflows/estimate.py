@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from impasto.api import first_picture
 from impasto.errors import OptionError
 from impasto.objective.scale_objective import starting_canvas
 from impasto.options import recipes
@@ -18,7 +19,7 @@ from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import Pace, seconds_for
 from impasto.regions.spec import Placement, place
 from impasto.run.job import prepare
-from impasto.run.painter import Shared, first_picture
+from impasto.run.target_cache import Shared
 
 
 @dataclass(frozen=True)

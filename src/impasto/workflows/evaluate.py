@@ -38,7 +38,8 @@ from torch.nn import functional
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
 from impasto.network import weights
-from impasto.network.encoder import Encoder, layer_names
+from impasto.network.encoder import Encoder
+from impasto.options.layer_names import layer_names
 from impasto.regions.color import to_oklab
 from impasto.regions.region_tensors import tensor
 

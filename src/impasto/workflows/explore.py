@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impasto.api import iter_stylize, last
 from impasto.errors import OptionError, suggest
 from impasto.files import unwritable
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Declared, Options, declared
 from impasto.run import record
-from impasto.run.painter import Shared, iter_stylize, last
 from impasto.run.result import Result
+from impasto.run.target_cache import Shared
 
 PROOF_SIZE = "192"
 STEPS = {"draft": 15, "standard": 30, "fine": 60}

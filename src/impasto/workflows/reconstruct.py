@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.api import iter_stylize, last
 from impasto.imaging import contact_sheet, images
-from impasto.network.encoder import check_layers
 from impasto.options import recipes
-from impasto.run.painter import Shared, iter_stylize, last
+from impasto.options.layer_names import check_layers
+from impasto.run.target_cache import Shared
 
 SIZE = "192"
 STEPS = 60

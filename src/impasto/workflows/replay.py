@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from impasto.api import iter_stylize, last
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
 from impasto.feedforward.model import load
@@ -27,7 +28,7 @@ from impasto.regions.spec import Placement, as_words
 from impasto.run import record
 from impasto.run.checkpoint import kept_picture, read_run
 from impasto.run.job import NAMED_STARTS
-from impasto.run.painter import Shared, iter_stylize, last
+from impasto.run.target_cache import Shared
 
 Record = Mapping[str, Any]
 

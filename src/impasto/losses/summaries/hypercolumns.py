@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features, at_least_float32
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 REACH = 16  # px: interpolation reads the next cell of the deepest block
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 CHUNKS = 16
 LEAST_POSITIONS = 64

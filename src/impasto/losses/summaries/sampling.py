@@ -14,7 +14,7 @@ from torch import Tensor
 
 from impasto.losses.summaries.protocol import Maps, at_least_float32
 from impasto.losses.summaries.tile_window import Region
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 
 def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None = None) -> dict[str, float]:

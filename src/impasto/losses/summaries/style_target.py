@@ -13,7 +13,7 @@ from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, Maps
 from impasto.losses.summaries.sampling import positions
-from impasto.network.encoder import stride
+from impasto.options.layer_names import stride
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impasto.api import iter_stylize
 from impasto.errors import ImageError, ImpastoError
 from impasto.events import Event, Finished, Mailbox, Snapshot
 from impasto.imaging import images
@@ -20,7 +21,7 @@ from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.options.sizes import parse_size
 from impasto.regions.spec import Placement, place
-from impasto.run.painter import Shared, iter_stylize
+from impasto.run.target_cache import Shared
 from impasto.studio.store.exports import Maker, Material
 from impasto.studio.store.records import KeepsakeKind
 from impasto.studio.worker.loop import Pens, Saved, Task

@@ -1,0 +1,55 @@
+"""Frames along the picture's border, kept down.
+
+In: the canvas. Out: the mean over the outermost bands of the squared difference between a pixel and the one next to
+it towards the middle. Not from a paper. 0 means that nothing changes towards the frame; adding a constant leaves it
+unchanged.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from impasto.losses.summaries.protocol import Features, at_least_float32
+from impasto.losses.summaries.tile_window import Region
+
+BAND = 8
+
+
+class BorderLoss:
+    """How much the picture changes towards its frame.
+
+    Args:
+        height, width: of the whole picture in px.
+        band: how many px deep the border is; at most a quarter of the shorter side.
+    """
+
+    layers: tuple[str, ...] = ()
+    reach = 1
+
+    def __init__(self, height: int, width: int, *, band: int = BAND) -> None:
+        self._band = max(1, min(band, min(height, width) // 4))
+        self._scale = 1 / (6 * self._band * (height + width))
+
+    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+        """Return the sum over the pairs across the bands whose upper or left pixel it owns, ``[1]``."""
+        picture = at_least_float32(canvas)
+        return (self._steps(picture, region, 2) + self._steps(picture, region, 3)).reshape(1)
+
+    def _steps(self, picture: Tensor, region: Region, axis: int) -> Tensor:
+        """Add up the squared steps along an axis (2 down, 3 across) within the two bands at its ends."""
+        size = region.height if axis == 2 else region.width
+        first, last = (region.top, region.bottom) if axis == 2 else (region.left, region.right)
+        from_side, to_side = (region.left, region.right) if axis == 2 else (region.top, region.bottom)
+        start, side_start = (region.read_top, region.read_left) if axis == 2 else (region.read_left, region.read_top)
+        strip = picture.narrow(5 - axis, from_side - side_start, to_side - from_side)
+        total = picture.new_zeros(()) + 0 * picture.sum()
+        for low, high in ((0, self._band), (size - 1 - self._band, size - 1)):
+            low, high = max(low, first), min(high, last)
+            if high > low:
+                area = strip.narrow(axis, low - start, high - low + 1)
+                total = total + area.diff(dim=axis).square().sum()
+        return total
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the mean over the bands' values."""
+        return summary.sum() * self._scale
