@@ -33,7 +33,7 @@ from impasto.options.fields import Machine, Precision
 from impasto.options.layer_names import stride
 from impasto.run.engine import Knobs, Run, as_preview, descend
 from impasto.runtime import allocator
-from impasto.runtime.device import choose
+from impasto.runtime.device import resolve_device
 
 CONTENT_LAYERS = {"relu4_2": 0.01}
 STYLE_LAYERS = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 10.0)
@@ -126,7 +126,7 @@ def encoder_for(precision: Precision) -> Encoder:
     Raises:
         MachineError: it has not.
     """
-    place = choose(Machine(device="cpu", precision=precision))
+    place = resolve_device(Machine(device="cpu", precision=precision))
     return Encoder(vgg19_state(), padding="zeros", dtype=place.dtype, device=place.device)
 
 
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="of the last stage")
     given = parser.parse_args(arguments)
     content, style = load(given.content, given.style, given.size)
-    with allocator.freed_is_kept():
+    with allocator.retain_freed_memory():
         chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
 
 

@@ -26,7 +26,7 @@ from impasto.options import recipes
 from impasto.run.job import prepare
 from impasto.run.target_cache import Shared
 from impasto.runtime import allocator, distributed
-from impasto.runtime.distributed import Ranks
+from impasto.runtime.distributed import ProcessGroup
 
 Side = tuple[str, float, Callable[[], Any], Callable[[], Any]]  # name, megapixels, together, alone
 
@@ -50,7 +50,7 @@ def main() -> None:
         for turn in range(given.rounds + 1):
             for name, _, together, alone in sides:
                 whole = ":" not in name
-                single = timed(alone, joined, whole) if joined.count > 1 else 0.0
+                single = timed(alone, joined, whole) if joined.world_size > 1 else 0.0
                 times = timed(together, joined, whole), single
                 if turn:  # the first turn touches memory for the first time
                     took[name].append(times)
@@ -58,21 +58,21 @@ def main() -> None:
             tell(sides, took, joined)
 
 
-def made_ready(given: argparse.Namespace, side: str, shared: Shared, joined: Ranks) -> Side:
+def made_ready(given: argparse.Namespace, side: str, shared: Shared, joined: ProcessGroup) -> Side:
     """Return a side with what evaluates it."""
     size, _, tile = side.partition(":")
     options = recipes.resolve(
         size=size, tile=int(tile) if tile else None, precision=given.precision, scales=1, style_scale=0.25
     )
-    job = prepare(given.content, given.style, options, ranks=joined)
+    job = prepare(given.content, given.style, options, group=joined)
     scale, encoder = job.scales[-1], shared.encoder(job)
-    band = joined.band(scale.height)
-    problem = build(encoder, job.control, scale, job.options, job.style_layers, job.content_layers, given.keep, band)
+    shard = joined.shard(scale.height)
+    problem = build(encoder, job.control, scale, job.options, job.style_layers, job.content_layers, given.keep, shard)
     weights = job.knobs().weights(problem.references, scale.content_factor)
     canvas = problem.content
     own = problem.objective
     single = Objective(encoder, own.terms, own.height, own.width, tile=job.options.machine.tile, keep=given.keep)
-    rows = band.cut(canvas)
+    rows = shard.cut(canvas)
 
     def together() -> Any:
         return own.evaluate(rows, weights)
@@ -83,32 +83,32 @@ def made_ready(given: argparse.Namespace, side: str, shared: Shared, joined: Ran
     return side, scale.height * scale.width / 1e6, together, alone
 
 
-def timed(work: Callable[[], Any], joined: Ranks, whole: bool) -> float:
+def timed(work: Callable[[], Any], joined: ProcessGroup, whole: bool) -> float:
     """Return the seconds that all processes take for some work, from a common start.
 
     A whole picture is evaluated once before, as a run keeps its memory from step to step; what tiles free goes back.
     """
-    with allocator.freed_is_kept(allocator.MOST) if whole else allocator.freed_goes_back():
+    with allocator.retain_freed_memory(allocator.MAX_INT) if whole else allocator.release_freed_memory():
         if whole:
             work()
-        joined.told(None)
+        joined.broadcast(None)
         began = time.perf_counter()
         work()
-        joined.sums(0.0)
+        joined.all_reduce_scalars(0.0)
         return time.perf_counter() - began
 
 
-def tell(sides: list[Side], took: dict[str, list[tuple[float, float]]], joined: Ranks) -> None:
+def tell(sides: list[Side], took: dict[str, list[tuple[float, float]]], joined: ProcessGroup) -> None:
     """Print a line of JSON a side."""
     first = statistics.median(seconds for seconds, _ in took[sides[0][0]])
     for name, area, _, _ in sides:
         seconds = [taken for taken, _ in took[name]]
         middle = statistics.median(seconds)
-        line: dict[str, object] = {"side": name, "processes": joined.count, "threads": torch.get_num_threads()}
+        line: dict[str, object] = {"side": name, "processes": joined.world_size, "threads": torch.get_num_threads()}
         line |= {"seconds": [round(x, 2) for x in (middle, min(seconds), max(seconds))]}
         line |= {"a_megapixel": round(middle / area, 3), "times_the_first": round(middle / first, 3)}
         line["times_its_megapixel"] = round(middle / area / (first / sides[0][1]), 3)
-        if joined.count > 1:
+        if joined.world_size > 1:
             alone = [taken for _, taken in took[name]]
             line["alone"] = [round(x, 2) for x in (statistics.median(alone), min(alone), max(alone))]
             line["times_as_fast"] = round(statistics.median(a / b for b, a in took[name]), 3)

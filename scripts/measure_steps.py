@@ -44,21 +44,21 @@ def main() -> None:
         options = {"size": given.size, "steps": given.steps, "tile": given.tile}
         options |= {"precision": given.precision, "memory": given.memory}
         times, busy, sent, height, width = [], [], [], 0, 0
-        for event in iter_stylize(given.content, given.style, ranks=joined, scales=1, style_scale=0.25, **options):
+        for event in iter_stylize(given.content, given.style, group=joined, scales=1, style_scale=0.25, **options):
             if isinstance(event, Stepped):
                 times.append(time.perf_counter())
                 busy.append(time.process_time())
                 sent.append(dict(joined.sent))
             elif isinstance(event, ScaleStarted):
                 height, width = event.height, event.width
-        own = torch.zeros(2, joined.count, dtype=torch.float64)
-        own[0, joined.index] = median(busy)
-        own[1, joined.index] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        own = torch.zeros(2, joined.world_size, dtype=torch.float64)
+        own[0, joined.rank] = median(busy)
+        own[1, joined.rank] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         last = {what: sent[-1][what] - sent[-2].get(what, 0) for what in sent[-1]}
-        processor, peaks = joined.sum_(own).tolist()
+        processor, peaks = joined.all_reduce_(own).tolist()
         if joined.is_first:
             found: dict[str, object] = {
-                "processes": joined.count,
+                "processes": joined.world_size,
                 "threads": torch.get_num_threads(),
                 "size": [width, height],
             }

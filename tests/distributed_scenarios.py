@@ -36,7 +36,7 @@ from impasto.options.layer_names import stride
 from impasto.options.recipes import resolve
 from impasto.run.target_cache import Shared
 from impasto.runtime import distributed
-from impasto.runtime.distributed import Band, Ranks
+from impasto.runtime.distributed import ProcessGroup, RowShard
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 from rounding import TIMES, assert_as_exact, assert_same, epsilon
@@ -59,7 +59,7 @@ OPTIONS: dict[str, Any] = {
 State = dict[str, Tensor]
 THINNER = 8
 PATIENCE = 900  # seconds, which only a hang reaches
-Task = Callable[[Ranks], Any]
+Task = Callable[[ProcessGroup], Any]
 
 
 def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:
@@ -134,15 +134,15 @@ def terms_of(
 def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: int | None = None, **kind: bool) -> Task:
     """Hold a group's losses, and the gradient of each, against one process's: in float64, and how exact in float32."""
 
-    def task(joined: Ranks) -> dict[str, Any]:
+    def task(joined: ProcessGroup) -> dict[str, Any]:
         found = {}
         for dtype in (torch.float64, torch.float32):
             net = Encoder(state, dtype=dtype)
             terms = terms_of(net, size, names, **kind)
             canvas, weights = random(1, 3, *size, seed=4, dtype=dtype), dict.fromkeys(terms, 1.0)
             alone = Objective(net, terms, *size, tile=tile)
-            split = Objective(net, terms, *size, tile=tile, band=joined.band(size[0]))
-            mine = split.band.cut(canvas)
+            split = Objective(net, terms, *size, tile=tile, shard=joined.shard(size[0]))
+            mine = split.shard.cut(canvas)
             if dtype == torch.float64:
                 alone.refresh(canvas, 5)
                 whole = alone.evaluate(canvas, weights)
@@ -152,7 +152,7 @@ def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: i
                 part = split.evaluate(mine, weights)
                 sent = dict(joined.sent)
                 assert_same(part.losses, whole.losses)
-                assert_same(part.gradient, split.band.cut(whole.gradient))
+                assert_same(part.gradient, split.shard.cut(whole.gradient))
             else:
                 for name, taken in kept.items():  # the float64 result is to be that of the same matches
                     terms[name].load_state(taken)
@@ -165,19 +165,19 @@ def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: i
         least = epsilon(torch.float32, layers=2 * len(state) // 2, terms=products + size[0] * size[1])
         for name in exact:  # each for itself: a loss that sorts or takes roots is the least exact
             assert_as_exact(single[name], plain[name], exact[name], least=least)
-        return {"split": not split.band.is_whole, "sent": sent}
+        return {"split": not split.shard.is_whole, "sent": sent}
 
     return task
 
 
 def _one_by_one(alone: Objective, split: Objective, canvas: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the value of every term and the gradient of those named, of one process and of the group."""
-    mine, found = split.band.cut(canvas), []
+    mine, found = split.shard.cut(canvas), []
     for own, part, together in ((alone, canvas, False), (split, mine, True)):
         made: dict[str, Any] = {name: [value] for name, value in own.values(canvas, together=together).items()}
         for name in names:
             gradient = own.evaluate(part, {name: 1.0}).gradient
-            made[name].append(gradient if together else split.band.cut(gradient))
+            made[name].append(gradient if together else split.shard.cut(gradient))
         found.append(made)
     return found
 
@@ -192,28 +192,28 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
     # Lean keeps its canvas in float32.
     dtype = torch.float32 if kind == "lean" else torch.float64
 
-    def task(joined: Ranks) -> dict[str, Any]:
+    def task(joined: ProcessGroup) -> dict[str, Any]:
         net = Encoder(state, dtype=dtype)
         terms, start = terms_of(net, size, ["moments"]), random(1, 3, *size, seed=4, dtype=dtype)
         ends: list[Tensor] = []
         states: list[Tensor] = []
         # The second of two processes, painting all of the picture: lean rounds by the process's own draws.
-        other = Band(size[0], ((0, 0), (0, size[0])), Ranks(1, 2)) if kind == "lean" else None
-        for own in (Band(size[0]), joined.band(size[0])):
-            objective = Objective(net, terms, *size, band=own)
-            optimizer = kinds[kind](own.cut(start), band=own)
+        other = RowShard(size[0], ((0, 0), (0, size[0])), ProcessGroup(1, 2)) if kind == "lean" else None
+        for own in (RowShard(size[0]), joined.shard(size[0])):
+            objective = Objective(net, terms, *size, shard=own)
+            optimizer = kinds[kind](own.cut(start), shard=own)
             for _ in range(6):
                 found = objective.evaluate(optimizer.canvas(), WEIGHTS)
                 joined.sent.clear()
                 optimizer.tell(found.total, found.gradient)
-            ends.append(own.everywhere(optimizer.picture()))
+            ends.append(own.all_gather(optimizer.picture()))
             kept = optimizer.state()
             states.append(kept["x"])
-            again = kinds[kind](own.cut(start), band=own)
+            again = kinds[kind](own.cut(start), shard=own)
             sent = dict(joined.sent)
             if joined.is_first:
                 torch.save(kept, KEPT)
-            joined.told()
+            joined.broadcast()
             again.load_state(torch.load(KEPT, weights_only=True))
             assert torch.equal(again.canvas(), optimizer.canvas())
         if other is None:
@@ -228,9 +228,9 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
     return task
 
 
-def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, band: Band) -> Tensor:
+def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, shard: RowShard) -> Tensor:
     """Return what lean paints alone with the draws of another process."""
-    objective, optimizer = Objective(net, terms, *start.shape[-2:]), Lean(start, band=band)
+    objective, optimizer = Objective(net, terms, *start.shape[-2:]), Lean(start, shard=shard)
     for _ in range(6):
         found = objective.evaluate(optimizer.canvas(), WEIGHTS)
         optimizer.tell(found.total, found.gradient)
@@ -257,9 +257,9 @@ class Runs:
     def follow(self, name: str, resume: bool = False, die: tuple[int, int] = (-1, 0), **options: Any) -> Task:
         """Paint to the end, steered once by the first; a member may be made to die at a step."""
 
-        def task(joined: Ranks) -> dict[str, Any]:
+        def task(joined: ProcessGroup) -> dict[str, Any]:
             folder, mailbox = self.root / name, Mailbox()
-            listeners: dict[str, Any] = {"mailbox": mailbox, "shared": Shared(self.state), "ranks": joined}
+            listeners: dict[str, Any] = {"mailbox": mailbox, "shared": Shared(self.state), "group": joined}
             listeners["preview_every"] = 4
             if resume:
                 events = iter_resume(folder, **listeners)
@@ -282,7 +282,7 @@ class Runs:
                         shown.append(event.preview.shape[0])
                     if event.step == 5 and joined.is_first:
                         mailbox.post("set", strength=0.8)
-                    if die == (joined.index, event.step):
+                    if die == (joined.rank, event.step):
                         os.kill(os.getpid(), signal.SIGKILL)
             return {"sizes": sizes, "shown": shown, "sent": joined.sent}
 
@@ -349,7 +349,7 @@ def main(root: Path) -> None:
     """Try everything and print what came of it."""
     global KEPT  # noqa: PLW0603
     torch.set_num_threads(1)
-    distributed.LEAST_ROWS = 32
+    distributed.MIN_ROWS = 32
     KEPT = root / "kept.pt"
     chosen = sys.argv[2:]
     for name, attempt in scenarios(root).items():

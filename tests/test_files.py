@@ -11,7 +11,7 @@ import pytest
 
 from impasto.errors import ImageError, MachineError, OptionError
 from impasto.events import Planned
-from impasto.files import lack
+from impasto.files import disk_shortfall
 from impasto.imaging.images import estimated_bytes, save
 from impasto.options.recipes import resolve
 from impasto.run.job import prepare
@@ -33,8 +33,8 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_what_goes_to_one_disk_is_added_up(free: Any, tmp_path: Path) -> None:
     free(5_000_000)
     wants = [(tmp_path / "not" / "yet", 3_000_000, "its checkpoints"), (tmp_path, 3_000_000, "the picture")]
-    assert lack(wants[:1]) is None
-    said = lack(wants)
+    assert disk_shortfall(wants[:1]) is None
+    said = disk_shortfall(wants)
     assert said == (
         f"folder {str(tmp_path)!r} has 5 MB left and its checkpoints and the picture need about 6 MB: "
         "make room or choose another folder"

@@ -29,7 +29,7 @@ from impasto.run.precision_check import settle
 from impasto.run.result import Result
 from impasto.run.target_cache import Shared
 from impasto.runtime import allocator
-from impasto.runtime.distributed import ALONE, Ranks
+from impasto.runtime.distributed import ALONE, ProcessGroup
 
 
 def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None = None, **options: Any) -> Result:
@@ -85,7 +85,7 @@ def iter_stylize(
     resume: bool = False,
     shared: Shared | None = None,
     began: float | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
     **options: Any,
 ) -> Iterator[Event]:
     """Repaint one picture in the manner of another, telling what happens.
@@ -110,7 +110,7 @@ def iter_stylize(
         resume: go on from the last checkpoint in the folder, if it has one.
         shared: what other runs have prepared and this one may use.
         began: when the clock of ``time`` started, as ``time.perf_counter`` tells it; now if absent.
-        ranks: the processes that paint the picture together, each calling this with the same arguments; see
+        group: the processes that paint the picture together, each calling this with the same arguments; see
             ``distributed.join``. The first alone reads commands, writes files and has the result.
 
     Yields:
@@ -123,16 +123,16 @@ def iter_stylize(
     if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
         kept = read_run(Path(checkpoint_dir))
         decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
-    check_together(chosen, ranks, decided=bool(decisions))
+    check_together(chosen, group, decided=bool(decisions))
     model = fast_paint.model_of(chosen)
     if model is not None:
         style = fast_paint.style_of(model, style, regions, labels)
     if not isinstance(style, Placement):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
-    job = _prepared(partial(prepare, content, style, chosen, output, start=start, ranks=ranks), ranks, decisions)
+    job = _prepared(partial(prepare, content, style, chosen, output, start=start, group=group), group, decisions)
     try:
-        with allocator.freed_is_kept() if chosen.instant.at_once else allocator.freed_goes_back():
+        with allocator.retain_freed_memory() if chosen.instant.at_once else allocator.release_freed_memory():
             if chosen.instant.at_once:
                 yield from fast_paint.iter_paint(job, parents)
                 return
@@ -144,7 +144,7 @@ def iter_stylize(
                 yield Warned(note)
             painting = Painting(job, shared, list(steering), parents, first_picture)
             painting.problem = ready
-            if chosen.descent.time is not None and (resume or not decisions) and ranks.count == 1:
+            if chosen.descent.time is not None and (resume or not decisions) and group.world_size == 1:
                 painting.pace = Pace(parse_seconds(chosen.descent.time), began)
             listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
             yield from painting.events(checkpoint_dir, checkpoint_seconds, resume, listeners)
@@ -152,12 +152,12 @@ def iter_stylize(
         torch.set_num_threads(threads)  # the caller's own, which a run may have changed
 
 
-def _prepared(make: Callable[..., Job], ranks: Ranks, decisions: Mapping[str, Any] | None) -> Job:
+def _prepared(make: Callable[..., Job], group: ProcessGroup, decisions: Mapping[str, Any] | None) -> Job:
     """Return the job, the same in every process: the first decides."""
-    if not ranks.is_first:
-        return make(decisions=ranks.told())
+    if not group.is_first:
+        return make(decisions=group.broadcast())
     job = make(decisions=decisions)
-    ranks.told(job.planned)
+    group.broadcast(job.planned)
     return job
 
 

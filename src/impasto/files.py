@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 
-Want = tuple[Path, int, str]
+SpaceRequest = tuple[Path, int, str]
 
 
-def lack(wants: Sequence[Want]) -> str | None:
+def disk_shortfall(requests: Sequence[SpaceRequest]) -> str | None:
     """Return what to tell a person whose disk has too little room, None if it has enough.
 
     Args:
-        wants: folder, bytes, and what needs them, such as "the picture".
+        requests: folder, bytes, and what needs them, such as "the picture".
     """
-    disks: dict[int, list[Want]] = {}
-    for folder, size, what in wants:
+    disks: dict[int, list[SpaceRequest]] = {}
+    for folder, size, what in requests:
         there = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), Path.cwd())
         disks.setdefault(there.stat().st_dev, []).append((there, size, what))
     for group in disks.values():
@@ -38,7 +38,7 @@ def lack(wants: Sequence[Want]) -> str | None:
     return None
 
 
-def unwritable(folder: Path) -> str | None:
+def why_not_writable(folder: Path) -> str | None:
     """Make a folder and return in words what is wrong with it, None where files can be written into it."""
     what = "made"
     try:

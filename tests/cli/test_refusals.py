@@ -284,7 +284,7 @@ def test_weights_that_are_none(stylize: Refuse, flag: str, value: str) -> None:
         (["--units", "gaty"], ["units is 'gaty'", "did you mean 'gatys'"]),
         (["--units", "gatys"], ["units is 'gatys', which is for raw weights"]),
         (["--bits", "12"], ["bits is 12", "16, 8"]),
-        (["--device", "gpu"], ["--device gpu is not there; this machine has: cpu"]),
+        (["--device", "gpu"], ["--device gpu is not available; available: cpu"]),
         (["--threads", "0"], ["threads is 0; it goes from 1 to 1024"]),
         (["--steps", "0"], ["steps is 0"]),
         (["--seed", "-1"], ["seed is -1"]),

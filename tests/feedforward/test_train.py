@@ -18,7 +18,7 @@ from impasto.feedforward import dataset, model, train
 from impasto.feedforward.dataset import gather
 from impasto.feedforward.train import Trained, Training, iter_train, styles_out
 from impasto.imaging import images
-from impasto.runtime.distributed import Ranks
+from impasto.runtime.distributed import ProcessGroup
 from random_weights import state_before
 
 TINY = {"side": 32, "batch": 2, "width": 4, "blocks": 1, "steps": 8, "check_every": 4, "rate": 0.01}
@@ -251,11 +251,11 @@ def test_two_processes_train_one_network(
 
     monkeypatch.setattr(train._Run, "_average", watched)
 
-    def member(ranks: Ranks) -> Any:
+    def member(group: ProcessGroup) -> Any:
         torch.set_num_threads(1)  # what the test before has started does not live on in a child
         # Only the first process's clock counts.
-        training = {"steps": 8, "minutes": 0.0} if ranks.is_first else {"steps": 8}
-        done = _train(folder, tmp_path / "two.safetensors", state, painting, ranks=ranks, training=training)[-1]
+        training = {"steps": 8, "minutes": 0.0} if group.is_first else {"steps": 8}
+        done = _train(folder, tmp_path / "two.safetensors", state, painting, group=group, training=training)[-1]
         return [done.result.steps, done.result.why, done.result.checked, *[s.double().tolist() for s in slopes]]
 
     first, second = (found["said"] for found in group(2, member, tmp_path))

@@ -6,7 +6,7 @@ import torch
 
 from impasto.optimizers import Lean
 from impasto.optimizers.low_memory_adam import rounded_at_random
-from impasto.runtime.distributed import Band, Ranks
+from impasto.runtime.distributed import ProcessGroup, RowShard
 
 
 def test_rounding_at_random_is_right_on_average() -> None:
@@ -45,8 +45,8 @@ def test_two_processes_round_by_draws_of_their_own() -> None:
     painted = []
     for index in (0, 0, 1):
         # Each paints all rows, so that nothing but the draws is different.
-        band = Band(8, tuple((0, 8 if index == other else 0) for other in (0, 1)), Ranks(index, 2))
-        lean = Lean(torch.full((1, 3, 8, 8), 0.5), band=band)
+        shard = RowShard(8, tuple((0, 8 if index == other else 0) for other in (0, 1)), ProcessGroup(index, 2))
+        lean = Lean(torch.full((1, 3, 8, 8), 0.5), shard=shard)
         for step in range(3):
             lean.tell(0.0, torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(step)))
         painted.append(lean.picture())

@@ -25,7 +25,7 @@ from impasto.run import checkpoint
 from impasto.run.checkpoint import Keeper, State, kept_picture, read_run
 from impasto.run.engine import Knobs, Run
 from impasto.run.target_cache import Shared
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 from waiting import HANG_SECONDS, wait_until
@@ -349,7 +349,7 @@ class Terms:
 
     def __init__(self, loss: Drawing) -> None:
         self.terms = {"drawing": loss}
-        self.band = Band(4)
+        self.shard = RowShard(4)
 
 
 def test_losses_and_randomness_come_back(tmp_path: Path) -> None:

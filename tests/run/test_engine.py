@@ -17,7 +17,7 @@ from impasto.objective.objective import Evaluation
 from impasto.optimizers import Adam, BoundedLBFGS
 from impasto.options.fields import declared
 from impasto.run.engine import LIVE, Knobs, Run, as_preview, descend
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 from waiting import HANG_SECONDS
 
 REFERENCES = {"content": 2.0, "style": 0.5, "tv": 4.0}
@@ -29,7 +29,7 @@ class Pulls:
 
     def __init__(self, broken: tuple[int, ...] = (), *, in_gradient: bool = False) -> None:
         self.terms = dict.fromkeys(REFERENCES)
-        self.band = Band(SHAPE[2])
+        self.shard = RowShard(SHAPE[2])
         self.goals = {"content": 0.2, "style": 0.7, "tv": 0.5}
         self.broken, self.in_gradient = broken, in_gradient
         self.seen: list[dict[str, float]] = []

@@ -57,7 +57,7 @@ def test_another_gradient_falls_back_to_float32_and_says_so(
     monkeypatch.setattr(precision_check, "agreement", lambda *_, **__: 0.42)
     decided, said = run(pair, Shared(state=state))
     assert decided == "fp32"
-    assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run takes float32"]
+    assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run uses float32"]
 
 
 def test_slow_arithmetic_falls_back_to_float32_says_so_and_is_decided_once(

@@ -22,7 +22,7 @@ from impasto.regions.spec import place
 from impasto.run import checkpoint
 from impasto.run.job import prepare
 from impasto.run.target_cache import Shared
-from impasto.runtime.distributed import Ranks
+from impasto.runtime.distributed import ProcessGroup
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 
@@ -110,7 +110,7 @@ def test_threads_are_taken_again_by_as_many_processes(tiny_files: Any) -> None:
         torch.set_num_threads(2)
         assert prepare(content, place(style), options, decisions={**decided, "ranks": 2}).place.threads == 2
         torch.set_num_threads(2)
-        assert prepare(content, place(style), options, decisions=decided, ranks=Ranks(0, 2)).place.threads == 2
+        assert prepare(content, place(style), options, decisions=decided, group=ProcessGroup(0, 2)).place.threads == 2
     finally:
         torch.set_num_threads(before)
 

@@ -78,7 +78,7 @@ def held() -> int:
 
 def kept_and_given_back() -> tuple[int, int, int]:
     """Return the pages touched within a context and after it, and how many bytes went back at its end."""
-    with allocator.freed_is_kept(2 * BLOCK):
+    with allocator.retain_freed_memory(2 * BLOCK):
         pages_touched(1)
         within, kept = pages_touched(4), held()
     returned = kept - held()
@@ -93,8 +93,8 @@ def test_a_block_that_was_freed_is_used_again_and_goes_back_at_the_end() -> None
 
 
 def handed_back() -> tuple[int, int]:
-    with allocator.freed_is_kept(2 * BLOCK):
-        with allocator.freed_goes_back():
+    with allocator.retain_freed_memory(2 * BLOCK):
+        with allocator.release_freed_memory():
             within = pages_touched(4)
         pages_touched(1)
         return within, pages_touched(4)
@@ -108,13 +108,13 @@ def test_a_context_within_a_context_hands_back() -> None:
 
 def small_ones() -> int:
     c = library()
-    with allocator.freed_is_kept(2**20):
+    with allocator.retain_freed_memory(2**20):
         for turn in range(5):
             if turn == 1:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            blocks = [c.malloc(allocator.USUAL // 2) for _ in range(4)]
+            blocks = [c.malloc(allocator.DEFAULT_THRESHOLD // 2) for _ in range(4)]
             for block in blocks:
-                ctypes.memset(block, 1, allocator.USUAL // 2)
+                ctypes.memset(block, 1, allocator.DEFAULT_THRESHOLD // 2)
             for block in blocks:
                 c.free(block)
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
@@ -125,7 +125,11 @@ def test_small_pictures_keep_their_blocks_too() -> None:
 
 
 def left_out_of_order() -> int:
-    kept, frugal, other = allocator.freed_is_kept(2 * BLOCK), allocator.freed_goes_back(), allocator.freed_goes_back()
+    kept, frugal, other = (
+        allocator.retain_freed_memory(2 * BLOCK),
+        allocator.release_freed_memory(),
+        allocator.release_freed_memory(),
+    )
     for context in (frugal, kept, other):
         context.__enter__()
     frugal.__exit__(None, None, None)
@@ -143,7 +147,7 @@ def test_contexts_may_end_in_any_order() -> None:
 def grown_by(blocks: int, size: int) -> int:
     """Return how many bytes stay with the process where every second of some blocks is freed."""
     c = library()
-    with allocator.freed_is_kept(BLOCK), allocator.freed_goes_back():
+    with allocator.retain_freed_memory(BLOCK), allocator.release_freed_memory():
         before = held()
         taken = [c.malloc(size) for _ in range(blocks)]
         for block in taken:
@@ -157,7 +161,7 @@ def grown_by(blocks: int, size: int) -> int:
 
 
 def test_blocks_go_back_from_between_others() -> None:
-    assert alone(partial(grown_by, 8, 2 * allocator.LARGE)) < 5 * 2 * allocator.LARGE
+    assert alone(partial(grown_by, 8, 2 * allocator.RELEASE_FROM)) < 5 * 2 * allocator.RELEASE_FROM
 
 
 def first_block_lies_at(wanted: str | None) -> int:
@@ -166,7 +170,7 @@ def first_block_lies_at(wanted: str | None) -> int:
     allocator.ask_for_huge_pages()
     import torch
 
-    return int(torch.empty(2 * allocator.LARGE, dtype=torch.uint8).data_ptr() % resource.getpagesize())
+    return int(torch.empty(2 * allocator.RELEASE_FROM, dtype=torch.uint8).data_ptr() % resource.getpagesize())
 
 
 @pytest.mark.slow
@@ -178,9 +182,9 @@ def test_torch_asks_for_huge_pages_unless_told_not_to(monkeypatch: pytest.Monkey
 
 def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
-    with allocator.freed_is_kept(BLOCK):
+    with allocator.retain_freed_memory(BLOCK):
         pass
-    assert not allocator.can_give_back()
+    assert not allocator.can_release()
 
 
 @pytest.mark.parametrize(("plan", "keeps"), [(Plan(), True), (Plan(frugal=True), False), (Plan(tile=64), False)])
@@ -205,6 +209,6 @@ def test_the_plan_says_what_becomes_of_freed_memory(
     size, shared = prepare(tiny_picture, tiny_style, resolve(**FEW)).size, Shared(state_before("conv3"))
     done = paint(plan)
     assert (allocator.NEVER in asked) == keeps
-    assert allocator.LARGE in asked
-    assert asked[-2:] == [allocator.USUAL, 2 * allocator.USUAL]
+    assert allocator.RELEASE_FROM in asked
+    assert asked[-2:] == [allocator.DEFAULT_THRESHOLD, 2 * allocator.DEFAULT_THRESHOLD]
     assert np.array_equal(done, paint(Plan(tile=plan.tile)))

@@ -23,19 +23,19 @@ def threads() -> Iterator[int]:
 
 def test_the_cpu_is_always_there() -> None:
     assert device.devices()[0] == "cpu"
-    assert device.choose(Machine(device="cpu")).device == torch.device("cpu")
+    assert device.resolve_device(Machine(device="cpu")).device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(("there", "chosen"), [(["cpu"], "cpu"), (["cpu", "cuda"], "cuda")])
 def test_auto_takes_the_fastest(there: list[str], chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "devices", lambda: there)
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: False)
-    assert device.choose(Machine()).device.type == chosen
+    assert device.resolve_device(Machine()).device.type == chosen
 
 
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(MachineError, match=r"--device cuda:99 is not there; this machine has: cpu"):
-        device.choose(Machine(device="cuda:99"))
+    with pytest.raises(MachineError, match=r"--device cuda:99 is not available; available: cpu"):
+        device.resolve_device(Machine(device="cuda:99"))
 
 
 @pytest.mark.parametrize(
@@ -49,22 +49,22 @@ def test_a_device_that_is_not_there() -> None:
 )
 def test_the_precision(fast: bool, precision: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: fast)
-    assert device.choose(Machine(device="cpu", precision=precision)).dtype == dtype  # type: ignore[arg-type]
+    assert device.resolve_device(Machine(device="cpu", precision=precision)).dtype == dtype  # type: ignore[arg-type]
 
 
-def test_a_precision_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: False)
-    with pytest.raises(MachineError, match="--precision bf16 is not supported by cpu here; use --precision fp32"):
-        device.choose(Machine(device="cpu", precision="bf16"))
+    with pytest.raises(MachineError, match="--precision bf16 is not supported by cpu; use --precision fp32"):
+        device.resolve_device(Machine(device="cpu", precision="bf16"))
 
 
 def test_threads_are_set_and_told() -> None:
-    assert device.choose(Machine(threads=1)).threads == 1
+    assert device.resolve_device(Machine(threads=1)).threads == 1
     assert torch.get_num_threads() == 1
 
 
 def test_threads_are_left_alone(threads: int) -> None:
-    assert device.choose(Machine()).threads == threads
+    assert device.resolve_device(Machine()).threads == threads
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_auto_takes_bfloat16_unless_float32_is_clearly_faster(
 ) -> None:
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)
     monkeypatch.setattr(device, "cpu_rates", lambda: Rates(fp32, bf16))
-    place = device.choose(Machine(device="cpu"))
+    place = device.resolve_device(Machine(device="cpu"))
     assert place.dtype == dtype
     assert (place.note is None) == (dtype == torch.bfloat16)
-    assert device.choose(Machine(device="cpu", precision="bf16")).dtype == torch.bfloat16
-    assert device.choose(Machine(device="cpu", precision="fp32")).note is None
+    assert device.resolve_device(Machine(device="cpu", precision="bf16")).dtype == torch.bfloat16
+    assert device.resolve_device(Machine(device="cpu", precision="fp32")).note is None
 
 
 def test_why_it_is_not_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)
     monkeypatch.setattr(device, "cpu_rates", lambda: Rates(108.0, 17.12))
-    assert device.choose(Machine(device="cpu")).note == (
-        "bfloat16 is slower than float32 on this CPU (17.1 and 108 GFLOP/s a thread): the run takes float32"
+    assert device.resolve_device(Machine(device="cpu")).note == (
+        "bfloat16 is slower than float32 on this CPU (17.1 and 108 GFLOP/s a thread): the run uses float32"
     )
 
 
@@ -102,9 +102,9 @@ def test_nothing_is_timed_where_nothing_is_to_be_decided(monkeypatch: pytest.Mon
         raise AssertionError
 
     monkeypatch.setattr(device, "cpu_rates", refuse)
-    device.choose(Machine(device="cpu", precision="fp32"))
+    device.resolve_device(Machine(device="cpu", precision="fp32"))
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: False)
-    assert device.choose(Machine(device="cpu")).dtype == torch.float32
+    assert device.resolve_device(Machine(device="cpu")).dtype == torch.float32
 
 
 class Clock:

@@ -23,7 +23,7 @@ from impasto.options.recipes import resolve
 from impasto.planning.memory import Demand, Plan
 from impasto.run.job import check_together
 from impasto.runtime import distributed
-from impasto.runtime.distributed import ALONE, Band, Ranks, Relay
+from impasto.runtime.distributed import ALONE, BroadcastMailbox, ProcessGroup, RowShard
 from rounding import TIMES, assert_same
 from waiting import HANG_SECONDS
 
@@ -127,11 +127,11 @@ def test_one_that_dies_ends_all_and_the_checkpoint_stays(kin: dict[str, Entry], 
 
 
 def test_a_band_begins_where_the_preconditioner_can() -> None:
-    four = [Ranks(index, 4).band(1000) for index in range(4)]
-    assert [band.rows for band in four] == [(0, 256), (256, 512), (512, 768), (768, 1000)]
-    assert all(band.rows[0] % 32 == 0 for band in four)
-    assert Ranks(0, 4).band(250).is_whole
-    assert ALONE.band(5000).is_whole
+    four = [ProcessGroup(index, 4).shard(1000) for index in range(4)]
+    assert [shard.rows for shard in four] == [(0, 256), (256, 512), (512, 768), (768, 1000)]
+    assert all(shard.rows[0] % 32 == 0 for shard in four)
+    assert ProcessGroup(0, 4).shard(250).is_whole
+    assert ALONE.shard(5000).is_whole
 
 
 @pytest.mark.parametrize("size", [(417, 50), (320, 33), (290, 2)])
@@ -145,26 +145,31 @@ def test_the_preconditioner_sees_no_farther_than_its_margin(size: tuple[int, int
 
 
 def test_one_process_sends_nothing() -> None:
-    band, part = ALONE.band(64), torch.rand(1, 3, 64, 8)
-    for same in (*band.grown([part], 16), band.folded(part, 16), band.inner(part, 16), band.gather(part)):
+    shard, part = ALONE.shard(64), torch.rand(1, 3, 64, 8)
+    for same in (
+        *shard.with_halo([part], 16),
+        shard.reduce_halo(part, 16),
+        shard.without_halo(part, 16),
+        shard.gather(part),
+    ):
         assert same is part
-    assert band.cut(part) is part
-    assert band.everywhere(part) is part
-    assert ALONE.sums(1.5, 2.0) == [1.5, 2.0]
-    assert ALONE.told([1]) == [1]
-    assert ALONE.sum_(part) is part
-    assert ALONE.same(part) is part
+    assert shard.cut(part) is part
+    assert shard.all_gather(part) is part
+    assert ALONE.all_reduce_scalars(1.5, 2.0) == [1.5, 2.0]
+    assert ALONE.broadcast([1]) == [1]
+    assert ALONE.all_reduce_(part) is part
+    assert ALONE.broadcast_tensor(part) is part
     assert ALONE.sent == {}
-    assert Band(64) == band
+    assert RowShard(64) == shard
 
 
 def test_a_relay_alone_is_its_mailbox() -> None:
     mailbox = Mailbox()
     mailbox.post("set", strength=0.5)
-    relay = Relay(mailbox, ALONE)
+    relay = BroadcastMailbox(mailbox, ALONE)
     relay.wait(0.0)
     assert [(command.name, command.values) for command in relay.collect()] == [("set", {"strength": 0.5})]
-    assert Relay(None, ALONE).collect() == []
+    assert BroadcastMailbox(None, ALONE).collect() == []
 
 
 def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,11 +195,11 @@ def test_others_that_cannot_be_met_are_said(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(MachineError, match="process 2 of 2 cannot meet the others .*MASTER_ADDR.*: use torchrun"):
+    with pytest.raises(MachineError, match="process 2 of 2 cannot reach the others .*MASTER_ADDR.*: use torchrun"):
         distributed.join()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(MachineError, match="process 2 of 2 finds no GPU of its own, this machine has 1"):
+    with pytest.raises(MachineError, match="process 2 of 2 has no GPU of its own, this machine has 1"):
         distributed.join()
 
 
@@ -203,11 +208,11 @@ def test_a_process_told_to_end_says_why() -> None:
     ignored = []
 
     def ended() -> None:
-        with distributed.as_one(Ranks(1, 2)):
+        with distributed.as_one(ProcessGroup(1, 2)):
             ignored.append(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)  # Ctrl-C is the first one's
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(MachineError, match="process 2 of 2 was told to end"):
+    with pytest.raises(MachineError, match="process 2 of 2 was terminated"):
         ended()
     assert ignored == [True]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
@@ -225,7 +230,7 @@ def test_a_process_told_to_end_says_why() -> None:
 def test_what_one_process_alone_can_do_is_refused(options: dict[str, Any], message: str) -> None:
     check_together(resolve(**options), ALONE)
     with pytest.raises(OptionError, match=message):
-        check_together(resolve(**options), Ranks(0, 2))
+        check_together(resolve(**options), ProcessGroup(0, 2))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from impasto.errors import InputError, MachineError, OptionError
 
 if TYPE_CHECKING:
     from impasto.events import Event, Mailbox
-    from impasto.runtime.distributed import Ranks
+    from impasto.runtime.distributed import ProcessGroup
 
 COMMANDS = ("stylize", "replay", "resume", "train")
 
@@ -42,7 +42,7 @@ def check_command(arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def together() -> Iterator[Ranks]:
+def together() -> Iterator[ProcessGroup]:
     """Meet the other processes, if there are any, and part from them at the end."""
     from impasto.runtime import distributed
 
@@ -54,14 +54,18 @@ def together() -> Iterator[Ranks]:
         if joined.is_first:
             raise
         # The first process found nothing wrong, so this one has to say it.
-        raise MachineError(f"process {joined.index + 1} of {joined.count}: {error}") from error
+        raise MachineError(f"process {joined.rank + 1} of {joined.world_size}: {error}") from error
 
 
 def follow(
-    ranks: Ranks, events: Iterator[Event], mailbox: Mailbox, listeners: Callable[[], Sequence[Listener]], quiet: bool
+    group: ProcessGroup,
+    events: Iterator[Event],
+    mailbox: Mailbox,
+    listeners: Callable[[], Sequence[Listener]],
+    quiet: bool,
 ) -> None:
     """Show a run as it goes, in the first process; the others go through it silently."""
-    if ranks.is_first:
+    if group.is_first:
         watch(events, mailbox, listeners(), quiet)
     else:
         for _ in events:

@@ -119,13 +119,13 @@ def doctor() -> None:
     from impasto.network.weights import cache_folder, vgg19_state
     from impasto.options import recipes
     from impasto.options.fields import Machine
-    from impasto.runtime.device import choose, cpu_rates, devices, has_fast_bf16
+    from impasto.runtime.device import cpu_rates, devices, has_fast_bf16, resolve_device
 
     typer.echo(f"impasto {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     typer.echo(f"devices: {', '.join(devices())}; CPU threads: {torch.get_num_threads()}")
     claimed = has_fast_bf16(torch.device("cpu"))
     typer.echo(f"bfloat16 in the CPU's hardware: {'yes' if claimed else 'no, float32 is used'}")
-    rates, used = cpu_rates(), choose(Machine(device="cpu")).precision
+    rates, used = cpu_rates(), resolve_device(Machine(device="cpu")).precision
     typer.echo(
         f"convolutions on one CPU thread: {rates.fp32:.3g} GFLOP/s in float32, {rates.bf16:.3g} in bfloat16; "
         f"--precision auto takes {used}"

@@ -15,7 +15,7 @@ import typer
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
-from impasto.files import unwritable
+from impasto.files import why_not_writable
 
 if TYPE_CHECKING:
     from impasto.run.result import Result
@@ -53,7 +53,7 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
 
 def folder_for(path: Path, option: str) -> Path:
     """Make a folder that an option names and see that it can be written, or say why not."""
-    if (reason := unwritable(path)) is not None:
+    if (reason := why_not_writable(path)) is not None:
         raise OptionError(f"--{option} {path}: the folder {reason}", option)
     return path
 

@@ -86,7 +86,7 @@ def replay(
     check_unused(run_dir)
     check_film(timelapse, target, source.path, *(given or {}).values())
     mailbox = Mailbox()
-    with together() as ranks:
+    with together() as group:
         events = iter_replay(
             source,
             target,
@@ -99,9 +99,9 @@ def replay(
             preview_every=1 if timelapse or report else 0,
             checkpoint_dir=run_dir,
             checkpoint_seconds=checkpoint_every,
-            ranks=ranks,
+            group=group,
         )
-        follow(ranks, events, mailbox, partial(_listeners, source, timelapse, report), quiet)
+        follow(group, events, mailbox, partial(_listeners, source, timelapse, report), quiet)
 
 
 def resume(
@@ -117,9 +117,9 @@ def resume(
 
     given = _given(inputs, content=content, style=style, init=init)
     mailbox = Mailbox()
-    with together() as ranks:
-        events = iter_resume(run_dir, given=given, mailbox=mailbox, ranks=ranks)
-        follow(ranks, events, mailbox, list, quiet)
+    with together() as group:
+        events = iter_resume(run_dir, given=given, mailbox=mailbox, group=group)
+        follow(group, events, mailbox, list, quiet)
 
 
 def _listeners(source: Source, timelapse: Path | None, report: Path | None) -> list[Listener]:

@@ -70,7 +70,7 @@ def stylize(
     from impasto.api import iter_stylize
 
     mailbox = Mailbox()
-    with together() as ranks:
+    with together() as group:
         events = iter_stylize(
             content,
             styles or None,
@@ -82,11 +82,11 @@ def stylize(
             checkpoint_dir=run_dir,
             checkpoint_seconds=checkpoint_every,
             began=began,
-            ranks=ranks,
+            group=group,
             **options,
         )
         listeners = partial(listeners_for, content, style, snapshots, timelapse, report)
-        follow(ranks, events, mailbox, listeners, quiet)
+        follow(group, events, mailbox, listeners, quiet)
 
 
 def _foresee(content: Any, style: Any, **given: Any) -> None:

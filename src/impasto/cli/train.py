@@ -65,9 +65,9 @@ def train(
     training = Training(**{name: value for name, value in given.items() if value is not None})
     options = {name: value for name, value in options.items() if value is not None}
     options |= {"paintings": paintings, "training": training, "resume": resume}
-    with together() as ranks:
+    with together() as group:
         for style, path in zip(styles or [None], styles_out(out, styles or []), strict=True):  # type: ignore[list-item]
-            _follow(iter_train(style, photos, path, ranks=ranks, **options), path, quiet, leads=ranks.is_first)
+            _follow(iter_train(style, photos, path, group=group, **options), path, quiet, leads=group.is_first)
 
 
 def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:

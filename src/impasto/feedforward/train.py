@@ -40,8 +40,8 @@ from impasto.options.fields import Options, option
 from impasto.options.validation import check
 from impasto.regions.region_tensors import tensor
 from impasto.runtime import allocator
-from impasto.runtime.device import Place, choose
-from impasto.runtime.distributed import ALONE, Ranks
+from impasto.runtime.device import ComputeSettings, resolve_device
+from impasto.runtime.distributed import ALONE, ProcessGroup
 
 SHOWN = 3
 CALIBRATED_ON = 4
@@ -100,7 +100,7 @@ def iter_train(
     resume: bool = False,
     mailbox: Mailbox | None = None,
     state: Mapping[str, Tensor] | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
     **options: Any,
 ) -> Iterator[Event]:
     """Train a network, telling what happens.
@@ -114,7 +114,7 @@ def iter_train(
         resume: go on from the state beside ``out``, if there is one.
         mailbox: a ``stop`` in it ends the training after the step, with its file written.
         state: VGG-19 weights instead of the installed ones.
-        ranks: the processes that train it together, each on pictures of its own; the first one decides when to end,
+        group: the processes that train it together, each on pictures of its own; the first one decides when to end,
             and writes.
         options: strength, losses, layers, device and so on, as for ``stylize``.
 
@@ -133,14 +133,14 @@ def iter_train(
         raise OptionError("give one painting to learn, or --paintings DIR for a network of any style", "paintings")
     training = training or Training()
     chosen = recipes.resolve(**options)
-    place = choose(chosen.machine)
-    precision = ranks.told(place.precision)  # all take the first process's
+    place = resolve_device(chosen.machine)
+    precision = group.broadcast(place.precision)  # all take the first process's
     place = replace(place, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
-    run = _Run(style, photos, out, paintings, training, chosen, place, state, ranks)
+    run = _Run(style, photos, out, paintings, training, chosen, place, state, group)
     yield from run.notes()
     if resume and run.state_file.exists():
         run.restore()
-    with allocator.freed_is_kept():
+    with allocator.retain_freed_memory():
         yield from run.go(mailbox)
 
 
@@ -155,13 +155,13 @@ class _Run:
         paintings: str | Path | None,
         training: Training,
         options: Options,
-        place: Place,
+        place: ComputeSettings,
         state: Mapping[str, Tensor] | None,
-        ranks: Ranks,
+        group: ProcessGroup,
     ) -> None:
         self.training, self.options, self.place, self.out = training, options, place, out
         self.state_file = out.with_suffix(".training")
-        self.ranks = ranks
+        self.group = group
         painting = None if style is None else images.load(style)
         everything = gather(photos, training.side, colour=True).leave_out(training.leave_out)
         self.skipped = list(everything.skipped)
@@ -195,9 +195,9 @@ class _Run:
 
     def notes(self) -> Iterator[Event]:
         """Write the list of pictures that were skipped, and say so; say why the precision is not bfloat16."""
-        if self.place.note and self.ranks.is_first:
+        if self.place.note and self.group.is_first:
             yield Warned(self.place.note)
-        if self.skipped and self.ranks.is_first:
+        if self.skipped and self.group.is_first:
             listing = self.out.with_suffix(".skipped.txt")
             images.write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
             yield Warned(f"{len(self.skipped)} pictures cannot be read and were skipped; {listing} lists them")
@@ -215,10 +215,10 @@ class _Run:
             yield Stepped(progress.step, 0, progress.step, sum(losses.values()), losses)
             over = training.minutes is not None and time.monotonic() - began >= 60 * training.minutes
             told = mailbox is not None and any(command.name == "stop" for command in mailbox.collect())
-            end = self.ranks.told("its time is over" if over else "it was stopped" if told else "")
+            end = self.group.broadcast("its time is over" if over else "it was stopped" if told else "")
             if progress.step % training.check_every == 0 or end or progress.step == training.steps:
                 yield Snapshot(progress.step, 0, self._look())
-                if self.ranks.is_first:
+                if self.group.is_first:
                     self._keep()
             if end:
                 why = end
@@ -226,7 +226,7 @@ class _Run:
             if training.patience and progress.worse >= training.patience:
                 why = f"{progress.worse} looks without progress"
                 break
-        if self.ranks.is_first:
+        if self.group.is_first:
             model.save(self.out, self.averaged, self._facts())
         yield Finished(progress.step, why == "it was stopped", self._trained(why))
 
@@ -241,7 +241,7 @@ class _Run:
         share, side = progress.step / training.steps, self._side()
         for group in self.adam.param_groups:
             group["lr"] = training.rate * (1.0 if share < 0.6 else 0.1 ** ((share - 0.6) / 0.4))
-        seed = _seed(training.seed, progress.step, self.ranks.index)
+        seed = _seed(training.seed, progress.step, self.group.rank)
         generator = torch.Generator().manual_seed(seed)
         pictures = self.photos.draw(training.batch, generator, side).to(self.place.device)
         style, painting = self._style(generator, side)
@@ -249,7 +249,7 @@ class _Run:
         painted = self._paint(self.network, pictures, painting)
         losses, gradient = self.teacher.mark(painted, pictures, style, seed)
         broken = not all(np.isfinite(value) for value in losses.values())
-        if any(self.ranks.sums(broken)):  # all end, and the first says why
+        if any(self.group.all_reduce_scalars(broken)):  # all end, and the first says why
             raise NumericalError(
                 f"the loss is not a number at step {progress.step + 1}: try a smaller --rate, or --precision fp32"
             )
@@ -304,7 +304,7 @@ class _Run:
             total += sum(losses.values()) / len(self.held.paths[:6])
             if index < SHOWN:
                 shown.append((picture, painted))
-        (total,) = self.ranks.told([total])  # so that all see progress, or none does
+        (total,) = self.group.broadcast([total])  # so that all see progress, or none does
         progress.checked.append((progress.step, total))
         progress.worse = 0 if total < progress.best * (1 - BETTER) else progress.worse + 1
         progress.best = min(progress.best, total)
@@ -313,10 +313,13 @@ class _Run:
 
     def _average(self) -> None:
         """Take the mean of the gradients of all processes."""
-        if self.ranks.count == 1:
+        if self.group.world_size == 1:
             return
         slopes = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
-        mean = self.ranks.sum_(torch.cat([slope.flatten() for slope in slopes]), "gradients") / self.ranks.count
+        mean = (
+            self.group.all_reduce_(torch.cat([slope.flatten() for slope in slopes]), "gradients")
+            / self.group.world_size
+        )
         for slope, part in zip(slopes, torch.split(mean, [slope.numel() for slope in slopes]), strict=True):
             slope.copy_(part.view_as(slope))
 

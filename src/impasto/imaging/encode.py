@@ -138,7 +138,7 @@ def check_output(
         raise ImageError(f"folder {str(folder)!r} cannot be written ({reason}): choose another for the output") from exc
     if target.exists() and not os.access(target, os.W_OK):
         raise ImageError(f"{str(target)!r} is write-protected: choose another name or run chmod u+w on it")
-    short = files.lack([(folder, nbytes, "the picture")]) if nbytes is not None else None
+    short = files.disk_shortfall([(folder, nbytes, "the picture")]) if nbytes is not None else None
     if short is not None:
         raise ImageError(short)
     return target

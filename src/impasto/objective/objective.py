@@ -5,7 +5,7 @@ one backward pass. Tiles take two: a pass without gradient adds up the summaries
 the gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.
 
-Several processes own bands of tiles. Each is given the rows of the canvas around its own by its neighbours, the
+Several processes own shards of tiles. Each is given the rows of the canvas around its own by its neighbours, the
 summaries are added up over all, and what it found for its neighbours' rows goes back to them. All take the losses that
 the first has, so that all decide alike.
 """
@@ -25,7 +25,7 @@ from impasto.losses.summaries.tile_window import Region
 from impasto.network.encoder import Encoder
 from impasto.objective.tiling import Tile, tiles
 from impasto.regions.canvas_view import View
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Objective:
         keep: of how many tiles the first pass keeps what it computed; one costs no memory, the second pass needs it.
             How many changes no bit of the result.
         view: what picture a canvas stands for; itself if absent.
-        band: the rows that this process owns, all if absent; ``evaluate`` takes and gives these.
+        shard: the rows that this process owns, all if absent; ``evaluate`` takes and gives these.
     """
 
     def __init__(
@@ -66,32 +66,32 @@ class Objective:
         tile: int | None = None,
         keep: int = 1,
         view: View | None = None,
-        band: Band | None = None,
+        shard: RowShard | None = None,
     ) -> None:
         self.encoder = encoder
-        self.band = band or Band(height)
+        self.shard = shard or RowShard(height)
         self.view = None if view is None or view.is_plain else view
-        self._own_view = self.view if self.view is None or self.band.is_whole else self.view.rows(*self.band.rows)
+        self._own_view = self.view if self.view is None or self.shard.is_whole else self.view.rows(*self.shard.rows)
         self.terms = dict(terms)
         self.height, self.width = height, width
         self.layers = tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
         reach = max((getattr(loss, "reach", 0) for loss in terms.values()), default=0)
         deep = max((getattr(loss, "reach", 0) for loss in terms.values() if loss.layers), default=0)
-        bands = self.band.all_rows or ((0, height),)
+        shards = self.shard.all_rows or ((0, height),)
         made = [
             tiles(height, width, tile, self.layers, encoder.network, reach=reach, feature_reach=deep, rows=rows)
-            for rows in bands
+            for rows in shards
         ]
         self.tiles = [part for own in made for part in own]
         self.regions = [part.region for part in self.tiles]
-        # How many rows beyond its band any process reads: all see as many, so that all know what the others need.
+        # How many rows beyond its shard any process reads: all see as many, so that all know what the others need.
         self._halo = max(
             max(first - part.read[0].start, part.read[0].stop - last)
-            for (first, last), own in zip(bands, made, strict=True)
+            for (first, last), own in zip(shards, made, strict=True)
             for part in own
         )
-        self._own = made[bands.index(self.band.rows)]
-        top, _ = self.band.window(self._halo)
+        self._own = made[shards.index(self.shard.rows)]
+        top, _ = self.shard.window(self._halo)
         # The last ones keep their first pass: the largest, where that saves the most.
         self._placed = sorted((part.seen_from(top) for part in self._own), key=lambda part: part.pixels)
         self.keep = min(keep, len(self._own))
@@ -114,9 +114,9 @@ class Objective:
         if view is not None:
             with torch.no_grad():
                 seen = view.seen(view.picture(canvas))
-        (wide,) = self.band.grown([seen], self._halo)
+        (wide,) = self.shard.with_halo([seen], self._halo)
         found = evaluate(wide, active, weights)
-        gradient = self.band.folded(found.gradient, self._halo)
+        gradient = self.shard.reduce_halo(found.gradient, self._halo)
         if view is not None:
             gradient = view.pull_back(canvas, gradient)
         return self._agreed(replace(found, gradient=gradient))
@@ -145,7 +145,7 @@ class Objective:
         """
         with torch.no_grad():
             if canvas.shape[-2] < self.height:
-                canvas = self.band.everywhere(canvas)
+                canvas = self.shard.all_gather(canvas)
             if self.view is not None:
                 canvas = self.view.seen(self.view.picture(canvas))
             for tile in self.tiles:
@@ -195,19 +195,19 @@ class Objective:
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add summaries up over all processes, in one message."""
-        if self.band.is_whole:
+        if self.shard.is_whole:
             return sums
-        joined = self.band.ranks.sum_(torch.cat([part.flatten() for part in sums.values()]))
+        joined = self.shard.group.all_reduce_(torch.cat([part.flatten() for part in sums.values()]))
         parts = torch.split(joined, [part.numel() for part in sums.values()])
         return {name: part.view_as(sums[name]) for name, part in zip(sums, parts, strict=True)}
 
     def _agreed(self, found: Evaluation) -> Evaluation:
         """Return an evaluation with the losses that the first process has, and word of any that is not a number."""
-        if self.band.is_whole:
+        if self.shard.is_whole:
             return found
-        ranks = self.band.ranks
-        own = [value if ranks.is_first else 0.0 for value in found.losses.values()]
-        *losses, finite = ranks.sums(*own, float(found.gradient.sum()))
+        group = self.shard.group
+        own = [value if group.is_first else 0.0 for value in found.losses.values()]
+        *losses, finite = group.all_reduce_scalars(*own, float(found.gradient.sum()))
         total = sum(losses) if math.isfinite(finite) else math.nan
         return Evaluation(dict(zip(found.losses, losses, strict=True)), total, found.gradient)
 

@@ -25,7 +25,7 @@ from impasto.options.fields import Options
 from impasto.planning.schedule import Scale
 from impasto.regions.canvas_view import View
 from impasto.regions.region_tensors import Control, tensor
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 
 FLOOR = 1e-6
 # How much more the style weighs than the content at strength 0.5; chosen by eye over the pairs in docs/default.md.
@@ -66,7 +66,7 @@ def build(
     style_layers: Mapping[str, float],
     content_layers: Mapping[str, float],
     keep: int = 1,
-    band: Band | None = None,
+    shard: RowShard | None = None,
     proof: Tensor | None = None,
 ) -> Problem:
     """Return the problem of one scale.
@@ -78,7 +78,7 @@ def build(
         options: of the run.
         style_layers, content_layers: weight by layer.
         keep: how many tiles keep their first pass.
-        band: the rows that this process owns; all if absent.
+        shard: the rows that this process owns; all if absent.
         proof: a smaller picture ``[1, 3, h, w]`` whose composition is kept, if there is one.
     """
     height, width = scale.height, scale.width
@@ -96,7 +96,7 @@ def build(
             extra[PROOF] = composition(view.seen(resize(proof, (height, width))), proof)
             extra_weights[PROOF] = COMPOSITION
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
-    objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, band=band)
+    objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, shard=shard)
     references = dict.fromkeys(terms, 1.0)
     if units == "unitless":
         objective.refresh(control.content, options.descent.seed)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import at_least_float32
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 
 
 class Adam:
@@ -24,7 +24,7 @@ class Adam:
         rate: step size in units of the picture's range.
         betas: decay of the two moments.
         average: decay of the averaged iterates; 0 shows the last iterate.
-        band: which rows of the picture the start is; all if absent.
+        shard: which rows of the picture the start is; all if absent.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Adam:
         rate: float = 0.02,
         betas: tuple[float, float] = (0.9, 0.99),
         average: float = 0.99,
-        band: Band | None = None,
+        shard: RowShard | None = None,
     ) -> None:
-        self._band = band or Band(start.shape[-2])
+        self._shard = shard or RowShard(start.shape[-2])
         self._x = at_least_float32(start.detach()).clamp(0, 1).clone()
         self._first, self._second = torch.zeros_like(self._x), torch.zeros_like(self._x)
         self._mean = torch.zeros_like(self._x)
@@ -91,11 +91,11 @@ class Adam:
         """Return everything that the next step depends on; of several processes the first has it whole."""
         parts = {"x": self._x, "first": self._first, "second": self._second, "mean": self._mean}
         numbers = torch.tensor([self._count, self._averaged, self.rate], dtype=torch.float64)
-        return {**{key: self._band.gather(part) for key, part in parts.items()}, "numbers": numbers}
+        return {**{key: self._shard.gather(part) for key, part in parts.items()}, "numbers": numbers}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
-        own = {key: self._band.cut(state[key]).to(self._x.device) for key in ("x", "first", "second", "mean")}
+        own = {key: self._shard.cut(state[key]).to(self._x.device) for key in ("x", "first", "second", "mean")}
         self._x, self._first, self._second, self._mean = own.values()
         count, averaged, self.rate = state["numbers"].tolist()
         self._count, self._averaged = int(count), int(averaged)

@@ -10,23 +10,23 @@ from impasto.optimizers.lbfgs import BoundedLBFGS
 from impasto.optimizers.low_memory_adam import Lean
 from impasto.optimizers.pyramid import Pyramid
 from impasto.planning.memory import Plan
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 
 Chosen = BoundedLBFGS | Adam | Lean | Pyramid
 
 
-def optimizer_for(name: str, start: Tensor, plan: Plan, band: Band | None = None) -> Chosen:
+def optimizer_for(name: str, start: Tensor, plan: Plan, shard: RowShard | None = None) -> Chosen:
     """Return an optimiser at a picture ``[1, 3, H, W]``, or at the rows of it that this process owns.
 
     Args:
         name: ``lbfgs``, ``adam`` or ``pyramid``.
         start: in [0, 1].
         plan: how much state fits.
-        band: which rows those are; all if absent. The pyramid's bands of frequencies are not split.
+        shard: which rows those are; all if absent. The pyramid's bands of frequencies are not split.
     """
     if plan.lean:
-        return Lean(start, band=band)
+        return Lean(start, shard=shard)
     if name == "lbfgs":
         kept = torch.bfloat16 if plan.half else torch.float32
-        return BoundedLBFGS(start, history=plan.pairs, history_dtype=kept, band=band)
-    return Adam(start, band=band) if name == "adam" else Pyramid(start)
+        return BoundedLBFGS(start, history=plan.pairs, history_dtype=kept, shard=shard)
+    return Adam(start, shard=shard) if name == "adam" else Pyramid(start)

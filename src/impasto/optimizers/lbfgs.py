@@ -22,7 +22,7 @@ from torch import Tensor
 
 from impasto.losses.summaries.protocol import at_least_float32
 from impasto.optimizers.preconditioner import REACH, depth, precondition
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 
 FIRST_CHANGE = 0.02
 RISE_ALLOWED = 1.02
@@ -38,7 +38,7 @@ class BoundedLBFGS:
         history: pairs of steps and gradient changes kept.
         max_change: largest root mean square change of the picture in one step.
         history_dtype: what the pairs are kept in.
-        band: which rows those are; all if absent.
+        shard: which rows those are; all if absent.
     """
 
     settle = 10  # steps that samples and matches should stay fixed for: the history is dropped when they change
@@ -50,11 +50,11 @@ class BoundedLBFGS:
         history: int = 10,
         max_change: float = 0.2,
         history_dtype: torch.dtype = torch.float32,
-        band: Band | None = None,
+        shard: RowShard | None = None,
     ) -> None:
         self.shape = start.shape
-        self._band = band or Band(start.shape[-2])
-        self._levels = depth(self._band.height, start.shape[-1])
+        self._shard = shard or RowShard(start.shape[-2])
+        self._levels = depth(self._shard.height, start.shape[-1])
         size = start.numel()
         self._x = at_least_float32(start.detach()).clamp(0, 1).flatten()
         self._initial_limit = self.limit = max_change
@@ -130,7 +130,7 @@ class BoundedLBFGS:
         self._x = (self._good_x + self._move).clamp_(0, 1)
 
     def _limited(self, direction: Tensor, size: float) -> Tensor:
-        count = self.shape[1] * self._band.height * self.shape[3]
+        count = self.shape[1] * self._shard.height * self.shape[3]
         change = max((size / count) ** 0.5, 1e-20)
         if not self._order:  # no curvature is known yet
             return direction * float(min(FIRST_CHANGE, self.limit) / change)
@@ -155,7 +155,7 @@ class BoundedLBFGS:
             _add(direction, self._changes[slot], -alpha)
             alphas.append(alpha)
         last = [at_least_float32(self._changes[slot]) for slot in self._order[-1:]]
-        wide = self._band.grown([part.view(self.shape) for part in (direction, *last)], REACH, "preconditioner")
+        wide = self._shard.with_halo([part.view(self.shape) for part in (direction, *last)], REACH, "preconditioner")
         direction = self._precondition(wide[0])
         wide = wide[1:]
         if last:
@@ -167,21 +167,21 @@ class BoundedLBFGS:
         return direction
 
     def _precondition(self, wide: Tensor) -> Tensor:
-        return self._band.inner(precondition(wide, self._levels), REACH).flatten()
+        return self._shard.without_halo(precondition(wide, self._levels), REACH).flatten()
 
     def _sums(self, *parts: Tensor) -> list[float]:
-        return self._band.ranks.sums(*map(float, parts))
+        return self._shard.group.all_reduce_scalars(*map(float, parts))
 
     def _whole(self, vectors: Tensor) -> Tensor:
         """Return vectors ``[..., 3 h W]`` of this process's rows as those of the picture, on the first process."""
         start = vectors.shape[:-1]
-        return self._band.gather(vectors.view(*start, *self.shape[1:])).reshape(*start, -1)
+        return self._shard.gather(vectors.view(*start, *self.shape[1:])).reshape(*start, -1)
 
     def _own(self, vectors: Tensor) -> Tensor:
         """Return this process's rows of vectors of the picture."""
         start = vectors.shape[:-1]
-        whole = vectors.view(*start, self.shape[1], self._band.height, self.shape[3])
-        return self._band.cut(whole).reshape(*start, -1).to(self._x.device)
+        whole = vectors.view(*start, self.shape[1], self._shard.height, self.shape[3])
+        return self._shard.cut(whole).reshape(*start, -1).to(self._x.device)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on; of several processes the first has it whole."""

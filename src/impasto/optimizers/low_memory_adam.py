@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from impasto.runtime.distributed import Band
+from impasto.runtime.distributed import RowShard
 
 PIECE = 1 << 22
 STEADY = 10
@@ -34,11 +34,11 @@ class Lean:
     Args:
         start: ``[1, 3, H, W]`` in [0, 1].
         rate: step size in units of the picture's range.
-        band: which rows of the picture the start is; all if absent. Each process rounds by its own draws.
+        shard: which rows of the picture the start is; all if absent. Each process rounds by its own draws.
     """
 
-    def __init__(self, start: Tensor, *, rate: float = 0.02, band: Band | None = None) -> None:
-        self._band = band or Band(start.shape[-2])
+    def __init__(self, start: Tensor, *, rate: float = 0.02, shard: RowShard | None = None) -> None:
+        self._shard = shard or RowShard(start.shape[-2])
         self._x = start.detach().float().clamp(0, 1).contiguous()
         self._first = torch.zeros_like(self._x, dtype=torch.bfloat16)
         self._second = torch.zeros_like(self._x, dtype=torch.bfloat16)
@@ -55,7 +55,7 @@ class Lean:
     def tell(self, loss: float, gradient: Tensor) -> None:
         """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         self._count += 1
-        draws = torch.Generator().manual_seed(self._count + self._band.ranks.index * RANK_STRIDE)
+        draws = torch.Generator().manual_seed(self._count + self._shard.group.rank * RANK_STRIDE)
         fast, slow = BETAS
         rate = self.rate * min(1.0, (STEADY / self._count) ** 0.5) / (1 - fast**self._count)
         flat = [tensor.view(-1) for tensor in (self._x, self._first, self._second)]
@@ -90,11 +90,11 @@ class Lean:
         """Return everything that the next step depends on; of several processes the first has it whole."""
         parts = {"x": self._x, "first": self._first, "second": self._second}
         numbers = torch.tensor([self._count, self.rate], dtype=torch.float64)
-        return {**{key: self._band.gather(part) for key, part in parts.items()}, "numbers": numbers}
+        return {**{key: self._shard.gather(part) for key, part in parts.items()}, "numbers": numbers}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
-        own = {key: self._band.cut(state[key]).to(self._x.device) for key in ("x", "first", "second")}
+        own = {key: self._shard.cut(state[key]).to(self._x.device) for key in ("x", "first", "second")}
         self._x, self._first, self._second = own.values()
         count, self.rate = state["numbers"].tolist()
         self._count = int(count)

@@ -42,7 +42,7 @@ from impasto.losses.summaries.protocol import Refreshing
 from impasto.objective.objective import Objective
 from impasto.planning.schedule import Scale
 from impasto.run.engine import Knobs, Optimizer, Run
-from impasto.runtime.distributed import ALONE, Ranks
+from impasto.runtime.distributed import ALONE, ProcessGroup
 
 FORMAT = 1
 RUN, STEERING = "run.json", "steering.jsonl"
@@ -85,7 +85,7 @@ class Keeper:
         beginning: what the run is, as ``run.json`` keeps it.
         generator: the run's randomness.
         resume: go on from what the folder holds; otherwise what it holds is removed.
-        ranks: the processes that paint the picture together.
+        group: the processes that paint the picture together.
 
     Raises:
         RecordError: the folder holds another run, or one of a newer version.
@@ -100,9 +100,9 @@ class Keeper:
         generator: torch.Generator,
         *,
         resume: bool,
-        ranks: Ranks = ALONE,
+        group: ProcessGroup = ALONE,
     ) -> None:
-        self.folder, self.seconds, self._ranks = folder, seconds, ranks
+        self.folder, self.seconds, self._group = folder, seconds, group
         self.references: dict[str, float] = {}
         self.scales: Sequence[Scale] = ()
         self._generator = generator
@@ -112,7 +112,7 @@ class Keeper:
         self.notes: list[str] = []
         try:
             # The others wait in ``told`` until the folder is what it is to be.
-            same = ranks.told(_begin(folder, beginning, resume) if ranks.is_first else None)
+            same = group.broadcast(_begin(folder, beginning, resume) if group.is_first else None)
             self._log = _read_log(folder / STEERING)
             self.state = self._newest() if same else None
         except OSError as error:
@@ -127,7 +127,7 @@ class Keeper:
 
     def log(self, run: Run, entry: Mapping[str, Any]) -> None:
         """Write a command to the disk before it is obeyed; one that is repeated from the log is there already."""
-        if len(run.steering) < len(self._log) or not self._ranks.is_first:
+        if len(run.steering) < len(self._log) or not self._group.is_first:
             return
         given = self._given_before + max(0, run.repeated - self._logged_before)
         line = {"entry": dict(entry), "given": given}
@@ -143,7 +143,7 @@ class Keeper:
     def keep(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
         """Keep the state at the top of a step if that is due, or now; return what the person should know."""
         waits = time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())
-        if not objective.band.ranks.told(now or not waits):
+        if not objective.shard.group.broadcast(now or not waits):
             return self._news()
         self._wait()
         began, self._began = time.perf_counter(), time.monotonic()
@@ -153,10 +153,10 @@ class Keeper:
         for name, loss in objective.terms.items():
             if isinstance(loss, Refreshing):
                 tensors |= {f"loss.{name}/{key}": value for key, value in loss.state().items()}
-        if not self._ranks.is_first:
+        if not self._group.is_first:
             return []
         beside = sum(value.nbytes for value in tensors.values()) <= BESIDE
-        copy = beside and objective.band.is_whole  # what was gathered is a copy
+        copy = beside and objective.shard.is_whole  # what was gathered is a copy
         copies = {key: value.detach().to("cpu", copy=copy).contiguous() for key, value in tensors.items()}
         about = {
             "format": FORMAT,

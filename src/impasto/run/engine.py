@@ -19,7 +19,7 @@ from impasto.errors import NumericalError, OptionError, suggest
 from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective.objective import Objective
 from impasto.options.fields import declared
-from impasto.runtime.distributed import Relay
+from impasto.runtime.distributed import BroadcastMailbox
 
 RECOVERIES = 3
 PATIENCE = 10
@@ -166,7 +166,7 @@ def as_preview(picture: Tensor) -> Any:
 
 def _shown(objective: Objective, optimizer: Optimizer) -> Any:
     """Return a preview of the whole picture, of several processes on the first."""
-    return as_preview(objective.band.gather(optimizer.picture()))
+    return as_preview(objective.shard.gather(optimizer.picture()))
 
 
 def descend(
@@ -177,7 +177,7 @@ def descend(
     steps: int,
     references: Mapping[str, float],
     content_factor: float = 1.0,
-    mailbox: Mailbox | Relay | None = None,
+    mailbox: Mailbox | BroadcastMailbox | None = None,
     replayed: Sequence[Mapping[str, Any]] = (),
     keeper: Keeper | None = None,
     preview_every: int = 0,
@@ -284,7 +284,9 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and (step == 1 or step % every == 0)
 
 
-def _commands(run: Run, replayed: Sequence[Mapping[str, Any]], mailbox: Mailbox | Relay | None) -> Iterator[Command]:
+def _commands(
+    run: Run, replayed: Sequence[Mapping[str, Any]], mailbox: Mailbox | BroadcastMailbox | None
+) -> Iterator[Command]:
     """Yield what is to be obeyed before the next step; a paused run waits here, and obeys the while."""
     yield from _due(run, replayed)
     while mailbox is not None:

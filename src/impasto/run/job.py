@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
-from impasto.files import lack
+from impasto.files import disk_shortfall
 from impasto.imaging import images
 from impasto.objective.loss_factory import default_content_layers, default_style_layers
 from impasto.objective.region_terms import PROTECTED
@@ -30,8 +30,8 @@ from impasto.regions.region_tensors import Control, control, tensor
 from impasto.regions.spec import Placement, place
 from impasto.run.engine import Knobs
 from impasto.runtime import allocator
-from impasto.runtime.device import Place, choose, devices
-from impasto.runtime.distributed import ALONE, Ranks
+from impasto.runtime.device import ComputeSettings, devices, resolve_device
+from impasto.runtime.distributed import ALONE, ProcessGroup
 
 STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
 NAMED_STARTS = ("content", "random", "style", "fast")
@@ -52,7 +52,7 @@ class Job:
     start: Tensor | None
     files: Mapping[str, images.Picture]
     output: Path | None
-    place: Place
+    place: ComputeSettings
     scales: Sequence[Scale]
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
@@ -60,7 +60,7 @@ class Job:
     plans: Mapping[tuple[int, int], memory.Plan]
     demand: memory.Demand
     notes: Sequence[str] = field(default_factory=tuple)
-    ranks: Ranks = ALONE
+    group: ProcessGroup = ALONE
     is_proof: bool = False
 
     @property
@@ -74,8 +74,8 @@ class Job:
         placed: dict[str, Any] = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
         if self.options.machine.tile is None and not all(plan.is_plain for plan in self.plans.values()):
             placed["plans"] = self._planned_sizes
-        if self.ranks.count > 1:
-            placed["ranks"] = self.ranks.count
+        if self.group.world_size > 1:
+            placed["ranks"] = self.group.world_size
         if self.is_proof:
             placed["proof"] = True
         return placed | {
@@ -120,7 +120,7 @@ class Job:
             channels = 3 if self.files["content"].alpha is None else 4
             size = images.estimated_bytes(self.output, self.size, self.options.output.bits, channels)
             wants.append((self.output.parent, size, "the picture"))
-        if (short := lack(wants)) is not None:
+        if (short := disk_shortfall(wants)) is not None:
             raise MachineError(short)
 
     def plan_at(self, height: int, width: int) -> memory.Plan:
@@ -133,8 +133,8 @@ class Job:
         What was kept at one scale would be taken again at the next before new blocks are, and not be given back.
         """
         if any(plan.gives_back for plan in self.plans.values()):
-            return allocator.freed_goes_back()
-        return allocator.freed_is_kept(2 * self.demand.at(scale.height, scale.width).block)
+            return allocator.release_freed_memory()
+        return allocator.retain_freed_memory(2 * self.demand.at(scale.height, scale.width).block)
 
     def options_at(self, scale: Scale) -> Options:
         """Return the options with the tile that a scale is computed in."""
@@ -150,7 +150,7 @@ def prepare(
     *,
     start: Any = None,
     decisions: Mapping[str, Any] | None = None,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> Job:
     """Load and check everything that a run needs.
 
@@ -161,14 +161,14 @@ def prepare(
         output: where the picture goes.
         start: a picture that the canvas begins as, instead of what ``init`` says.
         decisions: of an earlier run, to be taken again.
-        ranks: the processes that paint it together.
+        group: the processes that paint it together.
 
     Raises:
         InputError: a picture or an option cannot be used.
         MachineError: the device or precision is not there.
     """
     decided = decisions or {}
-    machine = _place(options, decided, ranks)
+    machine = _place(options, decided, group)
     style_layers = decided.get("style_layers") or parse_weights(
         options.features.style_layers or default_style_layers(options), "style_layers"
     )
@@ -189,7 +189,7 @@ def prepare(
     target = None if output is None else _target(output, files, size, options.output.bits)
     controlled = control(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
-    demand = _demand(size, (*style_layers, *content_layers), options, machine, controlled, files, ranks)
+    demand = _demand(size, (*style_layers, *content_layers), options, machine, controlled, files, group)
     plans = _plans(scales, options, machine, demand, decided)
     return Job(
         options=options,
@@ -211,14 +211,14 @@ def prepare(
             *_told(plans[size]),
             *([machine.note] if machine.note else []),
         ],
-        ranks=ranks,
+        group=group,
         is_proof=bool(decided.get("proof")) and "init" in files and options.tradeoff.units == "unitless",
     )
 
 
-def check_together(options: Options, ranks: Ranks, *, decided: bool = False) -> None:
+def check_together(options: Options, group: ProcessGroup, *, decided: bool = False) -> None:
     """Raise OptionError for what one process alone can do, where there are several; a decided run has its steps."""
-    if ranks.count == 1:
+    if group.world_size == 1:
         return
     alone = {
         "fast": (options.instant.at_once, "a picture painted at once is not split"),
@@ -231,17 +231,17 @@ def check_together(options: Options, ranks: Ranks, *, decided: bool = False) -> 
     }
     for option, (given, why) in alone.items():
         if given:
-            raise OptionError(f"{option} in {ranks.count} processes: {why}, or start one without torchrun", option)
+            raise OptionError(f"{option} in {group.world_size} processes: {why}, or start one without torchrun", option)
 
 
 def _demand(
     size: tuple[int, int],
     layers: Sequence[str],
     options: Options,
-    machine: Place,
+    machine: ComputeSettings,
     controlled: Control,
     files: Mapping[str, images.Picture],
-    ranks: Ranks,
+    group: ProcessGroup,
 ) -> memory.Demand:
     """Return what the largest scale asks of memory."""
     return memory.Demand(
@@ -252,8 +252,8 @@ def _demand(
         masks=controlled.maps,
         inputs=sum(file.height * file.width for file in files.values()),
         recolour=options.control.recolour > 0,
-        ranks=ranks.count,
-        gives_back=machine.device.type == "cpu" and allocator.can_give_back(),
+        ranks=group.world_size,
+        gives_back=machine.device.type == "cpu" and allocator.can_release(),
     )
 
 
@@ -266,14 +266,14 @@ def _check_sides(files: Mapping[str, images.Picture]) -> None:
             )
 
 
-def _place(options: Options, decided: Mapping[str, Any], ranks: Ranks) -> Place:
+def _place(options: Options, decided: Mapping[str, Any], group: ProcessGroup) -> ComputeSettings:
     """Return the place that an earlier run had, as far as this machine has it and as many processes share it."""
     wanted = options.machine
     if "device" in decided and decided["device"] in devices():
         wanted = replace(wanted, device=decided["device"], precision=decided["precision"])
-        if decided.get("ranks", 1) == ranks.count:
+        if decided.get("ranks", 1) == group.world_size:
             wanted = replace(wanted, threads=decided["threads"])
-    return choose(wanted)
+    return resolve_device(wanted)
 
 
 def _start_file(init: str) -> str:
@@ -305,7 +305,11 @@ def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any])
 
 
 def _plans(
-    scales: Sequence[Scale], options: Options, machine: Place, demand: memory.Demand, decided: Mapping[str, Any]
+    scales: Sequence[Scale],
+    options: Options,
+    machine: ComputeSettings,
+    demand: memory.Demand,
+    decided: Mapping[str, Any],
 ) -> dict[tuple[int, int], memory.Plan]:
     """Return by size how each scale fits the memory; an earlier run's plans are taken again."""
     if "plans" in decided:
@@ -323,7 +327,7 @@ def _plans(
         return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
     plans = {}
     for scale in scales:
-        split = not Ranks(0, demand.ranks).band(scale.height).is_whole
+        split = not ProcessGroup(0, demand.ranks).shard(scale.height).is_whole
         asked = replace(demand.at(scale.height, scale.width), ranks=demand.ranks if split else 1)
         if options.control.seamless:  # only possible whole, and tried where it does not seem to fit
             found = memory.fitting(asked, limit, whole=True)

@@ -26,7 +26,7 @@ from impasto.run.engine import Knobs, Optimizer, Run, descend
 from impasto.run.job import Job
 from impasto.run.result import Result, finish
 from impasto.run.target_cache import Shared
-from impasto.runtime.distributed import Band, Relay
+from impasto.runtime.distributed import BroadcastMailbox, RowShard
 
 
 class Painting:
@@ -56,7 +56,7 @@ class Painting:
         self.problem: Problem | None = None
         self.keeper: Keeper | None = None
         self.pace: Pace | None = None
-        self.band = Band(0)  # of the canvas
+        self.shard = RowShard(0)  # of the canvas
 
     def events(
         self, folder: str | os.PathLike[str] | None, seconds: float, resume: bool, listeners: Mapping[str, Any]
@@ -92,9 +92,9 @@ class Painting:
             "seconds": seconds,
         }
         for part, file in self.job.files.items():
-            if file.source is None and self.job.ranks.is_first:
+            if file.source is None and self.job.group.is_first:
                 keep_picture(folder, part, file)
-        self.keeper = Keeper(folder, seconds, beginning, self.generator, resume=resume, ranks=self.job.ranks)
+        self.keeper = Keeper(folder, seconds, beginning, self.generator, resume=resume, group=self.job.group)
         self.steering = self.keeper.commands(self.steering)
         if self.keeper.state is not None:
             self.run = self.keeper.state.run
@@ -107,17 +107,17 @@ class Painting:
 
     def paint(self, **listeners: Any) -> Iterator[Event]:
         """Go through the scales that are left; a scale that is not split is painted by the first process alone."""
-        job, ranks = self.job, self.job.ranks
+        job, group = self.job, self.job.group
         state = self.keeper.state if self.keeper is not None else None
         for index in range(self.run.scale, len(job.scales)):
             if state is None:
                 self.run.scale, self.run.scale_step = index, 0
-            small = ranks.band(job.scales[index].height).is_whole
-            if ranks.is_first or not small:
-                mailbox = listeners["mailbox"] if small else Relay(listeners["mailbox"], ranks)
+            small = group.shard(job.scales[index].height).is_whole
+            if group.is_first or not small:
+                mailbox = listeners["mailbox"] if small else BroadcastMailbox(listeners["mailbox"], group)
                 with job.freed_at(job.scales[index]):
                     yield from self._paint(index, state, {**listeners, "mailbox": mailbox})
-            if small and ranks.count > 1:
+            if small and group.world_size > 1:
                 self._hand_over(job.scales[index])
             if self.run.stopped:
                 return
@@ -131,12 +131,12 @@ class Painting:
             self.problem = self.shared.problem(job, scale)
         references = self.problem.references if state is None else state.references
         if state is None:
-            before = self.band.everywhere(self.canvas) if self.canvas is not None else None
+            before = self.shard.all_gather(self.canvas) if self.canvas is not None else None
             self.canvas = starting_canvas(
                 before if index else self.first_picture(job), self.problem, job.options.descent.init, self.generator
             )
         optimizer = _optimizer(job, self.problem, self.canvas)
-        self.canvas, self.band = None, self.problem.objective.band  # the optimiser has its own
+        self.canvas, self.shard = None, self.problem.objective.shard  # the optimiser has its own
         optimizer.set_step_size(run.knobs.step_size)
         if self.keeper is not None:
             self.keeper.references, self.keeper.scales = references, self.job.scales
@@ -153,13 +153,13 @@ class Painting:
 
     def _hand_over(self, scale: Scale) -> None:
         """Let every process have what the first has painted."""
-        ranks = self.job.ranks
-        told = ranks.told(asdict(self.run))
-        if not ranks.is_first:
+        group = self.job.group
+        told = group.broadcast(asdict(self.run))
+        if not group.is_first:
             self.run = Run(**{**told, "knobs": Knobs(**told["knobs"])})
             self.canvas = torch.empty(1, 3, scale.height, scale.width, device=self.job.place.device)
         assert self.canvas is not None
-        self.canvas, self.band = ranks.same(self.canvas.contiguous()), Band(scale.height)
+        self.canvas, self.shard = group.broadcast_tensor(self.canvas.contiguous()), RowShard(scale.height)
 
     def _repace(self, usual: Sequence[Scale], index: int, done: int = 0) -> Planned:
         """Plan the rest of the run anew from what steps have taken so far."""
@@ -219,9 +219,9 @@ class Painting:
     def result(self) -> Result | None:
         """Return the picture as it is now, saved if that was asked for; it is the first process's."""
         assert self.canvas is not None
-        canvas = [self.band.gather(self.canvas)]
+        canvas = [self.shard.gather(self.canvas)]
         self.canvas = None
-        if not self.job.ranks.is_first:
+        if not self.job.group.is_first:
             return None
         assert self.problem is not None
         return finish(self.job, self.run, canvas.pop(), self.problem, self.parents)
@@ -239,7 +239,7 @@ def _absolute(file: str | None) -> str | None:
 
 
 def _optimizer(job: Job, problem: Problem, canvas: Tensor | None) -> Optimizer:
-    start, band = problem.content if canvas is None else canvas, problem.objective.band
+    start, shard = problem.content if canvas is None else canvas, problem.objective.shard
     chosen, plan = job.options.descent.optimizer, job.plan_at(*start.shape[-2:])
-    optimizer: Optimizer = optimizer_for(chosen, band.cut(start), plan, band)
-    return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view.rows(*band.rows))
+    optimizer: Optimizer = optimizer_for(chosen, shard.cut(start), plan, shard)
+    return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view.rows(*shard.rows))

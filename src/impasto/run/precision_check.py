@@ -60,11 +60,11 @@ def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job
         weights = job.knobs().weights(problem.references, scale.content_factor)
         tile, seed = job.options_at(scale).machine.tile, job.options.descent.seed
         found = agreement(problem, apart.encoder(whole), weights, tile=tile, seed=seed)
-        shared.agreements[encoder] = job.ranks.told(found) or 0.0  # all take the first process's
+        shared.agreements[encoder] = job.group.broadcast(found) or 0.0  # all take the first process's
     cosine = shared.agreements[encoder]
     if cosine >= LEAST_COSINE:
         return job, problem if scale == job.scales[0] else None
-    note = f"bfloat16 gives another gradient than float32 here (cosine {cosine:.2f}): the run takes float32"
+    note = f"bfloat16 gives another gradient than float32 here (cosine {cosine:.2f}): the run uses float32"
     return replace(whole, notes=[*job.notes, note]), None
 
 
@@ -93,12 +93,12 @@ def agreement(problem: Problem, full: Encoder, weights: Mapping[str, float], *, 
     own = problem.objective
     canvas = style_noise(problem.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
     canvas.add_(problem.content).div_(2)
-    canvas = own.band.cut(canvas)
-    other = Objective(full, own.terms, own.height, own.width, tile=tile, view=own.view, band=own.band)
+    canvas = own.shard.cut(canvas)
+    other = Objective(full, own.terms, own.height, own.width, tile=tile, view=own.view, shard=own.shard)
     half, whole = (each.evaluate(canvas, weights).gradient.flatten() for each in (own, other))
     starts = range(0, len(half), PIECE)
     inner = [_inner(half[start : start + PIECE], whole[start : start + PIECE]) for start in starts]
-    product, one, another = own.band.ranks.sums(*(sum(part) for part in zip(*inner, strict=True)))
+    product, one, another = own.shard.group.all_reduce_scalars(*(sum(part) for part in zip(*inner, strict=True)))
     length = math.sqrt(one * another)
     cosine = product / length if length > 0 else 0.0
     return cosine if abs(cosine) < 2 else 0.0  # not a number is not below anything

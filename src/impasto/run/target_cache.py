@@ -69,8 +69,8 @@ class Shared:
             return self._problems[key]
         encoder = self.encoder(job)
         layers, keep = (job.style_layers, job.content_layers), job.plan_at(scale.height, scale.width).keep
-        band = job.ranks.band(scale.height)
-        problem = build(encoder, job.control, scale, job.options_at(scale), *layers, keep, band, job.proof)
+        shard = job.group.shard(scale.height)
+        problem = build(encoder, job.control, scale, job.options_at(scale), *layers, keep, shard, job.proof)
         # What a loss has drawn or matched belongs to one run alone.
         if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
             self._problems[key] = problem

@@ -1,11 +1,14 @@
-"""What becomes of freed main memory: kept for the next step, or given back at once so that a limit is kept.
+"""Whether freed main memory stays in the process for the next step or goes back to the system at once.
 
-Every step takes and frees the same gigabytes of features. Where the C library gives a large block back to the system,
-its pages are cleared anew when they are next touched; where it keeps the block, gaps add up between those in use: torch
-asks for aligned blocks, and glibc (2.36 was looked at) finds no room for one in the gap that one of the same size has
-left, if the odd bytes beside it were given away meanwhile. So pictures for which there is memory are computed with
-``freed_is_kept``, tiles and what has to be frugal with ``freed_goes_back``, which takes what is alive and nothing more.
-With huge pages (``ask_for_huge_pages``) bringing a page is a fifth of the work. Other C libraries are left as they are.
+Every step allocates and frees the same gigabytes of features. If the C library returns a large block to the system, its
+pages are zeroed again when they are next touched. If it retains the block, gaps accumulate between the blocks in use:
+torch asks for aligned blocks, and glibc (2.36 was examined) cannot reuse the gap that a block of the same size has left
+once the odd bytes beside it have been allocated. So pictures that fit into memory are computed under
+``retain_freed_memory``; tiles, and whatever has to stay within a limit, under ``release_freed_memory``, which takes
+what is alive and nothing more. Huge pages (``ask_for_huge_pages``) cut the cost of touching new pages to a fifth.
+
+Side effect: both contexts change glibc's thresholds (``mallopt``) for the whole process and restore glibc's usual
+values at the end. With any other C library they do nothing.
 """
 
 from __future__ import annotations
@@ -18,67 +21,73 @@ from typing import Any
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them
 NEVER = -1
-USUAL = 32 * 2**20  # what glibc's own rule comes to in a program that frees large blocks
-LARGE = 2**20  # blocks from here on go back at once, by ``freed_goes_back``
-MOST = 2**31 - 1  # mallopt takes an int
-HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # torch's own switch: it asks for them for every block of 2 MiB or more
+DEFAULT_THRESHOLD = 32 * 2**20  # where glibc's dynamic threshold ends up in a program that frees large blocks
+RELEASE_FROM = 2**20  # bytes; ``release_freed_memory`` returns blocks from this size on at once
+MAX_INT = 2**31 - 1  # mallopt takes an int
+HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # torch's switch; it covers every block of 2 MiB or more
 
 
-class _Wish:
-    """What a context asks of glibc: the block that is mapped by itself, and how much free memory may stay."""
+class _MallocThresholds:
+    """The thresholds one context sets: the size from which a block is mapped on its own, and the free memory kept."""
 
     def __init__(self, mapped: int, free: int) -> None:
-        self.thresholds = ((MMAP_THRESHOLD, min(mapped, MOST)), (TRIM_THRESHOLD, free))
+        self.thresholds = ((MMAP_THRESHOLD, min(mapped, MAX_INT)), (TRIM_THRESHOLD, free))
 
 
-_USUAL = _Wish(USUAL, 2 * USUAL)
-_asked: list[_Wish] = []  # by the contexts that the program is in
+_DEFAULT = _MallocThresholds(DEFAULT_THRESHOLD, 2 * DEFAULT_THRESHOLD)
+_active: list[_MallocThresholds] = []  # of the contexts entered, innermost last
 
 
 def ask_for_huge_pages() -> None:
     """Let torch ask Linux for huge pages, unless the environment says otherwise.
 
-    It takes effect in a process that has not used torch yet, and where the system has them on request (``madvise`` or
+    It takes effect in a process that has not used torch yet, where the system grants them on request (``madvise`` or
     ``always`` in ``/sys/kernel/mm/transparent_hugepage/enabled``).
     """
     os.environ.setdefault(HUGE_PAGES, "1")
 
 
-def can_give_back() -> bool:
-    """Whether ``freed_goes_back`` has any effect: whether the C library is glibc."""
+def can_release() -> bool:
+    """Whether ``release_freed_memory`` has any effect: whether the C library is glibc."""
     return _function("mallopt") is not None and _function("malloc_trim") is not None
 
 
-def freed_is_kept(largest: int = 8 * USUAL) -> AbstractContextManager[None]:
-    """Keep freed blocks of up to so many bytes, 32 MiB at the least, as long as the context lasts.
+def retain_freed_memory(largest: int = 8 * DEFAULT_THRESHOLD) -> AbstractContextManager[None]:
+    """Retain freed blocks for reuse while the context lasts.
 
-    It holds for the whole process. An inner context takes over and hands back; before and after each all that is free
-    goes to the system.
+    The setting applies to the whole process. Contexts nest: the innermost one counts. On entry and on exit all free
+    memory is returned to the system.
+
+    Args:
+        largest: the largest block to retain, in bytes; at least 32 MiB is used.
     """
-    return _in_force(_Wish(max(largest, USUAL), NEVER))
+    return _applied(_MallocThresholds(max(largest, DEFAULT_THRESHOLD), NEVER))
 
 
-def freed_goes_back() -> AbstractContextManager[None]:
-    """Give freed blocks of 1 MiB or more back at once as long as the context lasts; contexts nest likewise."""
-    return _in_force(_Wish(LARGE, 2 * USUAL))
+def release_freed_memory() -> AbstractContextManager[None]:
+    """Return freed blocks of 1 MiB or more to the system at once while the context lasts.
+
+    The setting applies to the whole process. Contexts nest: the innermost one counts.
+    """
+    return _applied(_MallocThresholds(RELEASE_FROM, 2 * DEFAULT_THRESHOLD))
 
 
 @contextmanager
-def _in_force(wish: _Wish) -> Iterator[None]:
+def _applied(thresholds: _MallocThresholds) -> Iterator[None]:
     _call("malloc_trim", 0)
-    _asked.append(wish)
+    _active.append(thresholds)
     _set()
     try:
         yield
     finally:
-        _asked.remove(wish)
+        _active.remove(thresholds)
         _set()
         _call("malloc_trim", 0)
 
 
 def _set() -> None:
-    """Set glibc's thresholds to what the innermost context asks for."""
-    for name, value in (_asked[-1] if _asked else _USUAL).thresholds:
+    """Set glibc's thresholds to those of the innermost context, or to the default."""
+    for name, value in (_active[-1] if _active else _DEFAULT).thresholds:
         _call("mallopt", name, value)
 
 

@@ -1,12 +1,12 @@
 """Which device, precision and number of threads a run uses.
 
-Apple's MPS is none of the devices: it has no float64, in which statistics are added up. A Mac paints on its CPU.
+Apple's MPS is not supported: it has no float64, in which statistics are summed. A Mac paints on its CPU.
 
-A CPU may claim bfloat16 and compute it slowly: emulated, virtualized, or limited by a library's settings. So where the
-precision is ``auto``, one small convolution is timed in both precisions, and bfloat16 is not taken where float32 is
-clearly faster. The time is processor time on one thread, which other programs on the machine hardly change: the choice
-decides the bytes of the picture and must not change from run to run. A GPU is not timed: there, ``has_fast_bf16``
-asks for the hardware alone.
+A CPU may report bfloat16 and compute it slowly: emulated, virtualized, or limited by a library's settings. So with
+precision ``auto``, one small convolution is timed in both precisions, and bfloat16 is not used where float32 is clearly
+faster. The time is processor time on one thread, which other programs on the machine hardly change: the choice decides
+the bytes of the picture and must not change from run to run. A GPU is not timed; there ``has_fast_bf16`` asks the
+hardware alone.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the arithmetic runs: device, dtype of the network, CPU threads; ``note`` says why not bfloat16."""
+class ComputeSettings:
+    """Where and how a run computes: device, dtype of the network, CPU threads; ``note`` says why not bfloat16."""
 
     device: torch.device
     dtype: torch.dtype
@@ -53,15 +53,15 @@ class Place:
 
 
 def devices() -> list[str]:
-    """Return the devices that this machine has, by the names that ``--device`` takes."""
-    found = ["cpu"]
+    """Return the devices of this machine, by the names that ``--device`` accepts."""
+    names = ["cpu"]
     if torch.cuda.is_available():
-        found += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    return found
+        names += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return names
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device says that its hardware has bfloat16; a CPU's word is checked by ``cpu_rates``."""
+    """Whether the hardware reports bfloat16 support; for a CPU, ``cpu_rates`` verifies that it is fast."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -102,30 +102,30 @@ def _rate(dtype: torch.dtype, clock: Callable[[], float]) -> float:
     return operations / max(min(took), 1e-9) / 1e9
 
 
-def choose(machine: Machine) -> Place:
-    """Return the place for a run and set torch's number of threads.
+def resolve_device(machine: Machine) -> ComputeSettings:
+    """Return the device, dtype and threads for a run, and set torch's number of threads.
 
-    Where the precision is ``auto``, bfloat16 is taken if the hardware has it and float32 is not clearly faster.
+    With precision ``auto``, bfloat16 is used if the hardware supports it and float32 is not clearly faster.
 
     Raises:
-        MachineError: the device or the precision is not there.
+        MachineError: the device or the precision is not available.
     """
-    there = devices()
+    available = devices()
     name = machine.device
     if name == "auto":
-        name = "cuda" if "cuda" in there else "cpu"
-    if name not in there:
-        raise MachineError(f"--device {name} is not there; this machine has: {', '.join(there)}")
+        name = "cuda" if "cuda" in available else "cpu"
+    if name not in available:
+        raise MachineError(f"--device {name} is not available; available: {', '.join(available)}")
     device = torch.device(name)
     if machine.precision == "bf16" and not has_fast_bf16(device):
-        raise MachineError(f"--precision bf16 is not supported by {name} here; use --precision fp32, or auto")
+        raise MachineError(f"--precision bf16 is not supported by {name}; use --precision fp32 or auto")
     bf16, note = machine.precision == "bf16", None
     if machine.precision == "auto" and has_fast_bf16(device):
         note = _slower(cpu_rates()) if device.type == "cpu" else None
         bf16 = note is None
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
-    return Place(device, torch.bfloat16 if bf16 else torch.float32, torch.get_num_threads(), note)
+    return ComputeSettings(device, torch.bfloat16 if bf16 else torch.float32, torch.get_num_threads(), note)
 
 
 def _slower(rates: Rates) -> str | None:
@@ -134,5 +134,5 @@ def _slower(rates: Rates) -> str | None:
         return None
     return (
         f"bfloat16 is slower than float32 on this CPU ({rates.bf16:.3g} and {rates.fp32:.3g} GFLOP/s a thread): "
-        "the run takes float32"
+        "the run uses float32"
     )

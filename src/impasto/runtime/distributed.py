@@ -1,11 +1,10 @@
-"""Several processes that paint one picture: which rows each owns, and everything that goes between them.
+"""Several processes that paint one picture: which rows each one owns, and all communication between them.
 
-In: the environment that ``torchrun`` sets (``RANK``, ``WORLD_SIZE`` and where to meet). Out: ``Ranks``, the processes
-as one sees them, and ``Band``, the rows of one picture size that a process owns. A process alone takes the same way:
-its band is the whole picture and nothing is sent. Bands begin at multiples of 32 rows, so that tiles (16) and the
-preconditioner's five halvings (32) fall into place; a picture with fewer than ``LEAST_ROWS`` rows a process is not
-split, and the first process paints it. Numbers are summed in float64. Tensors in main memory go by gloo, those on a
-GPU by NCCL.
+In: the environment that ``torchrun`` sets (``RANK``, ``WORLD_SIZE``, the rendezvous address). Out: a ``ProcessGroup``,
+and a ``RowShard`` for the rows of one picture size that a process owns. A single process takes the same path: its shard
+is the whole picture and nothing is sent. Shards begin at multiples of 32 rows, so that tiles (16) and the
+preconditioner's five halvings (32) are aligned. A picture with fewer than ``MIN_ROWS`` rows a process is not split; the
+first process paints it. Numbers are summed in float64. Tensors in main memory travel by gloo, those on a GPU by NCCL.
 """
 
 from __future__ import annotations
@@ -25,32 +24,32 @@ from torch import Tensor
 from impasto.errors import MachineError, OptionError
 from impasto.events import Command, Mailbox
 
-GRAIN = 32
-LEAST_ROWS = 64  # with fewer, a process would compute more for its neighbours than for itself
-KEPT = "what was kept last (--run-dir) is gone on with by impasto resume, a training by --resume"
-PATIENCE = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
+ROW_ALIGNMENT = 32
+MIN_ROWS = 64  # with fewer, a process would compute more for its neighbours than for itself
+RESUME_HINT = "continue from the last checkpoint with impasto resume (needs --run-dir), or a training with --resume"
+TIMEOUT = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """The processes that paint one picture, as one of them sees it; alone unless ``join`` found others.
 
-    ``index`` counts from 0; the first alone speaks, writes and reads commands. ``sent`` counts the bytes that this
+    ``rank`` counts from 0; the first alone speaks, writes and reads commands. ``sent`` counts the bytes that this
     process gave to others, by what they were for.
     """
 
-    index: int = 0
-    count: int = 1
+    rank: int = 0
+    world_size: int = 1
     sent: dict[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that speaks and writes."""
-        return self.index == 0
+        return self.rank == 0
 
-    def told(self, value: Any = None) -> Any:
+    def broadcast(self, value: Any = None) -> Any:
         """Return the first process's value, such as JSON holds, on all; nothing (None, an empty list) takes 8 bytes."""
-        if self.count == 1:
+        if self.world_size == 1:
             return value
         data = json.dumps(value).encode() if self.is_first and value else b""
         size = torch.tensor([len(data)])
@@ -68,26 +67,26 @@ class Ranks:
             self._note("word", len(data))
         return value if self.is_first else json.loads(body.numpy().tobytes())
 
-    def same(self, tensor: Tensor) -> Tensor:
+    def broadcast_tensor(self, tensor: Tensor) -> Tensor:
         """Return the first process's tensor on every process; the others give one of its shape, which is filled."""
-        if self.count > 1:
+        if self.world_size > 1:
             with self._together("picture"):
                 _distributed().broadcast(tensor, 0)
         return tensor
 
-    def sum_(self, tensor: Tensor, what: str = "summaries") -> Tensor:
+    def all_reduce_(self, tensor: Tensor, what: str = "summaries") -> Tensor:
         """Add up a tensor over all processes, in place, and return it."""
-        if self.count > 1:
+        if self.world_size > 1:
             with self._together(what):
                 _distributed().all_reduce(tensor)
             self._note(what, tensor.numel() * tensor.element_size())
         return tensor
 
-    def sums(self, *numbers: float) -> list[float]:
+    def all_reduce_scalars(self, *numbers: float) -> list[float]:
         """Return the sum of each number over all processes, equal to the last digit on all of them."""
-        if self.count == 1:
+        if self.world_size == 1:
             return list(numbers)
-        summed: list[float] = self.sum_(torch.tensor(numbers, dtype=torch.float64), "scalars").tolist()
+        summed: list[float] = self.all_reduce_(torch.tensor(numbers, dtype=torch.float64), "scalars").tolist()
         return summed
 
     def exchange(self, outgoing: Mapping[int, Tensor], incoming: Mapping[int, Tensor], what: str) -> None:
@@ -102,17 +101,17 @@ class Ranks:
                 work.wait()
         self._note(what, sum(tensor.numel() * tensor.element_size() for tensor in outgoing.values()))
 
-    def band(self, height: int) -> Band:
+    def shard(self, height: int) -> RowShard:
         """Return the rows that this process owns of a picture of so many."""
-        units = -(-height // GRAIN)
-        if self.count == 1 or height < LEAST_ROWS * self.count or units < self.count:
-            return Band(height)
-        starts = [index * units // self.count * GRAIN for index in range(self.count)]
-        return Band(height, tuple(zip(starts, [*starts[1:], height], strict=True)), self)
+        units = -(-height // ROW_ALIGNMENT)
+        if self.world_size == 1 or height < MIN_ROWS * self.world_size or units < self.world_size:
+            return RowShard(height)
+        starts = [index * units // self.world_size * ROW_ALIGNMENT for index in range(self.world_size)]
+        return RowShard(height, tuple(zip(starts, [*starts[1:], height], strict=True)), self)
 
-    def leave(self) -> None:
+    def shutdown(self) -> None:
         """Part from the others at the end of a run that went well."""
-        if self.count > 1:
+        if self.world_size > 1:
             _distributed().destroy_process_group()
 
     def _note(self, what: str, size: int) -> None:
@@ -124,16 +123,16 @@ class Ranks:
             yield
         except RuntimeError as error:
             raise MachineError(
-                f"process {self.index + 1} of {self.count}: another process of this run has ended, and this one cannot "
-                f"go on without it ({what}); {KEPT}"
+                f"process {self.rank + 1} of {self.world_size} cannot continue: another process of this run has ended "
+                f"({what}); {RESUME_HINT}"
             ) from error
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
 @dataclass(frozen=True)
-class Band:
+class RowShard:
     """The rows of a picture that a process owns; all of them unless ``all_rows`` says otherwise.
 
     ``all_rows`` has the first and one past the last row of each process.
@@ -141,7 +140,7 @@ class Band:
 
     height: int
     all_rows: tuple[tuple[int, int], ...] = ()
-    ranks: Ranks = ALONE
+    group: ProcessGroup = ALONE
 
     @property
     def is_whole(self) -> bool:
@@ -151,7 +150,7 @@ class Band:
     @property
     def rows(self) -> tuple[int, int]:
         """The first and one past the last row that this process owns."""
-        return self.all_rows[self.ranks.index] if self.all_rows else (0, self.height)
+        return self.all_rows[self.group.rank] if self.all_rows else (0, self.height)
 
     def cut(self, picture: Tensor) -> Tensor:
         """Return this process's rows of a whole picture ``[..., H, W]``."""
@@ -162,7 +161,7 @@ class Band:
         first, last = self.rows if index is None else self.all_rows[index]
         return max(0, first - reach), min(self.height, last + reach)
 
-    def grown(self, parts: Sequence[Tensor], reach: int, what: str = "canvas") -> list[Tensor]:
+    def with_halo(self, parts: Sequence[Tensor], reach: int, what: str = "canvas") -> list[Tensor]:
         """Return pictures with the rows that others own around them.
 
         Args:
@@ -184,13 +183,13 @@ class Band:
             for other, (a, b) in self._of_others(reach).items()
         }
         incoming = {other: whole[..., a - top : b - top, :].contiguous() for other, (a, b) in wanted.items()}
-        self.ranks.exchange(outgoing, incoming, what)
+        self.group.exchange(outgoing, incoming, what)
         for other, (a, b) in wanted.items():
             whole[..., a - top : b - top, :] = incoming[other]
         return list(whole)
 
-    def folded(self, picture: Tensor, reach: int) -> Tensor:
-        """Return this process's rows ``[..., h, W]`` with what others found for them: the way back of ``grown``."""
+    def reduce_halo(self, picture: Tensor, reach: int) -> Tensor:
+        """Return this process's rows ``[..., h, W]`` with what others found for them: the way back of ``with_halo``."""
         if self.is_whole or not reach:
             return picture
         top, _ = self.window(reach)
@@ -202,13 +201,13 @@ class Band:
         }
         incoming = {other: torch.empty_like(own[..., a - first : b - first, :]) for other, (a, b) in back.items()}
         incoming = {other: part.contiguous() for other, part in incoming.items()}
-        self.ranks.exchange(outgoing, incoming, "gradient")
+        self.group.exchange(outgoing, incoming, "gradient")
         for other, (a, b) in sorted(back.items()):
             own[..., a - first : b - first, :] += incoming[other]
         return own
 
-    def inner(self, picture: Tensor, reach: int) -> Tensor:
-        """Return this process's own rows of what ``grown`` gave."""
+    def without_halo(self, picture: Tensor, reach: int) -> Tensor:
+        """Return this process's own rows of what ``with_halo`` gave."""
         if self.is_whole or not reach:
             return picture
         top, _ = self.window(reach)
@@ -219,56 +218,56 @@ class Band:
         if self.is_whole:
             return part
         mine = part.detach().cpu().contiguous()
-        if not self.ranks.is_first:
-            self.ranks.exchange({0: mine}, {}, "picture")
+        if not self.group.is_first:
+            self.group.exchange({0: mine}, {}, "picture")
             return part
         whole = mine.new_empty(*mine.shape[:-2], self.height, mine.shape[-1])
         whole[..., : self.rows[1], :] = mine
         for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time: memory for one part beside the whole
             rows = mine.new_empty(*mine.shape[:-2], b - a, mine.shape[-1])
-            self.ranks.exchange({}, {other: rows}, "picture")
+            self.group.exchange({}, {other: rows}, "picture")
             whole[..., a:b, :] = rows
         return whole
 
-    def everywhere(self, part: Tensor) -> Tensor:
+    def all_gather(self, part: Tensor) -> Tensor:
         """Return the whole picture on every process."""
         if self.is_whole:
             return part
         whole = self.gather(part)
-        if not self.ranks.is_first:
+        if not self.group.is_first:
             whole = torch.empty(*part.shape[:-2], self.height, part.shape[-1], dtype=part.dtype)
-        return self.ranks.same(whole).to(part.device)
+        return self.group.broadcast_tensor(whole).to(part.device)
 
     def _beyond(self, reach: int) -> dict[int, tuple[int, int]]:
         """Return the rows that this process sees and others own, by their owner."""
-        return _shared(self.window(reach), self.all_rows, self.ranks.index)
+        return _shared(self.window(reach), self.all_rows, self.group.rank)
 
     def _of_others(self, reach: int) -> dict[int, tuple[int, int]]:
         """Return the rows that this process owns and others see, by who sees them."""
         windows = [self.window(reach, index) for index in range(len(self.all_rows))]
-        return _shared(self.rows, windows, self.ranks.index)
+        return _shared(self.rows, windows, self.group.rank)
 
 
-class Relay:
+class BroadcastMailbox:
     """A mailbox whose commands reach every process: the first collects them, the others are told.
 
     Args:
         mailbox: the first process's, if there is one.
-        ranks: the processes.
+        group: the processes.
     """
 
-    def __init__(self, mailbox: Mailbox | None, ranks: Ranks) -> None:
-        self._mailbox, self._ranks = mailbox, ranks
+    def __init__(self, mailbox: Mailbox | None, group: ProcessGroup) -> None:
+        self._mailbox, self._group = mailbox, group
 
     def collect(self) -> list[Command]:
         """Return and remove everything that has come in to the first process, oldest first."""
-        found = self._mailbox.collect() if self._mailbox is not None and self._ranks.is_first else []
-        told = self._ranks.told([[command.name, dict(command.values)] for command in found]) or []
+        found = self._mailbox.collect() if self._mailbox is not None and self._group.is_first else []
+        told = self._group.broadcast([[command.name, dict(command.values)] for command in found]) or []
         return [Command(name, values) for name, values in told]
 
     def wait(self, seconds: float) -> None:
         """Sleep until a command comes in, at most ``seconds``; the others wait for the first in ``collect``."""
-        if self._mailbox is not None and self._ranks.is_first:
+        if self._mailbox is not None and self._group.is_first:
             self._mailbox.wait(seconds)
 
 
@@ -292,7 +291,7 @@ def expected() -> tuple[int, int]:
     return index, count
 
 
-def join() -> Ranks:
+def join() -> ProcessGroup:
     """Return the processes that ``torchrun`` started with this one, once all have met; ``ALONE`` without it.
 
     Raises:
@@ -305,38 +304,40 @@ def join() -> Ranks:
     here, gpus = int(os.environ.get("LOCAL_RANK", index)), torch.cuda.device_count()
     if 0 < gpus <= here:
         raise MachineError(
-            f"process {index + 1} of {count} finds no GPU of its own, this machine has {gpus}: start as many processes "
+            f"process {index + 1} of {count} has no GPU of its own, this machine has {gpus}: start as many processes "
             "as GPUs, or hide them with CUDA_VISIBLE_DEVICES= to paint on the CPU"
         )
     if gpus:
         torch.cuda.set_device(here)
     try:
-        _distributed().init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+        _distributed().init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise MachineError(f"process {index + 1} of {count} cannot meet the others ({reason}): use torchrun") from error
-    return Ranks(index, count)
+        raise MachineError(
+            f"process {index + 1} of {count} cannot reach the others ({reason}): use torchrun"
+        ) from error
+    return ProcessGroup(index, count)
 
 
 @contextmanager
-def as_one(ranks: Ranks) -> Iterator[None]:
+def as_one(group: ProcessGroup) -> Iterator[None]:
     """Let processes end together: a signal to end becomes an error that says so; Ctrl-C is left to the first."""
-    if ranks.count == 1:
+    if group.world_size == 1:
         yield
         return
 
     def end(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise MachineError(
-            f"process {ranks.index + 1} of {ranks.count} was told to end, as all are when one has; {KEPT}"
+            f"process {group.rank + 1} of {group.world_size} was terminated, as all are when one ends; {RESUME_HINT}"
         )
 
     before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
-    if not ranks.is_first:
+    if not group.is_first:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
-        ranks.leave()
+        group.shutdown()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

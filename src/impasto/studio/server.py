@@ -23,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from impasto.errors import InputError
-from impasto.files import unwritable
+from impasto.files import why_not_writable
 from impasto.studio.http import page
 from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
@@ -108,7 +108,7 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
         InputError: the port is taken, or another studio uses the data folder.
     """
     rules = rules_for(settings)
-    if (reason := unwritable(settings.data)) is not None:
+    if (reason := why_not_writable(settings.data)) is not None:
         raise InputError(f"--data {settings.data}: the folder {reason}; name another")
     with _alone(settings.data), _listening(settings) as listener:
         store = Store(settings.data)

@@ -17,7 +17,7 @@ from typing import Any
 
 from impasto.api import iter_stylize, last
 from impasto.errors import OptionError, WeightsError
-from impasto.files import unwritable
+from impasto.files import why_not_writable
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Options
@@ -79,7 +79,7 @@ def iter_compare(
     Raises:
         InputError: a picture or an option cannot be used.
     """
-    if (reason := unwritable(folder)) is not None:
+    if (reason := why_not_writable(folder)) is not None:
         raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, style])
     judge, note = _judge(content, style)

@@ -17,7 +17,7 @@ from typing import Any
 
 from impasto.api import iter_stylize, last
 from impasto.errors import OptionError, suggest
-from impasto.files import unwritable
+from impasto.files import why_not_writable
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Declared, Options, declared
@@ -176,7 +176,7 @@ def iter_explore(
     shared = shared or Shared(keep=True)
     done: dict[tuple[int, int], Result] = {}
     count = len(plans) * len(plans[0])
-    if (reason := unwritable(folder)) is not None:
+    if (reason := why_not_writable(folder)) is not None:
         raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, *(style for row in plans for style, _ in row)])
     for r, row in enumerate(plans):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from impasto.errors import ImageError, OptionError, WeightsError
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.files import unwritable
+from impasto.files import why_not_writable
 from impasto.imaging import images
 from impasto.workflows.replay import as_command
 from impasto.workflows.timelapse import shown_step
@@ -65,7 +65,7 @@ class Report:
             write(self.folder, event.result, self._content, self._style, self._frames)
 
     def _make_folder(self) -> None:
-        if (reason := unwritable(self.folder)) is not None:
+        if (reason := why_not_writable(self.folder)) is not None:
             raise OptionError(f"--report {self.folder}: the folder {reason}", "report")
 
 

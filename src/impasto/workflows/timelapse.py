@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from impasto.errors import OptionError, suggest
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.files import lack, unwritable
+from impasto.files import disk_shortfall, why_not_writable
 from impasto.imaging import images
 
 EASE = 2.2
@@ -70,11 +70,11 @@ class Film:
             self._end(event.result.pixels)
 
     def _make_folder(self) -> None:
-        if (reason := unwritable(self.path.parent)) is not None:
+        if (reason := why_not_writable(self.path.parent)) is not None:
             raise OptionError(f"--timelapse {self.path}: the folder {reason}", "timelapse")
         frames = self._frames + round(HOLD_SECONDS * RATE[self._suffix])
         size = int(frames * self._size[0] * self._size[1] * BYTES[self._suffix])
-        if (short := lack([(self.path.parent, size, "the film")])) is not None:
+        if (short := disk_shortfall([(self.path.parent, size, "the film")])) is not None:
             raise OptionError(f"--timelapse {self.path}: {short}", "timelapse")
 
     def close(self) -> None:
