@@ -92,7 +92,7 @@ def start(folder: Path) -> None:
 def history(folder: Path) -> None:
     """Time the list of many jobs, a third of them waiting."""
     from impasto.studio.store.database import Store
-    from impasto.studio.store.records import Limits
+    from impasto.studio.store.records import QueueLimits
 
     with studio(folder) as (address, _), httpx.Client(base_url=address, timeout=60) as client:
         wish = sampled(client)
@@ -100,7 +100,7 @@ def history(folder: Path) -> None:
         pictures = {"content": wish["content"], "styles": [{**wish["styles"][0], "weight": 1.0}]}
         assets = [wish["content"], wish["styles"][0]["asset"]]
         for number in range(JOBS):
-            job = store.create_job("one", pictures, assets, {"strength": 0.5}, Limits(JOBS + 1, JOBS + 1))
+            job = store.create_job("one", pictures, assets, {"strength": 0.5}, QueueLimits(JOBS + 1, JOBS + 1))
             store.command(job.id, "pause" if number % 3 == 0 else "cancel")
             with store.transaction() as connection:
                 rows = [(job.id, step, "preview", f"{step}.jpg", "image/jpeg", 40_000, 256, 170) for step in range(40)]
@@ -182,7 +182,7 @@ def previews(folder: Path) -> None:
     from impasto.studio.store.database import Store
     from impasto.studio.store.records import Asset
     from impasto.studio.worker import runner
-    from impasto.studio.worker.loop import Pace, Worker
+    from impasto.studio.worker.loop import Intervals, Worker
 
     store = Store(folder)
     for name in ("coffee", "blue_swirls"):
@@ -198,7 +198,7 @@ def previews(folder: Path) -> None:
         job = store.create_job(
             "one", pictures, ["coffee", "blue_swirls"], {"size": "256", "steps": 30}, purpose="proof"
         )
-        Worker(store, runner.run, runner.pens, Pace()).work_once()
+        Worker(store, runner.run, runner.writers, Intervals()).work_once()
         events = store.events(job.id, limit=10_000)
         steps = [event.created for event in events if event.kind == "step"]
         if every:

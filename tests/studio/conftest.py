@@ -21,7 +21,7 @@ from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import Asset, Job
-from impasto.studio.worker.loop import Pace, Worker
+from impasto.studio.worker.loop import Intervals, Worker
 
 
 class Clock:
@@ -70,8 +70,8 @@ def submit(store: Store, asset: Asset) -> Callable[..., Job]:
 
 @pytest.fixture
 def worker(store: Store) -> Worker:
-    pace = Pace(poll=0.005, preview=0.0, idle=0.005)
-    return Worker(store, fake_runner.run, fake_runner.pens, pace, makers=fake_runner.makers)
+    intervals = Intervals(poll=0.005, preview=0.0, idle=0.005)
+    return Worker(store, fake_runner.run, fake_runner.writers, intervals, exporters=fake_runner.exporters)
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ import fake_runner
 from impasto.studio.store.database import Store
 from impasto.studio.store.lease import release_dead
 from impasto.studio.store.records import Asset
-from impasto.studio.worker.loop import Pace, Pens, Saved, Worker
+from impasto.studio.worker.loop import Intervals, PictureWriters, Saved, Worker
 
 MARKS = {"claim": "SET worker = '", "finish": "'finished'", "anywhere": ""}
-PACE = Pace(poll=0.004, preview=0.0, idle=0.001)
+PACE = Intervals(poll=0.004, preview=0.0, idle=0.001)
 
 
 def live(folder: Path, seed: int, phase: str, log: int, sign: int) -> None:
@@ -56,10 +56,10 @@ def live(folder: Path, seed: int, phase: str, log: int, sign: int) -> None:
                 die("checkpoint")
 
         fake_runner.witness = count
-    pens = fake_runner.pens
+    writers = fake_runner.writers
     if phase == "pen":
-        pens = Pens(pens.preview, lambda outcome, path: torn(outcome, path, die), ".png")
-    worker = Worker(store, fake_runner.run, pens, PACE, max_failures=10_000)
+        writers = PictureWriters(writers.preview, lambda outcome, path: torn(outcome, path, die), ".png")
+    worker = Worker(store, fake_runner.run, writers, PACE, max_failures=10_000)
     worker.work()
 
 

@@ -23,9 +23,9 @@ import numpy as np
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
-from impasto.studio.store.exports import Maker, Material
-from impasto.studio.store.records import KeepsakeKind, StoredEvent
-from impasto.studio.worker.loop import Pens, Saved, Task
+from impasto.studio.store.exports import Exporter, ExportInput
+from impasto.studio.store.records import ExportKind, StoredEvent
+from impasto.studio.worker.loop import PictureWriters, Saved, Task
 
 STEPS = 25
 ENDLESS_STEPS = 1_000_000
@@ -150,21 +150,21 @@ def _result(outcome: Outcome, path: Path) -> Saved:
     return Saved("image/png", outcome.picture.shape[1], outcome.picture.shape[0], {"chain": outcome.chain})
 
 
-def _film(material: Material, path: Path) -> str:
-    path.write_bytes(b"film of " + str([step for step, _ in material.previews]).encode())
+def _film(export_input: ExportInput, path: Path) -> str:
+    path.write_bytes(b"film of " + str([step for step, _ in export_input.previews]).encode())
     return "video/mp4"
 
 
-def _report(material: Material, path: Path) -> str:
-    if material.job.options.get("seed") == SPOILT:
+def _report(export_input: ExportInput, path: Path) -> str:
+    if export_input.job.options.get("seed") == SPOILT:
         raise RuntimeError("the ink is dry")
-    path.write_text(f"report of {len(material.events)} events", encoding="utf-8")
+    path.write_text(f"report of {len(export_input.events)} events", encoding="utf-8")
     return "text/html"
 
 
 SPOILT = 13  # a seed whose report cannot be written
-pens = Pens(_preview, _result, preview_suffix=".png")
-makers: dict[KeepsakeKind, Maker] = {"film": _film, "report": _report}
+writers = PictureWriters(_preview, _result, preview_suffix=".png")
+exporters: dict[ExportKind, Exporter] = {"film": _film, "report": _report}
 
 
 def steps_told(events: Iterable[StoredEvent]) -> int:

@@ -21,5 +21,5 @@ def problem(response: httpx.Response, status: int, *fields: str) -> str:
     return str(body["detail"])
 
 
-def wish(asset: Any, **options: Any) -> dict[str, Any]:
+def job_body(asset: Any, **options: Any) -> dict[str, Any]:
     return {"content": asset.id, "styles": [{"asset": asset.id}], "options": options}

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import InputError
-from impasto.studio.server import Settings, _address, _listening, is_loopback, rules_for, serve
+from impasto.studio.server import Settings, _address, _listening, access_rules, is_loopback, serve
 from waiting import HANG_SECONDS, wait_until
 
 START = """
@@ -172,21 +172,21 @@ def test_one_studio_a_folder_and_one_server_a_port(studios: Any, tmp_path: Path)
 )
 def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
-    assert (rules_for(Settings(Path(), host=host)).token is None) is loopback
+    assert (access_rules(Settings(Path(), host=host)).token is None) is loopback
 
 
 def test_tokens(tmp_path: Path) -> None:
-    assert rules_for(Settings(tmp_path, host=EVERYWHERE, token=MINE)).token == MINE
-    assert rules_for(Settings(tmp_path, token=MINE)).token == MINE
-    first, second = (rules_for(Settings(tmp_path, host=EVERYWHERE)).token for _ in range(2))
+    assert access_rules(Settings(tmp_path, host=EVERYWHERE, token=MINE)).token == MINE
+    assert access_rules(Settings(tmp_path, token=MINE)).token == MINE
+    first, second = (access_rules(Settings(tmp_path, host=EVERYWHERE)).token for _ in range(2))
     assert first != second
     for wrong in ("", "a b", "a;b", "é", "a\n"):
         with pytest.raises(InputError, match="visible ASCII"):
-            rules_for(Settings(tmp_path, token=wrong))
+            access_rules(Settings(tmp_path, token=wrong))
 
 
 def test_a_token_stands_in_the_address_as_browsers_read_it(tmp_path: Path) -> None:
-    rules = rules_for(settings := Settings(tmp_path, host=EVERYWHERE, token=ODD))
+    rules = access_rules(settings := Settings(tmp_path, host=EVERYWHERE, token=ODD))
     with _listening(replace(settings, host="127.0.0.1", port=0)) as listener:
         query = urlsplit(_address(settings, listener, rules)).query
     assert parse_qsl(query) == [("token", ODD)]

@@ -1,4 +1,4 @@
-"""``impasto studio``: one process that answers, and a crew that paints.
+"""``impasto studio``: one process that answers, and a supervisor that paints.
 
 In: where to listen, where to keep things. Out: a running server, an address on the terminal, a page in the browser.
 This process never loads torch. Whatever is not loopback needs a token, asked for or made.
@@ -27,9 +27,9 @@ from impasto.files import why_not_writable
 from impasto.studio.http import page
 from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
-from impasto.studio.http.guard import Rules
+from impasto.studio.http.guard import AccessRules
 from impasto.studio.store.database import Store
-from impasto.studio.worker.supervisor import PAINTING, Crew
+from impasto.studio.worker.supervisor import RUNNER_MODULE, WorkerSupervisor
 
 PORT = 7860
 
@@ -45,7 +45,7 @@ class Settings:
         token: what visitors must know; made if need be.
         names: DNS names that the server answers to, besides localhost and this machine's own.
         workers: how many jobs are painted at once.
-        module: where the workers find ``run``, ``pens`` and ``makers``.
+        module: where the workers find ``run``, ``writers`` and ``exporters``.
         browser: whether to open it.
         controls: whether to load the controls, which takes some seconds.
     """
@@ -56,7 +56,7 @@ class Settings:
     token: str | None = None
     names: tuple[str, ...] = ()
     workers: int = 1
-    module: str = PAINTING
+    module: str = RUNNER_MODULE
     browser: bool = True
     controls: bool = True
 
@@ -78,7 +78,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def rules_for(settings: Settings) -> Rules:
+def access_rules(settings: Settings) -> AccessRules:
     """Decide who may come in.
 
     Raises:
@@ -92,9 +92,9 @@ def rules_for(settings: Settings) -> Rules:
             "the token may only have visible ASCII characters without quotes, commas, semicolons, backslashes"
         )
     if is_loopback(settings.host):
-        return Rules(token=token, names=settings.names)
+        return AccessRules(token=token, names=settings.names)
     names = (*settings.names, socket.gethostname().lower())
-    return Rules(token=token or secrets.token_urlsafe(16), names=names, any_address=True)
+    return AccessRules(token=token or secrets.token_urlsafe(16), names=names, any_address=True)
 
 
 def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
@@ -107,39 +107,44 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
     Raises:
         InputError: the port is taken, or another studio uses the data folder.
     """
-    rules = rules_for(settings)
+    rules = access_rules(settings)
     if (reason := why_not_writable(settings.data)) is not None:
         raise InputError(f"--data {settings.data}: the folder {reason}; name another")
     with _alone(settings.data), _listening(settings) as listener:
         store = Store(settings.data)
-        crew = Crew(store, settings.workers, settings.module)
+        supervisor = WorkerSupervisor(store, settings.workers, settings.module)
         frame = page.Frame()
-        vitals: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
-            "workers": len(crew.living()),
-            "restarts": crew.restarts,
+        health: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
+            "workers": len(supervisor.living()),
+            "restarts": supervisor.restarts,
             "page": frame.state,
         }
-        app = create_app(Studio(store, rules, vitals=vitals, loose=(page.CONTROLS,)))
+        app = create_app(Studio(store, rules, health=health, loose=(page.CONTROLS,)))
         page.install(app, frame)
         address = _address(settings, listener, rules)
-        _on_start(app, lambda: _open(settings, crew, frame, app, address, say))
+        _on_start(app, lambda: _open(settings, supervisor, frame, app, address, say))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
         try:
             with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a studio is meant to end
                 uvicorn.Server(config).run(sockets=[listener])
         finally:
-            crew.stop()
+            supervisor.stop()
             store.close()
 
 
 def _open(
-    settings: Settings, crew: Crew, frame: page.Frame, app: FastAPI, address: str, say: Callable[[str], None]
+    settings: Settings,
+    supervisor: WorkerSupervisor,
+    frame: page.Frame,
+    app: FastAPI,
+    address: str,
+    say: Callable[[str], None],
 ) -> None:
     """Do what can wait until the server answers."""
     say(f"the studio is at {address}")
     if settings.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    crew.start()
+    supervisor.start()
     if settings.controls:
         threading.Thread(target=frame.load, args=(app,), name="controls", daemon=True).start()
     else:
@@ -161,7 +166,7 @@ def _on_start(app: FastAPI, act: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a data folder for one server; the system lets go of it however the server ends."""
+    """Claim a data folder for one server; the system lets go of it however the server ends."""
     with (folder / "server.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,7 +192,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _address(settings: Settings, listener: socket.socket, rules: Rules) -> str:
+def _address(settings: Settings, listener: socket.socket, rules: AccessRules) -> str:
     """Return the address to visit, with the token if one is needed."""
     host = settings.host if settings.host not in ("0.0.0.0", "::") else socket.gethostname()  # noqa: S104
     if ":" in host:

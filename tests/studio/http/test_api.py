@@ -11,17 +11,17 @@ import fake_runner
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from problem_asserts import NOBODY, problem, wish
+from problem_asserts import NOBODY, job_body, problem
 
 from impasto.studio.http import forms
 from impasto.studio.http.dependencies import Studio
 from impasto.studio.store.database import Store
-from impasto.studio.store.records import Job, Limits
+from impasto.studio.store.records import Job, QueueLimits
 from impasto.studio.worker.loop import Worker
 
 
 def test_a_job_from_assets(client: TestClient, asset: Any) -> None:
-    made = client.post("/api/v1/jobs", json=wish(asset, strength=0.7))
+    made = client.post("/api/v1/jobs", json=job_body(asset, strength=0.7))
     assert made.status_code == 201
     job = made.json()
     assert made.headers["location"] == f"/api/v1/jobs/{job['id']}"
@@ -66,16 +66,16 @@ def test_a_job_from_a_form(client: TestClient, store: Store, picture: bytes, ass
 def test_options_are_checked_by_name(
     client: TestClient, asset: Any, options: dict[str, Any], field: str, words: str
 ) -> None:
-    assert words in problem(client.post("/api/v1/jobs", json=wish(asset, **options)), 422, field)
+    assert words in problem(client.post("/api/v1/jobs", json=job_body(asset, **options)), 422, field)
 
 
 def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, picture: bytes) -> None:
     jobs = "/api/v1/jobs"
     assert "no style is given" in problem(client.post(jobs, json={"content": asset.id, "styles": []}), 422, "body")
-    assert "no asset" in problem(client.post(jobs, json={**wish(asset), "content": "f" * 64}), 404)
+    assert "no asset" in problem(client.post(jobs, json={**job_body(asset), "content": "f" * 64}), 404)
     assert "send application/json or" in problem(client.post(jobs, content=b"x"), 415)
     problem(client.post(jobs, content=b"{", headers={"content-type": "application/json"}), 422, "body")
-    infinite = json.dumps(wish(asset, strength=float("inf")))
+    infinite = json.dumps(job_body(asset, strength=float("inf")))
     response = client.post(jobs, content=infinite, headers={"content-type": "application/json"})
     problem(response, 422, "options.strength")
     form = {"content": ("a", picture)}
@@ -89,13 +89,13 @@ def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, pictu
 
 def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> None:
     dot = client.post("/api/v1/assets", content=fake_runner.png(np.zeros((1, 1, 3), np.uint8))).json()["id"]
-    wishes: list[tuple[str, dict[str, Any]]] = [
+    requests: list[tuple[str, dict[str, Any]]] = [
         ("content", {"content": dot}),
         ("styles.1.asset", {"styles": [{"asset": asset.id}, {"asset": dot}]}),
         ("regions.0.asset", {"regions": [{"mask": asset.id, "asset": dot}]}),
     ]
-    for field, part in wishes:
-        detail = problem(client.post("/api/v1/jobs", json={**wish(asset), **part}), 422, field)
+    for field, part in requests:
+        detail = problem(client.post("/api/v1/jobs", json={**job_body(asset), **part}), 422, field)
         assert "1x1 px, too small for the layers" in detail
     assert client.get("/api/v1/jobs").json()["jobs"] == []
 
@@ -158,25 +158,25 @@ def test_instant_mode_needs_its_weights(
 ) -> None:
     file = tmp_path / "weights"
     monkeypatch.setattr(forms.weights, "stored", lambda name: file)
-    refused = client.post("/api/v1/jobs", json=wish(asset, **options))
+    refused = client.post("/api/v1/jobs", json=job_body(asset, **options))
     assert "impasto weights fetch adain" in problem(refused, 422, f"options.{next(iter(options))}")
     assert not client.get("/api/v1/presets").json()["instant"]
     file.touch()
-    assert client.post("/api/v1/jobs", json=wish(asset, **options)).status_code == 201
+    assert client.post("/api/v1/jobs", json=job_body(asset, **options)).status_code == 201
     assert client.get("/api/v1/presets").json()["instant"]
 
 
 def test_a_flood_is_told_when_to_come_back(client: TestClient, studio: Studio, asset: Any) -> None:
-    studio.limits = Limits(client=2, retry_after=17)
+    studio.limits = QueueLimits(client=2, retry_after=17)
     for _ in range(2):
-        assert client.post("/api/v1/jobs", json=wish(asset)).status_code == 201
-    refused = client.post("/api/v1/jobs", json=wish(asset))
+        assert client.post("/api/v1/jobs", json=job_body(asset)).status_code == 201
+    refused = client.post("/api/v1/jobs", json=job_body(asset))
     assert "2 of your jobs wait already" in problem(refused, 429)
     assert refused.headers["retry-after"] == "17"
 
 
 def test_steering(client: TestClient, asset: Any) -> None:
-    path = client.post("/api/v1/jobs", json=wish(asset)).headers["location"]
+    path = client.post("/api/v1/jobs", json=job_body(asset)).headers["location"]
     steered = client.patch(path, json={"strength": 0.9, "terms": {"style:sky": 2.0}})
     assert steered.json()["steering"] == {"strength": 0.9, "style:sky": 2.0}
     problem(client.patch(path, json={"strength": -1.0}), 422, "strength")
@@ -186,7 +186,7 @@ def test_steering(client: TestClient, asset: Any) -> None:
 
 
 def test_orders_and_conflicts(client: TestClient, asset: Any) -> None:
-    path = client.post("/api/v1/jobs", json=wish(asset)).headers["location"]
+    path = client.post("/api/v1/jobs", json=job_body(asset)).headers["location"]
     states = [client.post(f"{path}/{order}").json()["state"] for order in ("pause", "resume", "snapshot", "cancel")]
     assert states == ["paused", "queued", "queued", "cancelled"]
     assert "takes no more commands" in problem(client.post(f"{path}/pause"), 409)

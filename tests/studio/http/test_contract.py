@@ -18,10 +18,10 @@ from schemathesis import GenerationMode
 
 from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
-from impasto.studio.http.guard import Rules
+from impasto.studio.http.guard import AccessRules
 from impasto.studio.store.database import Store
-from impasto.studio.store.records import Asset, Limits
-from impasto.studio.worker.loop import Pace, Worker
+from impasto.studio.store.records import Asset, QueueLimits
+from impasto.studio.worker.loop import Intervals, Worker
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     store.keep_asset(asset, incoming)
     pictures = {"content": asset.id, "styles": [{"asset": asset.id, "weight": 1.0}]}
     store.create_job("one", pictures, [asset.id], {})
-    Worker(store, fake_runner.run, fake_runner.pens, Pace(poll=0.01)).work_once()
-    return Studio(store, Rules(names=("testserver",)), limits=Limits(queue=10_000, client=10_000))
+    Worker(store, fake_runner.run, fake_runner.writers, Intervals(poll=0.01)).work_once()
+    return Studio(store, AccessRules(names=("testserver",)), limits=QueueLimits(queue=10_000, client=10_000))
 
 
 @pytest.fixture(scope="module")

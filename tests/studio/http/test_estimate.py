@@ -47,9 +47,9 @@ def test_the_finest_scale_tells_the_pace(store: Store, clock: Any, lease: Lease)
 def test_a_pause_is_no_work(store: Store, clock: Any, lease: Lease) -> None:
     paint(store, clock, lease, 100, 2.0)
     before = estimate(store, store.job(lease.job.id), 600)
-    lease.hold()
+    lease.pause()
     clock.now += 1e5
-    lease.go_on()
+    lease.resume()
     lease.append([("step", {"step": 4})])
     assert estimate(store, store.job(lease.job.id), 600) == before
 

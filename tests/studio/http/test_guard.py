@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from problem_asserts import HOME, problem, wish
+from problem_asserts import HOME, job_body, problem
 
 from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
-from impasto.studio.http.guard import Rules
+from impasto.studio.http.guard import AccessRules
 from impasto.studio.store.database import Store
 
 SECRET = "s3cret"  # noqa: S105
@@ -27,7 +27,7 @@ def test_own_hosts_are_let_in(client: TestClient, host: str) -> None:
 
 
 def test_any_address_but_not_any_name_when_bound_to_all(store: Store) -> None:
-    app = create_app(Studio(store, Rules(any_address=True, names=("painter.local",))))
+    app = create_app(Studio(store, AccessRules(any_address=True, names=("painter.local",))))
     with TestClient(app, base_url=HOME) as client:
         for host, status in (("10.0.0.5:80", 200), ("painter.local", 200), ("evil.example", 400)):
             assert client.get("/api/v1/health", headers={"host": host}).status_code == status
@@ -35,7 +35,7 @@ def test_any_address_but_not_any_name_when_bound_to_all(store: Store) -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860"])
 def test_other_pages_are_refused(client: TestClient, asset: Any, origin: str) -> None:
-    refused = client.post("/api/v1/jobs", json=wish(asset), headers={"origin": origin})
+    refused = client.post("/api/v1/jobs", json=job_body(asset), headers={"origin": origin})
     assert "may not talk to this server" in problem(refused, 403)
 
 
@@ -47,7 +47,7 @@ def test_another_site_may_link_but_not_load(client: TestClient) -> None:
 
 
 def test_the_token_opens_and_nothing_else_does(store: Store) -> None:
-    app = create_app(Studio(store, Rules(token=SECRET)))
+    app = create_app(Studio(store, AccessRules(token=SECRET)))
     with TestClient(app, base_url=HOME) as client:
         paths = [
             "/api/v1/health",
@@ -68,7 +68,7 @@ def test_the_token_opens_and_nothing_else_does(store: Store) -> None:
 
 
 def test_the_token_leaves_the_address_for_a_cookie(store: Store) -> None:
-    app = create_app(Studio(store, Rules(token=SECRET)))
+    app = create_app(Studio(store, AccessRules(token=SECRET)))
     with TestClient(app, base_url=HOME, follow_redirects=False) as client:
         sent = client.get(f"{HOME}//evil.example/?token=s3cret&job=1")
         assert (sent.status_code, sent.headers["location"]) == (303, "/evil.example/?job=1")

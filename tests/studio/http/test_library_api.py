@@ -8,12 +8,12 @@ from typing import Any
 import fake_runner
 import pytest
 from fastapi.testclient import TestClient
-from problem_asserts import HOME, problem, wish
+from problem_asserts import HOME, job_body, problem
 
 from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
-from impasto.studio.http.guard import Rules
-from impasto.studio.http.uploads import Caps
+from impasto.studio.http.guard import AccessRules
+from impasto.studio.http.uploads import UploadLimits
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import Job
 
@@ -60,12 +60,12 @@ def test_a_picture_keeps_its_own_name(client: TestClient, picture: bytes, told: 
 
 
 def test_an_asset_in_use_stays(client: TestClient, asset: Any) -> None:
-    client.post("/api/v1/jobs", json=wish(asset))
+    client.post("/api/v1/jobs", json=job_body(asset))
     assert "delete them first" in problem(client.delete(f"/api/v1/assets/{asset.id}"), 409)
 
 
 def test_what_no_job_uses_is_cleared_away(client: TestClient, store: Store, clock: Any, asset: Any) -> None:
-    client.post("/api/v1/jobs", json=wish(asset))
+    client.post("/api/v1/jobs", json=job_body(asset))
     other = client.post("/api/v1/assets", content=fake_runner.png(fake_runner.paint("", 0.1))).json()
     assert client.delete("/api/v1/assets").json() == {"removed": 0, "freed_bytes": 0}
     clock.now += 3601
@@ -90,11 +90,11 @@ def test_uploads_are_capped_while_they_stream(client: TestClient, studio: Studio
             sent += 1
             yield b"\0" * (1 << 16)
 
-    studio.caps = Caps(bytes=1 << 20)
+    studio.caps = UploadLimits(bytes=1 << 20)
     assert "more than 1 MiB" in problem(client.post("/api/v1/assets", content=endless()), 413, "body")
-    studio.caps = Caps(pixels=2399)
+    studio.caps = UploadLimits(pixels=2399)
     assert "60x40 pixels" in problem(client.post("/api/v1/assets", content=picture), 413, "body")
-    studio.caps = Caps(pixels=2400)
+    studio.caps = UploadLimits(pixels=2400)
     assert client.post("/api/v1/assets", content=picture).status_code == 201
     assert "empty" in problem(client.post("/api/v1/assets", content=b""), 422, "body")
     assert "give PNG, JPEG" in problem(client.post("/api/v1/assets", content=b"<svg>" * 20), 415, "body")
@@ -102,7 +102,7 @@ def test_uploads_are_capped_while_they_stream(client: TestClient, studio: Studio
 
 
 def test_the_body_as_a_whole_is_capped(store: Store) -> None:
-    app = create_app(Studio(store, Rules(body_bytes=1000)))
+    app = create_app(Studio(store, AccessRules(body_bytes=1000)))
     with TestClient(app, base_url=HOME) as client:
         problem(client.post("/api/v1/assets", content=b"x" * 1001), 413)
         problem(client.post("/api/v1/assets", content=iter([b"x" * 600, b"x" * 600])), 413)

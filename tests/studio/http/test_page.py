@@ -314,7 +314,7 @@ def test_film_report_and_the_estimate_of_a_large_one(page: Any) -> None:
         with page.expect_download() as download:
             page.click(f"#{kind}")
         assert download.value.suggested_filename.startswith("impasto-")
-        playwright.expect(page.locator("#keepsake-help")).to_contain_text(f"{kind} is ready")
+        playwright.expect(page.locator("#export-help")).to_contain_text(f"{kind} is ready")
     page.click("#large")
     playwright.expect(page.locator("#larger-time")).to_contain_text("2048×1365 px in")
     playwright.expect(page.locator("#larger-time")).to_contain_text("on this machine")

@@ -139,14 +139,14 @@ def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
 def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
     clear(page)
     fill(page)
-    advice = page.inner_text("#keepsake-help")
+    advice = page.inner_text("#export-help")
     page.click("#start")
     status(page, "finished")
     with page.expect_download():
         page.click("#report")
-    playwright.expect(page.locator("#keepsake-help")).to_have_text("The report is ready.")
+    playwright.expect(page.locator("#export-help")).to_have_text("The report is ready.")
     page.click("#start")
-    playwright.expect(page.locator("#keepsake-help")).to_have_text(advice)
+    playwright.expect(page.locator("#export-help")).to_have_text(advice)
     clear(page)
 
 

@@ -14,14 +14,14 @@ from impasto.errors import RecordError
 from impasto.studio.store import schema
 from impasto.studio.store.database import Store
 from impasto.studio.store.lease import claim
-from impasto.studio.store.records import Asset, ConflictError, Job, Limits, NotFoundError, Purpose, QueueFullError
+from impasto.studio.store.records import Asset, ConflictError, Job, NotFoundError, Purpose, QueueFullError, QueueLimits
 
 Submit = Callable[..., Job]
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).connection().execute("PRAGMA user_version = 99")
-    with pytest.raises(RecordError, match="version 99.*up to 3: update Impasto"):
+    with pytest.raises(RecordError, match=f"version 99.*up to {len(schema.MIGRATIONS)}: update Impasto"):
         Store(tmp_path)
 
 
@@ -78,7 +78,7 @@ def test_a_job_of_an_unknown_asset_is_not_made(store: Store) -> None:
 
 
 def test_one_client_cannot_fill_the_queue(store: Store, asset: Asset, submit: Submit) -> None:
-    limits = Limits(queue=5, client=2, retry_after=9)
+    limits = QueueLimits(queue=5, client=2, retry_after=9)
     for _ in range(2):
         store.create_job("greedy", {}, [asset.id], {}, limits)
     with pytest.raises(QueueFullError, match="2 of your jobs wait already, 2 may") as refused:
@@ -168,7 +168,7 @@ def test_steering_adds_up(store: Store, submit: Submit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("orders", "state"),
+    ("inbox", "state"),
     [
         (["pause"], "paused"),
         (["pause", "resume"], "queued"),
@@ -178,9 +178,9 @@ def test_steering_adds_up(store: Store, submit: Submit) -> None:
         (["resume"], "queued"),
     ],
 )
-def test_a_job_without_a_worker_obeys_at_once(store: Store, submit: Submit, orders: list[str], state: str) -> None:
+def test_a_job_without_a_worker_obeys_at_once(store: Store, submit: Submit, inbox: list[str], state: str) -> None:
     job = submit()
-    for order in orders:
+    for order in inbox:
         job = store.command(job.id, order)  # type: ignore[arg-type]
     assert job.state == state
 

@@ -14,7 +14,7 @@ from problem_asserts import NOBODY, problem
 
 from impasto.studio.store import exports
 from impasto.studio.store.database import Store
-from impasto.studio.store.exports import LEASE_SECONDS, MAX_DEATHS, Material, make_one
+from impasto.studio.store.exports import LEASE_SECONDS, MAX_DEATHS, ExportInput, export_next
 from impasto.studio.store.lease import claim, release_dead
 from impasto.studio.store.records import Job
 from impasto.studio.worker.loop import Worker
@@ -31,11 +31,11 @@ def done(worker: Worker, submit: Submit) -> Job:
 
 
 def make(store: Store) -> bool:
-    return make_one(store, "w", fake_runner.makers)
+    return export_next(store, "w", fake_runner.exporters)
 
 
 def test_a_film_from_the_wish_to_the_file(client: TestClient, store: Store, done: Job) -> None:
-    path = f"/api/v1/jobs/{done.id}/keepsakes/film"
+    path = f"/api/v1/jobs/{done.id}/exports/film"
     assert "POST to this address first" in problem(client.get(path), 404)
     wished = client.post(path)
     assert (wished.status_code, wished.json()["state"]) == (202, "waiting")
@@ -58,17 +58,17 @@ def test_a_paused_job_lets_go_for_a_film(client: TestClient, store: Store, done:
     lease = claim(store, "w", 1e6)
     assert lease is not None
     store.command(paused.id, "pause")
-    assert not lease.wishes(0).others_wait
-    client.post(f"/api/v1/jobs/{done.id}/keepsakes/film")
-    assert lease.wishes(0).others_wait
+    assert not lease.requests(0).others_wait
+    client.post(f"/api/v1/jobs/{done.id}/exports/film")
+    assert lease.requests(0).others_wait
 
 
 def test_a_report_counts_towards_the_disk(client: TestClient, store: Store, done: Job) -> None:
     path = f"/api/v1/jobs/{done.id}"
     before = client.get(path).json()["disk_bytes"]
-    client.post(f"{path}/keepsakes/report")
+    client.post(f"{path}/exports/report")
     make(store)
-    report = client.get(f"{path}/keepsakes/report/file")
+    report = client.get(f"{path}/exports/report/file")
     assert report.headers["content-type"].startswith("text/html")
     assert "attachment" in report.headers["content-disposition"]
     assert "sandbox" in report.headers["content-security-policy"]
@@ -79,10 +79,10 @@ def test_a_report_counts_towards_the_disk(client: TestClient, store: Store, done
 
 def test_only_finished_jobs_have_them(client: TestClient, submit: Submit) -> None:
     job = submit()
-    assert "this one is queued" in problem(client.post(f"/api/v1/jobs/{job.id}/keepsakes/film"), 409)
-    problem(client.post(f"/api/v1/jobs/{NOBODY}/keepsakes/film"), 404)
-    problem(client.get(f"/api/v1/jobs/{NOBODY}/keepsakes/film"), 404)
-    problem(client.post(f"/api/v1/jobs/{job.id}/keepsakes/poster"), 422, "kind")
+    assert "this one is queued" in problem(client.post(f"/api/v1/jobs/{job.id}/exports/film"), 409)
+    problem(client.post(f"/api/v1/jobs/{NOBODY}/exports/film"), 404)
+    problem(client.get(f"/api/v1/jobs/{NOBODY}/exports/film"), 404)
+    problem(client.post(f"/api/v1/jobs/{job.id}/exports/poster"), 422, "kind")
 
 
 def test_what_cannot_be_made_says_why_and_can_be_tried_again(
@@ -90,7 +90,7 @@ def test_what_cannot_be_made_says_why_and_can_be_tried_again(
 ) -> None:
     job = submit(seed=fake_runner.SPOILT)
     worker.work_once()
-    path = f"/api/v1/jobs/{job.id}/keepsakes/report"
+    path = f"/api/v1/jobs/{job.id}/exports/report"
     client.post(path)
     make(store)
     assert client.get(path).json() == {
@@ -102,25 +102,25 @@ def test_what_cannot_be_made_says_why_and_can_be_tried_again(
 
 
 def test_who_dies_while_making_one_is_replaced(store: Store, clock: Any, done: Job) -> None:
-    exports.ask(store, done.id, "film")
+    exports.request(store, done.id, "film")
     for _ in range(MAX_DEATHS):
-        hold = exports.claim(store, "w")
-        assert hold is not None
+        claimed = exports.claim(store, "w")
+        assert claimed is not None
         assert exports.claim(store, "other") is None
         clock.now += LEASE_SECONDS + 1
     assert exports.claim(store, "other") is None
-    assert exports.keepsake(store, done.id, "film").state == "failed"
+    assert exports.get(store, done.id, "film").state == "failed"
 
 
 def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, done: Job) -> None:
-    exports.ask(store, done.id, "film")
+    exports.request(store, done.id, "film")
     late = exports.claim(store, "w")
     clock.now += LEASE_SECONDS + 1
     assert make(store)
     assert late is not None
     assert not exports.finish(store, late, "stale.mp4", "video/mp4", 1)
     assert not exports.fail(store, late, "too late", "")
-    assert exports.keepsake(store, done.id, "film").file == "film.mp4"
+    assert exports.get(store, done.id, "film").file == "film.mp4"
 
 
 @pytest.mark.slow
@@ -131,36 +131,36 @@ def test_a_dead_process_is_not_waited_for(store: Store, done: Job) -> None:
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    exports.ask(store, done.id, "film")
+    exports.request(store, done.id, "film")
     exports.claim(store, f"{socket.gethostname()}:{gone.pid}:abc")
     assert release_dead(store) == 1
     assert make(store)
 
 
 def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, done: Job) -> None:
-    exports.ask(store, done.id, "film")
+    exports.request(store, done.id, "film")
 
-    def deleting(material: Material, path: Path) -> str:
+    def deleting(export_input: ExportInput, path: Path) -> str:
         store.delete_job(done.id)
         path.parent.mkdir()
         path.write_bytes(b"film")
         return "video/mp4"
 
-    assert make_one(store, "w", {"film": deleting})
+    assert export_next(store, "w", {"film": deleting})
     assert not store.job_folder(done.id).exists()
 
 
 def test_a_worker_makes_them_between_two_jobs(store: Store, worker: Worker, done: Job) -> None:
-    exports.ask(store, done.id, "film")
+    exports.request(store, done.id, "film")
     thread = threading.Thread(target=lambda: (worker.work(), store.close()))
     thread.start()
-    wait_until(lambda: exports.keepsake(store, done.id, "film").state == "ready", "the film")
+    wait_until(lambda: exports.get(store, done.id, "film").state == "ready", "the film")
     worker.stopping.set()
     thread.join()
-    assert exports.keepsake(store, done.id, "film").state == "ready"
+    assert exports.get(store, done.id, "film").state == "ready"
 
 
 def test_without_makers_nothing_is_claimed(store: Store, done: Job) -> None:
-    exports.ask(store, done.id, "film")
-    assert not make_one(store, "w", {})
-    assert exports.keepsake(store, done.id, "film").state == "waiting"
+    exports.request(store, done.id, "film")
+    assert not export_next(store, "w", {})
+    assert exports.get(store, done.id, "film").state == "waiting"

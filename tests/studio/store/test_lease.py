@@ -63,9 +63,9 @@ def test_a_lease_runs_out_and_the_old_holder_may_write_no_more(store: Store, clo
         lambda: old.finish({}, FINAL, None, False),
         lambda: old.fail("x", "x"),
         lambda: old.release("queued"),
-        lambda: old.wishes(0),
-        old.hold,
-        old.go_on,
+        lambda: old.requests(0),
+        old.pause,
+        old.resume,
         lambda: old.forget([FINAL]),
     ]
     for use in uses:
@@ -130,7 +130,7 @@ def test_a_paused_job_of_a_dead_worker_waits_without_blame(store: Store, clock: 
     store.command(job.id, "resume")
     lease = taken(store)
     store.command(job.id, "pause")
-    lease.hold()
+    lease.pause()
     clock.now += 61
     assert claim(store, "w", 60) is None
     assert (store.job(job.id).state, store.job(job.id).failures) == ("paused", 0)
@@ -149,7 +149,7 @@ def test_what_was_wanted_outlives_the_worker(store: Store, clock: Any, submit: S
     lease = claim(store, "other", 60)
     if state == "queued":
         assert lease is not None
-        assert lease.job.wanted == "stop"
+        assert lease.job.target_state == "stop"
     else:
         assert lease is None
         assert store.job(job.id).state == state
@@ -159,7 +159,7 @@ def test_resuming_beats_letting_go(store: Store, submit: Submit) -> None:
     job = submit()
     lease = taken(store)
     store.command(job.id, "pause")
-    lease.hold()
+    lease.pause()
     store.command(job.id, "resume")
     assert not lease.release("paused")
     assert lease.release("queued")

@@ -13,7 +13,7 @@ import pytest
 
 from impasto.studio.store.database import Store
 from impasto.studio.store.lease import release_dead
-from impasto.studio.worker.loop import Pace, Worker
+from impasto.studio.worker.loop import Intervals, Worker
 from waiting import HANG_SECONDS
 
 KILLS = 220
@@ -36,7 +36,7 @@ def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     assert done.returncode == 0, done.stderr
     store = Store(folder)
     release_dead(store)
-    worker = Worker(store, fake_runner.run, fake_runner.pens, Pace(poll=0.01), max_failures=10_000)
+    worker = Worker(store, fake_runner.run, fake_runner.writers, Intervals(poll=0.01), max_failures=10_000)
     while worker.work_once():
         pass
     store.close()

@@ -13,14 +13,14 @@ import pytest
 
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
 from impasto.studio.store.database import Store
-from impasto.studio.store.event_codec import wire
+from impasto.studio.store.event_codec import encode_event
 from impasto.studio.store.records import Job
 from impasto.studio.worker import loop as worker_module
 from impasto.studio.worker.loop import Task, Worker
 from waiting import wait_until
 
 Submit = Callable[..., Job]
-Order = Callable[[Job, str], None]
+Command = Callable[[Job, str], None]
 
 
 def kinds(store: Store, job: Job) -> list[str]:
@@ -52,16 +52,16 @@ def heard(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def order(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, str], None]:
     """Return what tells a running job something and waits until its listening thread has heard."""
-    wanted: list[str | None] = []
+    targets: list[str | None] = []
     hear = worker_module._Run._hear
 
     def hear_and_tell(self: Any) -> None:
         hear(self)
-        wanted.append(self.orders.wanted)
+        targets.append(self.inbox.target_state)
 
-    def order(job: Job, wish: str) -> None:
-        store.command(job.id, wish)
-        heard(lambda: wanted[-1] == wish)
+    def order(job: Job, command: str) -> None:
+        store.command(job.id, command)
+        heard(lambda: targets[-1] == command)
 
     monkeypatch.setattr(worker_module._Run, "_hear", hear_and_tell)
     return order
@@ -94,7 +94,7 @@ def test_steering_reaches_the_run(store: Store, worker: Worker, submit: Submit) 
     assert {"step": 10, "command": "set", "values": {"strength": 0.9}} in steered
 
 
-def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
+def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
     job = submit()
     when(worker, 6, lambda mailbox: order(job, "stop"))
     worker.work_once()
@@ -105,7 +105,7 @@ def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit, 
     assert job.record == {"chain": fake_runner.expected(job.step)}
 
 
-def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
+def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
     job = submit()
     when(worker, 4, lambda mailbox: order(job, "cancel"))
     worker.work_once()
@@ -125,7 +125,7 @@ def test_a_snapshot_is_kept(store: Store, worker: Worker, submit: Submit) -> Non
     assert [result.kind for result in store.results(job.id)].count("snapshot") == 1
 
 
-def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
+def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
     job = submit()
     when(worker, 5, lambda mailbox: order(job, "pause"))
     thread = threading.Thread(target=lambda: (worker.work_once(), store.close()))
@@ -137,8 +137,8 @@ def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submi
     assert steps(store, job) == list(range(1, 26))
 
 
-def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit, order: Order) -> None:
-    worker.pace = replace(worker.pace, patience=0.0)
+def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
+    worker.intervals = replace(worker.intervals, patience=0.0)
     job, other = submit(), submit()
     when(worker, 5, lambda mailbox: order(job, "pause") if store.job(job.id).state == "running" else None)
     worker.work_once()
@@ -227,7 +227,7 @@ def test_a_deleted_job_leaves_no_folder(store: Store, worker: Worker, submit: Su
 def test_a_job_cancelled_while_nobody_looked_is_not_run(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit()
     with store.transaction() as connection:
-        connection.execute("UPDATE jobs SET wanted = 'cancel' WHERE id = ?", (job.id,))
+        connection.execute("UPDATE jobs SET target_state = 'cancel' WHERE id = ?", (job.id,))
     worker.work_once()
     assert store.job(job.id).state == "cancelled"
     assert steps(store, job) == []
@@ -257,7 +257,7 @@ def test_previews_are_thinned(store: Store, worker: Worker, submit: Submit, monk
     ],
 )
 def test_every_event_can_be_sent(event: Event, kind: str, data: dict[str, Any]) -> None:
-    name, sent = wire(event)
+    name, sent = encode_event(event)
     assert name == kind
     assert json.loads(json.dumps(sent, allow_nan=False)).items() >= data.items()
 

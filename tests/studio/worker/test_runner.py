@@ -21,13 +21,13 @@ from impasto.studio.store.database import Store
 from impasto.studio.store.lease import release_dead
 from impasto.studio.store.records import Asset, Job
 from impasto.studio.worker import runner
-from impasto.studio.worker.loop import Pace, Worker
+from impasto.studio.worker.loop import Intervals, Worker
 from waiting import wait_until
 
 SIDE = 64
 STEPS = 36
 KILLS = 10
-PACE = Pace(poll=0.01, preview=0.0, idle=0.01)
+PACE = Intervals(poll=0.01, preview=0.0, idle=0.01)
 
 
 def put(store: Store, pixels: Any, called: str = "") -> str:
@@ -71,7 +71,7 @@ def order(store: Store, **options: Any) -> Job:
 
 
 def worker(store: Store) -> Worker:
-    return Worker(store, runner.run, runner.pens, PACE, max_failures=1000, makers=runner.makers)
+    return Worker(store, runner.run, runner.writers, PACE, max_failures=1000, exporters=runner.exporters)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -143,9 +143,9 @@ def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
 
     store, job = unkilled
     for kind in ("film", "report"):
-        exports.ask(store, job.id, kind)
-        assert exports.make_one(store, "w", runner.makers)
-        made = exports.keepsake(store, job.id, kind)
+        exports.request(store, job.id, kind)
+        assert exports.export_next(store, "w", runner.exporters)
+        made = exports.get(store, job.id, kind)
         assert (made.state, made.error) == ("ready", None)
     with av.open(str(store.job_folder(job.id) / "film.mp4")) as film:
         assert (film.streams.video[0].width, film.streams.video[0].height) == (SIDE, SIDE)

@@ -1,7 +1,7 @@
 """The studio's REST API: the app, its error answers, its guard, its OpenAPI document.
 
-In: a ``Studio``. Out: an ASGI app. The API never computes: it writes wishes into the store and reads what workers have
-written there.
+In: a ``Studio``. Out: an ASGI app. The API computes nothing: it writes requests into the store
+and reads what the workers have written there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from impasto import __version__
 from impasto.studio.http import finished_api, jobs_api, library_api, problems
 from impasto.studio.http.dependencies import PREFIX, Studio
 from impasto.studio.http.guard import Guard
-from impasto.studio.http.stream import Tail
+from impasto.studio.http.stream import EventTail
 from impasto.studio.http.views import NewJob
 
 
@@ -25,7 +25,7 @@ def create_app(studio: Studio) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.tail = Tail(studio.store)
+        app.state.tail = EventTail(studio.store)
         await app.state.tail.start()
         yield
         await app.state.tail.stop()

@@ -1,6 +1,7 @@
-"""What every route works with, handed to it by the app that it is part of.
+"""The dependency that every route receives from its app.
 
-In: the app's settings. Out: ``Here``, by which a route asks for them, and the problems that any route may answer with.
+In: the app's settings. Out: ``StudioDep``, the annotation with which a route declares that it needs them, and
+``COMMON_RESPONSES``, the problems that any route may answer with.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from impasto.studio.http.guard import Rules
-from impasto.studio.http.problems import documented
-from impasto.studio.http.uploads import Caps
+from impasto.studio.http.guard import AccessRules
+from impasto.studio.http.problems import problem_responses
+from impasto.studio.http.uploads import UploadLimits
 from impasto.studio.store.database import Store
-from impasto.studio.store.records import Limits
+from impasto.studio.store.records import QueueLimits
 
 PREFIX = "/api/v1"
 
@@ -26,17 +27,18 @@ class Studio:
 
     Args:
         store: jobs and pictures.
-        rules: who may come in.
-        caps: the largest picture.
-        limits: the longest queue.
-        vitals: what the server knows of its workers and its page, for health.
+        rules: which requests are allowed.
+        caps: limits on uploads.
+        limits: limits on the queue.
+        health: returns the number of workers and of restarts and the state of the page, for ``GET /health``.
+        loose: path prefixes whose pages may run inline scripts.
     """
 
     store: Store
-    rules: Rules = field(default_factory=Rules)
-    caps: Caps = field(default_factory=Caps)
-    limits: Limits = field(default_factory=Limits)
-    vitals: Callable[[], Mapping[str, Any]] = lambda: {"workers": 0, "restarts": 0, "page": "off"}
+    rules: AccessRules = field(default_factory=AccessRules)
+    caps: UploadLimits = field(default_factory=UploadLimits)
+    limits: QueueLimits = field(default_factory=QueueLimits)
+    health: Callable[[], Mapping[str, Any]] = lambda: {"workers": 0, "restarts": 0, "page": "off"}
     loose: tuple[str, ...] = ()
 
 
@@ -45,5 +47,5 @@ def _studio(request: Request) -> Studio:
     return studio
 
 
-Here = Annotated[Studio, Depends(_studio)]
-ALWAYS = documented(400, 401, 403)
+StudioDep = Annotated[Studio, Depends(_studio)]
+COMMON_RESPONSES = problem_responses(400, 401, 403)

@@ -1,6 +1,6 @@
 """Routes of what comes after painting: an estimate for another size, the film, the report.
 
-In: wishes. Out: rows of the store and files that a worker has made.
+In: requests. Out: rows of the store and files that a worker has made.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 
-from impasto.studio.http.dependencies import ALWAYS, PREFIX, Here
+from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
 from impasto.studio.http.estimate import estimate
-from impasto.studio.http.problems import documented
-from impasto.studio.http.views import Estimate, KeepsakeView
+from impasto.studio.http.problems import problem_responses
+from impasto.studio.http.views import Estimate, ExportView
 from impasto.studio.store import exports
-from impasto.studio.store.records import ConflictError, KeepsakeKind, NotFoundError
+from impasto.studio.store.records import ConflictError, ExportKind, NotFoundError
 
-router = APIRouter(prefix=f"{PREFIX}/jobs", responses=ALWAYS)
+router = APIRouter(prefix=f"{PREFIX}/jobs", responses=COMMON_RESPONSES)
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
 
-@router.get("/{job_id}/estimate", response_model=Estimate, responses=documented(404, 422))
+@router.get("/{job_id}/estimate", response_model=Estimate, responses=problem_responses(404, 422))
 def estimate_job(
     job_id: JobId,
-    studio: Here,
+    studio: StudioDep,
     long_side: Annotated[int, Query(ge=16, le=20_000, description="px")],
 ) -> Estimate:
     """Say what the same settings would take at another size, before it is asked for."""
@@ -32,21 +32,21 @@ def estimate_job(
 
 
 @router.post(
-    "/{job_id}/keepsakes/{kind}", status_code=202, response_model=KeepsakeView, responses=documented(404, 409, 422)
+    "/{job_id}/exports/{kind}", status_code=202, response_model=ExportView, responses=problem_responses(404, 409, 422)
 )
-def make_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeView:
+def create_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportView:
     """Have a worker make a finished job's film or report; what is there already is not made again."""
-    return KeepsakeView.of(exports.ask(studio.store, job_id, kind))
+    return ExportView.of(exports.request(studio.store, job_id, kind))
 
 
-@router.get("/{job_id}/keepsakes/{kind}", response_model=KeepsakeView, responses=documented(404, 422))
-def read_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeView:
+@router.get("/{job_id}/exports/{kind}", response_model=ExportView, responses=problem_responses(404, 422))
+def read_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportView:
     """Say how far a film or a report has come."""
-    return KeepsakeView.of(exports.keepsake(studio.store, job_id, kind))
+    return ExportView.of(exports.get(studio.store, job_id, kind))
 
 
 @router.get(
-    "/{job_id}/keepsakes/{kind}/file",
+    "/{job_id}/exports/{kind}/file",
     response_class=FileResponse,
     responses={
         200: {
@@ -56,12 +56,12 @@ def read_keepsake(job_id: JobId, kind: KeepsakeKind, studio: Here) -> KeepsakeVi
             },
             "description": "the film or the report, to be kept as a file",
         },
-        **documented(404, 409, 422),
+        **problem_responses(404, 409, 422),
     },
 )
-def read_keepsake_file(job_id: JobId, kind: KeepsakeKind, studio: Here) -> FileResponse:
+def read_export_file(job_id: JobId, kind: ExportKind, studio: StudioDep) -> FileResponse:
     """Send a film or a report that is ready."""
-    found = exports.keepsake(studio.store, job_id, kind)
+    found = exports.get(studio.store, job_id, kind)
     if found.state != "ready" or found.file is None:
         raise ConflictError(f"the {kind} is not ready: it is {found.state}")
     path = studio.store.job_folder(job_id) / found.file

@@ -92,8 +92,8 @@ def resolved(form: BaseModel) -> dict[str, Any]:
     """
     given = form.model_dump(exclude_none=True)
     chosen = recipes.resolve(**given)
-    for name, wanted in (("fast", chosen.instant.fast), ("init", chosen.descent.init == "fast")):
-        if wanted and not instant():
+    for name, needed in (("fast", chosen.instant.fast), ("init", chosen.descent.init == "fast")):
+        if needed and not instant():
             raise OptionError(
                 f"{name} needs weights that are not here; fetch them on the server: impasto weights fetch adain", name
             )

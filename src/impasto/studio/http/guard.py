@@ -33,7 +33,7 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 @dataclass(frozen=True)
-class Rules:
+class AccessRules:
     """What the guard insists on.
 
     Args:
@@ -53,7 +53,7 @@ class Rules:
 class Guard:
     """ASGI middleware around the whole app, the page's own routes included."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, loose: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, rules: AccessRules, loose: Iterable[str] = ()) -> None:
         self.app = app
         self.rules = rules
         self.loose = tuple(loose)

@@ -1,6 +1,6 @@
 """Routes of jobs: create, list, steer, order about, follow, and the pictures that they leave behind.
 
-In: wishes. Out: rows of the store, event streams, files. Nothing is computed here.
+In: requests. Out: rows of the store, event streams, files. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from impasto.studio.http.dependencies import ALWAYS, PREFIX, Here, Studio
+from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, Studio, StudioDep
 from impasto.studio.http.forms import Steer, resolved
-from impasto.studio.http.preflight import check_wish
-from impasto.studio.http.problems import ProblemError, documented
-from impasto.studio.http.stream import Tail
+from impasto.studio.http.preflight import preflight
+from impasto.studio.http.problems import ProblemError, problem_responses
+from impasto.studio.http.stream import EventTail
 from impasto.studio.http.uploads import receive
-from impasto.studio.http.views import ORDERS, JobDetail, JobList, JobView, NewJob, ResultView
+from impasto.studio.http.views import COMMANDS, JobDetail, JobList, JobView, NewJob, ResultView
 from impasto.studio.store.event_codec import KINDS
-from impasto.studio.store.records import NotFoundError, Order, Purpose, State, StoredResult
+from impasto.studio.store.records import Command, NotFoundError, Purpose, State, StoredResult
 
-router = APIRouter(prefix=f"{PREFIX}/jobs", responses=ALWAYS)
+router = APIRouter(prefix=f"{PREFIX}/jobs", responses=COMMON_RESPONSES)
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
 _MULTIPART = {
@@ -59,7 +59,7 @@ _MULTIPART = {
     "",
     status_code=201,
     response_model=JobView,
-    responses=documented(404, 413, 415, 422, 429),
+    responses=problem_responses(404, 413, 415, 422, 429),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -70,22 +70,24 @@ _MULTIPART = {
         }
     },
 )
-async def create_job(request: Request, response: Response, studio: Here) -> JobView:
+async def create_job(request: Request, response: Response, studio: StudioDep) -> JobView:
     """Queue a job, from pictures in a form or from assets."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        wish = _parsed(NewJob, await request.body())
+        new_job = _parsed(NewJob, await request.body())
     elif kind == "multipart/form-data":
         async with request.form(max_files=26, max_fields=40, max_part_size=1 << 16) as form:
-            wish = await _from_form(form, studio)
+            new_job = await _from_form(form, studio)
     else:
         raise ProblemError(415, "send application/json or multipart/form-data")
-    options = resolved(wish.options)
+    options = resolved(new_job.options)
     client = request.client.host if request.client else "unknown"
 
     def create() -> JobView:
-        check_wish(wish, options, studio.store)
-        job = studio.store.create_job(client, wish.pictures(), wish.assets(), options, studio.limits, wish.purpose)
+        preflight(new_job, options, studio.store)
+        job = studio.store.create_job(
+            client, new_job.pictures(), new_job.assets(), options, studio.limits, new_job.purpose
+        )
         return JobView.of(job, studio.store)
 
     view = await run_in_threadpool(create)
@@ -121,15 +123,15 @@ async def _from_form(form: FormData, studio: Studio) -> NewJob:
     except ValueError as error:
         raise ProblemError(422, f"options is not JSON: {error}", "options") from error
     ids = {name: [await _asset_of(value, name, studio) for value in values] for name, values in parts.items()}
-    wish: dict[str, Any] = {"content": ids["content"][0], "options": options}
-    wish["styles"] = [{"asset": asset} for asset in ids["style"]]
-    for style, weight in zip(wish["styles"], weights, strict=False):
+    new_job: dict[str, Any] = {"content": ids["content"][0], "options": options}
+    new_job["styles"] = [{"asset": asset} for asset in ids["style"]]
+    for style, weight in zip(new_job["styles"], weights, strict=False):
         style["weight"] = weight
     pairs = zip(ids["region_mask"], ids["region_style"], strict=True)
-    wish["regions"] = [{"mask": mask, "asset": asset} for mask, asset in pairs]
+    new_job["regions"] = [{"mask": mask, "asset": asset} for mask, asset in pairs]
     if ids["protect"]:
-        wish["protect"] = ids["protect"][0]
-    return _parsed(NewJob, json.dumps(wish).encode())
+        new_job["protect"] = ids["protect"][0]
+    return _parsed(NewJob, json.dumps(new_job).encode())
 
 
 def _number(value: UploadFile | str) -> float:
@@ -155,9 +157,9 @@ async def _asset_of(value: UploadFile | str, name: str, studio: Studio) -> str:
     return (await receive(studio.store, chunks(), studio.caps, name, value.filename or "")).id
 
 
-@router.get("", response_model=JobList, responses=documented(422))
+@router.get("", response_model=JobList, responses=problem_responses(422))
 def list_jobs(
-    studio: Here,
+    studio: StudioDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[int | None, Query(ge=1, le=2**53, description="only jobs with a lower number")] = None,
     state: State | None = None,
@@ -171,43 +173,43 @@ def list_jobs(
     return Response(listed.model_dump_json(), media_type="application/json")
 
 
-@router.get("/{job_id}", response_model=JobDetail, responses=documented(404, 422))
-def read_job(job_id: JobId, studio: Here) -> JobDetail:
+@router.get("/{job_id}", response_model=JobDetail, responses=problem_responses(404, 422))
+def read_job(job_id: JobId, studio: StudioDep) -> JobDetail:
     """Show a job, its results and its record."""
     return JobDetail.of(studio.store.job(job_id), studio.store)
 
 
-@router.patch("/{job_id}", response_model=JobView, responses=documented(404, 409, 422))
-def steer_job(job_id: JobId, wish: Steer, studio: Here) -> JobView:  # type: ignore[valid-type]
+@router.patch("/{job_id}", response_model=JobView, responses=problem_responses(404, 409, 422))
+def steer_job(job_id: JobId, steer: Steer, studio: StudioDep) -> JobView:  # type: ignore[valid-type]
     """Turn a job's knobs, now or when it starts."""
-    return JobView.of(studio.store.command(job_id, "set", wish.amounts()), studio.store)  # type: ignore[attr-defined]
+    return JobView.of(studio.store.command(job_id, "set", steer.amounts()), studio.store)  # type: ignore[attr-defined]
 
 
-@router.delete("/{job_id}", status_code=204, responses=documented(404, 422))
-def delete_job(job_id: JobId, studio: Here) -> Response:
+@router.delete("/{job_id}", status_code=204, responses=problem_responses(404, 422))
+def delete_job(job_id: JobId, studio: StudioDep) -> Response:
     """Forget a job and its pictures, running or not."""
     studio.store.delete_job(job_id)
     return Response(status_code=204)
 
 
-def _add_order(name: Order, text: str) -> None:
+def _add_order(name: Command, text: str) -> None:
     """Make a route of an order."""
 
     @router.post(
         f"/{{job_id}}/{name}",
         response_model=JobView,
-        responses=documented(404, 409, 422),
+        responses=problem_responses(404, 409, 422),
         summary=text,
         operation_id=f"{name}_job",
     )
-    def order(job_id: JobId, studio: Here) -> JobView:
+    def order(job_id: JobId, studio: StudioDep) -> JobView:
         return JobView.of(studio.store.command(job_id, name), studio.store)
 
 
 for _name, _text in zip(
-    ORDERS,
+    COMMANDS,
     (
-        "Hold a job; its worker keeps it as long as nobody else waits",
+        "Claim a job; its worker keeps it as long as nobody else waits",
         "Let a paused job go on",
         "End a job now and keep its picture",
         "End a job and keep no picture",
@@ -235,13 +237,13 @@ _EVENT = {
     responses={
         200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "events from then on"},
         204: {"description": "the job is over and all its events are known"},
-        **documented(404, 422),
+        **problem_responses(404, 422),
     },
 )
 async def follow_job(
     job_id: JobId,
     request: Request,
-    studio: Here,
+    studio: StudioDep,
     after: Annotated[int, Query(ge=0, le=2**53, description="the last number already known")] = 0,
     last_event_id: Annotated[
         str | None, Header(pattern=r"^\d{1,15}$", description="the same, as browsers send it")
@@ -252,7 +254,7 @@ async def follow_job(
     job = studio.store.job(job_id)
     if job.over and known >= job.last_event:
         return Response(status_code=204)  # the one answer after which a browser does not come back
-    tail: Tail = request.app.state.tail
+    tail: EventTail = request.app.state.tail
     return StreamingResponse(
         tail.follow(job_id, known),
         media_type="text/event-stream",
@@ -260,8 +262,8 @@ async def follow_job(
     )
 
 
-@router.get("/{job_id}/results", response_model=list[ResultView], responses=documented(404, 422))
-def list_results(job_id: JobId, studio: Here) -> list[ResultView]:
+@router.get("/{job_id}/results", response_model=list[ResultView], responses=problem_responses(404, 422))
+def list_results(job_id: JobId, studio: StudioDep) -> list[ResultView]:
     """List the pictures that a job has kept, by step."""
     studio.store.job(job_id)
     return [ResultView.of(result) for result in studio.store.results(job_id)]
@@ -272,13 +274,13 @@ def list_results(job_id: JobId, studio: Here) -> list[ResultView]:
     response_class=FileResponse,
     responses={
         200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the picture"},
-        **documented(404, 422),
+        **problem_responses(404, 422),
     },
 )
 def read_result(
     job_id: JobId,
     step: Annotated[str, Path(pattern=r"^(\d{1,9}|latest|final)$", description="a step, 'latest' or 'final'")],
-    studio: Here,
+    studio: StudioDep,
     kind: Literal["preview", "snapshot", "final"] | None = None,
     download: bool = False,
 ) -> FileResponse:

@@ -17,22 +17,22 @@ from impasto.imaging import samples
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import declared
-from impasto.studio.http.dependencies import ALWAYS, PREFIX, Here
+from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
 from impasto.studio.http.forms import INITS, SERVER_OWNED, instant
 from impasto.studio.http.health import disk_bytes, memory_bytes, torch_loaded
-from impasto.studio.http.problems import documented
+from impasto.studio.http.problems import problem_responses
 from impasto.studio.http.uploads import receive
 from impasto.studio.http.views import AssetId, AssetView, Cleaned, Health, OptionView, Presets, RecipeView
 from impasto.studio.store.records import NotFoundError
 
-router = APIRouter(prefix=PREFIX, responses=ALWAYS)
+router = APIRouter(prefix=PREFIX, responses=COMMON_RESPONSES)
 
 
 @router.post(
     "/assets",
     status_code=201,
     response_model=AssetView,
-    responses=documented(413, 415, 422),
+    responses=problem_responses(413, 415, 422),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -42,7 +42,7 @@ router = APIRouter(prefix=PREFIX, responses=ALWAYS)
 )
 async def create_asset(
     request: Request,
-    studio: Here,
+    studio: StudioDep,
     name: Annotated[str, Query(max_length=1000, description="the file's own name, to be shown")] = "",
 ) -> AssetView:
     """Take in a picture, sent as the plain body; its first bytes say what it is."""
@@ -50,13 +50,13 @@ async def create_asset(
 
 
 @router.get("/assets", response_model=list[AssetView])
-def list_assets(studio: Here) -> list[AssetView]:
+def list_assets(studio: StudioDep) -> list[AssetView]:
     """List the newest pictures first."""
     return [AssetView.of(asset) for asset in studio.store.assets()]
 
 
-@router.get("/assets/{asset_id}", response_model=AssetView, responses=documented(404, 422))
-def read_asset(asset_id: Annotated[AssetId, Path()], studio: Here) -> AssetView:
+@router.get("/assets/{asset_id}", response_model=AssetView, responses=problem_responses(404, 422))
+def read_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> AssetView:
     """Show what is known of a picture."""
     return AssetView.of(studio.store.asset(asset_id))
 
@@ -66,19 +66,19 @@ def read_asset(asset_id: Annotated[AssetId, Path()], studio: Here) -> AssetView:
     response_class=FileResponse,
     responses={
         200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the picture"},
-        **documented(404, 422),
+        **problem_responses(404, 422),
     },
 )
-def read_asset_file(asset_id: Annotated[AssetId, Path()], studio: Here) -> FileResponse:
+def read_asset_file(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> FileResponse:
     """Send a picture as it was uploaded."""
     asset = studio.store.asset(asset_id)
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return FileResponse(studio.store.asset_path(asset), media_type=asset.media_type, headers=headers)
 
 
-@router.delete("/assets", response_model=Cleaned, responses=documented(422))
+@router.delete("/assets", response_model=Cleaned, responses=problem_responses(422))
 def delete_unused_assets(
-    studio: Here,
+    studio: StudioDep,
     older_than: Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False, description="seconds")] = 3600.0,
 ) -> Cleaned:
     """Remove every picture that no job uses and that was not uploaded just now."""
@@ -86,15 +86,15 @@ def delete_unused_assets(
     return Cleaned(removed=removed, freed_bytes=freed)
 
 
-@router.delete("/assets/{asset_id}", status_code=204, responses=documented(404, 409, 422))
-def delete_asset(asset_id: Annotated[AssetId, Path()], studio: Here) -> Response:
+@router.delete("/assets/{asset_id}", status_code=204, responses=problem_responses(404, 409, 422))
+def delete_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> Response:
     """Remove a picture that no job uses."""
     studio.store.delete_asset(asset_id)
     return Response(status_code=204)
 
 
-@router.post("/samples/{name}", response_model=AssetView, responses=documented(404, 422))
-async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: Here) -> AssetView:
+@router.post("/samples/{name}", response_model=AssetView, responses=problem_responses(404, 422))
+async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: StudioDep) -> AssetView:
     """Make an asset of a sample picture."""
     if name not in samples.names():
         raise NotFoundError(f"there is no sample {name!r}; choose from: {', '.join(samples.names())}")
@@ -145,17 +145,17 @@ def _options() -> list[OptionView]:
 
 
 @router.get("/health", response_model=Health)
-def health(studio: Here) -> Health:
+def health(studio: StudioDep) -> Health:
     """Say how the server is."""
-    vitals = studio.vitals()
+    health = studio.health()
     used, free = disk_bytes(studio.store.folder)
     return Health(
-        status="ok" if vitals["workers"] else "no workers",
+        status="ok" if health["workers"] else "no workers",
         version=__version__,
         memory_bytes=memory_bytes(),
         torch_loaded=torch_loaded(),
         jobs=studio.store.counts(),
         disk_bytes=used,
         disk_free_bytes=free,
-        **vitals,
+        **health,
     )

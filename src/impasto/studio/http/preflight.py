@@ -1,7 +1,7 @@
-"""What can be told of a wish before it is queued: whether its run could only fail.
+"""Validation of a new job before it is queued, so that a job that can only fail is refused while the form is open.
 
-In: a wish, its options, its pictures' headers. Out: nothing, or a problem that names the field. The run checks all of
-it again, with more to go by; here it is told while the person still looks at the form. No torch.
+In: a new job, its options, the headers of its pictures. Out: nothing, or a problem that names the field. The run itself
+checks everything again, on the decoded pictures. Needs no torch.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from impasto.studio.http.views import NewJob
 from impasto.studio.store.database import Store
 
 
-def check_wish(wish: NewJob, given: dict[str, Any], store: Store) -> None:
-    """Refuse what could only fail once its turn comes.
+def preflight(new_job: NewJob, given: dict[str, Any], store: Store) -> None:
+    """Refuse a job that could only fail.
 
     Args:
-        wish: which picture plays which part.
-        given: options by name, as the job is stored with.
-        store: where the pictures are.
+        new_job: the pictures and their roles.
+        given: options by name, as they will be stored with the job.
+        store: holds the pictures.
 
     Raises:
-        OptionError: a size or a layer that there is not.
-        NotFoundError: a picture that is not there.
-        ProblemError: 422; a picture, or what is to be painted, is too small or too large.
+        OptionError: the size or a layer does not exist, or the result would be too large.
+        NotFoundError: a picture does not exist.
+        ProblemError: 422; a picture is too small.
     """
     chosen = recipes.resolve(**given)
     _check_layers(chosen)
-    parts = {"content": wish.content}
-    parts |= {f"styles.{place}.asset": style.asset for place, style in enumerate(wish.styles)}
-    parts |= {f"regions.{place}.asset": region.asset for place, region in enumerate(wish.regions)}
-    assets = {field: store.asset(asset_id) for field, asset_id in parts.items()}
+    by_field = {"content": new_job.content}
+    by_field |= {f"styles.{index}.asset": style.asset for index, style in enumerate(new_job.styles)}
+    by_field |= {f"regions.{index}.asset": region.asset for index, region in enumerate(new_job.regions)}
+    assets = {field: store.asset(asset_id) for field, asset_id in by_field.items()}
     for field, asset in assets.items():
         if min(asset.width, asset.height) < SMALLEST_SIDE:
             raise ProblemError(
                 422,
-                f"the picture is {asset.width}x{asset.height} px, too small for the layers; "
-                f"every side needs {SMALLEST_SIDE} px: give another picture",
+                f"the picture is {asset.width}x{asset.height} px, too small for the layers of the network; "
+                f"each side must be at least {SMALLEST_SIDE} px: choose another picture",
                 field,
             )
     content = assets["content"]
@@ -51,7 +51,7 @@ def check_wish(wish: NewJob, given: dict[str, Any], store: Store) -> None:
     if height * width > chosen.output.max_pixels:
         raise OptionError(
             f"the picture would be {width}x{height} px, more than the {chosen.output.max_pixels} pixels allowed: "
-            "give a smaller size",
+            "choose a smaller size",
             "size",
         )
 

@@ -79,7 +79,7 @@ def respond(
     return JSONResponse(problem.model_dump(), status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what a route's OpenAPI entry says of its problems."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
@@ -100,7 +100,7 @@ def install(app: FastAPI) -> None:
         return respond(422, detail, request.url.path, wrong)
 
     @app.exception_handler(ProblemError)
-    async def told(request: Request, error: ProblemError) -> JSONResponse:
+    async def refused(request: Request, error: ProblemError) -> JSONResponse:
         wrong = [(error.field, error.detail)] if error.field else []
         return respond(error.status, error.detail, request.url.path, wrong, error.headers)
 

@@ -15,7 +15,7 @@ from impasto.studio.store.records import NotFoundError, StoredEvent
 BATCH = 500
 
 
-class Tail:
+class EventTail:
     """Wakes whoever waits when any process has written to the store.
 
     Args:

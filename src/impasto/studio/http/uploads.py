@@ -26,14 +26,14 @@ _UNFIT = re.compile(r"[^\w .()-]+")
 
 
 @dataclass(frozen=True)
-class Caps:
+class UploadLimits:
     """The largest picture that is taken in."""
 
     bytes: int = 64 << 20
     pixels: int = 120_000_000
 
 
-async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field: str, name: str = "") -> Asset:
+async def receive(store: Store, chunks: AsyncIterator[bytes], caps: UploadLimits, field: str, name: str = "") -> Asset:
     """Write a picture to the store while it comes in.
 
     Args:
@@ -68,13 +68,13 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: Caps, field:
             header = _checked(await run_in_threadpool(part.read_bytes), True, caps, field)
         assert header is not None
         kind = (header.media_type, header.extension, size, header.width, header.height)
-        asset = Asset(digest.hexdigest(), *kind, store.clock(), fit_name(name, header.extension))
+        asset = Asset(digest.hexdigest(), *kind, store.clock(), sanitize_name(name, header.extension))
         return await run_in_threadpool(store.keep_asset, asset, part)
     finally:
         part.unlink(missing_ok=True)
 
 
-def fit_name(name: str, extension: str) -> str:
+def sanitize_name(name: str, extension: str) -> str:
     """Return a file's name as it can be shown, typed and given to a file; empty where nothing is left of it."""
     last = re.split(r"[/\\]", name)[-1]
     fit = _UNFIT.sub("_", last).strip(" .-")
@@ -85,7 +85,7 @@ def fit_name(name: str, extension: str) -> str:
     return f"{stem}.{suffix}" if stem.strip("_") else ""
 
 
-def _checked(head: bytes, whole: bool, caps: Caps, field: str) -> Header | None:
+def _checked(head: bytes, whole: bool, caps: UploadLimits, field: str) -> Header | None:
     """Read the header as far as it is there, and refuse what is too large."""
     try:
         header = sniff(head, whole)

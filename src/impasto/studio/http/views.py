@@ -14,10 +14,10 @@ from impasto.studio.http.forms import ASSET_ID, STRICT, OptionsForm
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import (
     Asset,
+    Command,
+    Export,
+    ExportKind,
     Job,
-    Keepsake,
-    KeepsakeKind,
-    Order,
     Purpose,
     ResultKind,
     State,
@@ -132,7 +132,7 @@ class JobView(BaseModel):
     number: int
     purpose: Purpose
     state: State
-    wanted: Literal["run", "pause", "stop", "cancel"]
+    target_state: Literal["run", "pause", "stop", "cancel"]
     content: str
     styles: list[dict[str, Any]]
     regions: list[dict[str, Any]]
@@ -179,18 +179,18 @@ class JobDetail(JobView):
         return cls(**view, traceback=job.traceback, record=job.record, results=results)
 
 
-class KeepsakeView(BaseModel):
+class ExportView(BaseModel):
     """How far a film or a report has come."""
 
-    kind: KeepsakeKind
+    kind: ExportKind
     state: Literal["waiting", "making", "ready", "failed"]
     error: str | None
     size: int = Field(description="bytes")
 
     @classmethod
-    def of(cls, keepsake: Keepsake) -> KeepsakeView:
-        """Show a keepsake."""
-        return cls(**{name: getattr(keepsake, name) for name in cls.model_fields})
+    def of(cls, export: Export) -> ExportView:
+        """Show an export."""
+        return cls(**{name: getattr(export, name) for name in cls.model_fields})
 
 
 class Estimate(BaseModel):
@@ -273,4 +273,4 @@ def _shown(job: Job) -> dict[str, Any]:
     return {**shown, "content": pictures.get("content", ""), **parts, "protect": protect}
 
 
-ORDERS: tuple[Order, ...] = ("pause", "resume", "stop", "cancel", "snapshot")
+COMMANDS: tuple[Command, ...] = ("pause", "resume", "stop", "cancel", "snapshot")

@@ -200,14 +200,14 @@ let advice = ""; // what the page says of film and report while none is asked fo
 // What was made of one run says nothing of the next.
 function forget() {
   making = null;
-  byId("keepsake-help").textContent = advice;
+  byId("export-help").textContent = advice;
 }
 
 async function keepsake(kind) {
   const { job } = run;
-  const path = `/jobs/${job.id}/keepsakes/${kind}`;
+  const path = `/jobs/${job.id}/exports/${kind}`;
   const mine = { kind };
-  const tell = (text) => { if (making === mine) byId("keepsake-help").textContent = text; };
+  const tell = (text) => { if (making === mine) byId("export-help").textContent = text; };
   making = mine;
   refresh();
   try {
@@ -256,7 +256,7 @@ async function pause() {
 
 export function startRun(onLost) {
   lost = onLost;
-  advice = byId("keepsake-help").textContent;
+  advice = byId("export-help").textContent;
   curves = new Curves(byId("curves"));
   byId("pause").addEventListener("click", pause);
   byId("stop").addEventListener("click", order("stop"));

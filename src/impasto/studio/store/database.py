@@ -23,13 +23,13 @@ from impasto.studio.store import schema
 from impasto.studio.store.records import (
     OVER,
     Asset,
+    Command,
     ConflictError,
     Job,
-    Limits,
     NotFoundError,
-    Order,
     Purpose,
     QueueFullError,
+    QueueLimits,
     State,
     StoredEvent,
     StoredResult,
@@ -72,7 +72,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock; commit at the end, roll back on any exception."""
+        """Claim the write lock; commit at the end, roll back on any exception."""
         connection = self.connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -158,7 +158,7 @@ class Store:
         pictures: Mapping[str, Any],
         assets: Sequence[str],
         options: Mapping[str, Any],
-        limits: Limits | None = None,
+        limits: QueueLimits | None = None,
         purpose: Purpose = "picture",
     ) -> Job:
         """Put a job at the end of the queue.
@@ -175,7 +175,7 @@ class Store:
             NotFoundError: an asset is not there.
             QueueFullError: the client, or everybody together, has too much waiting.
         """
-        limits = limits or Limits()
+        limits = limits or QueueLimits()
         job_id = secrets.token_hex(8)
         with self.transaction() as connection:
             waiting, own = connection.execute(
@@ -234,12 +234,12 @@ class Store:
 
     def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
         """Return how many bytes of pictures, films and reports jobs keep."""
-        wanted, sizes = json.dumps(list(job_ids)), dict.fromkeys(job_ids, 0)
+        ids, sizes = json.dumps(list(job_ids)), dict.fromkeys(job_ids, 0)
         for table in ("results", "keepsakes"):
             rows = self.connection().execute(
                 f"SELECT job, SUM(size) FROM {table} "  # noqa: S608 - a name of our own
                 "WHERE job IN (SELECT value FROM json_each(?)) GROUP BY job",
-                (wanted,),
+                (ids,),
             )
             for job, size in rows:
                 sizes[job] += int(size)
@@ -250,7 +250,7 @@ class Store:
         rows = dict(self.connection().execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
         return {state: int(rows.get(state, 0)) for state in get_args(State)}
 
-    def command(self, job_id: str, name: Order, amounts: Mapping[str, float] | None = None) -> Job:
+    def command(self, job_id: str, name: Command, amounts: Mapping[str, float] | None = None) -> Job:
         """Tell a job something; what it should come to is durable, so that no crash forgets it.
 
         Args:
@@ -277,14 +277,14 @@ class Store:
                 self._turn(connection, job, name)
             return self.job(job_id)
 
-    def _turn(self, connection: sqlite3.Connection, job: Job, name: Order) -> None:
+    def _turn(self, connection: sqlite3.Connection, job: Job, name: Command) -> None:
         """Write what a job should come to, and bring it there at once if no worker holds it."""
-        wanted = {"pause": "pause", "resume": "run", "stop": "stop", "cancel": "cancel"}[name]
-        if name == "resume" and job.wanted not in ("pause", "run"):
-            raise ConflictError(f"the job is on its way to {job.wanted} and cannot be resumed")
-        if job.wanted == "cancel" and name != "cancel":
+        target_state = {"pause": "pause", "resume": "run", "stop": "stop", "cancel": "cancel"}[name]
+        if name == "resume" and job.target_state not in ("pause", "run"):
+            raise ConflictError(f"the job is on its way to {job.target_state} and cannot be resumed")
+        if job.target_state == "cancel" and name != "cancel":
             raise ConflictError("the job is being cancelled")
-        if name == "pause" and job.wanted == "stop":
+        if name == "pause" and job.target_state == "stop":
             raise ConflictError("the job is being stopped")
         state: State = job.state
         if job.worker is None:
@@ -294,7 +294,7 @@ class Store:
                 state = "cancelled"
             else:
                 state = "queued"
-        connection.execute("UPDATE jobs SET wanted = ? WHERE id = ?", (wanted, job.id))
+        connection.execute("UPDATE jobs SET target_state = ? WHERE id = ?", (target_state, job.id))
         if state != job.state:
             self.set_state(connection, job.id, state)
 

@@ -25,7 +25,7 @@ KINDS = (
 )
 
 
-def wire(event: Event) -> tuple[str, dict[str, Any]]:
+def encode_event(event: Event) -> tuple[str, dict[str, Any]]:
     """Return an event's kind and its plain data; what is not a finite number becomes None."""
     if isinstance(event, Planned):
         scales = [dict(scale) for scale in event.scales]

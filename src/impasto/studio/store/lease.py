@@ -29,7 +29,7 @@ class LeaseLostError(ImpastoError):
 
 
 @dataclass(frozen=True)
-class Told:
+class QueuedCommand:
     """A steering command with its number."""
 
     number: int
@@ -38,11 +38,11 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Requests:
     """What the people want of a held job: where it should come to, and what to steer."""
 
-    wanted: str
-    commands: tuple[Told, ...]
+    target_state: str
+    commands: tuple[QueuedCommand, ...]
     others_wait: bool
 
 
@@ -66,7 +66,7 @@ def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = M
     """
     with store.transaction() as connection:
         now = store.clock()
-        _bury(store, connection, now, max_failures)
+        _expire_leases(store, connection, now, max_failures)
         token = secrets.token_hex(8)
         row = connection.execute(
             """
@@ -89,19 +89,19 @@ def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = M
         return Lease(store, store.job(job.id), token, lease_seconds)
 
 
-def _bury(store: Store, connection: sqlite3.Connection, now: float, max_failures: int) -> None:
+def _expire_leases(store: Store, connection: sqlite3.Connection, now: float, max_failures: int) -> None:
     """Put the jobs of dead workers back into the queue; count the death against them."""
     rows = connection.execute(
-        "SELECT id, wanted, failures, state FROM jobs "
+        "SELECT id, target_state, failures, state FROM jobs "
         "WHERE worker IS NOT NULL AND state IN ('running', 'paused') AND lease_until < ?",
         (now,),
     ).fetchall()
     for row in rows:
         connection.execute("UPDATE jobs SET worker = NULL, token = NULL, lease_until = NULL WHERE id = ?", (row["id"],))
-        if row["wanted"] == "cancel":
+        if row["target_state"] == "cancel":
             store.set_state(connection, row["id"], "cancelled")
             continue
-        if row["state"] == "paused" and row["wanted"] == "pause":
+        if row["state"] == "paused" and row["target_state"] == "pause":
             continue  # nothing was being computed: no fault of the job's
         failures = row["failures"] + 1
         error = "the worker died while it held this job"
@@ -109,7 +109,7 @@ def _bury(store: Store, connection: sqlite3.Connection, now: float, max_failures
         if failures >= max_failures:
             _give_up(store, connection, row["id"], error)
         else:
-            store.set_state(connection, row["id"], "paused" if row["wanted"] == "pause" else "queued")
+            store.set_state(connection, row["id"], "paused" if row["target_state"] == "pause" else "queued")
 
 
 def _give_up(store: Store, connection: sqlite3.Connection, job_id: str, error: str) -> None:
@@ -177,15 +177,15 @@ class Lease:
         with self._held():
             pass
 
-    def wishes(self, after: int) -> Wishes:
-        """Read what is wanted, without taking the write lock.
+    def requests(self, after: int) -> Requests:
+        """Read the requests, without taking the write lock.
 
         Args:
             after: number of the last command already known.
         """
         connection = self.store.connection()
         row = connection.execute(
-            "SELECT wanted, EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') "
+            "SELECT target_state, EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') "
             "OR EXISTS (SELECT 1 FROM keepsakes WHERE state = 'waiting') AS waiting FROM jobs "
             "WHERE id = ? AND token = ?",
             (self.job.id, self.token),
@@ -197,8 +197,8 @@ class Lease:
             "ORDER BY number",
             (self.job.id, after),
         )
-        told = tuple(Told(line["number"], line["name"], json.loads(line["amounts"])) for line in rows)
-        return Wishes(row["wanted"], told, bool(row["waiting"]))
+        commands = tuple(QueuedCommand(line["number"], line["name"], json.loads(line["amounts"])) for line in rows)
+        return Requests(row["target_state"], commands, bool(row["waiting"]))
 
     def append(
         self,
@@ -206,7 +206,7 @@ class Lease:
         step: int | None = None,
         total_steps: int | None = None,
         result: StoredResult | None = None,
-        obeyed: int | None = None,
+        applied: int | None = None,
     ) -> None:
         """Log events, and with them in one transaction the progress and the picture that they speak of.
 
@@ -215,7 +215,7 @@ class Lease:
             step: how far the run is; further than ever clears the count of failures.
             total_steps: how far it goes.
             result: a picture that was written.
-            obeyed: number of the last command that the run has obeyed.
+            applied: number of the last command that the run has applied.
         """
         with self._held() as connection:
             if result is not None:
@@ -225,8 +225,8 @@ class Lease:
             connection.execute(
                 "UPDATE jobs SET failures = CASE WHEN ?1 > best_step THEN 0 ELSE failures END, "
                 "best_step = MAX(best_step, COALESCE(?1, 0)), step = COALESCE(?1, step), "
-                "total_steps = COALESCE(?2, total_steps), obeyed = MAX(obeyed, COALESCE(?3, 0)) WHERE id = ?4",
-                (step, total_steps, obeyed, self.job.id),
+                "total_steps = COALESCE(?2, total_steps), applied = MAX(applied, COALESCE(?3, 0)) WHERE id = ?4",
+                (step, total_steps, applied, self.job.id),
             )
 
     def _keep(self, connection: sqlite3.Connection, result: StoredResult) -> None:
@@ -247,12 +247,12 @@ class Lease:
                 [(self.job.id, result.step, result.kind) for result in results],
             )
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Mark the job paused but keep it, so that it can go on at once."""
         with self._held() as connection:
             self.store.set_state(connection, self.job.id, "paused")
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Mark a held job running again."""
         with self._held() as connection:
             self.store.set_state(connection, self.job.id, "running")
@@ -264,10 +264,12 @@ class Lease:
             False if somebody has resumed it in the meantime and it is still ours.
         """
         with self._held() as connection:
-            wanted = connection.execute("SELECT wanted FROM jobs WHERE id = ?", (self.job.id,)).fetchone()["wanted"]
-            if state == "paused" and wanted != "pause":
+            target_state = connection.execute("SELECT target_state FROM jobs WHERE id = ?", (self.job.id,)).fetchone()[
+                "target_state"
+            ]
+            if state == "paused" and target_state != "pause":
                 return False
-            if state == "queued" and wanted == "pause":
+            if state == "queued" and target_state == "pause":
                 state = "paused"
             self._let_go(connection)
             self.store.set_state(connection, self.job.id, state)

@@ -14,10 +14,10 @@ from impasto.errors import ImpastoError
 
 State = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
 OVER: tuple[State, ...] = ("done", "cancelled", "failed")
-Order = Literal["set", "snapshot", "pause", "resume", "stop", "cancel"]
+Command = Literal["set", "snapshot", "pause", "resume", "stop", "cancel"]
 Purpose = Literal["picture", "proof"]
 ResultKind = Literal["preview", "snapshot", "final"]
-KeepsakeKind = Literal["film", "report"]
+ExportKind = Literal["film", "report"]
 
 
 class NotFoundError(ImpastoError):
@@ -59,7 +59,7 @@ class Job:
     client: str
     purpose: Purpose
     state: State
-    wanted: Literal["run", "pause", "stop", "cancel"]
+    target_state: Literal["run", "pause", "stop", "cancel"]
     pictures: dict[str, Any]
     options: dict[str, Any]
     steering: dict[str, float]
@@ -73,7 +73,7 @@ class Job:
     step: int
     total_steps: int | None
     best_step: int
-    obeyed: int
+    applied: int
     last_event: int
     stopped: bool
     record: dict[str, Any] | None
@@ -108,11 +108,11 @@ class StoredResult:
 
 
 @dataclass(frozen=True)
-class Keepsake:
+class Export:
     """A film or a report of a finished job, wished for or made; ``file`` is its name inside the job's folder."""
 
     job: str
-    kind: KeepsakeKind
+    kind: ExportKind
     state: Literal["waiting", "making", "ready", "failed"]
     error: str | None
     file: str | None
@@ -121,7 +121,7 @@ class Keepsake:
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueueLimits:
     """How much may wait: jobs not yet over, in all and of one client."""
 
     queue: int = 500

@@ -110,6 +110,10 @@ MIGRATIONS: tuple[str, ...] = (
     -- The uploaded file's own name, as far as it was told.
     ALTER TABLE assets ADD COLUMN name TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE jobs RENAME COLUMN wanted TO target_state;
+    ALTER TABLE jobs RENAME COLUMN obeyed TO applied;
+    """,
 )
 
 

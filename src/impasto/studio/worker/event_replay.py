@@ -16,20 +16,20 @@ from impasto.events import Event, Finished, Planned, Stepped
 from impasto.imaging import images
 from impasto.run import record
 from impasto.run.result import Result
-from impasto.studio.store.exports import Material
+from impasto.studio.store.exports import ExportInput
 from impasto.workflows.report import PAGE, Report
 from impasto.workflows.timelapse import Film
 
 
-def retell(material: Material) -> Iterator[Event]:
+def events_from_log(export_input: ExportInput) -> Iterator[Event]:
     """Yield a finished run's events; steps whose preview was thinned out come without one.
 
     A run that went on after a crash is told as if it had not stopped.
     """
     steps: dict[int, Stepped] = {}
     scales: tuple[dict[str, Any], ...] = ()
-    pictures = dict(material.previews)
-    for event in material.events:
+    pictures = dict(export_input.previews)
+    for event in export_input.events:
         data = json.loads(event.data)
         if event.kind == "planned":
             scales = tuple(data["scales"])
@@ -37,50 +37,50 @@ def retell(material: Material) -> Iterator[Event]:
             losses = {name: float("nan") if value is None else value for name, value in data["losses"].items()}
             total = float("nan") if data["total"] is None else data["total"]
             steps[data["step"]] = Stepped(data["step"], data["scale"], data["scale_step"], total, losses)
-    steps = {step: steps[step] for step in sorted(steps) if step <= material.job.step}
+    steps = {step: steps[step] for step in sorted(steps) if step <= export_input.job.step}
     # A run that was stopped is told whole: its film ends where it ended.
-    yield Planned(scales, max(1, material.job.step), {})
-    for step, told in steps.items():
-        preview = images.load(pictures[step]).pixels if step in pictures else None
+    yield Planned(scales, max(1, export_input.job.step), {})
+    for number, step in steps.items():
+        preview = images.load(pictures[number]).pixels if number in pictures else None
         shown = None if preview is None else images.quantise(preview).astype("uint8")
-        yield Stepped(step, told.scale, told.scale_step, told.total, told.losses, shown)
-    yield Finished(material.job.step, material.job.stopped, _result(material, list(steps.values())))
+        yield Stepped(number, step.scale, step.scale_step, step.total, step.losses, shown)
+    yield Finished(export_input.job.step, export_input.job.stopped, _result(export_input, list(steps.values())))
 
 
-def film(material: Material, path: Path) -> str:
+def film(export_input: ExportInput, path: Path) -> str:
     """Write a run's film and return its media type."""
     telling = Film(path)
     try:
-        for event in retell(material):
+        for event in events_from_log(export_input):
             telling(event)
     finally:
         telling.close()
     return "video/mp4"
 
 
-def report(material: Material, path: Path) -> str:
+def report(export_input: ExportInput, path: Path) -> str:
     """Write a run's report and return its media type."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        telling = Report(folder, material.content, material.style)
-        for event in retell(material):
+        telling = Report(folder, export_input.content, export_input.style)
+        for event in events_from_log(export_input):
             telling(event)
         (Path(folder) / PAGE).replace(path)
     return "text/html"
 
 
-def _result(material: Material, steps: list[Stepped]) -> Result:
+def _result(export_input: ExportInput, steps: list[Stepped]) -> Result:
     """Put a result together again from its file and its record."""
-    about = material.job.record
+    about = export_input.job.record
     assert about is not None
-    picture = images.load(material.final)
+    picture = images.load(export_input.final)
     return Result(
         pixels=picture.pixels,
         alpha=picture.alpha,
         options=record.options_of(about),
         losses=[{"step": step.step, "scale": step.scale, "total": step.total, **step.losses} for step in steps],
         saved_losses=dict(about.get("losses", {})),
-        steps=material.job.step,
-        stopped=material.job.stopped,
+        steps=export_input.job.step,
+        stopped=export_input.job.stopped,
         record=about,
-        path=material.final,
+        path=export_input.final,
     )

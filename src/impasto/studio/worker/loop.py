@@ -23,10 +23,10 @@ from typing import Any
 from impasto.errors import InputError
 from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
 from impasto.studio.store.database import Store
-from impasto.studio.store.event_codec import wire
-from impasto.studio.store.exports import Maker, make_one
-from impasto.studio.store.lease import Lease, LeaseLostError, Told, claim, worker_name
-from impasto.studio.store.records import KeepsakeKind, Purpose, ResultKind, StoredResult
+from impasto.studio.store.event_codec import encode_event
+from impasto.studio.store.exports import Exporter, export_next
+from impasto.studio.store.lease import Lease, LeaseLostError, QueuedCommand, claim, worker_name
+from impasto.studio.store.records import ExportKind, Purpose, ResultKind, StoredResult
 
 CHECKPOINTS = "checkpoints"
 PREVIEWS_KEPT = 120
@@ -48,7 +48,7 @@ class Task:
     resume: bool
 
 
-# A runner checkpoints by itself, and keeps in ``checkpoint_dir`` what it was told: a command that it has obeyed (its
+# A runner checkpoints by itself, and keeps in ``checkpoint_dir`` what it was told: a command that it has applied (its
 # ``Steered`` is out) is not told again after a crash.
 Runner = Callable[[Task, Mailbox], Iterator[Event]]
 
@@ -64,7 +64,7 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Pens:
+class PictureWriters:
     """How pictures become files; both write to the path given and may be slow.
 
     Args:
@@ -79,7 +79,7 @@ class Pens:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Intervals:
     """How often things happen, in seconds."""
 
     lease: float = 15.0
@@ -90,14 +90,14 @@ class Pace:
 
 
 @dataclass
-class _Orders:
+class _Inbox:
     """What the listening thread has heard, for the thread that runs the job."""
 
-    wanted: str = "run"
+    target_state: str = "run"
     others_wait: bool = False
     lost: bool = False
     last_command: int = 0
-    posted: deque[Told] = field(default_factory=deque)  # not yet obeyed
+    posted: deque[QueuedCommand] = field(default_factory=deque)  # not yet applied
 
 
 class Worker:
@@ -106,45 +106,45 @@ class Worker:
     Args:
         store: where the jobs are.
         runner: makes events of a task.
-        pens: make files of pictures.
-        pace: how often things happen.
+        writers: make files of pictures.
+        intervals: how often things happen.
         name: who claims.
         max_failures: after how many a job is given up.
-        makers: of films and reports, by kind; wishes for them are granted between two jobs.
+        exporters: of films and reports, by kind; requests for them are granted between two jobs.
     """
 
     def __init__(
         self,
         store: Store,
         runner: Runner,
-        pens: Pens,
-        pace: Pace | None = None,
+        writers: PictureWriters,
+        intervals: Intervals | None = None,
         name: str | None = None,
         max_failures: int = 3,
-        makers: Mapping[KeepsakeKind, Maker] | None = None,
+        exporters: Mapping[ExportKind, Exporter] | None = None,
     ) -> None:
         self.store = store
         self.runner = runner
-        self.pens = pens
-        self.pace = pace or Pace()
+        self.writers = writers
+        self.intervals = intervals or Intervals()
         self.name = name or worker_name()
         self.max_failures = max_failures
-        self.makers = makers or {}
+        self.exporters = exporters or {}
         self.stopping = threading.Event()
 
     def work(self) -> None:
         """Run jobs until ``stopping`` is set; a job under way is checkpointed and put back into the queue."""
         while not self.stopping.is_set():
-            if not make_one(self.store, self.name, self.makers) and not self.work_once():
-                self.stopping.wait(self.pace.idle)
+            if not export_next(self.store, self.name, self.exporters) and not self.work_once():
+                self.stopping.wait(self.intervals.idle)
 
     def work_once(self) -> bool:
         """Run one job, if one waits, and say whether one did."""
-        lease = claim(self.store, self.name, self.pace.lease, self.max_failures)
+        lease = claim(self.store, self.name, self.intervals.lease, self.max_failures)
         if lease is None:
             return False
         try:
-            if lease.job.wanted == "cancel":
+            if lease.job.target_state == "cancel":
                 lease.release("cancelled")
             else:
                 _Run(self, lease).go()
@@ -166,11 +166,11 @@ class _Run:
     def __init__(self, worker: Worker, lease: Lease) -> None:
         self.worker = worker
         self.store = worker.store
-        self.pace = worker.pace
+        self.intervals = worker.intervals
         self.lease = lease
         self.folder = self.store.job_folder(lease.job.id)
         self.mailbox = Mailbox()
-        self.orders = _Orders(wanted=lease.job.wanted, last_command=lease.job.obeyed)
+        self.inbox = _Inbox(target_state=lease.job.target_state, last_command=lease.job.applied)
         self.ended = threading.Event()
         self.step = lease.job.step
         self.resuming = lease.job.step > 0
@@ -231,42 +231,42 @@ class _Run:
 
     def _listen(self) -> None:
         """Heartbeat and hear, until the run ends."""
-        beat_due = time.monotonic() + self.pace.lease / 3
+        beat_due = time.monotonic() + self.intervals.lease / 3
         try:
-            while not self.ended.wait(self.pace.poll):
+            while not self.ended.wait(self.intervals.poll):
                 # A lock held by others for long is no reason to stop listening.
                 with contextlib.suppress(sqlite3.OperationalError):
                     if time.monotonic() >= beat_due:
                         self.lease.heartbeat()
-                        beat_due = time.monotonic() + self.pace.lease / 3
+                        beat_due = time.monotonic() + self.intervals.lease / 3
                     self._hear()
         except LeaseLostError:
-            self.orders.lost = True
+            self.inbox.lost = True
         finally:
             self.store.close()
 
     def _hear(self) -> None:
         """Pass new commands on to the mailbox."""
-        wishes = self.lease.wishes(self.orders.last_command)
-        for told in wishes.commands:
-            self.orders.posted.append(told)
-            self.mailbox.post("set" if told.name == "set" else "snapshot", **told.amounts)
-            self.orders.last_command = told.number
-        self.orders.wanted = wishes.wanted
-        self.orders.others_wait = wishes.others_wait
+        requests = self.lease.requests(self.inbox.last_command)
+        for command in requests.commands:
+            self.inbox.posted.append(command)
+            self.mailbox.post("set" if command.name == "set" else "snapshot", **command.amounts)
+            self.inbox.last_command = command.number
+        self.inbox.target_state = requests.target_state
+        self.inbox.others_wait = requests.others_wait
 
     # The running thread ----------------------------------------------------------------------------------------------
 
     def _follow(self, events: Iterator[Event]) -> None:
-        """Write every event down; look at the orders in between."""
-        while not self.orders.lost:
-            if self.orders.wanted == "cancel":
+        """Write every event down; look at the inbox in between."""
+        while not self.inbox.lost:
+            if self.inbox.target_state == "cancel":
                 self.lease.release("cancelled")
                 return
-            if self.orders.wanted == "stop" and not self.stop_posted:
+            if self.inbox.target_state == "stop" and not self.stop_posted:
                 self.mailbox.post("stop")
                 self.stop_posted = True
-            stand_still = self.worker.stopping.is_set() or self.orders.wanted == "pause"
+            stand_still = self.worker.stopping.is_set() or self.inbox.target_state == "pause"
             if stand_still and self.at_checkpoint:
                 if self._let_go_or_wait():
                     return
@@ -281,19 +281,19 @@ class _Run:
                 return
 
     def _let_go_or_wait(self) -> bool:
-        """Hold a paused job as long as nobody else needs the worker; say whether it was let go."""
+        """Claim a paused job as long as nobody else needs the worker; say whether it was let go."""
         if self.worker.stopping.is_set():
             return self.lease.release("queued")
-        self.lease.hold()
-        patience = time.monotonic() + self.pace.patience
-        while self.orders.wanted == "pause" and not self.orders.lost:
-            needed = self.worker.stopping.is_set() or (self.orders.others_wait and time.monotonic() > patience)
+        self.lease.pause()
+        patience = time.monotonic() + self.intervals.patience
+        while self.inbox.target_state == "pause" and not self.inbox.lost:
+            needed = self.worker.stopping.is_set() or (self.inbox.others_wait and time.monotonic() > patience)
             if needed and self.lease.release("paused"):
                 return True
-            time.sleep(self.pace.poll / 2)
-        if not self.orders.lost and self.orders.wanted != "cancel":
-            self.lease.go_on()
-        return self.orders.lost
+            time.sleep(self.intervals.poll / 2)
+        if not self.inbox.lost and self.inbox.target_state != "cancel":
+            self.lease.resume()
+        return self.inbox.lost
 
     def _write(self, event: Event) -> bool:
         """Write an event down and say whether it was the last."""
@@ -312,37 +312,37 @@ class _Run:
                 lines.append(("resumed", {"step": event.step - 1}))
                 self.resuming = False
             if event.preview is not None and time.monotonic() >= self.preview_due:
-                self.preview_due = time.monotonic() + self.pace.preview
+                self.preview_due = time.monotonic() + self.intervals.preview
                 result = self._keep(event.step, "preview", event.preview)
         elif isinstance(event, Snapshot):
             result = self._keep(event.step, "snapshot", event.picture)
-        kind, data = wire(event)
+        kind, data = encode_event(event)
         if kind == "step":
-            data["at"] = round(self.store.clock(), 3)  # for those who read it later and want to know the pace
+            data["at"] = round(self.store.clock(), 3)  # for those who read it later and want to know the intervals
         if result is not None:
             data["picture"] = result.kind
-        obeyed = self._obeyed(event) if isinstance(event, Steered) else None
-        self.lease.append([*lines, (kind, data)], self.step, total_steps, result, obeyed)
+        applied = self._applied(event) if isinstance(event, Steered) else None
+        self.lease.append([*lines, (kind, data)], self.step, total_steps, result, applied)
         if isinstance(event, Steered) and event.command == "checkpoint":
             self.at_checkpoint, self.checkpoint_asked = True, False
         if result is not None and result.kind == "preview":
             self._thin()
         return False
 
-    def _obeyed(self, event: Steered) -> int | None:
+    def _applied(self, event: Steered) -> int | None:
         """Return the number of the command that an event answers; those before it were refused."""
-        posted = self.orders.posted
-        for told in list(posted):
-            if told.name == event.command and told.amounts == dict(event.values):
-                while posted.popleft() is not told:
+        posted = self.inbox.posted
+        for command in list(posted):
+            if command.name == event.command and command.amounts == dict(event.values):
+                while posted.popleft() is not command:
                     pass
-                return told.number
+                return command.number
         return None
 
     def _keep(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
         """Write a picture of a step: under a temporary name, then renamed."""
-        name = f"{step:07d}-{kind}{self.worker.pens.preview_suffix}"
-        saved = write_whole(self.folder / name, lambda path: self.worker.pens.preview(picture, path))
+        name = f"{step:07d}-{kind}{self.worker.writers.preview_suffix}"
+        saved = write_whole(self.folder / name, lambda path: self.worker.writers.preview(picture, path))
         return stored(self.folder / name, step, kind, saved)
 
     def _thin(self) -> None:
@@ -358,8 +358,8 @@ class _Run:
     def _finish(self, event: Finished) -> None:
         """Write the result, then say so in one transaction, then sweep up the checkpoints."""
         self.lease.heartbeat()
-        path = self.folder / f"{event.step:07d}-final{self.worker.pens.result_suffix}"
-        saved = write_whole(path, lambda target: self.worker.pens.result(event.result, target))
+        path = self.folder / f"{event.step:07d}-final{self.worker.writers.result_suffix}"
+        saved = write_whole(path, lambda target: self.worker.writers.result(event.result, target))
         data = {"step": event.step, "stopped": event.stopped, "picture": "final"}
         self.lease.finish(data, stored(path, event.step, "final", saved), saved.record, event.stopped)
         shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)

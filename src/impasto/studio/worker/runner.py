@@ -22,9 +22,9 @@ from impasto.options.fields import Options
 from impasto.options.sizes import parse_size
 from impasto.regions.spec import Placement, place
 from impasto.run.target_cache import Shared
-from impasto.studio.store.exports import Maker, Material
-from impasto.studio.store.records import KeepsakeKind
-from impasto.studio.worker.loop import Pens, Saved, Task
+from impasto.studio.store.exports import Exporter, ExportInput
+from impasto.studio.store.records import ExportKind
+from impasto.studio.worker.loop import PictureWriters, Saved, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,17 +121,17 @@ def _result(result: Result, path: Path) -> Saved:
     return Saved("image/png", width, height, result.record)
 
 
-def _film(material: Material, path: Path) -> str:
+def _film(export_input: ExportInput, path: Path) -> str:
     from impasto.studio.worker import event_replay  # brings the video library, which painting has no use for
 
-    return event_replay.film(material, path)
+    return event_replay.film(export_input, path)
 
 
-def _report(material: Material, path: Path) -> str:
+def _report(export_input: ExportInput, path: Path) -> str:
     from impasto.studio.worker import event_replay
 
-    return event_replay.report(material, path)
+    return event_replay.report(export_input, path)
 
 
-pens = Pens(_preview, _result)
-makers: Mapping[KeepsakeKind, Maker] = {"film": _film, "report": _report}
+writers = PictureWriters(_preview, _result)
+exporters: Mapping[ExportKind, Exporter] = {"film": _film, "report": _report}

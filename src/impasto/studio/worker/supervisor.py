@@ -1,8 +1,8 @@
-"""The worker processes: a crew that the server keeps alive, and what each of them does when it is started.
+"""The supervisor of the worker processes, and the main function of a worker process.
 
-In: a data folder and the name of a module with ``run``, ``pens`` and ``makers``. Out: child processes that claim jobs.
-A child whose standard input closes (because the server stopped, or was killed) checkpoints its job, puts it back and
-ends.
+In: a data folder and the name of a module with ``run``, ``writers`` and ``exporters``. Out: child processes that claim
+jobs. A child whose standard input is closed (because the server stopped or was killed) checkpoints its job, puts it
+back into the queue and exits.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from impasto.studio.store.database import Store
 from impasto.studio.store.lease import release_dead
 from impasto.studio.worker.loop import Worker
 
-PAINTING = "impasto.studio.worker.runner"
+RUNNER_MODULE = "impasto.studio.worker.runner"
 
 
-class Crew:
-    """Starts worker processes, starts them again when they die, and ends them.
+class WorkerSupervisor:
+    """Starts worker processes, restarts those that die, and stops them.
 
     Args:
-        store: the data folder's.
-        size: how many, usually one a device.
-        module: where the workers find ``run``, ``pens`` and ``makers``.
-        patience_seconds: how long a worker may take to put its job down before it is killed.
+        store: the store of the data folder.
+        size: number of workers, usually one per device.
+        module: name of the module with ``run``, ``writers`` and ``exporters``.
+        patience_seconds: how long a worker may take to put its job back before it is killed.
     """
 
-    def __init__(self, store: Store, size: int = 1, module: str = PAINTING, patience_seconds: float = 20.0) -> None:
+    def __init__(
+        self, store: Store, size: int = 1, module: str = RUNNER_MODULE, patience_seconds: float = 20.0
+    ) -> None:
         self.store = store
         self.size = size
         self.module = module
@@ -45,18 +47,18 @@ class Crew:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the workers and watch over them in a thread."""
+        """Start the workers and a thread that restarts them when they die."""
         release_dead(self.store)
         self._children = [self._child() for _ in range(self.size)]
-        self._thread = threading.Thread(target=self._watch, name="crew", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._thread.start()
 
     def living(self) -> list[int]:
-        """Return the process ids of the workers that live."""
+        """Return the process ids of the workers that are alive."""
         return [child.pid for child in self._children if child.poll() is None]
 
     def stop(self) -> None:
-        """Tell the workers to put their jobs down, and wait for them."""
+        """Have the workers put their jobs back into the queue, and wait for them to exit."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -77,7 +79,7 @@ class Crew:
         return subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def _watch(self) -> None:
-        """Replace the dead; a worker that dies at once, again and again, is given ever more time."""
+        """Replace dead workers; the pause doubles while they keep dying at once."""
         pause = 0.2
         while not self._ended.wait(pause):
             dead = [index for index, child in enumerate(self._children) if child.poll() is not None]
@@ -91,10 +93,10 @@ class Crew:
 
 
 def main(folder: str, module: str) -> None:
-    """Be a worker until standard input closes or a SIGTERM comes."""
+    """Run a worker until standard input is closed or SIGTERM arrives."""
     store = Store(Path(folder))
-    part = importlib.import_module(module)
-    worker = Worker(store, part.run, part.pens, makers=part.makers)
+    runner = importlib.import_module(module)
+    worker = Worker(store, runner.run, runner.writers, exporters=runner.exporters)
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our standard input
 
