@@ -67,7 +67,7 @@ def objective(encoder: Encoder, content: Tensor, style: Tensor) -> Objective:
     with torch.no_grad():
         shown = ContentLoss(encoder(content, CONTENT_LAYERS), CONTENT_LAYERS)
         targets = gram_targets(encoder(style, STYLE_LAYERS))
-    painted = GramLoss(targets, STYLE_LAYERS, positions, normalisation="neural-style")
+    painted = GramLoss(targets, STYLE_LAYERS, positions, normalization="neural-style")
     return Objective(encoder, {"content": shown, "style": painted}, height, width)
 
 
@@ -108,7 +108,7 @@ def chase(
         optimizer = BoundedLBFGS(resize(canvas, (size[0], size[1])))
         run.scale, run.scale_step = index, 0
         for event in descend(
-            run, goal, optimizer, steps=stage.steps, references=WEIGHTS, content_factor=stage.content_factor
+            run, goal, optimizer, steps=stage.steps, normalizers=WEIGHTS, content_factor=stage.content_factor
         ):
             if (
                 last

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from impasto.objective.objective import Objective
-from impasto.objective.scale_objective import build
+from impasto.objective.scale_objective import build_scale_objective
 from impasto.options import recipes
 from impasto.run.job import prepare
 from impasto.run.target_cache import Shared
@@ -67,8 +67,10 @@ def made_ready(given: argparse.Namespace, side: str, shared: Shared, joined: Pro
     job = prepare(given.content, given.style, options, group=joined)
     scale, encoder = job.scales[-1], shared.encoder(job)
     shard = joined.shard(scale.height)
-    problem = build(encoder, job.control, scale, job.options, job.style_layers, job.content_layers, given.keep, shard)
-    weights = job.knobs().weights(problem.references, scale.content_factor)
+    problem = build_scale_objective(
+        encoder, job.control, scale, job.options, job.style_layers, job.content_layers, given.keep, shard
+    )
+    weights = job.knobs().weights(problem.normalizers, scale.content_factor)
     canvas = problem.content
     own = problem.objective
     single = Objective(encoder, own.terms, own.height, own.width, tile=job.options.machine.tile, keep=given.keep)

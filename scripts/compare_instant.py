@@ -21,7 +21,7 @@ from impasto.feedforward.any_style import FastStylizer
 from impasto.feedforward.dataset import SUFFIXES
 from impasto.imaging import images
 from impasto.network.weights import adain_state
-from impasto.regions.region_tensors import plain
+from impasto.regions.region_tensors import single_style
 from impasto.run.target_cache import Shared
 from impasto.workflows.evaluate import Judge
 
@@ -46,7 +46,7 @@ def paint(method: str, photo: Path, given: argparse.Namespace, shared: Shared) -
     elif method == "adain":  # as published: one pass, each channel's mean and deviation alone
         pictures = [torch.from_numpy(images.load(path).pixels.transpose(2, 0, 1).copy())[None] for path in files]
         size = images.parse_size(given.size).fit(*pictures[0].shape[-2:])
-        painted = FastStylizer(adain_state(), matching="scale")(plain(pictures[0], pictures[1]), size)
+        painted = FastStylizer(adain_state(), matching="scale")(single_style(pictures[0], pictures[1]), size)
         images.save(target, painted[0].permute(1, 2, 0).numpy())
     else:
         impasto.stylize(str(photo), str(given.style), output=target, size=given.size, shared=shared)

@@ -28,10 +28,10 @@ from impasto.events import Mailbox, ScaleStarted, Stepped
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import Loss, Refreshing
 from impasto.network.encoder import Encoder
-from impasto.objective.loss_factory import Stage, content_maker, guards, smoothness, style_maker
+from impasto.objective.loss_factory import ScaleContext, content_maker, regularizers, smoothness, style_maker
 from impasto.objective.objective import Objective
-from impasto.objective.region_terms import StyleData
-from impasto.optimizers import Adam, BoundedLBFGS, Lean
+from impasto.objective.region_terms import StyleFeatures
+from impasto.optimizers import Adam, BoundedLBFGS, LowMemoryAdam
 from impasto.options.layer_names import stride
 from impasto.options.recipes import resolve
 from impasto.run.target_cache import Shared
@@ -118,16 +118,16 @@ def terms_of(
     terms: dict[str, Loss] = {}
     for name in names:
         options = resolve(style_loss=name)
-        stage = Stage(net, content, *size, layers, shown, options)
-        style = StyleData(stage.features(picture, layers), None, picture)
+        stage = ScaleContext(net, content, *size, layers, shown, options)
+        style = StyleFeatures(stage.features(picture, layers), None, picture)
         terms[name] = style_maker(stage)([style], maps)([1.0])
     options = resolve(**dict.fromkeys(GUARDS, 1.0), style_loss="gram")
-    stage = Stage(net, content, *size, layers, shown, options)
+    stage = ScaleContext(net, content, *size, layers, shown, options)
     return {
         **terms,
         "content": content_maker(stage)(maps),
         "tv": smoothness(*size, options),
-        **guards(content, options)[0],
+        **regularizers(content, options)[0],
     }
 
 
@@ -187,9 +187,9 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
     kinds: dict[str, Callable[..., Any]] = {
         "lbfgs": partial(BoundedLBFGS, history_dtype=torch.float64),
         "adam": Adam,
-        "lean": Lean,
+        "lean": LowMemoryAdam,
     }
-    # Lean keeps its canvas in float32.
+    # LowMemoryAdam keeps its canvas in float32.
     dtype = torch.float32 if kind == "lean" else torch.float64
 
     def task(joined: ProcessGroup) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
             for _ in range(6):
                 found = objective.evaluate(optimizer.canvas(), WEIGHTS)
                 joined.sent.clear()
-                optimizer.tell(found.total, found.gradient)
+                optimizer.step(found.total, found.gradient)
             ends.append(own.all_gather(optimizer.picture()))
             kept = optimizer.state()
             states.append(kept["x"])
@@ -230,10 +230,10 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
 
 def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, shard: RowShard) -> Tensor:
     """Return what lean paints alone with the draws of another process."""
-    objective, optimizer = Objective(net, terms, *start.shape[-2:]), Lean(start, shard=shard)
+    objective, optimizer = Objective(net, terms, *start.shape[-2:]), LowMemoryAdam(start, shard=shard)
     for _ in range(6):
         found = objective.evaluate(optimizer.canvas(), WEIGHTS)
-        optimizer.tell(found.total, found.gradient)
+        optimizer.step(found.total, found.gradient)
     return optimizer.picture()
 
 

@@ -155,10 +155,10 @@ def test_the_losses_told_are_those_of_the_file(
     path = tmp_path / f"out{suffix}"
     result = paint(content, output=path, precision="fp32", strength=0.3)
     decoded = torch.from_numpy(images.load(path).pixels.transpose(2, 0, 1).copy())[None]
-    values, references = problems[-1].objective.values(decoded), problems[-1].references
+    values, normalizers = problems[-1].objective.values(decoded), problems[-1].normalizers
     assert set(result.saved_losses) == {"content", "style"}
     for name, share in (("content", 0.7), ("style", 0.3)):
-        assert result.saved_losses[name] == pytest.approx(share * values[name] / references[name], rel=1e-12)
+        assert result.saved_losses[name] == pytest.approx(share * values[name] / normalizers[name], rel=1e-12)
 
 
 def test_events_come_in_order(shared: Shared, tiny_picture: Pixels, tiny_style: Pixels) -> None:

@@ -20,7 +20,7 @@ from impasto.feedforward import run as fast_paint
 from impasto.options import recipes
 from impasto.options.fields import Options, parse_seconds
 from impasto.planning.time_budget import Pace
-from impasto.regions.spec import Placement, place
+from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run import out_of_memory
 from impasto.run.checkpoint import RUN, read_run
 from impasto.run.job import Job, check_together, prepare
@@ -94,7 +94,7 @@ def iter_stylize(
         content, output, options: as for ``stylize``.
         style: a painting, or a list of them to be blended; ``None`` where regions bring theirs.
         regions: what is painted like another painting, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
-            style, or a mapping; see ``spec.place``. What no region takes is painted like ``style``, or stays.
+            style, or a mapping; see ``spec.parse_regions``. What no region takes is painted like ``style``, or stays.
         labels: two pictures of flat colours, the content's and the style's: equal colours pair up.
         protect: a mask of what stays as it is, or ``"faces"``.
         mailbox: for steering; see ``events.Command``.
@@ -127,9 +127,9 @@ def iter_stylize(
     model = fast_paint.model_of(chosen)
     if model is not None:
         style = fast_paint.style_of(model, style, regions, labels)
-    if not isinstance(style, Placement):
+    if not isinstance(style, RegionSpec):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
-        style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
+        style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = _prepared(partial(prepare, content, style, chosen, output, start=start, group=group), group, decisions)
     try:
         with allocator.retain_freed_memory() if chosen.instant.at_once else allocator.release_freed_memory():

@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.feedforward.any_style import FastStylizer
 from impasto.feedforward.matching import LEAST_SHARE
 from impasto.regions.color import to_oklab
-from impasto.regions.region_tensors import Area, Control, StyleSource, plain
+from impasto.regions.region_tensors import Region, RegionTensors, StyleSource, single_style
 from rounding import assert_as_exact, assert_same, epsilon
 
 SIZE = (64, 80)
@@ -29,13 +29,13 @@ def double(adain: dict[str, Tensor]) -> FastStylizer:
 
 
 def test_no_strength_gives_the_content(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
-    assert torch.equal(stylizer(plain(photograph, painting), SIZE, 0.0), photograph.clamp(0, 1))
+    assert torch.equal(stylizer(single_style(photograph, painting), SIZE, 0.0), photograph.clamp(0, 1))
 
 
 def test_every_strength_gives_another_picture_in_range(
     stylizer: FastStylizer, photograph: Tensor, painting: Tensor
 ) -> None:
-    found = [stylizer(plain(photograph, painting), SIZE, strength) for strength in (0.25, 0.5, 0.75, 1.0)]
+    found = [stylizer(single_style(photograph, painting), SIZE, strength) for strength in (0.25, 0.5, 0.75, 1.0)]
     for picture in found:
         assert picture.shape == (1, 3, *SIZE)
         assert picture.min() >= 0
@@ -46,14 +46,14 @@ def test_every_strength_gives_another_picture_in_range(
 
 @pytest.mark.parametrize("size", [(16, 16), (33, 50), (61, 17)])
 def test_any_size(stylizer: FastStylizer, photograph: Tensor, painting: Tensor, size: tuple[int, int]) -> None:
-    found = stylizer(plain(photograph, painting), size)
+    found = stylizer(single_style(photograph, painting), size)
     assert found.shape == (1, 3, *size)
     assert torch.isfinite(found).all()
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_tiles_equal_the_whole(double: FastStylizer, photograph: Tensor, painting: Tensor, strength: float) -> None:
-    control, size = plain(photograph.double(), painting.double()), (102, 118)
+    control, size = single_style(photograph.double(), painting.double()), (102, 118)
     # The root of a covariance turns rounding (eps) in directions without variance into its root, and the inverse, which
     # is bounded by the floor, enlarges that.
     bound = torch.finfo(torch.float64).eps ** 0.5 / LEAST_SHARE
@@ -65,7 +65,7 @@ def test_tiles_equal_the_whole_where_no_root_is_taken(
     adain: dict[str, Tensor], photograph: Tensor, painting: Tensor, strength: float
 ) -> None:
     double = FastStylizer(adain, dtype=torch.float64, matching="scale")
-    control, size = plain(photograph.double(), painting.double()), (102, 118)
+    control, size = single_style(photograph.double(), painting.double()), (102, 118)
     assert_same(double(control, size, strength, 48), double(control, size, strength))
 
 
@@ -73,8 +73,8 @@ def test_tiles_equal_the_whole_where_no_root_is_taken(
 def test_tiles_are_as_exact_as_the_whole(
     adain: dict[str, Tensor], double: FastStylizer, photograph: Tensor, painting: Tensor, dtype: torch.dtype
 ) -> None:
-    control, size, made = plain(photograph, painting), (102, 118), FastStylizer(adain, dtype=dtype)
-    exact = double(plain(photograph.double(), painting.double()), size)
+    control, size, made = single_style(photograph, painting), (102, 118), FastStylizer(adain, dtype=dtype)
+    exact = double(single_style(photograph.double(), painting.double()), size)
     products = 9 * sum(weight.shape[1] for name, weight in adain.items() if name.endswith(".weight"))
     assert_as_exact(
         made(control, size, tile=48), made(control, size), exact, least=epsilon(dtype, layers=18, terms=products)
@@ -86,15 +86,15 @@ def test_a_blend_of_one_style_with_itself_is_that_style(
 ) -> None:
     photograph, painting = photograph.double(), painting.double()
     sources = tuple(StyleSource(painting, None, 1.0, part) for part in (0.3, 0.7))
-    blended = double(Control(photograph, (Area("", None, sources),)), SIZE)
-    assert_same(blended, double(plain(photograph, painting), SIZE))
+    blended = double(RegionTensors(photograph, (Region("", None, sources),)), SIZE)
+    assert_same(blended, double(single_style(photograph, painting), SIZE))
 
 
 def test_a_region_is_painted_and_the_rest_is_left(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
     mask = torch.zeros(1, 1, *SIZE)
     mask[..., :40] = 1
-    area = Area("left", mask, (StyleSource(painting, None, 1.0),))
-    control = Control(photograph, (area,), pin=1 - mask, pinned=photograph)
+    area = Region("left", mask, (StyleSource(painting, None, 1.0),))
+    control = RegionTensors(photograph, (area,), frozen_mask=1 - mask, frozen_pixels=photograph)
     found = stylizer(control, SIZE)
     assert torch.equal(found[..., 40:], photograph[..., 40:].clamp(0, 1))
     assert not torch.allclose(found[..., :40], photograph[..., :40], atol=0.05)
@@ -103,8 +103,8 @@ def test_a_region_is_painted_and_the_rest_is_left(stylizer: FastStylizer, photog
 
 
 def test_the_contents_colours_stay(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
-    area = Area("", None, (StyleSource(painting, None, 1.0),), grey=True)
+    area = Region("", None, (StyleSource(painting, None, 1.0),), grey=True)
     picture = photograph * 0.4 + 0.3
-    found = stylizer(Control(picture, (area,), keep_chroma=torch.ones(1, 1, *SIZE)), SIZE)
+    found = stylizer(RegionTensors(picture, (area,), content_chroma_mask=torch.ones(1, 1, *SIZE)), SIZE)
     assert (to_oklab(found)[:, 1:] - to_oklab(picture)[:, 1:]).abs().max() < 0.02
     assert not torch.allclose(found, picture, atol=0.02)

@@ -13,7 +13,7 @@ from loss_cases import CASES
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Loss, Refreshing
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 H, W = 40, 33
 ROUNDING = 1e-10  # relative: thousands of float64 operations, and room for differences of large numbers
@@ -50,10 +50,10 @@ def pair() -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
 
 def value(loss: Loss, canvas: Tensor) -> float:
     """Return a loss in float64, its samples and matches drawn for the canvas."""
-    parts, region = features(canvas) if loss.layers else {}, Region.whole(*canvas.shape[-2:])
+    parts, region = features(canvas) if loss.layers else {}, TileWindow.whole(*canvas.shape[-2:])
     if isinstance(loss, Refreshing):
         loss.refresh(torch.Generator().manual_seed(3), lambda: [(canvas, parts, region)])
-    summary = loss.summarise(canvas, parts, region)
+    summary = loss.summarize(canvas, parts, region)
     found = loss.value(summary)
     assert summary.dtype == found.dtype == torch.float64
     return float(found)

@@ -17,23 +17,23 @@ from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.content import ContentLoss
 from impasto.losses.gram import GramLoss, gram_targets
 from impasto.losses.histogram import HistogramLoss
-from impasto.losses.mmd import GaussianLoss, PolynomialLoss
+from impasto.losses.mmd import GaussianMMDLoss, PolynomialMMDLoss
 from impasto.losses.moments import MomentsLoss, raw_moments
-from impasto.losses.mrf import PatchLoss
+from impasto.losses.mrf import MRFLoss
 from impasto.losses.nearest import NearestLoss
-from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.per_layer_nearest import PerLayerNearestLoss
 from impasto.losses.regularizers.borders import BorderLoss
-from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
+from impasto.losses.regularizers.color_anchor import ColorAnchorLoss
 from impasto.losses.regularizers.edges import EdgeLoss
 from impasto.losses.regularizers.matting import MattingLoss
-from impasto.losses.regularizers.proof_anchor import CompositionLoss
+from impasto.losses.regularizers.proof_anchor import ProofAnchorLoss
 from impasto.losses.regularizers.specks import SpeckLoss
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
 from impasto.losses.summaries.protocol import Loss, Refreshing
 from impasto.losses.summaries.sampling import positions
-from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
@@ -123,24 +123,24 @@ def _gram(target: Tensor, style: Maps, mask: Maps | None) -> Loss:
 CASES: dict[str, Case] = {
     "gram": Case(_gram),
     "moments": Case(lambda t, f, m: MomentsLoss(raw_moments(f, m), LAYERS, *_size(t), mask=m)),
-    "wasserstein": Case(lambda t, f, m: WassersteinLoss(Comparison(f, LAYERS, *_size(t), m, m)), floor=2e-3),
-    "batchnorm": Case(lambda t, f, m: BatchNormLoss(Comparison(f, LAYERS, *_size(t), m, m))),
-    "mmd": Case(lambda t, f, m: PolynomialLoss(Comparison(f, LAYERS, *_size(t), m, m))),
-    "mmd-gauss": Case(lambda t, f, m: GaussianLoss(Comparison(f, LAYERS, *_size(t), m, m), samples=200)),
-    "sliced": Case(lambda t, f, m: SlicedLoss(Comparison(f, LAYERS, *_size(t), m, m))),
-    "histogram": Case(lambda t, f, m: HistogramLoss(Comparison(f, LAYERS, *_size(t), m, m))),
-    "mrf": Case(lambda t, f, m: PatchLoss(Comparison(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)), floor=1e-5),
+    "wasserstein": Case(lambda t, f, m: WassersteinLoss(StyleTarget(f, LAYERS, *_size(t), m, m)), floor=2e-3),
+    "batchnorm": Case(lambda t, f, m: BatchNormLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
+    "mmd": Case(lambda t, f, m: PolynomialMMDLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
+    "mmd-gauss": Case(lambda t, f, m: GaussianMMDLoss(StyleTarget(f, LAYERS, *_size(t), m, m), samples=200)),
+    "sliced": Case(lambda t, f, m: SlicedLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
+    "histogram": Case(lambda t, f, m: HistogramLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
+    "mrf": Case(lambda t, f, m: MRFLoss(StyleTarget(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)), floor=1e-5),
     "nearest": Case(lambda t, f, m: NearestLoss([f], LAYERS, *_size(t), mask=m, content=f), floor=1e-5),
-    "apart": Case(lambda t, f, m: ApartLoss([f], LAYERS, *_size(t), mask=m, side=32), floor=1e-5),
+    "apart": Case(lambda t, f, m: PerLayerNearestLoss([f], LAYERS, *_size(t), mask=m, side=32), floor=1e-5),
     "strotss": Case(
         lambda t, f, m: StrotssLoss(t, f, LAYERS, *_size(t), mask=m, style_mask=m, samples=200, style_samples=200)
     ),
     "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m)),
     "self-similarity": Case(lambda t, f, m: SelfSimilarityLoss(t, f, LAYERS, mask=m, samples=200), floor=1e-5),
     "edges": Case(lambda t, f, m: EdgeLoss(t), masked=False),
-    "anchor": Case(lambda t, f, m: ColourAnchorLoss(t), masked=False),
+    "anchor": Case(lambda t, f, m: ColorAnchorLoss(t), masked=False),
     "matting": Case(lambda t, f, m: MattingLoss(t), masked=False, floor=1e-3),
-    "composition": Case(lambda t, f, m: CompositionLoss(t, cell=8), masked=False),
+    "composition": Case(lambda t, f, m: ProofAnchorLoss(t, cell=8), masked=False),
     "specks": Case(lambda t, f, m: SpeckLoss(*_size(t)), own=_flat, masked=False),
     "border": Case(lambda t, f, m: BorderLoss(*_size(t)), own=_flat, masked=False),
     "tv-l1": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l1"), own=_flat, masked=False),

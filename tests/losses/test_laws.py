@@ -10,7 +10,7 @@ from loss_cases import CASES, HEIGHT, LAYERS, WIDTH, WIDTHS, encoder, features, 
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Loss, Refreshing
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from rounding import assert_as_exact, assert_same, epsilon
 
 EVERY = pytest.mark.parametrize("name", CASES)
@@ -43,11 +43,11 @@ def test_its_gradient_is_that_of_its_value(name: str) -> None:
     loss = make(name, small)
     stage(loss, start)
     inputs = [start.double(), *(part.double() for part in features(start).values())]
-    region = Region.whole(48, 33)
+    region = TileWindow.whole(48, 33)
 
     def run(canvas: Tensor, *parts: Tensor) -> Tensor:
         made = dict(zip(LAYERS, parts, strict=True))
-        summary = loss.summarise(canvas, made, region)
+        summary = loss.summarize(canvas, made, region)
         assert summary.dtype == torch.float64
         return loss.value(summary)
 
@@ -164,19 +164,19 @@ def test_rearranging_positions_changes_nothing(name: str) -> None:
     for parts in (made, shuffled):
         if isinstance(loss, Refreshing):
             loss.refresh(torch.Generator().manual_seed(3), lambda parts=parts: [(canvas, parts, region(canvas))])
-        values.append(float(loss.value(loss.summarise(canvas, parts, region(canvas)))))
+        values.append(float(loss.value(loss.summarize(canvas, parts, region(canvas)))))
     assert_same(values[0], values[1])
 
 
-def region(canvas: Tensor) -> Region:
-    return Region.whole(canvas.shape[-2], canvas.shape[-1])
+def region(canvas: Tensor) -> TileWindow:
+    return TileWindow.whole(canvas.shape[-2], canvas.shape[-1])
 
 
 @pytest.mark.parametrize("name", SAMPLED)
 def test_the_order_of_samples_changes_nothing(name: str) -> None:
     canvas = noise(2, 64, 48).double()
     loss = make(name, picture(1, 64, 48).double())
-    summary = loss.summarise(canvas, features(canvas), region(canvas))
+    summary = loss.summarize(canvas, features(canvas), region(canvas))
     if name == "self-similarity":
         # Scaling every hypercolumn is what leaves this one unchanged; its points have an order.
         other = summary * 3
@@ -223,7 +223,7 @@ def test_matched_patches_do_not_depend_on_contrast() -> None:
     made, found = features(picture(4, 64, 48)), []
     for factor in (1.0, 2.0):
         parts = {layer: part * factor for layer, part in made.items()}
-        loss.refresh(torch.Generator(), lambda parts=parts: [(parts, parts, Region.whole(64, 48))])
+        loss.refresh(torch.Generator(), lambda parts=parts: [(parts, parts, TileWindow.whole(64, 48))])
         found.append(loss.state()["relu3_1"].clone())
     assert torch.equal(*found)
     assert len(found[0].unique()) > 5

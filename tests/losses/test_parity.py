@@ -18,17 +18,17 @@ from torch import Tensor
 from impasto.losses.batchnorm import SMOOTHING as VARIANCE_SMOOTHING
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.histogram import QUANTILES, HistogramLoss
-from impasto.losses.mmd import GaussianLoss, PolynomialLoss
-from impasto.losses.mrf import PatchLoss
+from impasto.losses.mmd import GaussianMMDLoss, PolynomialMMDLoss
+from impasto.losses.mrf import MRFLoss
 from impasto.losses.nearest import LEAST_LENGTH, NearestLoss
-from impasto.losses.per_layer_nearest import ApartLoss
-from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
+from impasto.losses.per_layer_nearest import PerLayerNearestLoss
+from impasto.losses.regularizers.color_anchor import ColorAnchorLoss
 from impasto.losses.regularizers.edges import EdgeLoss
 from impasto.losses.regularizers.matting import MattingLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import ROOT_SMOOTHING, SelfSimilarityLoss, StrotssLoss
-from impasto.losses.summaries.style_target import Comparison
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.style_target import StyleTarget
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.losses.wasserstein import SMOOTHING, WassersteinLoss, trace_of_root
 
 Array = np.ndarray
@@ -42,7 +42,7 @@ def root(matrix: Array) -> Array:
 @pytest.mark.parametrize("shape", [(H, W), (10, 9)])
 def test_wasserstein(shape: tuple[int, int]) -> None:
     canvas, (_, _, _, style) = noise(2, *shape), pair()
-    loss = WassersteinLoss(Comparison(style, LAYERS, *shape))
+    loss = WassersteinLoss(StyleTarget(style, LAYERS, *shape))
     assert loss.is_dual("relu3_1") == (shape == (10, 9))
     expected = 0.0
     for layer, weight in LAYERS.items():
@@ -70,7 +70,7 @@ def test_batchnorm() -> None:
         smoothing = VARIANCE_SMOOTHING * y.var(0).mean()
         deviations = np.sqrt(x.var(0) + smoothing) - np.sqrt(y.var(0) + smoothing)
         expected += weight * ((x.mean(0) - y.mean(0)) ** 2 + deviations**2).mean()
-    assert value(BatchNormLoss(Comparison(theirs, LAYERS, H, W)), canvas) == near(expected)
+    assert value(BatchNormLoss(StyleTarget(theirs, LAYERS, H, W)), canvas) == near(expected)
 
 
 def test_polynomial_discrepancy_over_all_pairs() -> None:
@@ -84,7 +84,7 @@ def test_polynomial_discrepancy_over_all_pairs() -> None:
             return float(((a @ b.T + c) ** 2).mean() / a.shape[1] ** 2)
 
         expected += weight * (kernel(x, x) - 2 * kernel(x, y) + kernel(y, y))
-    assert value(PolynomialLoss(Comparison(theirs, LAYERS, H, W)), canvas) == near(expected)
+    assert value(PolynomialMMDLoss(StyleTarget(theirs, LAYERS, H, W)), canvas) == near(expected)
 
 
 def test_gaussian_discrepancy_where_every_position_is_drawn() -> None:
@@ -99,12 +99,12 @@ def test_gaussian_discrepancy_where_every_position_is_drawn() -> None:
         scale = distances(y, y).mean()
         terms = [np.exp(-distances(a, b) / scale).mean() for a, b in ((x, x), (x, y), (y, y))]
         expected += weight * (terms[0] - 2 * terms[1] + terms[2])
-    assert value(GaussianLoss(Comparison(features(style), LAYERS, 24, 20)), canvas) == near(expected)
+    assert value(GaussianMMDLoss(StyleTarget(features(style), LAYERS, 24, 20)), canvas) == near(expected)
 
 
 def test_sliced() -> None:
     canvas, style = noise(2, H, W), picture(1, H, W)
-    loss = SlicedLoss(Comparison(features(style), LAYERS, H, W))
+    loss = SlicedLoss(StyleTarget(features(style), LAYERS, H, W))
     found, expected = value(loss, canvas), 0.0
     for layer, weight in LAYERS.items():
         axes = np.asarray(loss.state()[f"axes {layer}"])
@@ -130,7 +130,7 @@ def test_histogram_of_as_many_positions_as_quantiles(layer: str, side: int) -> N
     x, y = vectors(features(canvas), layer), vectors(features(style), layer)
     assert len(x) == QUANTILES
     expected = 0.3 * ((x - matched_by_rank(x, y)) ** 2).mean()
-    assert value(HistogramLoss(Comparison(features(style), {layer: 0.3}, side, side)), canvas) == near(expected)
+    assert value(HistogramLoss(StyleTarget(features(style), {layer: 0.3}, side, side)), canvas) == near(expected)
 
 
 def cosines(x: Array, y: Array) -> Array:
@@ -153,7 +153,7 @@ def test_patches() -> None:
     x, y = patches(mine), patches(theirs)
     matched = y[(unit(x) @ unit(y).T).argmax(1)]
     expected = ((x - matched) ** 2).mean()
-    assert value(PatchLoss(Comparison(theirs, {layer: 1.0}, H, W)), canvas) == near(expected)
+    assert value(MRFLoss(StyleTarget(theirs, {layer: 1.0}, H, W)), canvas) == near(expected)
 
 
 def test_nearest_neighbours() -> None:
@@ -181,7 +181,7 @@ def test_nearest_neighbours() -> None:
 def test_layers_apart() -> None:
     canvas, mine, _, theirs = pair()
     weights = {"relu2_1": 1.0, "relu3_1": 3.0}
-    loss = ApartLoss([theirs], weights, H, W, side=1000)  # every place
+    loss = PerLayerNearestLoss([theirs], weights, H, W, side=1000)  # every place
     expected = 0.0
     for layer, weight in weights.items():
         x, y = vectors(mine, layer), vectors(theirs, layer)
@@ -192,10 +192,10 @@ def test_layers_apart() -> None:
 
 def test_a_coarse_grid_reaches_every_place_in_time() -> None:
     canvas, mine, _, theirs = pair()
-    loss = ApartLoss([theirs], {"relu2_1": 1.0}, H, W, side=8)
+    loss = PerLayerNearestLoss([theirs], {"relu2_1": 1.0}, H, W, side=8)
     draws, touched = torch.Generator().manual_seed(1), torch.zeros(H // 2, W // 2)
     for _ in range(200):
-        loss.refresh(draws, lambda: [(canvas, mine, Region.whole(H, W))])
+        loss.refresh(draws, lambda: [(canvas, mine, TileWindow.whole(H, W))])
         row, column, step = loss._grids["relu2_1"]
         touched[row::step, column::step] = 1
     assert step > 1
@@ -276,7 +276,7 @@ def test_edges() -> None:
 def test_colour_anchor_is_the_shift_squared() -> None:
     content = picture(1, H, W) * 0.8
     assert value(on_pixels("anchor", content), content + 0.1) == near(0.01)
-    everything = value(ColourAnchorLoss(content, frequencies=1000), noise(2, H, W))
+    everything = value(ColorAnchorLoss(content, frequencies=1000), noise(2, H, W))
     assert everything == near(float((noise(2, H, W) - content).square().mean()))
 
 
@@ -336,8 +336,8 @@ def test_a_frame_is_a_border_and_the_middle_is_not() -> None:
 def test_regions_of_a_summary_add_up() -> None:
     canvas, target = noise(2, 64, 64), picture(1, 64, 64)
     loss = on_pixels("anchor", target)
-    whole = loss.summarise(canvas, {}, Region.whole(64, 64))
-    halves = [Region(64, 64, 0, 0, 32, 64), Region(64, 64, 32, 0, 64, 64, 16, 0)]
-    parts = [loss.summarise(canvas[..., region.read_top :, :], {}, region) for region in halves]
+    whole = loss.summarize(canvas, {}, TileWindow.whole(64, 64))
+    halves = [TileWindow(64, 64, 0, 0, 32, 64), TileWindow(64, 64, 32, 0, 64, 64, 16, 0)]
+    parts = [loss.summarize(canvas[..., region.read_top :, :], {}, region) for region in halves]
     scale = float(whole.abs().max())
     assert torch.allclose(parts[0] + parts[1], whole, rtol=0, atol=ROUNDING * scale)

@@ -74,7 +74,7 @@ def objective(net: Encoder, size: tuple[int, int], style: Mapping[str, float], t
         grams = gram_targets(net(picture(80, 96, 3, kept), list(style)))
     terms: dict[str, Loss] = {
         "content": ContentLoss(target, {content: 1.0}),
-        "style": GramLoss(grams, style, positions, normalisation="relative"),
+        "style": GramLoss(grams, style, positions, normalization="relative"),
         "tv": TotalVariationLoss(height, width),
     }
     return Objective(net, terms, height, width, tile=tile)
@@ -172,11 +172,11 @@ class Refusing:
 
     layers = ("relu5_4",)
 
-    def summarise(self, *arguments: Any) -> Tensor:
+    def summarize(self, *arguments: Any) -> Tensor:
         """Fail."""
         raise AssertionError("a term without weight was computed")
 
-    value = summarise
+    value = summarize
 
 
 @pytest.mark.parametrize("tile", [None, 32])
@@ -222,7 +222,7 @@ def test_a_sweep_goes_over_every_pixel_once(shallow: Encoder) -> None:
     terms, canvas = objective(shallow, (70, 81), STYLE, tile=32), picture(70, 81, 10)
     count, total = 0, 0.0
     for tile, features, region in terms.sweep(canvas):
-        owned = region.own(tile)
+        owned = region.crop_tile(tile)
         count, total = count + owned[0, 0].numel(), total + float(owned.sum())
         assert set(features) == set(terms.layers)
         assert not tile.requires_grad

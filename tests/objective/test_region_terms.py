@@ -12,8 +12,8 @@ from impasto.losses.gram import summed_grams
 from impasto.losses.moments import summed_moments
 from impasto.losses.summaries.protocol import Features, Maps
 from impasto.network.encoder import Encoder
-from impasto.objective.region_terms import StyleData, area_terms
-from impasto.regions.region_tensors import plain
+from impasto.objective.region_terms import StyleFeatures, area_terms
+from impasto.regions.region_tensors import single_style
 from random_weights import state_before
 from rounding import assert_as_exact, assert_same, epsilon
 
@@ -38,10 +38,10 @@ def test_statistics_in_pieces_are_those_of_the_whole(encoder: Encoder, summed: S
     picture = style(113, 97)
     features = encoder(picture, LAYERS)
     mask = masks(features, torch.float64) if masked else None
-    whole, large = StyleData(features, mask, picture), StyleData(None, mask, picture, encoder, LAYERS, 32)
-    assert len(list(whole.pieces())) == 1
-    assert len(list(large.pieces())) == 12
-    assert_same(summed(large.pieces()), summed(whole.pieces()))
+    whole, large = StyleFeatures(features, mask, picture), StyleFeatures(None, mask, picture, encoder, LAYERS, 32)
+    assert len(list(whole.iter_tiles())) == 1
+    assert len(list(large.iter_tiles())) == 12
+    assert_same(summed(large.iter_tiles()), summed(whole.iter_tiles()))
     assert_same(dict(large.features), features)
 
 
@@ -61,11 +61,11 @@ def test_statistics_in_pieces_are_as_exact(
     picture, net = style(113, 97), Encoder(state_before("conv3_2"), dtype=dtype)
     features, exact = net(picture.float(), LAYERS), encoder(picture, LAYERS)
     mask = masks(features, torch.float32) if masked else None
-    whole = summed(StyleData(features, mask, picture.float()).pieces())
-    pieces = summed(StyleData(None, mask, picture.float(), net, LAYERS, 32).pieces())
-    assert all(whole[layer].dtype == pieces[layer].dtype == kept for layer in LAYERS)
+    whole = summed(StyleFeatures(features, mask, picture.float()).iter_tiles())
+    by_tiles = summed(StyleFeatures(None, mask, picture.float(), net, LAYERS, 32).iter_tiles())
+    assert all(whole[layer].dtype == by_tiles[layer].dtype == kept for layer in LAYERS)
     least = epsilon(dtype, layers=5, terms=9 * (3 + 64 + 64 + 128 + 128) + 113 * 97)
-    assert_as_exact(pieces, whole, summed([(exact, mask)]), least=least)
+    assert_as_exact(by_tiles, whole, summed([(exact, mask)]), least=least)
 
 
 def masks(features: Features, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -73,14 +73,14 @@ def masks(features: Features, dtype: torch.dtype) -> dict[str, Tensor]:
     return {layer: torch.rand(1, 1, *part.shape[-2:], generator=draws).to(dtype) for layer, part in features.items()}
 
 
-@pytest.mark.parametrize(("tile", "pieces"), [(None, 1), (128, 1), (32, 9)])
-def test_only_styles_larger_than_a_tile_come_in_pieces(encoder: Encoder, tile: int | None, pieces: int) -> None:
-    found: list[StyleData] = []
+@pytest.mark.parametrize(("tile", "tile_count"), [(None, 1), (128, 1), (32, 9)])
+def test_only_styles_larger_than_a_tile_come_in_pieces(encoder: Encoder, tile: int | None, tile_count: int) -> None:
+    found: list[StyleFeatures] = []
 
     def make(styles: object, mask: object) -> object:
         found.extend(styles)  # type: ignore[arg-type]
         return lambda parts: parts
 
-    control = plain(style(128, 128), style(96, 96))
+    control = single_style(style(128, 128), style(96, 96))
     area_terms(encoder, control, LAYERS, make, lambda mask: None, ["relu2_1"], tile)  # type: ignore[arg-type, return-value]
-    assert len(list(found[0].pieces())) == pieces
+    assert len(list(found[0].iter_tiles())) == tile_count

@@ -102,6 +102,6 @@ def test_a_tap_has_the_gradient_of_a_window(used: str) -> None:
 
     x = picture(6, 7).requires_grad_(True)
     middle = x * 1.0
-    (plain,) = torch.autograd.grad(total(x, middle, middle[..., 1:3, 2:5]), x)
+    (single_style,) = torch.autograd.grad(total(x, middle, middle[..., 1:3, 2:5]), x)
     (found,) = torch.autograd.grad(total(x, *tapped(x * 1.0, window)), x)
-    assert_same(found, plain)
+    assert_same(found, single_style)

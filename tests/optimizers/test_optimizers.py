@@ -49,7 +49,7 @@ def descend(optimizer: Optimizer, loss: Callable[[Tensor], tuple[float, Tensor]]
     losses = []
     for _ in range(steps):
         value, gradient = loss(optimizer.canvas())
-        optimizer.tell(value, gradient)
+        optimizer.step(value, gradient)
         losses.append(value)
     return losses
 
@@ -86,7 +86,7 @@ def test_it_descends_within_the_bounds(
     first = bowl(optimizer.canvas())[0]
     for _ in range(80):
         value, gradient = bowl(optimizer.canvas())
-        optimizer.tell(value, gradient)
+        optimizer.step(value, gradient)
         for picture in (optimizer.canvas(), optimizer.picture()):
             assert float(picture.min()) >= 0
             assert float(picture.max()) <= 1
@@ -106,7 +106,7 @@ def test_lbfgs_shows_a_picture_whose_loss_is_known(
     optimizer, known = BoundedLBFGS(start), []
     for _ in range(30):
         value, gradient = bowl(optimizer.canvas())
-        optimizer.tell(value, gradient)
+        optimizer.step(value, gradient)
         known.append(value)
         shown = bowl(optimizer.picture())[0]
         assert shown in known  # the same numbers in the same order
@@ -116,15 +116,15 @@ def test_lbfgs_limits_how_far_a_step_goes(start: Tensor) -> None:
     optimizer = BoundedLBFGS(start, max_change=0.03)
     for step in range(20):
         before = optimizer.canvas().clone()
-        optimizer.tell(1000.0 - step, torch.randn(SHAPE, generator=torch.Generator().manual_seed(step)))
+        optimizer.step(1000.0 - step, torch.randn(SHAPE, generator=torch.Generator().manual_seed(step)))
         assert float((optimizer.canvas() - before).square().mean().sqrt()) <= 0.03 + torch.finfo(torch.float32).eps
 
 
 def test_a_rise_takes_lbfgs_back_on_the_same_line(start: Tensor) -> None:
     optimizer = BoundedLBFGS(start)
-    optimizer.tell(1.0, torch.ones(SHAPE))
+    optimizer.step(1.0, torch.ones(SHAPE))
     far = (optimizer.canvas() - start).norm()
-    optimizer.tell(5.0, torch.ones(SHAPE))
+    optimizer.step(5.0, torch.ones(SHAPE))
     near = (optimizer.canvas() - start).norm()
     assert 0 < near < far
     assert torch.equal(optimizer.picture(), start)
@@ -135,7 +135,7 @@ def test_a_smaller_step_size_moves_less(make: Make, start: Tensor) -> None:
     for factor in (1.0, 0.01):
         optimizer = make(start)
         optimizer.set_step_size(factor)
-        optimizer.tell(1.0, torch.ones(SHAPE))
+        optimizer.step(1.0, torch.ones(SHAPE))
         moved.append(float((optimizer.canvas() - start).norm()))
     assert moved[1] < 0.5 * moved[0]
 
@@ -158,7 +158,7 @@ def test_each_turn_back_halves_the_step(make: Make, start: Tensor) -> None:
         optimizer = make(start)
         for _ in range(turns):
             optimizer.recover()
-        optimizer.tell(1.0, torch.ones(SHAPE))
+        optimizer.step(1.0, torch.ones(SHAPE))
         moved.append(float((optimizer.canvas() - start).norm()))
     # A picture's values, up to 1, are rounded by up to 6e-8; a step that was halved six times moves them by 2e-4.
     assert moved[1] == pytest.approx(moved[0] / 4, rel=1e-3)
@@ -169,7 +169,7 @@ def test_a_changed_objective_is_followed(
 ) -> None:
     optimizer = make(start)
     descend(optimizer, bowl, 10)
-    optimizer.changed()
+    optimizer.on_objective_change()
 
     def other(canvas: Tensor) -> tuple[float, Tensor]:
         value, gradient = bowl(1 - canvas)

@@ -12,12 +12,12 @@ import torch
 from impasto.api import iter_stylize, last, stylize
 from impasto.errors import ImageError, OptionError
 from impasto.events import Finished, Stepped, Warned
-from impasto.objective.loss_factory import GUARDS, STYLE_LOSSES
+from impasto.objective.loss_factory import REGULARIZERS, STYLE_LOSSES
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import ContentLossName, Options, StyleLossName
 from impasto.options.layer_names import BLOCKS, CHANNELS
-from impasto.regions.spec import place
+from impasto.regions.spec import parse_regions
 from impasto.run.job import prepare
 from impasto.run.target_cache import Shared
 from impasto.workflows.replay import iter_replay, read_source
@@ -114,18 +114,18 @@ def test_every_content_loss_can_be_asked_for(name: str, tiny_picture, tiny_style
 
 
 def test_guards_are_terms_when_they_weigh_something(tiny_picture, tiny_style, states) -> None:
-    weights = {option: 0.5 for option, _ in GUARDS.values()}
+    weights = {option: 0.5 for option, _ in REGULARIZERS.values()}
     steps = run(tiny_picture, tiny_style, states, init="random", scales=1, **weights)
-    assert {name for name in steps[0].losses if name.startswith("guard:")} == set(GUARDS)
+    assert {name for name in steps[0].losses if name.startswith("guard:")} == set(REGULARIZERS)
     assert not any(name.startswith("guard:") for name in run(tiny_picture, tiny_style, states)[0].losses)
 
 
 def test_matches_are_renewed_as_often_as_asked_for(tiny_picture, tiny_style, states, monkeypatch) -> None:
-    from impasto.losses.mrf import PatchLoss
+    from impasto.losses.mrf import MRFLoss
 
     seen: list[int] = []
-    plain = PatchLoss.refresh
-    monkeypatch.setattr(PatchLoss, "refresh", lambda self, *given: (seen.append(1), plain(self, *given))[1])
+    plain = MRFLoss.refresh
+    monkeypatch.setattr(MRFLoss, "refresh", lambda self, *given: (seen.append(1), plain(self, *given))[1])
     counts = {}
     for every in (0, 4, 10):
         seen.clear()
@@ -158,13 +158,13 @@ def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, stat
     from impasto.objective import loss_factory
 
     made: list[str] = []
-    for kind in ("NearestLoss", "ApartLoss"):
+    for kind in ("NearestLoss", "PerLayerNearestLoss"):
         plain = getattr(loss_factory, kind)
         monkeypatch.setattr(
             loss_factory, kind, lambda *a, plain=plain, kind=kind, **k: (made.append(kind), plain(*a, **k))[1]
         )
     steps = run(tiny_picture, tiny_style, states, recipe="nnst", steps=20, scales=2)
-    assert made == ["NearestLoss", "NearestLoss", "ApartLoss"]
+    assert made == ["NearestLoss", "NearestLoss", "PerLayerNearestLoss"]
     assert [sum(step.scale == scale for step in steps) for scale in range(3)][2] == 4  # a fifth
     made.clear()
     assert len(run(tiny_picture, tiny_style, states, recipe="nnst", steps=6, scales=1, apart=0.0)) == 6
@@ -173,8 +173,8 @@ def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, stat
 
 def test_a_run_with_a_last_pass_repeats_from_its_decisions(tiny_picture, tiny_style, states) -> None:
     options = recipes.resolve(recipe="nnst", size=80, steps=10, scales=1)
-    first = prepare(tiny_picture, place(tiny_style), options)
-    again = prepare(tiny_picture, place(tiny_style), options, decisions=first.decisions)
+    first = prepare(tiny_picture, parse_regions(tiny_style), options)
+    again = prepare(tiny_picture, parse_regions(tiny_style), options, decisions=first.decisions)
     assert list(again.scales) == list(first.scales)
     assert [scale.apart for scale in again.scales] == [False, True]
 

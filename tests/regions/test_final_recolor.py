@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.regions.color import desaturated, to_oklab
 from impasto.regions.final_recolor import FLATNESS, RIDGE, guided, recoloured
-from impasto.regions.region_tensors import Area, StyleSource, plain
+from impasto.regions.region_tensors import Region, StyleSource, single_style
 
 ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
 
@@ -28,7 +28,7 @@ def chroma(picture: Tensor) -> Tensor:
 
 def test_the_lightness_stays_and_the_colours_become_the_styles() -> None:
     painted, content, style = soft(1), soft(2), soft(3)
-    found = recoloured(painted, plain(content, style))
+    found = recoloured(painted, single_style(content, style))
     lightness = to_oklab(style)[:, :1]
     wanted = to_oklab(painted)[:, :1].clamp(lightness.min(), lightness.max())
     assert (to_oklab(found)[:, :1] - wanted).abs().max() < ROUNDING
@@ -39,13 +39,13 @@ def test_the_lightness_stays_and_the_colours_become_the_styles() -> None:
 def test_float32_is_computed_in_float64() -> None:
     single = [soft(seed).float() for seed in (1, 2, 3)]
     double = [picture.double() for picture in single]
-    found = recoloured(single[0], plain(*single[1:]))
+    found = recoloured(single[0], single_style(*single[1:]))
     assert found.dtype == torch.float32
-    assert (found - recoloured(double[0], plain(*double[1:]))).abs().max() <= 2**-24
+    assert (found - recoloured(double[0], single_style(*double[1:]))).abs().max() <= 2**-24
 
 
 def test_a_grey_style_leaves_grey() -> None:
-    found = recoloured(soft(1), plain(soft(2), desaturated(soft(3))))
+    found = recoloured(soft(1), single_style(soft(2), desaturated(soft(3))))
     assert float(chroma(found).abs().max()) < 3 * RIDGE**0.5  # what is left of it has a deviation of that root
 
 
@@ -53,7 +53,7 @@ def test_a_grey_style_leaves_grey() -> None:
 def test_blank_pictures_are_borne(level: float) -> None:
     blank = torch.full((1, 3, 20, 24), level)
     for painted, content, style in ((blank, blank, blank), (soft(1), blank, soft(3)), (soft(1), soft(2), blank)):
-        found = recoloured(painted[..., :20, :24], plain(content[..., :20, :24], style))
+        found = recoloured(painted[..., :20, :24], single_style(content[..., :20, :24], style))
         assert torch.isfinite(found).all()
         assert 0 <= float(found.min()) <= float(found.max()) <= 1
 
@@ -63,12 +63,14 @@ def test_each_area_takes_its_own_colours_and_what_stays_stays() -> None:
     left = torch.zeros(1, 1, 40, 56)
     left[..., :28] = 1
     areas = (
-        Area("a", left, (StyleSource(soft(3), None, 1.0),)),
-        Area("b", 1 - left, (StyleSource(soft(4), None, 1.0, 0.5), StyleSource(soft(5), None, 1.0, 0.5))),
+        Region("a", left, (StyleSource(soft(3), None, 1.0),)),
+        Region("b", 1 - left, (StyleSource(soft(4), None, 1.0, 0.5), StyleSource(soft(5), None, 1.0, 0.5))),
     )
-    pin = torch.zeros(1, 1, 40, 56)
-    pin[..., :4, :] = 1
-    control = replace(plain(content, soft(3)), areas=areas, pin=pin, pinned=pin * content)
+    frozen_mask = torch.zeros(1, 1, 40, 56)
+    frozen_mask[..., :4, :] = 1
+    control = replace(
+        single_style(content, soft(3)), areas=areas, frozen_mask=frozen_mask, frozen_pixels=frozen_mask * content
+    )
     found = recoloured(painted, control)
     assert torch.equal(found[..., :4, :], painted[..., :4, :])
     other = recoloured(painted, replace(control, areas=(areas[0], replace(areas[1], styles=areas[0].styles))))
@@ -77,7 +79,7 @@ def test_each_area_takes_its_own_colours_and_what_stays_stays() -> None:
 
 
 def test_an_area_that_keeps_the_contents_colours_is_left_alone() -> None:
-    painted, control = soft(1), plain(soft(2), soft(3))
+    painted, control = soft(1), single_style(soft(2), soft(3))
     grey = replace(control, areas=(replace(control.areas[0], grey=True),))
     assert torch.equal(recoloured(painted, grey), painted)
 

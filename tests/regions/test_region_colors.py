@@ -13,8 +13,8 @@ from test_region_tensors import SIZE, evaluation_of, left, paint, paintings, pho
 from impasto.imaging.images import load, quantise
 from impasto.options import recipes
 from impasto.regions import color
-from impasto.regions.region_tensors import control
-from impasto.regions.spec import place
+from impasto.regions.region_tensors import build_region_tensors
+from impasto.regions.spec import parse_regions
 from impasto.run.target_cache import Shared
 
 
@@ -37,7 +37,7 @@ def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, painting
     _, problem = problem_of(
         shared, photo, None, {"regions": [{"mask": left(48, soft=20), "style": paintings[0], "color": "content"}]}
     )
-    weights = {name: 1 / value for name, value in problem.references.items() if name != "tv"}
+    weights = {name: 1 / value for name, value in problem.normalizers.items() if name != "tv"}
     canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     canvas = 0.5 * canvas + 0.5 * problem.content
     evaluation = problem.objective.evaluate(canvas, weights)
@@ -59,8 +59,8 @@ def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, painting
 @pytest.mark.parametrize("mode", ["match", "histogram"])
 def test_matched_styles_have_the_contents_colours(photo: Any, paintings: Any, mode: str) -> None:
     region = {"mask": left(), "style": paintings[0], "color": mode}
-    for placed, part in ((place(None, regions=[region]), photo[:, :48]), (place(paintings[0]), photo)):
-        found = control(placed, load(photo), recipes.resolve(color=mode)).areas[0].styles[0].picture
+    for placed, part in ((parse_regions(None, regions=[region]), photo[:, :48]), (parse_regions(paintings[0]), photo)):
+        found = build_region_tensors(placed, load(photo), recipes.resolve(color=mode)).areas[0].styles[0].picture
         mean, covariance = color.moments(color.rows_to_oklab(found[0].permute(1, 2, 0).reshape(-1, 3).numpy()))
         wanted_mean, wanted = color.moments(color.rows_to_oklab(part.reshape(-1, 3)))
         assert np.abs(mean - wanted_mean).max() < 0.02  # colours outside the gamut were brought in

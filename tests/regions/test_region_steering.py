@@ -11,7 +11,7 @@ from test_region_tensors import FEW, left, paintings, photo, shared
 
 from impasto.api import iter_stylize, last, stylize
 from impasto.events import Mailbox, ScaleStarted, Steered, Warned
-from impasto.regions.region_tensors import control
+from impasto.regions.region_tensors import build_region_tensors
 from impasto.run.result import Result
 from impasto.run.target_cache import Shared
 

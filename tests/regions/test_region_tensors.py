@@ -16,11 +16,11 @@ from impasto.api import iter_stylize, last, stylize
 from impasto.errors import ImageError, OptionError
 from impasto.events import Warned
 from impasto.imaging.images import load, quantise
-from impasto.objective.scale_objective import Problem
+from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
 from impasto.options.layer_names import BLOCKS
-from impasto.regions.region_tensors import control
-from impasto.regions.spec import place
+from impasto.regions.region_tensors import build_region_tensors
+from impasto.regions.spec import parse_regions
 from impasto.run.job import Job, prepare
 from impasto.run.result import Result
 from impasto.run.target_cache import Shared
@@ -99,9 +99,11 @@ def in_float64(part: Any) -> Any:
     return part
 
 
-def problem_of(shared: Shared, content: Any, style: Any, placed: dict[str, Any], **options: Any) -> tuple[Job, Problem]:
+def problem_of(
+    shared: Shared, content: Any, style: Any, placed: dict[str, Any], **options: Any
+) -> tuple[Job, ScaleObjective]:
     """Return a job and the problem of its first scale, all in float64: only rounding is left between equals."""
-    job = prepare(content, place(style, **placed), recipes.resolve(**{**FEW, **options}))
+    job = prepare(content, parse_regions(style, **placed), recipes.resolve(**{**FEW, **options}))
     job = replace(job, place=replace(job.place, dtype=torch.float64), control=in_float64(job.control))
     shared.encoder(job).double()  # the first convolution with the others
     return job, shared.problem(job, job.scales[0])
@@ -111,7 +113,7 @@ def evaluation_of(shared: Shared, content: Any, style: Any, canvas: Any = None, 
     placed = {key: options.pop(key) for key in ("regions", "labels", "protect") if key in options}
     _, problem = problem_of(shared, content, style, placed, **options)
     picture = problem.content * 0.8 + 0.1 if canvas is None else canvas
-    weights = {name: (ref if name.startswith("blend") else 1 / ref) for name, ref in problem.references.items()}
+    weights = {name: (ref if name.startswith("blend") else 1 / ref) for name, ref in problem.normalizers.items()}
     return problem.objective.evaluate(picture, {**weights, "tv": 0.0})
 
 
@@ -376,13 +378,13 @@ def test_masks_that_do_not_fit_are_refused(shared: Shared, photo: Any, paintings
 
 
 def test_masks_of_any_size_come_to_the_canvas(photo: Any, paintings: Any) -> None:
-    found = control(
-        place(None, regions=[(np.asarray(Image.fromarray(left() > 0).resize((30, 20))), paintings[0])]),
+    found = build_region_tensors(
+        parse_regions(None, regions=[(np.asarray(Image.fromarray(left() > 0).resize((30, 20))), paintings[0])]),
         load(photo),
         recipes.resolve(),
     ).at((32, 48))
     assert found.areas[0].mask is not None
     assert found.areas[0].mask.shape == (1, 1, 32, 48)
-    assert found.pin is not None
+    assert found.frozen_mask is not None
     # Both are resized in float32 and limited to [0, 1]: a few roundings of numbers up to 1.
-    assert (found.pin + found.areas[0].mask - 1).abs().max() <= 8 * 2**-24
+    assert (found.frozen_mask + found.areas[0].mask - 1).abs().max() <= 8 * 2**-24

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from impasto.errors import ImageError, OptionError
-from impasto.regions.spec import Placement, as_words, blend_of, check_count, missing, parse_numbers, place
+from impasto.regions.spec import RegionSpec, as_words, blend_of, check_count, missing, parse_numbers, parse_regions
 
 
 @pytest.fixture
@@ -27,24 +27,24 @@ MASK = np.ones((8, 8), np.float32)
 
 
 def test_one_style_is_plain(files: Path) -> None:
-    found = place("a.png")
+    found = parse_regions("a.png")
     assert found.is_plain
     assert list(found.pictures) == ["style"]
-    assert not place("a.png", protect="faces").is_plain
-    assert not place("a.png,scale=0.5").is_plain
+    assert not parse_regions("a.png", protect="faces").is_plain
+    assert not parse_regions("a.png,scale=0.5").is_plain
 
 
 def test_styles_have_masks_and_settings(files: Path) -> None:
-    found = place(["a.png@half.png,scale=0.5,rotate=-30", "b.png#0,0,4,4"])
+    found = parse_regions(["a.png@half.png,scale=0.5,rotate=-30", "b.png#0,0,4,4"])
     first, second = found.styles
     assert (first.style, first.style_mask, first.scale, first.rotate) == ("style", "style mask", 0.5, -30.0)
     assert (second.style, second.style_mask, second.scale) == ("style 2", None, None)
     assert found.pictures["style 2"].crop == (0, 0, 4, 4)
-    assert place("a@2x.png").styles[0].style_mask is None  # a file of that name comes before a mask
+    assert parse_regions("a@2x.png").styles[0].style_mask is None  # a file of that name comes before a mask
 
 
 def test_regions_have_names_masks_and_settings(files: Path) -> None:
-    found = place("b.png", regions=["sky.png=a.png@half.png,strength=0.8,color=content", "ground.png=b.png"])
+    found = parse_regions("b.png", regions=["sky.png=a.png@half.png,strength=0.8,color=content", "ground.png=b.png"])
     rest, sky, ground = found.styles
     assert rest.region is None
     assert (sky.region, sky.mask, sky.style, sky.strength, sky.color) == (
@@ -62,9 +62,9 @@ def test_regions_have_names_masks_and_settings(files: Path) -> None:
 def test_names_of_regions_are_not_those_of_styles(files: Path) -> None:
     for name in ("2.png", "mask.png"):
         Image.fromarray(np.full((8, 8), 100, np.uint8)).save(name)
-    blend = place(["a.png", "b.png"], regions=["2.png=ground.png"])
+    blend = parse_regions(["a.png", "b.png"], regions=["2.png=ground.png"])
     assert [blend.pictures[style.style].name for style in blend.styles] == ["a.png", "b.png", "ground.png"]
-    masked = place("a.png@half.png", regions=["mask.png=b.png"])
+    masked = parse_regions("a.png@half.png", regions=["mask.png=b.png"])
     assert masked.pictures["style mask"].name == "half.png"
     assert masked.pictures[masked.styles[1].style].name == "b.png"
 
@@ -72,26 +72,26 @@ def test_names_of_regions_are_not_those_of_styles(files: Path) -> None:
 def test_regions_as_objects() -> None:
     mapping = {"mask": MASK, "style": PICTURE, "name": "sky", "strength": 0.3, "rotate": 90}
     for regions in ([(MASK, PICTURE), mapping], [(MASK > 0, {"style": PICTURE}), mapping]):
-        first, second = place(None, regions=regions).styles
+        first, second = parse_regions(None, regions=regions).styles
         assert (first.region, second.region, second.strength, second.rotate) == ("region", "sky", 0.3, 90.0)
-    assert place(None, regions=[(MASK, PICTURE)] * 2).styles[1].region == "region2"
+    assert parse_regions(None, regions=[(MASK, PICTURE)] * 2).styles[1].region == "region2"
 
 
 def test_a_placement_survives_its_record(files: Path) -> None:
-    found = place("b.png,scale=2", regions=["sky.png=a.png@half.png,strength=0.8"], protect="half.png")
-    again = Placement.of_data(json.loads(json.dumps(found.as_data())), found.pictures)
+    found = parse_regions("b.png,scale=2", regions=["sky.png=a.png@half.png,strength=0.8"], protect="half.png")
+    again = RegionSpec.from_data(json.loads(json.dumps(found.as_data())), found.pictures)
     assert again == found
-    labels = place("a.png", labels=("sky.png", "ground.png"))
-    assert Placement.of_data(labels.as_data(), labels.pictures) == labels
+    labels = parse_regions("a.png", labels=("sky.png", "ground.png"))
+    assert RegionSpec.from_data(labels.as_data(), labels.pictures) == labels
 
 
 def test_a_placement_as_words(files: Path) -> None:
-    found = place(["b.png,scale=2", "a.png"], regions=["sky.png=a.png@half.png,strength=0.8"], protect="faces")
+    found = parse_regions(["b.png,scale=2", "a.png"], regions=["sky.png=a.png@half.png,strength=0.8"], protect="faces")
     words = as_words(found.as_data(), {part: picture.name for part, picture in found.pictures.items()})
     assert words == [
         "b.png,scale=2", "a.png", "--region", "sky.png=a.png@half.png,strength=0.8", "--protect", "faces",
     ]  # fmt: skip
-    labels = place("a.png", labels=("sky.png", "ground.png"))
+    labels = parse_regions("a.png", labels=("sky.png", "ground.png"))
     words = as_words(labels.as_data(), {part: picture.name for part, picture in labels.pictures.items()})
     assert words == ["a.png", "--labels", "sky.png", "ground.png"]
 
@@ -119,14 +119,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wish", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_what_cannot_be_placed_is_refused(files: Path, wish: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        place(**wish)
+        parse_regions(**wish)
     assert message in str(caught.value)
     assert caught.value.option is not None
 
 
 def test_a_missing_file_is_named(files: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.png"):
-        place(None, regions=["nowhere.png=a.png"])
+        parse_regions(None, regions=["nowhere.png=a.png"])
     with pytest.raises(ImageError, match="'style sky' of the placement is missing"):
         missing({}, "style sky")
 

@@ -328,7 +328,7 @@ class Drawing:
     def __init__(self) -> None:
         self.drawn = torch.zeros(3)
 
-    def summarise(self, canvas: Tensor, features: Any, region: Any) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Any, region: Any) -> Tensor:
         return canvas.sum().reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
@@ -358,7 +358,7 @@ def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
     loss.refresh(generator, None)
     beginning = {"options": {}, "decisions": {}, "inputs": {}}
     keeper = Keeper(tmp_path, 0.0, beginning, generator, resume=False)
-    keeper.references = {"drawing": 2.5}
+    keeper.normalizers = {"drawing": 2.5}
     keeper.keep(Run(Knobs(0.5, 1.0, 1.0, 0.0), step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
     following = torch.rand(5, generator=generator)
 
@@ -370,7 +370,7 @@ def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
     assert torch.equal(fresh.drawn, loss.drawn)
     assert torch.equal(torch.rand(5, generator=other), following)
     assert torch.equal(twin.canvas(), optimizer.canvas())
-    assert (state.run.step, state.references) == (3, {"drawing": 2.5})
+    assert (state.run.step, state.normalizers) == (3, {"drawing": 2.5})
 
 
 def test_states_are_put_off_where_they_cost_much(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ class Calls(BoundedLBFGS):
         super().__init__(start)
         self.called: list[Any] = []
 
-    def changed(self) -> None:
+    def on_objective_change(self) -> None:
         """Note it."""
         self.called.append("changed")
-        super().changed()
+        super().on_objective_change()
 
     def recover(self) -> None:
         """Note it."""
@@ -81,7 +81,7 @@ def knobs(strength: float | None = 0.5, **others: Any) -> Knobs:
 def going(pulls: Pulls, optimizer: Any, run: Run | None = None, steps: int = 6, **others: Any) -> Iterator[Event]:
     """Start a run."""
     run = run or Run(knobs())
-    return descend(run, pulls, optimizer, steps=steps, references=REFERENCES, **others)  # type: ignore[arg-type]
+    return descend(run, pulls, optimizer, steps=steps, normalizers=REFERENCES, **others)  # type: ignore[arg-type]
 
 
 def start() -> Tensor:
@@ -116,10 +116,10 @@ def test_strength_shares_between_the_terms() -> None:
 
 
 def test_terms_of_one_kind_have_factors_of_their_own() -> None:
-    references = {"content": 1.0, "style:sky": 2.0, "style:ground": 4.0, "tv": 1.0}
+    normalizers = {"content": 1.0, "style:sky": 2.0, "style:ground": 4.0, "tv": 1.0}
     turned = knobs()
-    turned.turn({"style:sky": 3.0}, list(references))
-    weights = turned.weights(references, 1.0)
+    turned.turn({"style:sky": 3.0}, list(normalizers))
+    weights = turned.weights(normalizers, 1.0)
     assert (weights["style:sky"], weights["style:ground"]) == (0.5 * 3 / 2, 0.5 / 4)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from impasto.api import iter_stylize
 from impasto.events import Planned, Warned
-from impasto.objective.scale_objective import Problem
+from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
 from impasto.run import precision_check
 from impasto.run.job import prepare
@@ -99,7 +99,7 @@ def test_a_network_is_looked_at_once(pair: Any, state: Any) -> None:
 def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def judge(problem: Problem, *_: object, **__: object) -> float:
+    def judge(problem: ScaleObjective, *_: object, **__: object) -> float:
         sizes.append((problem.objective.height, problem.objective.width))
         return 1.0
 
@@ -113,7 +113,7 @@ def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
     job = prepare(*pair, recipes.resolve(**RUN))
     shared = Shared(state=state)
     problem = shared.problem(job, job.scales[0])
-    weights = job.knobs().weights(problem.references, 1.0)
+    weights = job.knobs().weights(problem.normalizers, 1.0)
     other = Shared(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(job)
     found = precision_check.agreement(problem, other, weights, tile=None, seed=0)
     assert found < precision_check.LEAST_COSINE

@@ -18,7 +18,7 @@ from impasto.options.recipes import resolve
 from impasto.planning import memory
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import Pace
-from impasto.regions.spec import place
+from impasto.regions.spec import parse_regions
 from impasto.run import checkpoint
 from impasto.run.job import prepare
 from impasto.run.target_cache import Shared
@@ -106,11 +106,14 @@ def test_threads_are_taken_again_by_as_many_processes(tiny_files: Any) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert prepare(content, place(style), options, decisions=decided).place.threads == 1
+        assert prepare(content, parse_regions(style), options, decisions=decided).place.threads == 1
         torch.set_num_threads(2)
-        assert prepare(content, place(style), options, decisions={**decided, "ranks": 2}).place.threads == 2
+        assert prepare(content, parse_regions(style), options, decisions={**decided, "ranks": 2}).place.threads == 2
         torch.set_num_threads(2)
-        assert prepare(content, place(style), options, decisions=decided, group=ProcessGroup(0, 2)).place.threads == 2
+        assert (
+            prepare(content, parse_regions(style), options, decisions=decided, group=ProcessGroup(0, 2)).place.threads
+            == 2
+        )
     finally:
         torch.set_num_threads(before)
 

@@ -63,10 +63,10 @@ def stylize(
     check_film(timelapse, output, content, *(styles or ()))
     style: Any = styles[0] if styles else None
     if report is not None and (style is None or not Path(style).exists()):
-        from impasto.regions.spec import place
+        from impasto.regions.spec import parse_regions
 
         limits = {"max_pixels": options["max_pixels"]} if options.get("max_pixels") else {}
-        style = place(styles, **placed, limits=limits).pictures["style"].pixels
+        style = parse_regions(styles, **placed, limits=limits).pictures["style"].pixels
     from impasto.api import iter_stylize
 
     mailbox = Mailbox()

@@ -22,9 +22,9 @@ from impasto.feedforward.matching import MATCHINGS, Affine, Statistics, blend, s
 from impasto.losses.summaries.protocol import at_least_float32
 from impasto.objective.region_terms import style_at
 from impasto.regions import masks
-from impasto.regions.canvas_view import View
+from impasto.regions.canvas_view import CanvasView
 from impasto.regions.color import desaturated
-from impasto.regions.region_tensors import Area, Control, StyleSource
+from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
 MATCHING = "transport"
 LAYER = "relu4_1"
@@ -55,7 +55,7 @@ class FastStylizer:
         self.matching = MATCHINGS[matching]
 
     def __call__(
-        self, control: Control, size: tuple[int, int], strength: float = 0.5, tile: int | None = None
+        self, control: RegionTensors, size: tuple[int, int], strength: float = 0.5, tile: int | None = None
     ) -> Tensor:
         """Return the picture of a control.
 
@@ -70,7 +70,7 @@ class FastStylizer:
         """
         with torch.inference_mode():
             control = control.at(size)
-            view = View(control)
+            view = CanvasView(control)
             tile = tile if tile is not None or size[0] * size[1] <= WHOLE or control.seamless else TILE
             canvas = control.content
             strengths = [strength if area.strength is None else area.strength for area in control.areas]
@@ -78,21 +78,21 @@ class FastStylizer:
             for number in (0, 1):
                 shares = [min(max(2 * value - number, 0.0), 1.0) for value in strengths]
                 if any(shares):
-                    canvas = self._pass(view.seen(canvas), control, targets, shares, tile)
+                    canvas = self._pass(view.as_compared(canvas), control, targets, shares, tile)
             return view.picture(canvas).clamp(0, 1)
 
     def _pass(
         self,
-        seen: Tensor,
-        control: Control,
+        as_compared: Tensor,
+        control: RegionTensors,
         targets: Sequence[Sequence[tuple[float, Statistics]]],
         shares: Sequence[float],
         tile: int | None,
     ) -> Tensor:
         """Return a picture with the features of every area moved towards its styles."""
-        size = int(seen.shape[-2]), int(seen.shape[-1])
+        size = int(as_compared.shape[-2]), int(as_compared.shape[-1])
         padding = "circular" if control.seamless else "reflect"
-        features = self.network.encode(_in_eights(seen, control.seamless), tile, padding)
+        features = self.network.encode(_in_eights(as_compared, control.seamless), tile, padding)
         moved = features if any(area.mask is not None for area in control.areas) else None
         for area, styles, share in zip(control.areas, targets, shares, strict=True):
             if not share:
@@ -111,7 +111,7 @@ class FastStylizer:
         own = statistics(_bands(features, weight))
         return blend((part, self.matching(own, target)) for part, target in styles)
 
-    def _targets(self, area: Area, size: tuple[int, int], tile: int | None) -> list[tuple[float, Statistics]]:
+    def _targets(self, area: Region, size: tuple[int, int], tile: int | None) -> list[tuple[float, Statistics]]:
         total = sum(source.part for source in area.styles)
         return [(source.part / total, self._style(source, area.grey, max(size), tile)) for source in area.styles]
 

@@ -20,8 +20,8 @@ from impasto.feedforward.model import Model, load
 from impasto.imaging import images
 from impasto.network.weights import adain_state
 from impasto.options.fields import Options
-from impasto.regions.canvas_view import View
-from impasto.regions.region_tensors import Control
+from impasto.regions.canvas_view import CanvasView
+from impasto.regions.region_tensors import RegionTensors
 from impasto.run import record
 from impasto.run.job import Job
 from impasto.run.result import Result, save
@@ -90,7 +90,9 @@ def _painter(job: Job, model: Model | None) -> Callable[[], Tensor]:
     return lambda: stylizer(job.control, job.size, strength, tile)
 
 
-def by_model(model: Model, control: Control, size: tuple[int, int], strength: float, tile: int | None = None) -> Tensor:
+def by_model(
+    model: Model, control: RegionTensors, size: tuple[int, int], strength: float, tile: int | None = None
+) -> Tensor:
     """Return a control's picture by a trained network, ``[1, 3, H, W]`` in [0, 1].
 
     Args:
@@ -102,7 +104,7 @@ def by_model(model: Model, control: Control, size: tuple[int, int], strength: fl
     """
     with torch.inference_mode():
         control = control.at(size)
-        view = View(control)
+        view = CanvasView(control)
         if not control.areas:
             return view.picture(control.content).clamp(0, 1)
         style = control.areas[0].styles[0].picture if model.shape.any_style else None

@@ -17,7 +17,7 @@ from torch import Tensor
 from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
 from impasto.objective.loss_factory import (
-    Stage,
+    ScaleContext,
     content_maker,
     default_content_layers,
     default_style_layers,
@@ -25,11 +25,11 @@ from impasto.objective.loss_factory import (
     style_maker,
 )
 from impasto.objective.objective import Objective
-from impasto.objective.region_terms import StyleData, style_at
-from impasto.objective.scale_objective import build
+from impasto.objective.region_terms import StyleFeatures, style_at
+from impasto.objective.scale_objective import build_scale_objective
 from impasto.options.fields import Options, parse_weights
 from impasto.planning.schedule import Scale
-from impasto.regions.region_tensors import plain
+from impasto.regions.region_tensors import single_style
 from impasto.run.engine import Knobs
 
 
@@ -56,9 +56,11 @@ class Teacher:
     def style(self, painting: Tensor, side: int) -> Loss:
         """Return the style term of a painting ``[1, 3, h, w]`` for pictures of a side."""
         with torch.no_grad():
-            seen = style_at(painting, self.side * self.options.features.style_scale)
-            features = self.encoder(seen, list(self.style_layers))
-            return style_maker(self._stage(seen, side))([StyleData(features, None, seen)], None)([1.0])
+            as_compared = style_at(painting, self.side * self.options.features.style_scale)
+            features = self.encoder(as_compared, list(self.style_layers))
+            return style_maker(self._stage(as_compared, side))([StyleFeatures(features, None, as_compared)], None)(
+                [1.0]
+            )
 
     def calibrate(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         """Set the terms' weights from a few photographs, each with a painting."""
@@ -68,10 +70,12 @@ class Teacher:
         knobs = Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, unitless=tradeoff.units == "unitless")
         sums: dict[str, float] = {}
         for photograph, painting in pairs:
-            control = plain(photograph, painting, self.options.features.style_scale)
+            control = single_style(photograph, painting, self.options.features.style_scale)
             scale = Scale(self.side, self.side, 1)
-            found = build(self.encoder, control, scale, self.options, self.style_layers, self.content_layers)
-            for name, value in found.references.items():
+            found = build_scale_objective(
+                self.encoder, control, scale, self.options, self.style_layers, self.content_layers
+            )
+            for name, value in found.normalizers.items():
                 sums[name] = sums.get(name, 0.0) + value / len(pairs)
         self.weights = knobs.weights(sums, 1.0)
 
@@ -105,5 +109,5 @@ class Teacher:
         }
         return Objective(self.encoder, terms, side, side)
 
-    def _stage(self, picture: Tensor, side: int) -> Stage:
-        return Stage(self.encoder, picture, side, side, self.style_layers, self.content_layers, self.options)
+    def _stage(self, picture: Tensor, side: int) -> ScaleContext:
+        return ScaleContext(self.encoder, picture, side, side, self.style_layers, self.content_layers, self.options)

@@ -1,1 +1,1 @@
-"""Losses, one file a paper, each as ``value(sum over tiles of summarise(tile))``."""
+"""Losses, one file a paper, each as ``value(sum over tiles of summarize(tile))``."""

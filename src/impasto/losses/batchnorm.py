@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features
-from impasto.losses.summaries.sampling import owned, shared
-from impasto.losses.summaries.style_target import Comparison
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import owned, tile_weights
+from impasto.losses.summaries.style_target import StyleTarget
+from impasto.losses.summaries.tile_window import TileWindow
 
 SMOOTHING = 1e-6
 
@@ -27,7 +27,7 @@ class BatchNormLoss:
         given: the style, the canvas's size, and what counts of both.
     """
 
-    def __init__(self, given: Comparison) -> None:
+    def __init__(self, given: StyleTarget) -> None:
         self.layers = given.layers
         self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
         self._means, self._deviations, self._smoothing = {}, {}, {}
@@ -40,12 +40,12 @@ class BatchNormLoss:
             self._means[layer] = mean
             self._deviations[layer] = (variance + self._smoothing[layer]).sqrt()
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sums of F and of F squared, joined, ``[sum of 2 C]``."""
         parts = []
         for layer in self.layers:
             vectors = owned(features[layer], layer, region)
-            weights = shared(self._mask, layer, region)
+            weights = tile_weights(self._mask, layer, region)
             weighted = vectors if weights is None else vectors * weights
             parts += [weighted.sum(0), (weighted * vectors).sum(0)]
         return torch.cat(parts)

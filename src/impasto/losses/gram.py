@@ -18,10 +18,10 @@ from torch import Tensor
 
 from impasto.losses.summaries.moment_sums import mean_of_pieces
 from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
-Normalisation = Literal["gatys", "neural-style", "relative"]
+Normalization = Literal["gatys", "neural-style", "relative"]
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -55,29 +55,29 @@ class GramLoss:
         positions: Mapping[str, float],
         *,
         mask: Maps | None = None,
-        normalisation: Normalisation = "gatys",
+        normalization: Normalization = "gatys",
     ) -> None:
         self.layers = tuple(weights)
         self._targets = {layer: targets[layer].detach() for layer in self.layers}
         self._positions = dict(positions)
         self._mask = mask
-        self._factors = {layer: weights[layer] * self._factor(layer, normalisation) for layer in self.layers}
+        self._factors = {layer: weights[layer] * self._factor(layer, normalization) for layer in self.layers}
 
-    def _factor(self, layer: str, normalisation: Normalisation) -> float:
+    def _factor(self, layer: str, normalization: Normalization) -> float:
         count = len(self._targets[layer])
-        if normalisation == "gatys":
+        if normalization == "gatys":
             return 1 / (4 * count**2)
-        if normalisation == "neural-style":
+        if normalization == "neural-style":
             return 1 / count**4
         return 1 / max(float(self._targets[layer].square().sum()), 1e-12)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the Gram matrices of the layers, flattened and joined, ``[sum of C^2]``."""
         grams = []
         for layer in self.layers:
-            owned = region.own(features[layer], stride(layer))
+            owned = region.crop_tile(features[layer], stride(layer))
             if self._mask is not None:
-                owned = owned * region.share(self._mask[layer], stride(layer)).sqrt()
+                owned = owned * region.crop_full(self._mask[layer], stride(layer)).sqrt()
             grams.append(gram_matrix(owned).flatten())
         return torch.cat(grams)
 

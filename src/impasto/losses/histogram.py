@@ -17,9 +17,16 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
-from impasto.losses.summaries.sampling import gather, owned, pick, scatter, shared, stratified
-from impasto.losses.summaries.style_target import Comparison
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import (
+    gather,
+    indices_from_fractions,
+    owned,
+    scatter,
+    stratified_samples,
+    tile_weights,
+)
+from impasto.losses.summaries.style_target import StyleTarget
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 QUANTILES = 1024
@@ -36,11 +43,11 @@ class HistogramLoss:
     Until ``refresh`` is called the targets are 0: they belong to a canvas.
     """
 
-    every = 5
+    refresh_every = 5
 
     def __init__(
         self,
-        given: Comparison,
+        given: StyleTarget,
         *,
         samples: int = SAMPLES,
     ) -> None:
@@ -57,7 +64,9 @@ class HistogramLoss:
             self._targets[layer] = given.style[layer].new_zeros(1, self._channels[layer], *self._shapes[layer])
 
     def _chosen(self, cells: int, mask: Tensor | None) -> Tensor:
-        return pick(stratified(min(self._samples, cells), torch.Generator().manual_seed(0)), cells, mask)
+        return indices_from_fractions(
+            stratified_samples(min(self._samples, cells), torch.Generator().manual_seed(0)), cells, mask
+        )
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Match the histograms of the canvas as it is, and keep the remapped features as targets."""
@@ -68,9 +77,9 @@ class HistogramLoss:
                 part = features[layer]
                 if layer not in targets:
                     targets[layer] = part.new_zeros(1, self._channels[layer], *self._shapes[layer])
-                cut = at_least_float32(region.own(part, stride(layer)))
+                cut = at_least_float32(region.crop_tile(part, stride(layer)))
                 mapped = remap(cut[0].flatten(1).T, tables[layer], self._quantiles[layer].to(cut)).T.reshape(cut.shape)
-                region.share(targets[layer], stride(layer)).copy_(mapped)
+                region.crop_full(targets[layer], stride(layer)).copy_(mapped)
         self._targets = targets
 
     def _tables(self, sweep: Sweep) -> dict[str, Tensor]:
@@ -93,14 +102,14 @@ class HistogramLoss:
         """Take back what ``state`` returned."""
         self._targets = dict(state)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sum of squared differences, ``[L]``."""
         sums = []
         for layer in self.layers:
             vectors = owned(features[layer], layer, region)
-            target = region.share(self._targets[layer], stride(layer))[0].flatten(1).T.to(vectors)
+            target = region.crop_full(self._targets[layer], stride(layer))[0].flatten(1).T.to(vectors)
             squares = (vectors - target).square().sum(1, keepdim=True)
-            weights = shared(self._mask, layer, region)
+            weights = tile_weights(self._mask, layer, region)
             sums.append((squares if weights is None else squares * weights).sum())
         return torch.stack(sums)
 

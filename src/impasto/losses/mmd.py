@@ -4,10 +4,10 @@ In: features of the canvas and of the style image. Out: ``E k(x, x') - 2 E k(x, 
 of the canvas and y of the style, weighted by layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 9, who show that
 Gatys's loss is the one with ``k = (x'y)^2``.
 
-* ``PolynomialLoss``: ``k = (x'y + c)^2 / C^2`` has an explicit feature map, mean and raw second moments, so the
+* ``PolynomialMMDLoss``: ``k = (x'y + c)^2 / C^2`` has an explicit feature map, mean and raw second moments, so the
   expectation is taken over all pairs of positions exactly: ``(|M - M_t|^2 + 2 c |mu - mu_t|^2) / C^2``. ``c`` is
   the style's mean square.
-* ``GaussianLoss``: ``k = exp(-|x - y|^2 / (2 s^2))`` on samples of positions, s^2 half the mean squared distance of
+* ``GaussianMMDLoss``: ``k = exp(-|x - y|^2 / (2 s^2))`` on samples of positions, s^2 half the mean squared distance of
   the style's samples. Departures: all pairs of the samples instead of the linear-time estimator; the same fractions
   of the two pictures are drawn, so that a picture is at distance 0 from itself.
 
@@ -22,14 +22,21 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, Sweep
-from impasto.losses.summaries.sampling import gather, owned, pick, scatter, shared, stratified
-from impasto.losses.summaries.style_target import Comparison, moments
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import (
+    gather,
+    indices_from_fractions,
+    owned,
+    scatter,
+    stratified_samples,
+    tile_weights,
+)
+from impasto.losses.summaries.style_target import StyleTarget, moments
+from impasto.losses.summaries.tile_window import TileWindow
 
 SAMPLES = 1024
 
 
-class PolynomialLoss:
+class PolynomialMMDLoss:
     """Maximum mean discrepancy with a polynomial kernel of degree 2.
 
     Args:
@@ -39,7 +46,7 @@ class PolynomialLoss:
 
     def __init__(
         self,
-        given: Comparison,
+        given: StyleTarget,
         *,
         offset: float = 1.0,
     ) -> None:
@@ -53,12 +60,12 @@ class PolynomialLoss:
             self._targets[layer] = first / total, second / total
             self._offsets[layer] = offset * float(second.trace() / total)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sums of F and F F', flattened and joined, ``[sum of C (C + 1)]``."""
         parts = []
         for layer in self.layers:
             vectors = owned(features[layer], layer, region)
-            parts += [part.flatten() for part in moments(vectors, shared(self._mask, layer, region))]
+            parts += [part.flatten() for part in moments(vectors, tile_weights(self._mask, layer, region))]
         return torch.cat(parts)
 
     def value(self, summary: Tensor) -> Tensor:
@@ -75,7 +82,7 @@ class PolynomialLoss:
         return total
 
 
-class GaussianLoss:
+class GaussianMMDLoss:
     """Maximum mean discrepancy with a Gaussian kernel, on samples of positions.
 
     Args:
@@ -84,11 +91,11 @@ class GaussianLoss:
         generator: draws the first samples; a fixed seed if absent.
     """
 
-    every = 1
+    refresh_every = 1
 
     def __init__(
         self,
-        given: Comparison,
+        given: StyleTarget,
         *,
         samples: int = SAMPLES,
         generator: torch.Generator | None = None,
@@ -100,7 +107,7 @@ class GaussianLoss:
         self._draw(generator or torch.Generator().manual_seed(0))
 
     def _draw(self, generator: torch.Generator) -> None:
-        self.load_state({layer: stratified(self._counts[layer], generator) for layer in self.layers})
+        self.load_state({layer: stratified_samples(self._counts[layer], generator) for layer in self.layers})
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Draw new positions in the canvas and in the style."""
@@ -117,13 +124,15 @@ class GaussianLoss:
         for layer in self.layers:
             fractions = self._fractions[layer]
             vectors = self._given.vectors(layer)
-            chosen = pick(fractions, len(vectors), self._given.style_mask_of(layer)).to(vectors.device)
-            self._index[layer] = pick(fractions, self._given.cells(layer), self._given.mask_of(layer))
+            chosen = indices_from_fractions(fractions, len(vectors), self._given.style_mask_of(layer)).to(
+                vectors.device
+            )
+            self._index[layer] = indices_from_fractions(fractions, self._given.cells(layer), self._given.mask_of(layer))
             self._targets[layer] = vectors[chosen].double()
             spread = _squared_distances(self._targets[layer], self._targets[layer]).mean()
             self._scales[layer] = max(float(spread), 1e-12)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sampled vectors of each layer at their rows, flattened and joined."""
         return torch.cat(
             [

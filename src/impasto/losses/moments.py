@@ -19,8 +19,8 @@ from torch import Tensor
 from impasto.losses.summaries.masked_moments import masked_moment_sums
 from impasto.losses.summaries.moment_sums import mean_of_pieces, moment_sums, owned_rows
 from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
-from impasto.losses.summaries.sampling import positions, shared
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import positions, tile_weights
+from impasto.losses.summaries.tile_window import TileWindow
 
 FLOOR = 1e-12
 
@@ -79,10 +79,10 @@ class MomentsLoss:
             sizes = mean.square().sum().clamp_min(FLOOR), covariance.square().sum().clamp_min(FLOOR)
             self._targets[layer] = (mean, covariance, *sizes)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sums of F F' and of F, flattened and joined."""
         parts = [
-            _sums(owned_rows(features[layer], layer, region), shared(self._mask, layer, region)).flatten()
+            _sums(owned_rows(features[layer], layer, region), tile_weights(self._mask, layer, region)).flatten()
             for layer in self.layers
         ]
         return torch.cat(parts)

@@ -19,15 +19,15 @@ from torch.nn import functional
 from impasto.errors import OptionError
 from impasto.losses.summaries.nearest_search import nearest
 from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
-from impasto.losses.summaries.style_target import Comparison
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.style_target import StyleTarget
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 SIDE = 3
 OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 
 
-class PatchLoss:
+class MRFLoss:
     """Squared distance from matched patches of the style.
 
     Args:
@@ -40,11 +40,11 @@ class PatchLoss:
         OptionError: a layer of the canvas or of the style has no 3 x 3 patch.
     """
 
-    every = 25
+    refresh_every = 25
 
-    def __init__(self, given: Comparison) -> None:
+    def __init__(self, given: StyleTarget) -> None:
         self.layers = given.layers
-        self.reach = max(stride(layer) for layer in self.layers)
+        self.halo_px = max(stride(layer) for layer in self.layers)
         self._style, self._centres, self._factors, self._mask = {}, {}, {}, {}
         for layer in self.layers:
             style, shape = given.style[layer].detach(), given.shape(layer)
@@ -99,17 +99,17 @@ class PatchLoss:
         """Take back what ``state`` returned."""
         self._index = dict(state)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sum of squared differences over the cells it owns, ``[L]``."""
         sums = []
         for layer in self.layers:
-            vectors = at_least_float32(region.own(features[layer], stride(layer)))[0].flatten(1)  # [C, n]
+            vectors = at_least_float32(region.crop_tile(features[layer], stride(layer)))[0].flatten(1)  # [C, n]
             count, wanted, rest = self._wanted(layer, region, vectors)
             near = (count * (vectors - wanted).square().sum(0)).sum()
             sums.append(near + rest)
         return torch.stack(sums)
 
-    def _wanted(self, layer: str, region: Region, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _wanted(self, layer: str, region: TileWindow, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return by owned cell how many patches meet there and the mean they want; and the sum of their scatter."""
         step = stride(layer)
         (top, bottom), (left, right) = region.rows(step), region.columns(step)
@@ -137,7 +137,7 @@ class PatchLoss:
         return (summary * summary.new_tensor([self._factors[layer] for layer in self.layers])).sum()
 
 
-def _patches(feature: Tensor, layer: str, region: Region) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
+def _patches(feature: Tensor, layer: str, region: TileWindow) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
     """Return the patches whose centres a region owns, ``[n, 9 C]``, and the rows and columns of those centres."""
     step = stride(layer)
     height, width = region.height // step, region.width // step

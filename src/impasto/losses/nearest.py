@@ -22,7 +22,7 @@ from torch.nn import functional
 from impasto.losses.summaries.hypercolumns import REACH, grid, grid_parts
 from impasto.losses.summaries.nearest_search import nearest, principal_axes
 from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 STEP = 4
@@ -49,8 +49,8 @@ class NearestLoss:
     Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
     """
 
-    every = 0
-    reach = REACH
+    refresh_every = 0
+    halo_px = REACH
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class NearestLoss:
         keys = []
         for number, style in enumerate(styles):
             size = _pixels(style, self.layers)
-            vectors = grid(style, weights, Region.whole(*size), STEP).detach()
+            vectors = grid(style, weights, TileWindow.whole(*size), STEP).detach()
             if style_masks is not None:
                 kept = _at_step(style_masks[number], (size[0] // STEP, size[1] // STEP)).flatten()
                 vectors = vectors[kept >= 0.5 * kept.max()]
@@ -84,7 +84,7 @@ class NearestLoss:
         self._axes, self._reduced = _reduced(self._keys)
         self._wanted: Tensor | None = None
         if content is not None and preservation:
-            whole = Region.whole(*_pixels(content, self.layers))
+            whole = TileWindow.whole(*_pixels(content, self.layers))
             self._wanted = preservation * self._along(grid(content, weights, whole, STEP).detach())
         self._preservation = preservation if self._wanted is not None else 0.0
         self._index = torch.zeros(self._shape, dtype=torch.int64)
@@ -107,7 +107,7 @@ class NearestLoss:
         if self._wanted is not None:
             queries += self._wanted
         queries -= queries.mean(0)
-        self._index = nearest(queries, self._reduced, normalised=True, dtype=self._product_dtype).view(self._shape)
+        self._index = nearest(queries, self._reduced, normalized=True, dtype=self._product_dtype).view(self._shape)
 
     def state(self) -> dict[str, Tensor]:
         """Return the match of each cell."""
@@ -117,14 +117,14 @@ class NearestLoss:
         """Take back what ``state`` returned."""
         self._index = state["index"]
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum of cosine distances, ``[1]``."""
         parts = grid_parts(features, region, self.layers, STEP)
         factors = [weight / part.shape[1] for weight, part in zip(self._weights.values(), parts, strict=True)]
-        index = region.share(self._index, STEP).flatten().to(self._keys.device)
+        index = region.crop_full(self._index, STEP).flatten().to(self._keys.device)
         distance = 1 - cosines(parts, factors, self._keys[index].to(parts[0]), self._lengths[index])
         if self._mask is not None:
-            distance = distance * region.share(self._mask, STEP).flatten()
+            distance = distance * region.crop_full(self._mask, STEP).flatten()
         return distance.sum().reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:

@@ -18,13 +18,13 @@ from torch import Tensor
 from impasto.losses.nearest import cosines
 from impasto.losses.summaries.nearest_search import nearest
 from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 SIDE = 64
 
 
-class ApartLoss:
+class PerLayerNearestLoss:
     """Mean cosine distance from matched features of the style, layer by layer.
 
     Args:
@@ -39,7 +39,7 @@ class ApartLoss:
     Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
     """
 
-    every = 5
+    refresh_every = 5
 
     def __init__(
         self,
@@ -119,13 +119,13 @@ class ApartLoss:
             index = nearest(vectors - vectors.mean(0), keys - keys.mean(0), dtype=half)
             self._index[layer] = index.view(self._index[layer].shape)
 
-    def _owned(self, feature: Tensor, layer: str, region: Region) -> tuple[Tensor, tuple[slice, slice]]:
+    def _owned(self, feature: Tensor, layer: str, region: TileWindow) -> tuple[Tensor, tuple[slice, slice]]:
         """Return what a region owns of a layer's grid, ``[1, C, n, m]``, and where in the grid that is."""
         row, column, step = self._grids[layer]
         (top, bottom), (left, right) = region.rows(stride(layer)), region.columns(stride(layer))
         rows = slice(-(-max(0, top - row) // step), -(-max(0, bottom - row) // step))
         columns = slice(-(-max(0, left - column) // step), -(-max(0, right - column) // step))
-        own = region.own(feature, stride(layer))
+        own = region.crop_tile(feature, stride(layer))
         part = own[..., row + rows.start * step - top :: step, column + columns.start * step - left :: step]
         return part, (rows, columns)
 
@@ -141,7 +141,7 @@ class ApartLoss:
     def _parts(self) -> dict[str, dict[str, Tensor]]:
         return {"draw": self._draws, "index": self._index}
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sum of cosine distances, ``[L]``."""
         sums = []
         for layer in self.layers:

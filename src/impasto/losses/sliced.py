@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
-from impasto.losses.summaries.sampling import gather, pick, scatter, stratified
-from impasto.losses.summaries.style_target import Comparison
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import gather, indices_from_fractions, scatter, stratified_samples
+from impasto.losses.summaries.style_target import StyleTarget
+from impasto.losses.summaries.tile_window import TileWindow
 
 DIRECTIONS = 64
 SAMPLES = 16384
@@ -34,11 +34,11 @@ class SlicedLoss:
         generator: draws the first directions and positions; a fixed seed if absent.
     """
 
-    every = 10
+    refresh_every = 10
 
     def __init__(
         self,
-        given: Comparison,
+        given: StyleTarget,
         *,
         directions: int = DIRECTIONS,
         samples: int = SAMPLES,
@@ -53,7 +53,7 @@ class SlicedLoss:
     def _draw(self, generator: torch.Generator) -> None:
         state = {}
         for layer in self.layers:
-            state[f"fractions {layer}"] = stratified(self._counts[layer], generator)
+            state[f"fractions {layer}"] = stratified_samples(self._counts[layer], generator)
             size = self._given.style[layer].shape[1], self._directions[layer]
             axes = torch.randn(size, generator=generator, dtype=torch.float64)
             state[f"axes {layer}"] = axes / axes.norm(dim=0)
@@ -74,12 +74,14 @@ class SlicedLoss:
         for layer in self.layers:
             fractions = state[f"fractions {layer}"]
             vectors = at_least_float32(self._given.vectors(layer))
-            chosen = pick(fractions, len(vectors), self._given.style_mask_of(layer)).to(vectors.device)
-            self._index[layer] = pick(fractions, self._given.cells(layer), self._given.mask_of(layer))
+            chosen = indices_from_fractions(fractions, len(vectors), self._given.style_mask_of(layer)).to(
+                vectors.device
+            )
+            self._index[layer] = indices_from_fractions(fractions, self._given.cells(layer), self._given.mask_of(layer))
             self._axes[layer] = state[f"axes {layer}"].to(vectors)
             self._targets[layer] = (vectors[chosen] @ self._axes[layer]).sort(0).values  # [K, P]
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the projections of the sampled positions of each layer at their rows, flattened and joined."""
         parts = []
         for layer in self.layers:

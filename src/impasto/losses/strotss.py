@@ -25,8 +25,8 @@ from torch.nn import functional
 from impasto.losses.summaries.hypercolumns import REACH, at_points
 from impasto.losses.summaries.moment_sums import self_product
 from impasto.losses.summaries.protocol import Features, Maps, Sweep
-from impasto.losses.summaries.sampling import pick, scatter, stratified
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import indices_from_fractions, scatter, stratified_samples
+from impasto.losses.summaries.tile_window import TileWindow
 
 SAMPLES = 1024
 STYLE_SAMPLES = 1024
@@ -50,9 +50,9 @@ class _Points:
 
     def use(self, fractions: Tensor) -> None:
         self.fractions = fractions
-        self.index = pick(fractions, self.cells, self.mask)
+        self.index = indices_from_fractions(fractions, self.cells, self.mask)
 
-    def fill(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def fill(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         vectors, which = at_points(canvas, features, self.layers, region, self.index)
         return scatter(vectors, which, self.count)
 
@@ -73,8 +73,8 @@ class StrotssLoss:
         generator: draws the first points; a fixed seed if absent.
     """
 
-    every = 4
-    reach = REACH
+    refresh_every = 4
+    halo_px = REACH
 
     def __init__(
         self,
@@ -104,8 +104,8 @@ class StrotssLoss:
 
     def _draw(self, generator: torch.Generator) -> None:
         counts = self._points.count, self._style_points.count
-        drawn = stratified(counts[0], generator)
-        other = drawn if counts[0] == counts[1] else stratified(counts[1], generator)
+        drawn = stratified_samples(counts[0], generator)
+        other = drawn if counts[0] == counts[1] else stratified_samples(counts[1], generator)
         self.load_state({"canvas": drawn, "style": other})
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
@@ -120,12 +120,12 @@ class StrotssLoss:
         """Take back what ``state`` returned."""
         self._points.use(state["canvas"])
         self._style_points.use(state["style"])
-        region = Region.whole(*self._picture.shape[-2:])
+        region = TileWindow.whole(*self._picture.shape[-2:])
         with torch.no_grad():
             self._target = self._style_points.fill(self._picture, self._style, region) * self._factors
             self._target_moments = mean_and_covariance(self._target, self._products)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
         return self._points.fill(canvas, features, region).flatten()
 
@@ -154,8 +154,8 @@ class SelfSimilarityLoss:
         generator: draws the first points; a fixed seed if absent.
     """
 
-    every = 4
-    reach = REACH
+    refresh_every = 4
+    halo_px = REACH
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class SelfSimilarityLoss:
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Draw new points."""
-        self.load_state({"canvas": stratified(self._points.count, generator)})
+        self.load_state({"canvas": stratified_samples(self._points.count, generator)})
 
     def state(self) -> dict[str, Tensor]:
         """Return the drawn fractions."""
@@ -188,10 +188,10 @@ class SelfSimilarityLoss:
         """Take back what ``state`` returned."""
         self._points.use(state["canvas"])
         with torch.no_grad():
-            points = self._points.fill(self._picture, self._content, Region.whole(*self._picture.shape[-2:]))
+            points = self._points.fill(self._picture, self._content, TileWindow.whole(*self._picture.shape[-2:]))
             self._target = self_similarity(points * self._factors, self._products)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
         return self._points.fill(canvas, features, region).flatten()
 

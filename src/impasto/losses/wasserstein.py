@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features
-from impasto.losses.summaries.sampling import owned, shared
-from impasto.losses.summaries.style_target import Comparison, moments
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.sampling import owned, tile_weights
+from impasto.losses.summaries.style_target import StyleTarget, moments
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 SMOOTHING = 1e-4
@@ -90,7 +90,7 @@ class WassersteinLoss:
         given: the style, the canvas's size, and what counts of both.
     """
 
-    def __init__(self, given: Comparison) -> None:
+    def __init__(self, given: StyleTarget) -> None:
         self.layers = given.layers
         self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
         self._cells = {layer: given.cells(layer) for layer in self.layers}
@@ -102,22 +102,22 @@ class WassersteinLoss:
             self._smoothing[layer] = max(SMOOTHING * float(covariance.trace()) / len(mean), 1e-12)
 
     def is_dual(self, layer: str) -> bool:
-        """Whether a layer has so few positions that all of them are summarised instead of their moments."""
+        """Whether a layer has so few positions that all of them are summarized instead of their moments."""
         return self._cells[layer] < self._channels[layer]
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return each layer's sums of F and F F', or its positions where they are few, flattened and joined."""
         parts = []
         for layer in self.layers:
             vectors = owned(features[layer], layer, region)
-            weights = shared(self._mask, layer, region)
+            weights = tile_weights(self._mask, layer, region)
             if self.is_dual(layer):
                 parts.append(self._placed(vectors if weights is None else vectors * weights.sqrt(), layer, region))
             else:
                 parts.extend(part.flatten() for part in moments(vectors, weights))
         return torch.cat(parts)
 
-    def _placed(self, vectors: Tensor, layer: str, region: Region) -> Tensor:
+    def _placed(self, vectors: Tensor, layer: str, region: TileWindow) -> Tensor:
         """Put a region's vectors among zeros at their places in the whole picture, flattened."""
         if region.is_whole:
             return vectors.flatten()

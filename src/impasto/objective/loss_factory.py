@@ -16,18 +16,18 @@ from torch import Tensor
 
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.content import ContentLoss
-from impasto.losses.gram import GramLoss, Normalisation, summed_grams
+from impasto.losses.gram import GramLoss, Normalization, summed_grams
 from impasto.losses.histogram import HistogramLoss
-from impasto.losses.mmd import GaussianLoss, PolynomialLoss
+from impasto.losses.mmd import GaussianMMDLoss, PolynomialMMDLoss
 from impasto.losses.moments import MomentsLoss, summed_moments
-from impasto.losses.mrf import PatchLoss
+from impasto.losses.mrf import MRFLoss
 from impasto.losses.nearest import NearestLoss, turned
-from impasto.losses.per_layer_nearest import ApartLoss
+from impasto.losses.per_layer_nearest import PerLayerNearestLoss
 from impasto.losses.regularizers.borders import BorderLoss
-from impasto.losses.regularizers.color_anchor import ColourAnchorLoss
+from impasto.losses.regularizers.color_anchor import ColorAnchorLoss
 from impasto.losses.regularizers.edges import EdgeLoss
 from impasto.losses.regularizers.matting import MattingLoss
-from impasto.losses.regularizers.proof_anchor import CompositionLoss, cell_for
+from impasto.losses.regularizers.proof_anchor import ProofAnchorLoss, cell_for
 from impasto.losses.regularizers.specks import SpeckLoss
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
@@ -35,15 +35,15 @@ from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
 from impasto.losses.summaries.blend import Weighted, mix
 from impasto.losses.summaries.protocol import Features, Loss, Maps, Refreshing
 from impasto.losses.summaries.sampling import positions
-from impasto.losses.summaries.style_target import Comparison
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.network.encoder import Encoder
-from impasto.objective.region_terms import MakeStyle, StyleData
+from impasto.objective.region_terms import MakeStyle, StyleFeatures
 from impasto.objective.tiling import tiled_features
 from impasto.options.builtin_recipes import EIGHT_LAYERS, FIVE_LAYERS
 from impasto.options.fields import Options, StyleLossName
 
-NORMALISATIONS: Mapping[str, Normalisation] = {"gatys": "gatys", "neural-style": "neural-style"}
+NORMALIZATIONS: Mapping[str, Normalization] = {"gatys": "gatys", "neural-style": "neural-style"}
 
 HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
 STYLE_LAYERS: Mapping[str, str] = {
@@ -63,7 +63,7 @@ def style_loss_name(options: Options) -> StyleLossName:
     """Return the style loss: the one asked for, or that of the units."""
     if options.features.style_loss is not None:
         return options.features.style_loss
-    return "gram" if options.tradeoff.units in NORMALISATIONS else "moments"
+    return "gram" if options.tradeoff.units in NORMALIZATIONS else "moments"
 
 
 def default_style_layers(options: Options) -> str:
@@ -77,7 +77,7 @@ def default_content_layers(options: Options) -> str:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ScaleContext:
     """What style and content losses of one scale are built from.
 
     ``content`` is ``[1, 3, height, width]`` as the losses see it; ``style_layers`` and ``content_layers`` are weights.
@@ -106,19 +106,19 @@ class Stage:
         """Return a loss that renews what it has drawn or matched as often as asked for."""
         every = self.options.features.refresh_every
         if every is not None and isinstance(loss, Refreshing):
-            loss.every = every  # type: ignore[attr-defined]
+            loss.refresh_every = every  # type: ignore[attr-defined]
         return loss
 
 
-Builder = Callable[[Stage, StyleData, "Maps | None"], Loss]
-SizedLoss = Callable[[Comparison], Loss]
+Builder = Callable[[ScaleContext, StyleFeatures, "Maps | None"], Loss]
+SizedLoss = Callable[[StyleTarget], Loss]
 
 
-def _sized(kind: SizedLoss, stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
-    return kind(Comparison(style.features, stage.style_layers, stage.height, stage.width, mask, style.mask))
+def _sized(kind: SizedLoss, stage: ScaleContext, style: StyleFeatures, mask: Maps | None) -> Loss:
+    return kind(StyleTarget(style.features, stage.style_layers, stage.height, stage.width, mask, style.mask))
 
 
-def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
+def _nearest(stage: ScaleContext, style: StyleFeatures, mask: Maps | None) -> Loss:
     layers = stage.style_layers
     turns = (stage.features(picture, layers) for picture in turned(style.picture)[1:])
     masks = None
@@ -127,7 +127,7 @@ def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
     styles, size = chain([style.features], turns), (stage.height, stage.width)
     if stage.apart:
         draws = torch.Generator().manual_seed(stage.options.descent.seed)
-        return ApartLoss(styles, layers, *size, mask=mask, style_masks=masks, generator=draws)
+        return PerLayerNearestLoss(styles, layers, *size, mask=mask, style_masks=masks, generator=draws)
     return NearestLoss(
         styles,
         layers,
@@ -139,7 +139,7 @@ def _nearest(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
     )
 
 
-def _strotss(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
+def _strotss(stage: ScaleContext, style: StyleFeatures, mask: Maps | None) -> Loss:
     return StrotssLoss(
         style.picture,
         style.features,
@@ -156,31 +156,31 @@ def _strotss(stage: Stage, style: StyleData, mask: Maps | None) -> Loss:
 STYLE_LOSSES: Mapping[str, Builder] = {
     "wasserstein": partial(_sized, WassersteinLoss),
     "batchnorm": partial(_sized, BatchNormLoss),
-    "mmd": partial(_sized, PolynomialLoss),
-    "mmd-gauss": partial(_sized, GaussianLoss),
+    "mmd": partial(_sized, PolynomialMMDLoss),
+    "mmd-gauss": partial(_sized, GaussianMMDLoss),
     "sliced": partial(_sized, SlicedLoss),
     "histogram": partial(_sized, HistogramLoss),
-    "mrf": partial(_sized, PatchLoss),
+    "mrf": partial(_sized, MRFLoss),
     "nearest": _nearest,
     "strotss": _strotss,
 }
 
 
-def style_maker(stage: Stage) -> MakeStyle:
+def style_maker(stage: ScaleContext) -> MakeStyle:
     """Return what builds an area's style loss: linear statistics of its styles are mixed, other losses weighted."""
     name, units = style_loss_name(stage.options), stage.options.tradeoff.units
     layers, size = stage.style_layers, (stage.height, stage.width)
 
-    def moments(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        raw = [summed_moments(style.pieces()) for style in styles]
+    def moments(styles: Sequence[StyleFeatures], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+        raw = [summed_moments(style.iter_tiles()) for style in styles]
         return lambda parts: MomentsLoss(mix(raw, parts), layers, *size, mask=mask)
 
-    def gram(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        grams = [summed_grams(style.pieces()) for style in styles]
-        places, kind = positions(layers, *size, mask), NORMALISATIONS.get(units, "relative")
-        return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalisation=kind)
+    def gram(styles: Sequence[StyleFeatures], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+        grams = [summed_grams(style.iter_tiles()) for style in styles]
+        places, kind = positions(layers, *size, mask), NORMALIZATIONS.get(units, "relative")
+        return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalization=kind)
 
-    def separate(styles: Sequence[StyleData], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
+    def separate(styles: Sequence[StyleFeatures], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
         # Built once: what they have drawn or matched outlives a change of the parts.
         losses = [stage.paced(STYLE_LOSSES[name](stage, style, mask)) for style in styles]
         return lambda parts: losses[0] if len(losses) == 1 else Weighted(losses, parts)
@@ -188,7 +188,7 @@ def style_maker(stage: Stage) -> MakeStyle:
     return {"moments": moments, "gram": gram}.get(name, separate)
 
 
-def content_maker(stage: Stage) -> Callable[[Maps | None], Loss]:
+def content_maker(stage: ScaleContext) -> Callable[[Maps | None], Loss]:
     """Return what builds a content loss from a mask by layer."""
     features = stage.features(stage.content, stage.content_layers)
     if stage.options.features.content_loss == "self-similarity":
@@ -208,7 +208,7 @@ def content_maker(stage: Stage) -> Callable[[Maps | None], Loss]:
 def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
     """Return the total variation term, in the units' own measure where none is asked for."""
     norm, wrap = options.guards.tv_norm, options.control.seamless
-    if options.tradeoff.units in NORMALISATIONS:
+    if options.tradeoff.units in NORMALIZATIONS:
         # neural-style-pt sums absolute differences of values from 0 to 255.
         scale = 255.0 if norm in (None, "l1") else 255.0**2
         return TotalVariationLoss(height, width, norm=norm or "l1", factor=scale * 3 * height * width, wrap=wrap)
@@ -218,32 +218,32 @@ def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
 PROOF = "guard:proof"  # the name of the term below
 
 
-def composition(enlarged: Tensor, proof: Tensor) -> CompositionLoss:
+def composition(enlarged: Tensor, proof: Tensor) -> ProofAnchorLoss:
     """Return the term that holds a poster near its proof.
 
     Args:
         enlarged: the proof as the losses see it, ``[1, 3, H, W]`` at the canvas's size.
         proof: as it is, ``[1, 3, h, w]``.
     """
-    return CompositionLoss(enlarged, cell=cell_for(proof.shape[-2:], enlarged.shape[-2:]))
+    return ProofAnchorLoss(enlarged, cell=cell_for(proof.shape[-2:], enlarged.shape[-2:]))
 
 
-GUARDS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {
+REGULARIZERS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {
     "guard:edges": ("edge_weight", EdgeLoss),
-    "guard:anchor": ("anchor_weight", ColourAnchorLoss),
+    "guard:anchor": ("anchor_weight", ColorAnchorLoss),
     "guard:photo": ("photo_weight", MattingLoss),
     "guard:specks": ("speck_weight", lambda content: SpeckLoss(*content.shape[-2:])),
     "guard:border": ("border_weight", lambda content: BorderLoss(*content.shape[-2:])),
 }
 
 
-def guards(content: Tensor, options: Options) -> tuple[dict[str, Loss], dict[str, float]]:
+def regularizers(content: Tensor, options: Options) -> tuple[dict[str, Loss], dict[str, float]]:
     """Return the further terms that are asked for, and the weight of each.
 
     Args:
         content: ``[1, 3, H, W]`` as the losses see it.
         options: of the run.
     """
-    weights = {name: getattr(options.guards, option) for name, (option, _) in GUARDS.items()}
+    weights = {name: getattr(options.guards, option) for name, (option, _) in REGULARIZERS.items()}
     wanted = {name: weight for name, weight in weights.items() if weight > 0}
-    return {name: GUARDS[name][1](content) for name in wanted}, wanted
+    return {name: REGULARIZERS[name][1](content) for name in wanted}, wanted

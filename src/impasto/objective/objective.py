@@ -1,6 +1,6 @@
 """The terms for one scale: a canvas in, values and the gradient out.
 
-Every term is ``value(sum of summarise)`` (see ``losses.summaries.protocol``). The whole picture takes one forward and
+Every term is ``value(sum of summarize)`` (see ``losses.summaries.protocol``). The whole picture takes one forward and
 one backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of
 the gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.
@@ -21,10 +21,10 @@ from torch import Tensor
 
 from impasto.losses.summaries.blend import Blended
 from impasto.losses.summaries.protocol import Features, Loss, Refreshing
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.network.encoder import Encoder
 from impasto.objective.tiling import Tile, tiles
-from impasto.regions.canvas_view import View
+from impasto.regions.canvas_view import CanvasView
 from impasto.runtime.distributed import RowShard
 
 
@@ -65,7 +65,7 @@ class Objective:
         *,
         tile: int | None = None,
         keep: int = 1,
-        view: View | None = None,
+        view: CanvasView | None = None,
         shard: RowShard | None = None,
     ) -> None:
         self.encoder = encoder
@@ -75,8 +75,8 @@ class Objective:
         self.terms = dict(terms)
         self.height, self.width = height, width
         self.layers = tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
-        reach = max((getattr(loss, "reach", 0) for loss in terms.values()), default=0)
-        deep = max((getattr(loss, "reach", 0) for loss in terms.values() if loss.layers), default=0)
+        reach = max((getattr(loss, "halo_px", 0) for loss in terms.values()), default=0)
+        deep = max((getattr(loss, "halo_px", 0) for loss in terms.values() if loss.layers), default=0)
         shards = self.shard.all_rows or ((0, height),)
         made = [
             tiles(height, width, tile, self.layers, encoder.network, reach=reach, feature_reach=deep, rows=rows)
@@ -110,11 +110,11 @@ class Objective:
         if not active:
             return Evaluation({}, 0.0, torch.zeros_like(canvas))
         evaluate = self._evaluate_whole if self.tiles[0].region.is_whole else self._evaluate_tiled
-        view, seen = self._own_view, canvas
+        view, as_compared = self._own_view, canvas
         if view is not None:
             with torch.no_grad():
-                seen = view.seen(view.picture(canvas))
-        (wide,) = self.shard.with_halo([seen], self._halo)
+                as_compared = view.as_compared(view.picture(canvas))
+        (wide,) = self.shard.with_halo([as_compared], self._halo)
         found = evaluate(wide, active, weights)
         gradient = self.shard.reduce_halo(found.gradient, self._halo)
         if view is not None:
@@ -130,14 +130,14 @@ class Objective:
         """
         with torch.no_grad():
             if self.view is not None:
-                canvas = self.view.seen(canvas)
+                canvas = self.view.as_compared(canvas)
             if together:
                 sums = self._summed(self._summaries(canvas, self.terms, self._own))
             else:
                 sums = self._summaries(canvas, self.terms, self.tiles)
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
-    def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, Region]]:
+    def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, TileWindow]]:
         """Yield canvas, features and region tile by tile, without gradient; of all tiles in every process.
 
         Args:
@@ -147,7 +147,7 @@ class Objective:
             if canvas.shape[-2] < self.height:
                 canvas = self.shard.all_gather(canvas)
             if self.view is not None:
-                canvas = self.view.seen(self.view.picture(canvas))
+                canvas = self.view.as_compared(self.view.picture(canvas))
             for tile in self.tiles:
                 part = tile.canvas(canvas)
                 yield part, tile.features(self.encoder, part, self.layers), tile.region
@@ -169,7 +169,7 @@ class Objective:
         leaf = canvas.detach().requires_grad_(True)
         features = self.encoder(leaf, _layers(active))
         region = self.tiles[0].region
-        values = [weights[name] * loss.value(loss.summarise(leaf, features, region)) for name, loss in active.items()]
+        values = [weights[name] * loss.value(loss.summarize(leaf, features, region)) for name, loss in active.items()]
         return _finish(active, values, leaf)
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
@@ -214,7 +214,7 @@ class Objective:
     def _forward(self, canvas: Tensor, active: Mapping[str, Loss], tile: Tile) -> _Pass:
         leaf = tile.canvas(canvas).detach().requires_grad_(True)
         features = tile.features(self.encoder, leaf, _layers(active))
-        return _Pass(tile, leaf, {name: loss.summarise(leaf, features, tile.region) for name, loss in active.items()})
+        return _Pass(tile, leaf, {name: loss.summarize(leaf, features, tile.region) for name, loss in active.items()})
 
     def _summaries(self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile]) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
@@ -222,7 +222,7 @@ class Objective:
         for tile in over:
             part = tile.canvas(canvas)
             features = tile.features(self.encoder, part, layers)
-            _add(sums, {name: loss.summarise(part, features, tile.region) for name, loss in terms.items()})
+            _add(sums, {name: loss.summarize(part, features, tile.region) for name, loss in terms.items()})
             del part, features  # before the next tile's are made
         return sums
 

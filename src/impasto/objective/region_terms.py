@@ -24,21 +24,22 @@ from impasto.objective.tiling import tiled_features, tiles
 from impasto.options.layer_names import receptive_radius, stride
 from impasto.regions import masks
 from impasto.regions.color import desaturated
-from impasto.regions.region_tensors import Area, Control, StyleSource
+from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
 PROTECTED = "protected"
 PROTECTION = 10.0  # how much more the content weighs where it is protected, at protect_strength 1
 
 
 @dataclass(frozen=True)
-class StyleData:
+class StyleFeatures:
     """One style as the network sees it.
 
-    ``made`` are its features by layer, None where it is larger than a tile: they are made when they are asked for then,
-    and sums over them in pieces. ``mask`` is the weight of its positions by layer, ``picture`` ``[1, 3, h, w]``.
+    ``precomputed`` holds its features by layer, or None if the style is larger than a tile: ``features`` then computes
+    them on access and ``iter_tiles`` yields them tile by tile. ``mask`` weights its positions by layer; ``picture`` is
+    ``[1, 3, h, w]``.
     """
 
-    made: Features | None
+    precomputed: Features | None
     mask: Maps | None
     picture: Tensor
     encoder: Encoder | None = None
@@ -47,16 +48,16 @@ class StyleData:
 
     @cached_property
     def features(self) -> Features:
-        """The features of all of it, by layer."""
-        if self.made is not None:
-            return self.made
+        """Features of the whole style by layer."""
+        if self.precomputed is not None:
+            return self.precomputed
         assert self.encoder is not None and self.tile is not None
         return tiled_features(self.encoder, self.picture, self.layers, self.tile)
 
-    def pieces(self) -> Iterator[tuple[Features, Maps | None]]:
+    def iter_tiles(self) -> Iterator[tuple[Features, Maps | None]]:
         """Yield features and mask, tile by tile where it is large, so that sums over them need little memory."""
-        if self.made is not None:
-            yield self.made, self.mask
+        if self.precomputed is not None:
+            yield self.precomputed, self.mask
             return
         assert self.encoder is not None
         height, width = self.picture.shape[-2:]
@@ -64,12 +65,14 @@ class StyleData:
             found = tile.features(self.encoder, tile.canvas(self.picture), self.layers)
             mask = self.mask
             yield (
-                {layer: tile.region.own(part, stride(layer)) for layer, part in found.items()},
-                None if mask is None else {name: tile.region.share(mask[name], stride(name)) for name in self.layers},
+                {layer: tile.region.crop_tile(part, stride(layer)) for layer, part in found.items()},
+                None
+                if mask is None
+                else {name: tile.region.crop_full(mask[name], stride(name)) for name in self.layers},
             )
 
 
-MakeStyle = Callable[[Sequence[StyleData], "Maps | None"], Callable[[Sequence[float]], Loss]]
+MakeStyle = Callable[[Sequence[StyleFeatures], "Maps | None"], Callable[[Sequence[float]], Loss]]
 """From the styles of an area and its mask by layer to what makes the style loss for the styles' parts in a blend."""
 
 
@@ -88,7 +91,7 @@ class Terms:
 
 def area_terms(
     encoder: Encoder,
-    control: Control,
+    control: RegionTensors,
     style_layers: Sequence[str],
     make_style: MakeStyle,
     make_content: Callable[[Maps | None], Loss],
@@ -126,14 +129,14 @@ def area_terms(
     return Terms(losses, shares, parts)
 
 
-def _style(area: Area, sources: Sequence[StyleData], maps: Maps | None, make_style: MakeStyle) -> Loss:
+def _style(area: Region, sources: Sequence[StyleFeatures], maps: Maps | None, make_style: MakeStyle) -> Loss:
     make = make_style(sources, maps)
     return make([1.0]) if len(sources) == 1 else Blended([source.part for source in area.styles], make)
 
 
 def _data(
-    encoder: Encoder, source: StyleSource, area: Area, control: Control, layers: Sequence[str], tile: int | None
-) -> StyleData:
+    encoder: Encoder, source: StyleSource, area: Region, control: RegionTensors, layers: Sequence[str], tile: int | None
+) -> StyleFeatures:
     height, width = control.content.shape[-2:]
     picture = style_at(source.picture, max(height, width) * source.scale)
     if area.grey:
@@ -147,8 +150,8 @@ def _data(
         mask = masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1])))
         maps = at_layers(mask, layers, encoder)
     if tile is not None and tile < max(picture.shape[-2:]):
-        return StyleData(None, maps, picture, encoder, tuple(layers), tile)
-    return StyleData(encoder(picture, list(layers)), maps, picture)
+        return StyleFeatures(None, maps, picture, encoder, tuple(layers), tile)
+    return StyleFeatures(encoder(picture, list(layers)), maps, picture)
 
 
 def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str, Tensor]:
@@ -177,7 +180,7 @@ def style_at(style: Tensor, long_side: float) -> Tensor:
     return functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def noise_maps(control: Control) -> tuple[Tensor, Tensor]:
+def noise_maps(control: RegionTensors) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of the colours that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
     if len(control.areas) == 1 and control.areas[0].mask is None and len(control.areas[0].styles) == 1:
         return _statistics(control.areas[0].styles[0], control.areas[0], control)
@@ -192,7 +195,7 @@ def noise_maps(control: Control) -> tuple[Tensor, Tensor]:
     return mean, deviation
 
 
-def _statistics(source: StyleSource, area: Area, control: Control) -> tuple[Tensor, Tensor]:
+def _statistics(source: StyleSource, area: Region, control: RegionTensors) -> tuple[Tensor, Tensor]:
     picture = style_at(source.picture, max(control.content.shape[-2:]) * source.scale)
     if area.grey:
         picture = desaturated(picture)
@@ -204,7 +207,7 @@ def _statistics(source: StyleSource, area: Area, control: Control) -> tuple[Tens
     return mean, ((picture - mean).square() * share).sum((2, 3), keepdim=True).sqrt()
 
 
-def roughness(control: Control, total_variation: Callable[[Tensor], float]) -> float:
+def style_total_variation(control: RegionTensors, total_variation: Callable[[Tensor], float]) -> float:
     """Return the total variation of the styles, each by its share of the picture."""
     found, weight = 0.0, 0.0
     for area in control.areas:

@@ -18,13 +18,21 @@ from torch.nn import functional
 from impasto.imaging import images
 from impasto.losses.regularizers.tv import total_variation
 from impasto.network.encoder import Encoder
-from impasto.objective.loss_factory import PROOF, Stage, composition, content_maker, guards, smoothness, style_maker
+from impasto.objective.loss_factory import (
+    PROOF,
+    ScaleContext,
+    composition,
+    content_maker,
+    regularizers,
+    smoothness,
+    style_maker,
+)
 from impasto.objective.objective import Objective
-from impasto.objective.region_terms import area_terms, noise_maps, roughness
+from impasto.objective.region_terms import area_terms, noise_maps, style_total_variation
 from impasto.options.fields import Options
 from impasto.planning.schedule import Scale
-from impasto.regions.canvas_view import View
-from impasto.regions.region_tensors import Control, tensor
+from impasto.regions.canvas_view import CanvasView
+from impasto.regions.region_tensors import RegionTensors, tensor
 from impasto.runtime.distributed import RowShard
 
 FLOOR = 1e-6
@@ -35,7 +43,7 @@ COMPOSITION = 1.0
 
 
 @dataclass(frozen=True)
-class Problem:
+class ScaleObjective:
     """An objective with what a run needs beside it.
 
     ``references`` divide each term's weight, and hold the styles' parts in blends; ``control`` is at its own size.
@@ -43,9 +51,9 @@ class Problem:
     """
 
     objective: Objective
-    references: dict[str, float]
-    control: Control
-    view: View
+    normalizers: dict[str, float]
+    control: RegionTensors
+    view: CanvasView
 
     @property
     def content(self) -> Tensor:
@@ -58,9 +66,9 @@ class Problem:
         return noise_maps(self.control.at((self.objective.height, self.objective.width)))
 
 
-def build(
+def build_scale_objective(
     encoder: Encoder,
-    control: Control,
+    control: RegionTensors,
     scale: Scale,
     options: Options,
     style_layers: Mapping[str, float],
@@ -68,7 +76,7 @@ def build(
     keep: int = 1,
     shard: RowShard | None = None,
     proof: Tensor | None = None,
-) -> Problem:
+) -> ScaleObjective:
     """Return the problem of one scale.
 
     Args:
@@ -84,43 +92,43 @@ def build(
     height, width = scale.height, scale.width
     own = control
     control = own.at((height, width))
-    view = View(control)
+    view = CanvasView(control)
     units = options.tradeoff.units
     with torch.no_grad():
-        seen = view.seen(control.content)
-        stage = Stage(encoder, seen, height, width, style_layers, content_layers, options, scale.apart)
+        as_compared = view.as_compared(control.content)
+        stage = ScaleContext(encoder, as_compared, height, width, style_layers, content_layers, options, scale.apart)
         makers, layers = (style_maker(stage), content_maker(stage)), (list(style_layers), list(content_layers))
         made = area_terms(encoder, control, layers[0], *makers, layers[1], options.machine.tile)
-        extra, extra_weights = guards(seen, options)
+        extra, extra_weights = regularizers(as_compared, options)
         if proof is not None:
-            extra[PROOF] = composition(view.seen(resize(proof, (height, width))), proof)
+            extra[PROOF] = composition(view.as_compared(resize(proof, (height, width))), proof)
             extra_weights[PROOF] = COMPOSITION
     terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
     objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, shard=shard)
-    references = dict.fromkeys(terms, 1.0)
+    normalizers = dict.fromkeys(terms, 1.0)
     if units == "unitless":
         objective.refresh(control.content, options.descent.seed)
-        references = _references(objective, control, options.descent.seed)
+        normalizers = _normalizers(objective, control, options.descent.seed)
     shares = {**made.shares, **extra_weights}
-    references = {name: value / shares.get(name, 1.0) for name, value in references.items()}
-    return Problem(objective, {**references, **made.parts}, own, view)
+    normalizers = {name: value / shares.get(name, 1.0) for name, value in normalizers.items()}
+    return ScaleObjective(objective, {**normalizers, **made.parts}, own, view)
 
 
-def _references(objective: Objective, control: Control, seed: int) -> dict[str, float]:
+def _normalizers(objective: Objective, control: RegionTensors, seed: int) -> dict[str, float]:
     at_content = objective.values(control.content, together=True)
     generator = torch.Generator().manual_seed(seed)
     noise = style_noise(noise_maps(control), (objective.height, objective.width), generator)
     at_noise = objective.values(noise, together=True)
-    references = {}
+    normalizers = {}
     for name in objective.terms:
         kind = name.partition(":")[0]
         if kind == "tv":
-            references[name] = max(roughness(control, total_variation), FLOOR)
+            normalizers[name] = max(style_total_variation(control, total_variation), FLOOR)
         elif kind in ("content", "guard"):
-            references[name] = max(at_noise[name], FLOOR)
+            normalizers[name] = max(at_noise[name], FLOOR)
         else:
-            references[name] = max(at_content[name], FLOOR) / BALANCE
-    return references
+            normalizers[name] = max(at_content[name], FLOOR) / BALANCE
+    return normalizers
 
 
 def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -130,7 +138,7 @@ def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: 
     return torch.randn(1, 3, *size, generator=generator).to(mean).mul_(deviation).add_(mean).clamp_(0, 1)
 
 
-def starting_canvas(previous: Tensor | None, problem: Problem, init: str, generator: torch.Generator) -> Tensor:
+def starting_canvas(previous: Tensor | None, problem: ScaleObjective, init: str, generator: torch.Generator) -> Tensor:
     """Return the canvas that a scale starts from: the scale before, enlarged, or the initial image.
 
     Args:

@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.network.encoder import Encoder
 from impasto.options.layer_names import BLOCKS, Network, block, receptive_radius, stride
 
@@ -32,7 +32,7 @@ class Tile:
     ``windows`` what it owns of each convolution's output; where there are none, features come with their halo.
     """
 
-    region: Region
+    region: TileWindow
     read: Window
     cuts: Mapping[str, Window] = field(default_factory=dict)
     windows: Mapping[str, Window] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def tiles(
     """
     first, last = rows or (0, height)
     if (first, last) == (0, height) and (side is None or side >= max(height, width)):
-        return [Tile(Region.whole(height, width), (slice(0, height), slice(0, width)))]
+        return [Tile(TileWindow.whole(height, width), (slice(0, height), slice(0, width)))]
     side = side or math.ceil(max(last - first, width) / ALIGNMENT) * ALIGNMENT
     radius = (receptive_radius(layers, network) if layers else 1) + max(reach, feature_reach)
     made = []
@@ -122,7 +122,7 @@ def halo(layers: Sequence[str], network: Network = "vgg19", reach: int = 0) -> i
 def _plain(height: int, width: int, owned: tuple[int, int, int, int], radius: int) -> Tile:
     """Return a tile that reads its halo and cuts nothing."""
     top, left, bottom, right = _grown(owned, math.ceil(radius / ALIGNMENT) * ALIGNMENT, height, width)
-    return Tile(Region(height, width, *owned, top, left), (slice(top, bottom), slice(left, right)))
+    return Tile(TileWindow(height, width, *owned, top, left), (slice(top, bottom), slice(left, right)))
 
 
 def _cut(
@@ -148,7 +148,7 @@ def _cut(
             slice(top - current[0], bottom - current[0]),
             slice(left - current[1], right - current[1]),
         )
-    region = Region(height, width, *owned, start[0], start[1])
+    region = TileWindow(height, width, *owned, start[0], start[1])
     return Tile(region, (slice(start[0], start[2]), slice(start[1], start[3])), cuts, windows)
 
 
@@ -189,5 +189,5 @@ def tiled_features(encoder: Encoder, picture: Tensor, layers: Sequence[str], sid
                     found[layer] = part.new_empty(1, part.shape[1], height // step, width // step).contiguous(
                         memory_format=torch.channels_last
                     )
-                tile.region.share(found[layer], step).copy_(tile.region.own(part, step))
+                tile.region.crop_full(found[layer], step).copy_(tile.region.crop_tile(part, step))
     return found

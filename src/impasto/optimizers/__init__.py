@@ -6,7 +6,7 @@ save.
 
 from impasto.optimizers.adam import Adam
 from impasto.optimizers.lbfgs import BoundedLBFGS
-from impasto.optimizers.low_memory_adam import Lean
-from impasto.optimizers.pyramid import Pyramid
+from impasto.optimizers.low_memory_adam import LowMemoryAdam
+from impasto.optimizers.pyramid import LaplacianPyramidAdam
 
-__all__ = ["Adam", "BoundedLBFGS", "Lean", "Pyramid"]
+__all__ = ["Adam", "BoundedLBFGS", "LaplacianPyramidAdam", "LowMemoryAdam"]

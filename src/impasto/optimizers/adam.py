@@ -55,7 +55,7 @@ class Adam:
             return self._x
         return (self._mean / (1 - self._average**self._averaged)).clamp(0, 1)
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
+    def step(self, loss: float, gradient: Tensor) -> None:
         """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         self._count += 1
         self._averaged += 1
@@ -67,12 +67,12 @@ class Adam:
         self._x = (self._x - step * self._first / denominator).clamp_(0, 1)
         self._mean.lerp_(self._x, 1 - self._average)
 
-    def changed(self) -> None:
+    def on_objective_change(self) -> None:
         """Restart the average: the objective has changed."""
         self._averaged = 0
         self._mean.zero_()
 
-    def refreshed(self) -> None:
+    def on_resample(self) -> None:
         """Go on as before: the objective has drawn new samples."""
 
     def recover(self) -> None:

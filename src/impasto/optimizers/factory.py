@@ -7,12 +7,12 @@ from torch import Tensor
 
 from impasto.optimizers.adam import Adam
 from impasto.optimizers.lbfgs import BoundedLBFGS
-from impasto.optimizers.low_memory_adam import Lean
-from impasto.optimizers.pyramid import Pyramid
+from impasto.optimizers.low_memory_adam import LowMemoryAdam
+from impasto.optimizers.pyramid import LaplacianPyramidAdam
 from impasto.planning.memory import Plan
 from impasto.runtime.distributed import RowShard
 
-Chosen = BoundedLBFGS | Adam | Lean | Pyramid
+Chosen = BoundedLBFGS | Adam | LowMemoryAdam | LaplacianPyramidAdam
 
 
 def optimizer_for(name: str, start: Tensor, plan: Plan, shard: RowShard | None = None) -> Chosen:
@@ -25,8 +25,8 @@ def optimizer_for(name: str, start: Tensor, plan: Plan, shard: RowShard | None =
         shard: which rows those are; all if absent. The pyramid's bands of frequencies are not split.
     """
     if plan.lean:
-        return Lean(start, shard=shard)
+        return LowMemoryAdam(start, shard=shard)
     if name == "lbfgs":
         kept = torch.bfloat16 if plan.half else torch.float32
         return BoundedLBFGS(start, history=plan.pairs, history_dtype=kept, shard=shard)
-    return Adam(start, shard=shard) if name == "adam" else Pyramid(start)
+    return Adam(start, shard=shard) if name == "adam" else LaplacianPyramidAdam(start)

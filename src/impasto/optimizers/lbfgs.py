@@ -41,7 +41,9 @@ class BoundedLBFGS:
         shard: which rows those are; all if absent.
     """
 
-    settle = 10  # steps that samples and matches should stay fixed for: the history is dropped when they change
+    min_refresh_interval = (
+        10  # steps that samples and matches should stay fixed for: the history is dropped when they change
+    )
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class BoundedLBFGS:
         """Return the best picture whose loss is known."""
         return self._good_x.view(self.shape)
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
+    def step(self, loss: float, gradient: Tensor) -> None:
         """Take the loss and its gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         if loss > RISE_ALLOWED * self._good_loss and self._move is not None and self._retries < 3:
             self._shorten()
@@ -102,15 +104,15 @@ class BoundedLBFGS:
         """Drop the history."""
         self._order, self._rho = [], []
 
-    def changed(self) -> None:
+    def on_objective_change(self) -> None:
         """Drop the history and the known loss: the objective has changed."""
         self.forget()
         self._good_loss = float("inf")
         self._good_gradient = None
 
-    def refreshed(self) -> None:
+    def on_resample(self) -> None:
         """Drop the history and the known loss: the objective has drawn new samples."""
-        self.changed()
+        self.on_objective_change()
 
     def recover(self) -> None:
         """Go back to the last good picture and take half the step from there."""

@@ -21,14 +21,14 @@ BETAS = (0.9, 0.99)
 RANK_STRIDE = 1_000_003  # between the seeds of two processes; torch's CPU generator reads only the lower 32 bits
 
 
-def rounded_at_random(values: Tensor, generator: torch.Generator) -> Tensor:
+def stochastic_round(values: Tensor, generator: torch.Generator) -> Tensor:
     """Return float32 values in bfloat16, each rounded up or down so that the mean over many draws is the value."""
     noise = torch.randint(0, 1 << 16, values.shape, dtype=torch.int32, generator=generator).to(values.device)
     bits = values.contiguous().view(torch.int32) + noise
     return (bits & -65536).view(torch.float32).to(torch.bfloat16)
 
 
-class Lean:
+class LowMemoryAdam:
     """First-order descent under the bounds 0 and 1, with little state.
 
     Args:
@@ -52,7 +52,7 @@ class Lean:
         """Return the picture as it is."""
         return self._x
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
+    def step(self, loss: float, gradient: Tensor) -> None:
         """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         self._count += 1
         draws = torch.Generator().manual_seed(self._count + self._shard.group.rank * RANK_STRIDE)
@@ -65,14 +65,14 @@ class Lean:
             x, first, second = (tensor[begin : begin + PIECE] for tensor in flat)
             mean = first.float().lerp_(slope, 1 - fast)
             size = second.float().mul_(slow).addcmul_(slope, slope, value=1 - slow)
-            first.copy_(rounded_at_random(mean, draws))
-            second.copy_(rounded_at_random(size, draws))
+            first.copy_(stochastic_round(mean, draws))
+            second.copy_(stochastic_round(size, draws))
             x.addcdiv_(mean, size.div_(1 - slow**self._count).sqrt_().add_(1e-8), value=-rate).clamp_(0, 1)
 
-    def changed(self) -> None:
+    def on_objective_change(self) -> None:
         """Do nothing: neither moment speaks of the loss's value."""
 
-    def refreshed(self) -> None:
+    def on_resample(self) -> None:
         """Do nothing, likewise: the objective has drawn new samples."""
 
     def recover(self) -> None:

@@ -1,4 +1,4 @@
-"""A preconditioner that lets coarse structure move faster than fine: colour and large shapes settle in a few steps.
+"""A preconditioner that lets coarse structure move faster than fine: color and large shapes settle in a few steps.
 
 M = I + sum over k of w_k (A^T)^k A^k, where A blurs with a 3x3 box and halves, and A^T doubles and blurs. M is
 symmetric and positive definite, so it can stand in for the inverse Hessian that L-BFGS starts its recursion from. It is

@@ -49,7 +49,7 @@ def _enlarged(picture: Tensor, size: torch.Size) -> Tensor:
     return functional.interpolate(picture, tuple(size), mode="bilinear", align_corners=False)
 
 
-class Pyramid:
+class LaplacianPyramidAdam:
     """First-order descent on bands.
 
     Args:
@@ -59,7 +59,7 @@ class Pyramid:
         betas: decay of the two moments.
     """
 
-    settle = 1  # steps that matches should stay fixed for
+    min_refresh_interval = 1  # steps that matches should stay fixed for
 
     def __init__(
         self, start: Tensor, *, rate: float = 0.002, rule: Rule = "adam", betas: tuple[float, float] = (0.9, 0.99)
@@ -80,7 +80,7 @@ class Pyramid:
         """Return the last picture whose loss is known, or the first."""
         return picture_of(self._good).clamp(0, 1)
 
-    def tell(self, loss: float, gradient: Tensor) -> None:
+    def step(self, loss: float, gradient: Tensor) -> None:
         """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         self._good = [band.clone() for band in self._bands]
         leaves = [band.requires_grad_(True) for band in self._bands]
@@ -98,10 +98,10 @@ class Pyramid:
             moved.append(band.detach() - self.rate / (1 - fast**self._count) * first / denominator)
         self._bands = moved
 
-    def changed(self) -> None:
+    def on_objective_change(self) -> None:
         """Do nothing: neither moment speaks of the loss's value."""
 
-    def refreshed(self) -> None:
+    def on_resample(self) -> None:
         """Do nothing, likewise: the objective has drawn new samples."""
 
     def recover(self) -> None:

@@ -16,27 +16,27 @@ import torch
 from torch import Tensor
 
 from impasto.regions.color import ChromaKeeper, bands, desaturated
-from impasto.regions.region_tensors import Control
+from impasto.regions.region_tensors import RegionTensors
 
 
-class View:
+class CanvasView:
     """From canvas to picture, and from picture to what is compared.
 
     Args:
         control: at the canvas's size.
     """
 
-    def __init__(self, control: Control) -> None:
-        self._keeper = None if control.keep_chroma is None else ChromaKeeper(control.content)
-        self._kept = control.keep_chroma
-        self._pin, self._pinned = control.pin, control.pinned
+    def __init__(self, control: RegionTensors) -> None:
+        self._keeper = None if control.content_chroma_mask is None else ChromaKeeper(control.content)
+        self._kept = control.content_chroma_mask
+        self._pin, self._pinned = control.frozen_mask, control.frozen_pixels
 
     @property
     def is_plain(self) -> bool:
         """Whether the canvas is the picture and all of it is seen."""
         return self._kept is None and self._pin is None
 
-    def rows(self, first: int, last: int) -> View:
+    def rows(self, first: int, last: int) -> CanvasView:
         """Return the view of some of the picture's rows, up to ``last``."""
         own = copy(self)
         own._keeper = None if self._keeper is None else self._keeper.rows(first, last)
@@ -49,7 +49,7 @@ class View:
         """Return the picture of a canvas."""
         return self._in_rows(canvas, lambda view, rows: view._picture(canvas[..., rows, :]))
 
-    def seen(self, picture: Tensor) -> Tensor:
+    def as_compared(self, picture: Tensor) -> Tensor:
         """Return what the losses compare of a picture."""
         if self._kept is None:
             return picture
@@ -58,13 +58,13 @@ class View:
     def pull_back(self, canvas: Tensor, gradient: Tensor) -> Tensor:
         """Return the gradient with respect to the canvas from that with respect to what is seen of its picture."""
 
-        def pulled(view: View, rows: slice) -> Tensor:
+        def pulled(view: CanvasView, rows: slice) -> Tensor:
             leaf = canvas[..., rows, :].detach().requires_grad_(True)
             return torch.autograd.grad(view._seen(view._picture(leaf)), leaf, gradient[..., rows, :])[0]
 
         return self._in_rows(canvas, pulled)
 
-    def _in_rows(self, canvas: Tensor, change: Callable[[View, slice], Tensor]) -> Tensor:
+    def _in_rows(self, canvas: Tensor, change: Callable[[CanvasView, slice], Tensor]) -> Tensor:
         """Put together what bands of rows, each under its own view, become."""
         cut = bands(canvas)
         if self.is_plain or len(cut) == 1:
@@ -90,16 +90,16 @@ def _mixed(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
 class _Inner(Protocol):
     def canvas(self) -> Tensor: ...
     def picture(self) -> Tensor: ...
-    def tell(self, loss: float, gradient: Tensor) -> None: ...
-    def changed(self) -> None: ...
-    def refreshed(self) -> None: ...
+    def step(self, loss: float, gradient: Tensor) -> None: ...
+    def on_objective_change(self) -> None: ...
+    def on_resample(self) -> None: ...
     def recover(self) -> None: ...
     def set_step_size(self, factor: float) -> None: ...
     def state(self) -> dict[str, Tensor]: ...
     def load_state(self, state: Mapping[str, Tensor]) -> None: ...
 
 
-class Viewed:
+class ViewedOptimizer:
     """An optimiser whose picture is seen through a view; its canvas stays its own.
 
     Args:
@@ -107,10 +107,17 @@ class Viewed:
         view: from canvas to picture.
     """
 
-    def __init__(self, optimizer: _Inner, view: View) -> None:
+    def __init__(self, optimizer: _Inner, view: CanvasView) -> None:
         self._view = view
-        self.canvas, self.tell, self.changed = optimizer.canvas, optimizer.tell, optimizer.changed
-        self.refreshed, self.settle = optimizer.refreshed, getattr(optimizer, "settle", 1)
+        self.canvas, self.step, self.on_objective_change = (
+            optimizer.canvas,
+            optimizer.step,
+            optimizer.on_objective_change,
+        )
+        self.on_resample, self.min_refresh_interval = (
+            optimizer.on_resample,
+            getattr(optimizer, "min_refresh_interval", 1),
+        )
         self.recover, self.set_step_size = optimizer.recover, optimizer.set_step_size
         self.state, self.load_state = optimizer.state, optimizer.load_state
         self._picture = optimizer.picture

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.regions.color import Rows, by_rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
-from impasto.regions.region_tensors import Area, Control
+from impasto.regions.region_tensors import Region, RegionTensors
 
 RIDGE = 1e-4  # added to both covariances: a grey content is not blown up
 REACH = 1 / 100  # of the long side: how far the filter looks
 FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
 
 
-def recoloured(picture: Tensor, control: Control) -> Tensor:
+def recoloured(picture: Tensor, control: RegionTensors) -> Tensor:
     """Return a picture with the content's colours, moved to the style's.
 
     Args:
@@ -48,7 +48,7 @@ def recoloured(picture: Tensor, control: Control) -> Tensor:
     guide = lightness + left * lab[:, :1]
     reach = max(1, round(REACH * max(picture.shape[-2:])))
     new = torch.cat([guide, guided(chroma + left * lab[:, 1:], guide, reach)], 1)
-    stays = left if control.pin is None else torch.maximum(left, control.pin.to(left))
+    stays = left if control.frozen_mask is None else torch.maximum(left, control.frozen_mask.to(left))
     painted = by_rows(lambda rows: from_oklab(limit_chroma(rows)).clamp(0, 1).to(picture), new)
     return picture * stays.to(picture) + painted * (1 - stays.to(picture))
 
@@ -57,7 +57,7 @@ def _lab(rows: Tensor) -> Tensor:
     return to_oklab(rows.double())
 
 
-def _towards(area: Area, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
+def _towards(area: Region, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
     """Return an area's range of lightness, and the affine map of the content's chroma to its styles'."""
     low, high, found, parts = 1.0, 0.0, [], []
     for source in area.styles:

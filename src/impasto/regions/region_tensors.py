@@ -1,6 +1,6 @@
 """From a placement to tensors: what each area is painted with, which pixels stay, whose colours are kept.
 
-In: a ``Placement``, the content and the options. Out: a ``Control`` at the content's own size, which ``at`` brings to
+In: a ``RegionSpec``, the content and the options. Out: a ``Control`` at the content's own size, which ``at`` brings to
 a canvas's. Colour modes, saturation, turning and transparency act on the pictures here, before any network sees them,
 so the loop works towards them and nothing has to be mended afterwards.
 """
@@ -23,7 +23,7 @@ from impasto.regions import masks
 from impasto.regions.color import recolour, saturate
 from impasto.regions.faces import face_mask
 from impasto.regions.geometry import periodic, rotated
-from impasto.regions.spec import Placed, Placement, blend_of, check_count, missing, parse_numbers
+from impasto.regions.spec import RegionSpec, StyleSpec, blend_of, check_count, missing, parse_numbers
 
 REST = "rest"
 FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture
@@ -44,7 +44,7 @@ class StyleSource:
 
 
 @dataclass(frozen=True, eq=False)
-class Area:
+class Region:
     """A part of the canvas and how it is painted.
 
     ``name`` is empty for an area that is the whole picture; ``mask`` is ``[1, 1, H, W]``, None for everything alike;
@@ -59,62 +59,70 @@ class Area:
 
 
 @dataclass(frozen=True, eq=False)
-class Control:
+class RegionTensors:
     """Everything that says where, how much and in which colours.
 
-    Maps are ``[1, 1, H, W]``, None where they would be empty: ``pin`` is how much of a pixel is ``pinned`` (a picture
-    ``[1, 3, H, W]``) whatever the canvas holds; ``keep_chroma`` where the content's chroma stays and lightness alone
-    is compared; ``protected`` where the content weighs more.
+    Maps are ``[1, 1, H, W]``, or None where they would be all zeros: ``frozen_mask`` is how far a pixel is replaced by
+    ``frozen_pixels`` (``[1, 3, H, W]``) whatever the canvas holds; in ``content_chroma_mask`` the content's chroma is
+    kept and only lightness is compared; in ``protected`` the content weighs more.
     """
 
     content: Tensor
-    areas: tuple[Area, ...]
+    areas: tuple[Region, ...]
     protected: Tensor | None = None
-    pin: Tensor | None = None
-    pinned: Tensor | None = None
-    keep_chroma: Tensor | None = None
+    frozen_mask: Tensor | None = None
+    frozen_pixels: Tensor | None = None
+    content_chroma_mask: Tensor | None = None
     seamless: bool = False
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def maps(self) -> int:
         """How many maps of the canvas's size there are; a picture counts as three."""
-        found = [*(area.mask for area in self.areas), self.protected, self.pin, self.pinned, self.keep_chroma]
+        found = [
+            *(area.mask for area in self.areas),
+            self.protected,
+            self.frozen_mask,
+            self.frozen_pixels,
+            self.content_chroma_mask,
+        ]
         return sum(part.shape[1] for part in found if part is not None)
 
     def strengths(self) -> dict[str, float]:
         """Return the strengths that areas have of their own, by the area's name."""
         return {area.name: area.strength for area in self.areas if area.strength is not None}
 
-    def at(self, size: tuple[int, int]) -> Control:
+    def at(self, size: tuple[int, int]) -> RegionTensors:
         """Return it with the content and every map at a canvas's size; styles stay as they are."""
         return replace(
             self,
             content=_resized(self.content, size),
             areas=tuple(replace(area, mask=_mask_at(area.mask, size)) for area in self.areas),
             protected=_mask_at(self.protected, size),
-            pin=_mask_at(self.pin, size),
-            pinned=None if self.pinned is None else _resized(self.pinned, size),
-            keep_chroma=_mask_at(self.keep_chroma, size),
+            frozen_mask=_mask_at(self.frozen_mask, size),
+            frozen_pixels=None if self.frozen_pixels is None else _resized(self.frozen_pixels, size),
+            content_chroma_mask=_mask_at(self.content_chroma_mask, size),
         )
 
 
 @dataclass
-class _Plot:
+class _PendingRegion:
     """An area on the way to being one: wishes, the content's part (None: everything), and label masks of the style."""
 
     name: str
-    wishes: list[Placed]
+    wishes: list[StyleSpec]
     share: Tensor | None = None
     label: Tensor | None = None
 
 
-def plain(content: Tensor, style: Tensor, scale: float = 1.0) -> Control:
+def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTensors:
     """Return the control of a run with one style everywhere and nothing else."""
-    return Control(content, (Area("", None, (StyleSource(style, None, scale),)),))
+    return RegionTensors(content, (Region("", None, (StyleSource(style, None, scale),)),))
 
 
-def control(placement: Placement, content: Picture, options: Options, device: torch.device | str = "cpu") -> Control:
+def build_region_tensors(
+    placement: RegionSpec, content: Picture, options: Options, device: torch.device | str = "cpu"
+) -> RegionTensors:
     """Return a run's control.
 
     Args:
@@ -140,40 +148,42 @@ def control(placement: Placement, content: Picture, options: Options, device: to
     rest = _shared_out(plots)
     protect = _protection(placement, content, original, notes)
     kept = None if protect is None else protect * wishes.protect_strength
-    areas: list[Area] = []
-    pin = torch.zeros_like(source[:, :1]) if rest is None else rest
-    pinned, chroma = pin * source, None
+    areas: list[Region] = []
+    frozen_mask = torch.zeros_like(source[:, :1]) if rest is None else rest
+    frozen_pixels, chroma = frozen_mask * source, None
     for plot in plots:
         color = _color(plot, options)
         styles = _styles(plot, placement, source, visible, color, options)
         share = torch.ones_like(source[:, :1]) if plot.share is None else plot.share
         if color == "palette":
-            pin, pinned = pin + share, pinned + share * styles[0].picture
+            frozen_mask, frozen_pixels = frozen_mask + share, frozen_pixels + share * styles[0].picture
             continue
         if color == "content":
             chroma = share if chroma is None else chroma + share
         mask = _taken_out(plot.share, kept, visible)
         if mask is None or float(mask.sum()) > 1e-3:
-            areas.append(Area(plot.name, mask, styles, plot.wishes[0].strength, color == "content"))
+            areas.append(Region(plot.name, mask, styles, plot.wishes[0].strength, color == "content"))
         else:
             notes.append(f"nothing of {plot.name or 'the picture'} is left to paint: all of it is protected or hidden")
     if protect is not None and wishes.protect_strength == 1:
         top = _feathered(protect)
-        pin, pinned = top + (1 - top) * pin, top * original + (1 - top) * pinned
-    stays = float(pin.max()) > 0
-    return Control(
+        frozen_mask, frozen_pixels = top + (1 - top) * frozen_mask, top * original + (1 - top) * frozen_pixels
+    stays = float(frozen_mask.max()) > 0
+    return RegionTensors(
         content=source,
         areas=_named(areas),
         protected=kept if kept is None or visible is None else kept * visible,
-        pin=pin.clamp(max=1) if stays else None,
-        pinned=torch.where(pin > 0, pinned / pin.clamp(min=1e-6), source) if stays else None,
-        keep_chroma=chroma,
+        frozen_mask=frozen_mask.clamp(max=1) if stays else None,
+        frozen_pixels=torch.where(frozen_mask > 0, frozen_pixels / frozen_mask.clamp(min=1e-6), source)
+        if stays
+        else None,
+        content_chroma_mask=chroma,
         seamless=wishes.seamless,
         notes=tuple(notes),
     )
 
 
-def _plots(placement: Placement, content: Picture, original: Tensor) -> tuple[list[_Plot], list[str]]:
+def _plots(placement: RegionSpec, content: Picture, original: Tensor) -> tuple[list[_PendingRegion], list[str]]:
     """Return the areas that are wished for, those of one style and settings merged, in the order of their names."""
     size = content.size
     whole = (int(original.shape[-2]), int(original.shape[-1]))
@@ -185,10 +195,10 @@ def _plots(placement: Placement, content: Picture, original: Tensor) -> tuple[li
         )
         check_count(len(pairs))
         return [
-            _Plot(name, free, masks.resize_mask(there.to(original), whole), here.to(original))
+            _PendingRegion(name, free, masks.resize_mask(there.to(original), whole), here.to(original))
             for name, there, here in sorted(pairs, key=lambda pair: pair[0])
         ], notes
-    merged: dict[tuple[object, ...], _Plot] = {}
+    merged: dict[tuple[object, ...], _PendingRegion] = {}
     for wish in sorted((w for w in placement.styles if w.region is not None), key=lambda w: str(w.region)):
         assert wish.region is not None and wish.mask is not None
         mask = masks.load_mask(missing(placement.pictures, wish.mask), size, f"the mask of region {wish.region}")
@@ -200,18 +210,18 @@ def _plots(placement: Placement, content: Picture, original: Tensor) -> tuple[li
             plot.share = (plot.share + mask).clamp(max=1)
             plot.name += f"+{wish.region}"
         else:
-            merged[key] = _Plot(wish.region, [wish], mask)
+            merged[key] = _PendingRegion(wish.region, [wish], mask)
     check_count(len(merged))
     plots = list(merged.values())
     if free:
         same = merged.get(_identity(free[0], placement)) if len(free) == 1 else None
         if same is not None:  # a region painted like the rest is part of the rest
             plots.remove(same)
-        plots.append(_Plot(REST if plots else "", free))
+        plots.append(_PendingRegion(REST if plots else "", free))
     return plots, []
 
 
-def _identity(wish: Placed, placement: Placement) -> tuple[object, ...]:
+def _identity(wish: StyleSpec, placement: RegionSpec) -> tuple[object, ...]:
     """Return what makes two areas one: the same pictures and the same settings."""
     pictures = [
         None if part is None else (missing(placement.pictures, part).sha256, missing(placement.pictures, part).crop)
@@ -220,7 +230,7 @@ def _identity(wish: Placed, placement: Placement) -> tuple[object, ...]:
     return (*pictures, wish.scale, wish.rotate, wish.strength, wish.color)
 
 
-def _shared_out(plots: list[_Plot]) -> Tensor | None:
+def _shared_out(plots: list[_PendingRegion]) -> Tensor | None:
     """Let masks sum to one where they meet; give what is left to the rest, or return it where nobody has it."""
     placed = [plot for plot in plots if plot.share is not None]
     if not placed:
@@ -241,7 +251,7 @@ def _shared_out(plots: list[_Plot]) -> Tensor | None:
     return None
 
 
-def _protection(placement: Placement, content: Picture, like: Tensor, notes: list[str]) -> Tensor | None:
+def _protection(placement: RegionSpec, content: Picture, like: Tensor, notes: list[str]) -> Tensor | None:
     if placement.protect == "faces":
         found = face_mask(content.pixels)
         if found is None:
@@ -254,14 +264,14 @@ def _protection(placement: Placement, content: Picture, like: Tensor, notes: lis
     return None
 
 
-def _color(plot: _Plot, options: Options) -> str:
+def _color(plot: _PendingRegion, options: Options) -> str:
     color = plot.wishes[0].color or options.control.color
     # Without any saturation the canvas has no colour to choose: the grey content's is kept to the last digit.
     return "content" if options.control.saturation == 0 and color != "palette" else color
 
 
 def _styles(
-    plot: _Plot, placement: Placement, source: Tensor, visible: Tensor | None, color: str, options: Options
+    plot: _PendingRegion, placement: RegionSpec, source: Tensor, visible: Tensor | None, color: str, options: Options
 ) -> tuple[StyleSource, ...]:
     wishes = options.control
     blend = blend_of(wishes.style_blend, len(plot.wishes)) if plot.wishes[0].region is None else [1.0]
@@ -300,7 +310,7 @@ def _taken_out(share: Tensor | None, kept: Tensor | None, visible: Tensor | None
     return mask
 
 
-def _named(areas: Sequence[Area]) -> tuple[Area, ...]:
+def _named(areas: Sequence[Region]) -> tuple[Region, ...]:
     """An area alone in the picture needs no name: its terms are ``style`` and ``content``."""
     if len(areas) == 1 and areas[0].name == REST:
         return (replace(areas[0], name=""),)

@@ -1,7 +1,7 @@
 """What the person wants where: styles, regions, labels and protection, as plain data with the pictures they name.
 
 In: ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects. Out: a
-``Placement``, which a record keeps as JSON. Nothing is computed here; ``region_tensors`` makes tensors of it.
+``RegionSpec``, which a record keeps as JSON. Nothing is computed here; ``region_tensors`` makes tensors of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_REGIONS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class StyleSpec:
     """A style and the part of the content that it is for.
 
     ``style``, ``mask`` and ``style_mask`` name pictures of the placement; without ``mask`` it is for everything that
@@ -43,14 +43,14 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Placement:
+class RegionSpec:
     """Every style with its place, and what is protected.
 
     ``pictures`` are by the part that they play; ``labels`` says whether two label pictures are among them;
     ``protect`` is ``faces``, ``mask`` or None.
     """
 
-    styles: tuple[Placed, ...]
+    styles: tuple[StyleSpec, ...]
     labels: bool = False
     protect: str | None = None
     pictures: Mapping[str, images.Picture] = field(default_factory=dict, repr=False, compare=False)
@@ -59,7 +59,10 @@ class Placement:
     def is_plain(self) -> bool:
         """Whether there is one style for the whole picture and nothing more."""
         return (
-            len(self.styles) == 1 and self.styles[0] == Placed(style="style") and not self.labels and not self.protect
+            len(self.styles) == 1
+            and self.styles[0] == StyleSpec(style="style")
+            and not self.labels
+            and not self.protect
         )
 
     def as_data(self) -> dict[str, Any]:
@@ -70,19 +73,19 @@ class Placement:
         return {"styles": styles, "labels": self.labels, "protect": self.protect}
 
     @classmethod
-    def of_data(cls, data: Mapping[str, Any], pictures: Mapping[str, images.Picture]) -> Placement:
+    def from_data(cls, data: Mapping[str, Any], pictures: Mapping[str, images.Picture]) -> RegionSpec:
         """Return what ``as_data`` gave, with the pictures found again."""
-        return cls(tuple(Placed(**entry) for entry in data["styles"]), data["labels"], data["protect"], pictures)
+        return cls(tuple(StyleSpec(**entry) for entry in data["styles"]), data["labels"], data["protect"], pictures)
 
 
-def place(
+def parse_regions(
     style: Any,
     *,
     regions: Iterable[Any] | Mapping[Any, Any] = (),
     labels: Sequence[Any] | None = None,
     protect: Any = None,
     limits: Mapping[str, Any] | None = None,
-) -> Placement:
+) -> RegionSpec:
     """Read wishes and load their pictures.
 
     Args:
@@ -101,7 +104,7 @@ def place(
     """
     pictures: dict[str, images.Picture] = {}
     limits = limits or {}
-    placed: list[Placed] = []
+    placed: list[StyleSpec] = []
     for number, wish in enumerate(_listed(style), start=1):
         settings = _style_wish(wish)
         part = "style" if number == 1 else f"style {number}"
@@ -127,10 +130,10 @@ def place(
         how = "faces" if isinstance(protect, str) and protect == "faces" else "mask"
         if how == "mask":
             pictures["protect"] = images.load(_array(protect), **limits)
-    return Placement(tuple(placed), labels is not None, how, pictures)
+    return RegionSpec(tuple(placed), labels is not None, how, pictures)
 
 
-def _check_labels(labels: Sequence[Any], placed: Sequence[Placed], regions: Sequence[Any]) -> None:
+def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: Sequence[Any]) -> None:
     if isinstance(labels, (str, Path)) or len(labels) != 2:
         raise OptionError("labels are two pictures: the content's labels, then the style's", "labels")
     if regions:
@@ -151,13 +154,13 @@ def _keep(
     region: str | None,
     pictures: dict[str, images.Picture],
     limits: Mapping[str, Any],
-) -> Placed:
+) -> StyleSpec:
     pictures[part] = images.load(settings.pop("style"), **limits)
     mask, style_mask = settings.pop("style_mask", None), None
     if mask is not None:
         style_mask = f"{part} mask"
         pictures[style_mask] = images.load(_array(mask), **limits)
-    return Placed(
+    return StyleSpec(
         style=part,
         region=region,
         mask=None if region is None else f"mask {region}",
@@ -315,7 +318,7 @@ def as_words(data: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
     """Return a placement as the command line takes it.
 
     Args:
-        data: as ``Placement.as_data`` gives it.
+        data: as ``RegionSpec.as_data`` gives it.
         files: names of the pictures by their part.
     """
     styles, regions = [], []

@@ -59,7 +59,7 @@ class State:
 
     run: Run
     scales: list[list[float]]
-    references: dict[str, float]
+    normalizers: dict[str, float]
     tensors: dict[str, Tensor]
 
     def restore(self, optimizer: Optimizer, objective: Objective, generator: torch.Generator) -> None:
@@ -103,7 +103,7 @@ class Keeper:
         group: ProcessGroup = ALONE,
     ) -> None:
         self.folder, self.seconds, self._group = folder, seconds, group
-        self.references: dict[str, float] = {}
+        self.normalizers: dict[str, float] = {}
         self.scales: Sequence[Scale] = ()
         self._generator = generator
         self._writer: threading.Thread | None = None
@@ -161,7 +161,7 @@ class Keeper:
         about = {
             "format": FORMAT,
             "run": asdict(run),
-            "references": dict(self.references),
+            "references": dict(self.normalizers),
             "scales": [scale.as_data() for scale in self.scales],
         }
         self._cost = time.perf_counter() - began

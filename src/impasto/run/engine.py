@@ -33,9 +33,9 @@ class Optimizer(Protocol):
 
     def canvas(self) -> Tensor: ...
     def picture(self) -> Tensor: ...
-    def tell(self, loss: float, gradient: Tensor) -> None: ...
-    def changed(self) -> None: ...
-    def refreshed(self) -> None: ...
+    def step(self, loss: float, gradient: Tensor) -> None: ...
+    def on_objective_change(self) -> None: ...
+    def on_resample(self) -> None: ...
     def recover(self) -> None: ...
     def set_step_size(self, factor: float) -> None: ...
     def state(self) -> dict[str, Tensor]: ...
@@ -93,10 +93,10 @@ class Knobs:
                 self.strength = None
             setattr(self, name, value)
 
-    def weights(self, references: Mapping[str, float], content_factor: float) -> dict[str, float]:
+    def weights(self, normalizers: Mapping[str, float], content_factor: float) -> dict[str, float]:
         """Return the weight of each term, given the terms' sizes at their reference points."""
         weights = {}
-        for name, reference in references.items():
+        for name, reference in normalizers.items():
             kind, _, region = name.partition(":")
             if kind == "blend":  # a style's part in a blend is the number itself
                 weights[name] = self.terms.get(name, reference)
@@ -175,7 +175,7 @@ def descend(
     optimizer: Optimizer,
     *,
     steps: int,
-    references: Mapping[str, float],
+    normalizers: Mapping[str, float],
     content_factor: float = 1.0,
     mailbox: Mailbox | BroadcastMailbox | None = None,
     replayed: Sequence[Mapping[str, Any]] = (),
@@ -204,17 +204,17 @@ def descend(
     Raises:
         NumericalError: not-a-number appeared again after three halvings of the step.
     """
-    weights = run.knobs.weights(references, content_factor)
+    weights = run.knobs.weights(normalizers, content_factor)
     while run.scale_step < steps and not run.stopped:
         told = set()
         for command in _commands(run, replayed, mailbox):
             told.add(command.name)
-            yield from _obey(run, command, (objective, optimizer), list(references), keeper)
+            yield from _obey(run, command, (objective, optimizer), list(normalizers), keeper)
         if "set" in told:
-            turned = run.knobs.weights(references, content_factor)
+            turned = run.knobs.weights(normalizers, content_factor)
             if turned != weights:
                 weights = turned
-                optimizer.changed()
+                optimizer.on_objective_change()
         if "stop" in told:
             return
         # Only now can a resumed run begin with the state: commands are obeyed, the history dropped where it must be.
@@ -232,7 +232,7 @@ def descend(
             optimizer.recover()
             yield Warned(f"not a number at step {run.step + 1}: back to the last good picture, step size halved")
             continue
-        optimizer.tell(evaluation.total, evaluation.gradient)
+        optimizer.step(evaluation.total, evaluation.gradient)
         total, losses = evaluation.total, evaluation.losses
         del evaluation  # its gradient is as large as the picture
         run.step += 1
@@ -255,29 +255,29 @@ def _has_settled(run: Run, tolerance: float) -> bool:
     return totals[0] - min(totals[1:]) < tolerance * abs(totals[0])
 
 
-def due(objective: Objective, step: int, settle: int = 1) -> list[str]:
+def due(objective: Objective, step: int, min_refresh_interval: int = 1) -> list[str]:
     """Return the terms whose samples or matches are to be renewed before a step.
 
     Args:
         objective: whose terms say in ``every`` after how many steps that pays.
         step: of this scale, from 0.
-        settle: the fewest steps that the optimiser wants an objective to stay the same.
+        min_refresh_interval: the fewest steps that the optimiser wants an objective to stay the same.
     """
     found = []
     for name, loss in objective.terms.items():
-        every = getattr(loss, "every", None)
-        if every is not None and (step == 0 or (every > 0 and step % max(every, settle) == 0)):
+        every = getattr(loss, "refresh_every", None)
+        if every is not None and (step == 0 or (every > 0 and step % max(every, min_refresh_interval) == 0)):
             found.append(name)
     return found
 
 
 def _refresh(run: Run, objective: Objective, optimizer: Optimizer, seed: int) -> None:
     """Renew samples and matches where it is time; a run that is resumed here does the same again."""
-    names = due(objective, run.scale_step, getattr(optimizer, "settle", 1))
+    names = due(objective, run.scale_step, getattr(optimizer, "min_refresh_interval", 1))
     if names:
         objective.refresh(optimizer.canvas(), (seed * SEED_STRIDE + run.step) % 2**63, names)
         if run.scale_step:
-            optimizer.refreshed()
+            optimizer.on_resample()
 
 
 def _is_due(step: int, every: int) -> bool:

@@ -26,8 +26,8 @@ from impasto.options.fields import Options, parse_weights
 from impasto.options.layer_names import SMALLEST_SIDE, block, check_layers
 from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
-from impasto.regions.region_tensors import Control, control, tensor
-from impasto.regions.spec import Placement, place
+from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
+from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run.engine import Knobs
 from impasto.runtime import allocator
 from impasto.runtime.device import ComputeSettings, devices, resolve_device
@@ -47,8 +47,8 @@ class Job:
     """
 
     options: Options
-    control: Control
-    placement: Placement
+    control: RegionTensors
+    placement: RegionSpec
     start: Tensor | None
     files: Mapping[str, images.Picture]
     output: Path | None
@@ -156,7 +156,7 @@ def prepare(
 
     Args:
         content: path, PIL image, array or tensor.
-        style: likewise, or a ``Placement`` of styles.
+        style: likewise, or a ``RegionSpec`` of styles.
         options: all of them, resolved.
         output: where the picture goes.
         start: a picture that the canvas begins as, instead of what ``init`` says.
@@ -178,7 +178,7 @@ def prepare(
     for name, layers in (("style_layers", style_layers), ("content_layers", content_layers)):
         check_layers(layers, options.features.network, option=name)
     limits: dict[str, Any] = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
-    placement = style if isinstance(style, Placement) else place(style, limits=limits)
+    placement = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
     files = {"content": images.load(content, **limits), **placement.pictures}
     if start is None and options.descent.init not in NAMED_STARTS:
         start = _start_file(options.descent.init)
@@ -187,7 +187,7 @@ def prepare(
     _check_sides(files)
     size = images.canvas_size(files["content"].size, options.output.size, options.output.dpi)
     target = None if output is None else _target(output, files, size, options.output.bits)
-    controlled = control(placement, files["content"], options, machine.device)
+    controlled = build_region_tensors(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
     demand = _demand(size, (*style_layers, *content_layers), options, machine, controlled, files, group)
     plans = _plans(scales, options, machine, demand, decided)
@@ -239,7 +239,7 @@ def _demand(
     layers: Sequence[str],
     options: Options,
     machine: ComputeSettings,
-    controlled: Control,
+    controlled: RegionTensors,
     files: Mapping[str, images.Picture],
     group: ProcessGroup,
 ) -> memory.Demand:

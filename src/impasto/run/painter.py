@@ -15,11 +15,11 @@ from torch import Tensor
 
 from impasto.errors import MachineError, NumericalError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
-from impasto.objective.scale_objective import Problem, starting_canvas
+from impasto.objective.scale_objective import ScaleObjective, starting_canvas
 from impasto.optimizers.factory import optimizer_for
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import LAST_LOOK, Pace
-from impasto.regions.canvas_view import Viewed
+from impasto.regions.canvas_view import ViewedOptimizer
 from impasto.run import out_of_memory, record
 from impasto.run.checkpoint import Keeper, State, keep_picture
 from impasto.run.engine import Knobs, Optimizer, Run, descend
@@ -53,7 +53,7 @@ class Painting:
         self.run = Run(job.knobs())
         self.generator = torch.Generator().manual_seed(job.options.descent.seed)
         self.canvas: Tensor | None = None
-        self.problem: Problem | None = None
+        self.problem: ScaleObjective | None = None
         self.keeper: Keeper | None = None
         self.pace: Pace | None = None
         self.shard = RowShard(0)  # of the canvas
@@ -129,7 +129,7 @@ class Painting:
         if index or self.problem is None:
             self.problem = None  # before the next one is made: at a poster's size two would not fit
             self.problem = self.shared.problem(job, scale)
-        references = self.problem.references if state is None else state.references
+        normalizers = self.problem.normalizers if state is None else state.normalizers
         if state is None:
             before = self.shard.all_gather(self.canvas) if self.canvas is not None else None
             self.canvas = starting_canvas(
@@ -139,17 +139,17 @@ class Painting:
         self.canvas, self.shard = None, self.problem.objective.shard  # the optimiser has its own
         optimizer.set_step_size(run.knobs.step_size)
         if self.keeper is not None:
-            self.keeper.references, self.keeper.scales = references, self.job.scales
+            self.keeper.normalizers, self.keeper.scales = normalizers, self.job.scales
         if state is not None:
             state.restore(optimizer, self.problem.objective, self.generator)
         if self.pace is not None:
             if index == 0:
-                weights = run.knobs.weights(references, scale.content_factor)
+                weights = run.knobs.weights(normalizers, scale.content_factor)
                 self.pace.calibrate(scale, partial(self.problem.objective.evaluate, optimizer.canvas(), weights))
             yield self._repace(job.scales, index)
             scale = self.job.scales[index]
         yield ScaleStarted(index, len(job.scales), scale.height, scale.width, scale.steps)
-        yield from self._paced(optimizer, scale, references, listeners)
+        yield from self._paced(optimizer, scale, normalizers, listeners)
 
     def _hand_over(self, scale: Scale) -> None:
         """Let every process have what the first has painted."""
@@ -174,23 +174,23 @@ class Painting:
         return planned(self.job)
 
     def _paced(
-        self, optimizer: Optimizer, scale: Scale, references: Mapping[str, float], listeners: Mapping[str, Any]
+        self, optimizer: Optimizer, scale: Scale, normalizers: Mapping[str, float], listeners: Mapping[str, Any]
     ) -> Iterator[Event]:
         """Descend at one scale; with a budget, look at the clock after the first steps of the last."""
         began, first = time.perf_counter(), self.run.scale_step
         if self.pace is not None and self.run.scale == len(self.job.scales) - 1 and scale.steps > 2 * LAST_LOOK:
-            yield from self._descend(optimizer, replace(scale, steps=LAST_LOOK), references, listeners)
+            yield from self._descend(optimizer, replace(scale, steps=LAST_LOOK), normalizers, listeners)
             if self.run.stopped or self.run.scale_step < LAST_LOOK:
                 return
             self.pace.learn(scale, LAST_LOOK, time.perf_counter() - began)
             yield self._repace(self.job.scales, self.run.scale, LAST_LOOK)
             scale = self.job.scales[self.run.scale]
-        yield from self._descend(optimizer, scale, references, listeners)
+        yield from self._descend(optimizer, scale, normalizers, listeners)
         if self.pace is not None:
             self.pace.learn(scale, self.run.scale_step - first, time.perf_counter() - began)
 
     def _descend(
-        self, optimizer: Optimizer, scale: Scale, references: Mapping[str, float], listeners: Mapping[str, Any]
+        self, optimizer: Optimizer, scale: Scale, normalizers: Mapping[str, float], listeners: Mapping[str, Any]
     ) -> Iterator[Event]:
         assert self.problem is not None
         try:
@@ -199,7 +199,7 @@ class Painting:
                 self.problem.objective,
                 optimizer,
                 steps=scale.steps,
-                references=references,
+                normalizers=normalizers,
                 content_factor=scale.content_factor,
                 replayed=self.steering,
                 keeper=self.keeper,
@@ -238,8 +238,8 @@ def _absolute(file: str | None) -> str | None:
     return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
 
 
-def _optimizer(job: Job, problem: Problem, canvas: Tensor | None) -> Optimizer:
+def _optimizer(job: Job, problem: ScaleObjective, canvas: Tensor | None) -> Optimizer:
     start, shard = problem.content if canvas is None else canvas, problem.objective.shard
     chosen, plan = job.options.descent.optimizer, job.plan_at(*start.shape[-2:])
     optimizer: Optimizer = optimizer_for(chosen, shard.cut(start), plan, shard)
-    return optimizer if problem.view.is_plain else Viewed(optimizer, problem.view.rows(*shard.rows))
+    return optimizer if problem.view.is_plain else ViewedOptimizer(optimizer, problem.view.rows(*shard.rows))

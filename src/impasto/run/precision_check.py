@@ -21,7 +21,7 @@ from torch import Tensor
 
 from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
-from impasto.objective.scale_objective import Problem, style_noise
+from impasto.objective.scale_objective import ScaleObjective, style_noise
 from impasto.options.layer_names import SMALLEST_SIDE
 from impasto.planning.schedule import Scale
 from impasto.run.job import Job
@@ -39,10 +39,10 @@ class Maker(Protocol):
     agreements: dict[Encoder, float]
 
     def encoder(self, job: Job) -> Encoder: ...
-    def problem(self, job: Job, scale: Scale) -> Problem: ...
+    def problem(self, job: Job, scale: Scale) -> ScaleObjective: ...
 
 
-def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job, Problem | None]:
+def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job, ScaleObjective | None]:
     """Return the job in a precision that can be trusted, and the problem of its first scale if that was made.
 
     Args:
@@ -57,7 +57,7 @@ def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job
     whole = replace(job, place=replace(job.place, dtype=torch.float32))
     if encoder not in shared.agreements:
         problem = shared.problem(job, scale)
-        weights = job.knobs().weights(problem.references, scale.content_factor)
+        weights = job.knobs().weights(problem.normalizers, scale.content_factor)
         tile, seed = job.options_at(scale).machine.tile, job.options.descent.seed
         found = agreement(problem, apart.encoder(whole), weights, tile=tile, seed=seed)
         shared.agreements[encoder] = job.group.broadcast(found) or 0.0  # all take the first process's
@@ -77,7 +77,9 @@ def _judged(scale: Scale) -> Scale:
     return replace(scale, height=height, width=width)
 
 
-def agreement(problem: Problem, full: Encoder, weights: Mapping[str, float], *, tile: int | None, seed: int) -> float:
+def agreement(
+    problem: ScaleObjective, full: Encoder, weights: Mapping[str, float], *, tile: int | None, seed: int
+) -> float:
     """Return the cosine between the gradients of a problem in its own precision and in that of another network.
 
     Args:

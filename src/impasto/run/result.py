@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.imaging import images
-from impasto.objective.scale_objective import Problem, resize
+from impasto.objective.scale_objective import ScaleObjective, resize
 from impasto.options.fields import Options
 from impasto.regions.final_recolor import recoloured
 from impasto.regions.region_tensors import tensor
@@ -72,7 +72,9 @@ class Result:
         return tensor(self.pixels).contiguous()
 
 
-def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequence[Mapping[str, Any]] = ()) -> Result:
+def finish(
+    job: Job, run: Run, canvas: Tensor, problem: ScaleObjective, parents: Sequence[Mapping[str, Any]] = ()
+) -> Result:
     """Round the canvas, measure it, save it if a file was asked for, and return it.
 
     Args:
@@ -99,9 +101,9 @@ def finish(job: Job, run: Run, canvas: Tensor, problem: Problem, parents: Sequen
     return Result(pixels, _alpha(job), job.options, run.losses, saved, run.step, run.stopped, about, path)
 
 
-def losses_of(pixels: NDArray[np.float32], problem: Problem, run: Run, job: Job) -> dict[str, float]:
+def losses_of(pixels: NDArray[np.float32], problem: ScaleObjective, run: Run, job: Job) -> dict[str, float]:
     """Return the weighted terms of a picture ``[H, W, 3]`` of the last scale's size."""
-    weights = run.knobs.weights(problem.references, job.scales[run.scale].content_factor)
+    weights = run.knobs.weights(problem.normalizers, job.scales[run.scale].content_factor)
     values = problem.objective.values(tensor(pixels).to(job.place.device))
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 

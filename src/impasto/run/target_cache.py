@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.losses.summaries.protocol import Refreshing
 from impasto.network.encoder import Encoder, Padding
 from impasto.network.weights import stored, vgg16_state, vgg19_state
-from impasto.objective.scale_objective import Problem, build
+from impasto.objective.scale_objective import ScaleObjective, build_scale_objective
 from impasto.planning.schedule import Scale
 from impasto.run import record
 from impasto.run.job import Job
@@ -35,7 +35,7 @@ class Shared:
     state: Mapping[str, Tensor] | None = None
     keep: bool = False
     _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
-    _problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
+    _problems: dict[tuple[Any, ...], ScaleObjective] = field(default_factory=dict)
     agreements: dict[Encoder, float] = field(default_factory=dict)
 
     def encoder(self, job: Job) -> Encoder:
@@ -57,7 +57,7 @@ class Shared:
             )
         return self._encoders[key]
 
-    def problem(self, job: Job, scale: Scale) -> Problem:
+    def problem(self, job: Job, scale: Scale) -> ScaleObjective:
         """Return the targets and terms of one scale of a job."""
         flat = job.options.flat()
         settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
@@ -70,7 +70,9 @@ class Shared:
         encoder = self.encoder(job)
         layers, keep = (job.style_layers, job.content_layers), job.plan_at(scale.height, scale.width).keep
         shard = job.group.shard(scale.height)
-        problem = build(encoder, job.control, scale, job.options_at(scale), *layers, keep, shard, job.proof)
+        problem = build_scale_objective(
+            encoder, job.control, scale, job.options_at(scale), *layers, keep, shard, job.proof
+        )
         # What a loss has drawn or matched belongs to one run alone.
         if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
             self._problems[key] = problem

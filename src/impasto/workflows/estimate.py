@@ -17,7 +17,7 @@ from impasto.options import recipes
 from impasto.options.fields import parse_seconds
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import Pace, seconds_for
-from impasto.regions.spec import Placement, place
+from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run.job import prepare
 from impasto.run.target_cache import Shared
 
@@ -77,15 +77,15 @@ def forecast(
     chosen = recipes.resolve(**options)
     if chosen.instant.at_once:
         raise OptionError("--dry-run foresees the optimiser's steps, and --fast and --model have none: leave it away")
-    if not isinstance(style, Placement):
+    if not isinstance(style, RegionSpec):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
-        style = place(style, regions=regions, labels=labels, protect=protect, limits=limits)
+        style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
     job = prepare(content, style, chosen, output)
     scale = job.scales[0]
     problem = (shared or Shared()).problem(job, scale)
     generator = torch.Generator().manual_seed(chosen.descent.seed)
     canvas = starting_canvas(first_picture(job), problem, chosen.descent.init, generator)
-    weights = job.knobs().weights(problem.references, scale.content_factor)
+    weights = job.knobs().weights(problem.normalizers, scale.content_factor)
     pace = Pace(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
     with job.freed_at(scale):
         pace.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))

@@ -24,7 +24,7 @@ from impasto.objective.loss_factory import PROOF
 from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.planning.schedule import scales_for
-from impasto.regions.spec import Placement, as_words
+from impasto.regions.spec import RegionSpec, as_words
 from impasto.run import record
 from impasto.run.checkpoint import kept_picture, read_run
 from impasto.run.job import NAMED_STARTS
@@ -283,10 +283,10 @@ def _finer(source: Source, options: Options) -> list[list[float]] | None:
     return [scale.as_data() for scale in finer] or None
 
 
-def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | Placement:
+def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | RegionSpec:
     """Return the style of a run, or all that it placed where it placed more."""
     placed = about["decisions"].get("placement")
-    return pictures["style"] if placed is None else Placement.of_data(placed, pictures)
+    return pictures["style"] if placed is None else RegionSpec.from_data(placed, pictures)
 
 
 def input_of(source: Source, part: str) -> images.Picture:

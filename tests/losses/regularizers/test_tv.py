@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from impasto.losses.regularizers.tv import Norm, TotalVariationLoss
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from rounding import assert_same
 
 
@@ -16,7 +16,7 @@ def test_wrapped_it_does_not_matter_where_a_picture_begins(norm: Norm) -> None:
 
     def value(picture: torch.Tensor, wrap: bool) -> float:
         loss = TotalVariationLoss(11, 14, norm=norm, wrap=wrap)
-        return float(loss.value(loss.summarise(picture, {}, Region.whole(11, 14))))
+        return float(loss.value(loss.summarize(picture, {}, TileWindow.whole(11, 14))))
 
     turned = canvas.roll((3, 5), (2, 3))
     assert_same(value(turned, True), value(canvas, True))

@@ -12,22 +12,22 @@ from impasto.losses.summaries.blend import Blended, Weighted, blend_name, mix
 from impasto.losses.summaries.masked_moments import masked_moment_sums
 from impasto.losses.summaries.moment_sums import moment_sums
 from impasto.losses.summaries.protocol import Features, Sweep
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from rounding import difference, epsilon
 
-WHOLE = Region.whole(4, 4)
+WHOLE = TileWindow.whole(4, 4)
 
 
 class Distance:
     """Squared distance of the canvas's mean from a number, with a draw to keep."""
 
     layers: tuple[str, ...] = ()
-    every = 3
+    refresh_every = 3
 
     def __init__(self, wanted: float) -> None:
         self.wanted, self.drawn = wanted, torch.zeros(1)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         return canvas.mean().reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def weighted(one: Distance, other: Distance, parts: list[float]) -> Blended:
 
 
 def value(loss: Blended, canvas: Tensor) -> float:
-    return float(loss.value(loss.summarise(canvas, {}, WHOLE)))
+    return float(loss.value(loss.summarize(canvas, {}, WHOLE)))
 
 
 def test_moments_are_mixed_by_their_parts() -> None:
@@ -83,8 +83,8 @@ def test_equal_styles_get_equal_draws_and_keep_them() -> None:
     again = weighted(Distance(0.0), Distance(0.0), [1, 1])
     again.load_state(kept)
     assert again.state() == kept
-    assert loss.every == 3
-    assert loss.reach == 0
+    assert loss.refresh_every == 3
+    assert loss.halo_px == 0
     assert loss.layers == ()
 
 

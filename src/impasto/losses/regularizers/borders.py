@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 BAND = 8
 
@@ -24,18 +24,18 @@ class BorderLoss:
     """
 
     layers: tuple[str, ...] = ()
-    reach = 1
+    halo_px = 1
 
     def __init__(self, height: int, width: int, *, band: int = BAND) -> None:
         self._band = max(1, min(band, min(height, width) // 4))
         self._scale = 1 / (6 * self._band * (height + width))
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum over the pairs across the bands whose upper or left pixel it owns, ``[1]``."""
         picture = at_least_float32(canvas)
         return (self._steps(picture, region, 2) + self._steps(picture, region, 3)).reshape(1)
 
-    def _steps(self, picture: Tensor, region: Region, axis: int) -> Tensor:
+    def _steps(self, picture: Tensor, region: TileWindow, axis: int) -> Tensor:
         """Add up the squared steps along an axis (2 down, 3 across) within the two bands at its ends."""
         size = region.height if axis == 2 else region.width
         first, last = (region.top, region.bottom) if axis == 2 else (region.left, region.right)

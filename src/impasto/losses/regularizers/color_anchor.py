@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 FREQUENCIES = 8
 
 
-class ColourAnchorLoss:
+class ColorAnchorLoss:
     """Squared difference of low cosine coefficients.
 
     Args:
@@ -34,11 +34,11 @@ class ColourAnchorLoss:
         self._rows = _cosines(min(frequencies, height), height).to(content.device)  # [k, H]
         self._columns = _cosines(min(frequencies, width), width).to(content.device)
         self._scale = 1 / (3 * height * width)
-        self._target = self.summarise(content.detach().double(), {}, Region.whole(height, width))
+        self._target = self.summarize(content.detach().double(), {}, TileWindow.whole(height, width))
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the coefficients of what the region owns, ``[3 k k]``."""
-        owned = at_least_float32(region.own(canvas))[0]
+        owned = at_least_float32(region.crop_tile(canvas))[0]
         rows = self._rows[:, region.top : region.bottom].to(owned)
         columns = self._columns[:, region.left : region.right].to(owned)
         return (rows @ owned @ columns.T).flatten()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from impasto.errors import OptionError
 from impasto.losses.summaries.protocol import Features, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 POOLS = (4, 16)
 
@@ -33,7 +33,7 @@ class EdgeLoss:
     """
 
     layers: tuple[str, ...] = ()
-    reach = 16
+    halo_px = 16
 
     def __init__(self, content: Tensor, *, pools: Sequence[int] = POOLS) -> None:
         height, width = content.shape[-2:]
@@ -44,11 +44,11 @@ class EdgeLoss:
                 "give a larger --size",
                 "edge_weight",
             )
-        region = Region.whole(height, width)
+        region = TileWindow.whole(height, width)
         self._targets = {pool: _laplacian(content.detach(), pool, region) for pool in self._pools}
         self._factors = [1 / (len(self._pools) * target.numel()) for target in self._targets.values()]
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum of squared differences for each pool, over the cells it owns."""
         sums = []
         for pool in self._pools:
@@ -63,7 +63,7 @@ class EdgeLoss:
         return (summary * summary.new_tensor(self._factors)).sum()
 
 
-def _inner(region: Region, pool: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _inner(region: TileWindow, pool: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the rows and columns of the cells that a region owns and that have four neighbours."""
     (top, bottom), (left, right) = region.rows(pool), region.columns(pool)
     top, left = max(top, 1), max(left, 1)
@@ -71,7 +71,7 @@ def _inner(region: Region, pool: int) -> tuple[tuple[int, int], tuple[int, int]]
     return (top, max(top, bottom)), (left, max(left, right))
 
 
-def _laplacian(canvas: Tensor, pool: int, region: Region) -> Tensor:
+def _laplacian(canvas: Tensor, pool: int, region: TileWindow) -> Tensor:
     pooled = functional.avg_pool2d(at_least_float32(canvas).sum(1, keepdim=True), pool)
     (top, bottom), (left, right) = _inner(region, pool)
     down, across = region.read_top // pool, region.read_left // pool

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from impasto.errors import OptionError
 from impasto.losses.summaries.protocol import Features
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 EPSILON = 1e-7
 SIDE = 3
@@ -34,7 +34,7 @@ class MattingLoss:
     """
 
     layers: tuple[str, ...] = ()
-    reach = 2
+    halo_px = 2
 
     def __init__(self, content: Tensor, *, epsilon: float = EPSILON) -> None:
         height, width = content.shape[-2:]
@@ -47,7 +47,7 @@ class MattingLoss:
         self._epsilon = epsilon
         self._whole: Tensor | None = None  # inverses of the whole picture's windows, where no tiles are used
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum over the windows whose upper left pixel the region owns, ``[1]``."""
         bottom, right = min(region.bottom, region.height - 2), min(region.right, region.width - 2)
         if bottom <= region.top or right <= region.left:
@@ -71,7 +71,7 @@ class MattingLoss:
         energy = SIDE**2 * total
         return energy.reshape(1).to(canvas.dtype)
 
-    def _inverses(self, guide: Tensor, mean: Tensor, region: Region) -> Tensor:
+    def _inverses(self, guide: Tensor, mean: Tensor, region: TileWindow) -> Tensor:
         """Return the inverses of the windows' covariances, ``[6, h, w]`` float64 in the order of ``PAIRS``."""
         if region.is_whole and self._whole is not None:
             return self._whole

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 CELLS = (1, 2, 4, 8, 16)  # px; tiles begin at multiples of the last
 
 
-class CompositionLoss:
+class ProofAnchorLoss:
     """Squared difference of the means of cells.
 
     Args:
@@ -37,9 +37,9 @@ class CompositionLoss:
         self._rows, self._columns = (_sides(length, cell).to(proof.device) for length in (height, width))
         self._scale = 1 / (3 * height * width)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum over the cells that the region owns, each by its area in px, ``[1]``."""
-        means = _means(at_least_float32(region.own(canvas)), self._cell)
+        means = _means(at_least_float32(region.crop_tile(canvas)), self._cell)
         rows = slice(region.top // self._cell, region.top // self._cell + means.shape[-2])
         columns = slice(region.left // self._cell, region.left // self._cell + means.shape[-1])
         apart = (means - self._target[..., rows, columns].to(means)).square().sum((0, 1))  # [h, w]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impasto.errors import OptionError
 from impasto.losses.summaries.protocol import Features, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 NEIGHBOURS = tuple((row, column) for row in (0, 1, 2) for column in (0, 1, 2) if (row, column) != (1, 1))
 
@@ -28,14 +28,14 @@ class SpeckLoss:
     """
 
     layers: tuple[str, ...] = ()
-    reach = 1
+    halo_px = 1
 
     def __init__(self, height: int, width: int) -> None:
         if min(height, width) < 3:
             raise OptionError(f"specks need 3 px a side and the picture is {width}x{height} px", "speck_weight")
         self._scale = 1 / (3 * (height - 2) * (width - 2))
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum over the pixels it owns that have eight neighbours, ``[1]``."""
         top, left = max(region.top, 1), max(region.left, 1)
         bottom, right = min(region.bottom, region.height - 1), min(region.right, region.width - 1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 Norm = Literal["l1", "l2", "nine"]
 
@@ -38,7 +38,7 @@ class TotalVariationLoss:
         self._norm, self._wrap = norm, wrap
         self._scale = factor / (3 * height * width)
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the sum over the pairs that the region owns, by their upper or left pixel, ``[1]``."""
         top, left = region.top - region.read_top, region.left - region.read_left
         rows = min(region.bottom + 1, region.height) - region.top
@@ -69,4 +69,4 @@ def total_variation(canvas: Tensor, norm: Norm = "l2") -> float:
     height, width = canvas.shape[-2:]
     loss = TotalVariationLoss(height, width, norm=norm)
     with torch.no_grad():
-        return float(loss.value(loss.summarise(canvas, {}, Region.whole(height, width)).double()))
+        return float(loss.value(loss.summarize(canvas, {}, TileWindow.whole(height, width)).double()))

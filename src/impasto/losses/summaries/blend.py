@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Features, Loss, Refreshing, Sweep
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 Moments = Mapping[str, Tensor]
 
@@ -45,7 +45,7 @@ class Blended:
     def __init__(self, parts: Sequence[float], make: Callable[[Sequence[float]], Loss]) -> None:
         self.parts = tuple(parts)
         self._make = make
-        self._loss = make(_normalised(parts))
+        self._loss = make(_normalized(parts))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -53,25 +53,25 @@ class Blended:
         return self._loss.layers
 
     @property
-    def reach(self) -> int:
+    def halo_px(self) -> int:
         """How many pixels are read beyond the encoder's field of view."""
-        return int(getattr(self._loss, "reach", 0))
+        return int(getattr(self._loss, "halo_px", 0))
 
     @property
-    def every(self) -> int | None:
+    def refresh_every(self) -> int | None:
         """After how many steps samples and matches are worth renewing; None if there are none."""
-        return getattr(self._loss, "every", None)
+        return getattr(self._loss, "refresh_every", None)
 
     def blend(self, weights: Mapping[str, float]) -> None:
         """Take the styles' parts from weights by name (see ``blend_name``); all at 0 leaves them as they are."""
         parts = tuple(weights.get(blend_name(index), part) for index, part in enumerate(self.parts))
         if parts != self.parts and sum(parts) > 0:
             self.parts = parts
-            self._loss = self._make(_normalised(parts))
+            self._loss = self._make(_normalized(parts))
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the inner loss's summary."""
-        return self._loss.summarise(canvas, features, region)
+        return self._loss.summarize(canvas, features, region)
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the inner loss's value."""
@@ -103,12 +103,14 @@ class Weighted:
     def __init__(self, losses: Sequence[Loss], parts: Sequence[float]) -> None:
         self._losses, self._parts = tuple(losses), tuple(parts)
         self.layers = tuple(dict.fromkeys(layer for loss in losses for layer in loss.layers))
-        self.reach = max((int(getattr(loss, "reach", 0)) for loss in losses), default=0)
-        self.every: int | None = min((loss.every for loss in losses if hasattr(loss, "every")), default=None)
+        self.halo_px = max((int(getattr(loss, "halo_px", 0)) for loss in losses), default=0)
+        self.refresh_every: int | None = min(
+            (loss.refresh_every for loss in losses if hasattr(loss, "refresh_every")), default=None
+        )
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return the losses' summaries one after another."""
-        summaries = [loss.summarise(canvas, features, region) for loss in self._losses]
+        summaries = [loss.summarize(canvas, features, region) for loss in self._losses]
         assert len({len(summary) for summary in summaries}) == 1
         return torch.cat(summaries)
 
@@ -143,5 +145,5 @@ class Weighted:
                 loss.load_state(own)
 
 
-def _normalised(parts: Sequence[float]) -> list[float]:
+def _normalized(parts: Sequence[float]) -> list[float]:
     return [part / sum(parts) for part in parts]

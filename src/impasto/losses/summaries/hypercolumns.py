@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 REACH = 16  # px: interpolation reads the next cell of the deepest block
 
 
-def grid_parts(features: Features, region: Region, layers: Iterable[str], step: int) -> list[Tensor]:
+def grid_parts(features: Features, region: TileWindow, layers: Iterable[str], step: int) -> list[Tensor]:
     """Return each layer at the cells of a stride that a region owns.
 
     Finer layers are averaged over the cell, coarser ones interpolated.
@@ -39,7 +39,7 @@ def grid_parts(features: Features, region: Region, layers: Iterable[str], step: 
     for layer in layers:
         own = stride(layer)
         if own <= step:
-            part = region.own(features[layer], own)
+            part = region.crop_tile(features[layer], own)
             part = functional.avg_pool2d(part, step // own) if own < step else part
         else:
             part = functional.interpolate(
@@ -56,7 +56,7 @@ def grid_parts(features: Features, region: Region, layers: Iterable[str], step: 
     return parts
 
 
-def grid(features: Features, weights: Mapping[str, float], region: Region, step: int) -> Tensor:
+def grid(features: Features, weights: Mapping[str, float], region: TileWindow, step: int) -> Tensor:
     """Return the hypercolumns at the cells of a stride that a region owns.
 
     Each layer is multiplied with its weight over its number of channels; otherwise as for ``grid_parts``.
@@ -69,7 +69,7 @@ def grid(features: Features, weights: Mapping[str, float], region: Region, step:
 
 
 def at_points(
-    canvas: Tensor, features: Features, layers: tuple[str, ...], region: Region, points: Tensor
+    canvas: Tensor, features: Features, layers: tuple[str, ...], region: TileWindow, points: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the hypercolumns at those points that a region owns, colour first, and which points they are.
 

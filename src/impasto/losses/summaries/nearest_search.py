@@ -17,7 +17,7 @@ def nearest(
     *,
     query_chunk: int = QUERY_CHUNK,
     key_chunk: int = KEY_CHUNK,
-    normalised: bool = False,
+    normalized: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Return for each query the index of the key with the largest cosine.
@@ -40,7 +40,7 @@ def nearest(
         index = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
         for start in range(0, len(keys), key_chunk):
             part = keys[start : start + key_chunk].to(queries.dtype)
-            part = part if normalised else functional.normalize(part, dim=1)
+            part = part if normalized else functional.normalize(part, dim=1)
             value, place = (rows @ part.to(rows.dtype).T).max(1)
             better = value > best
             best = torch.where(better, value, best)

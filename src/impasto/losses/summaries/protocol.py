@@ -1,4 +1,4 @@
-"""What a loss can do: ``value(sum over tiles of summarise(tile))``.
+"""What a loss can do: ``value(sum over tiles of summarize(tile))``.
 
 This split is what lets tiles, processes and masks add up to exactly the loss of the whole picture. A loss with
 samples or matches can also ``refresh`` them; between two refreshes it is a fixed function of the canvas.
@@ -12,18 +12,18 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 
 Features = Mapping[str, Tensor]
 Maps = Mapping[str, Tensor]
 """Weight of each position by layer, ``[1, 1, H/s, W/s]``: a mask brought to the layers."""
 
-Sweep = Callable[[], Iterable[tuple[Tensor, Features, Region]]]
+Sweep = Callable[[], Iterable[tuple[Tensor, Features, TileWindow]]]
 """Yields (canvas, features, region) tile by tile, without gradient."""
 
 
 class Loss(Protocol):
-    """A term of the objective. A mask is a weight inside ``summarise``.
+    """A term of the objective. A mask is a weight inside ``summarize``.
 
     A loss that reads beyond what a region owns (patches, interpolated features) has an attribute ``reach``: how
     many pixels, beyond the encoder's own field of view. One that keeps samples or matches says in ``every`` after
@@ -35,7 +35,7 @@ class Loss(Protocol):
         """Encoder layers read, by name; none for a loss on pixels."""
         ...
 
-    def summarise(self, canvas: Tensor, features: Features, region: Region) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
         """Return a vector ``[K]`` that adds up over disjoint regions; float32 or float64, never less.
 
         Args:

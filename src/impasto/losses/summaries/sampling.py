@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from impasto.losses.summaries.protocol import Maps, at_least_float32
-from impasto.losses.summaries.tile_window import Region
+from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 
@@ -30,23 +30,23 @@ def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None 
     return {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in layers}
 
 
-def owned(feature: Tensor, layer: str, region: Region) -> Tensor:
+def owned(feature: Tensor, layer: str, region: TileWindow) -> Tensor:
     """Return what a region owns of a layer as vectors, ``[n, C]``, float32 or float64."""
-    return at_least_float32(region.own(feature, stride(layer))[0].flatten(1).T)
+    return at_least_float32(region.crop_tile(feature, stride(layer))[0].flatten(1).T)
 
 
-def shared(mask: Maps | None, layer: str, region: Region) -> Tensor | None:
+def tile_weights(mask: Maps | None, layer: str, region: TileWindow) -> Tensor | None:
     """Return a region's part of a mask as ``[n, 1]``, or None without a mask."""
-    return None if mask is None else region.share(mask[layer], stride(layer)).reshape(-1, 1)
+    return None if mask is None else region.crop_full(mask[layer], stride(layer)).reshape(-1, 1)
 
 
-def stratified(count: int, generator: torch.Generator) -> Tensor:
+def stratified_samples(count: int, generator: torch.Generator) -> Tensor:
     """Return ``[count]`` float64 numbers in [0, 1), one drawn in each of as many equal intervals, in rising order."""
     draws = torch.rand(count, generator=generator, dtype=torch.float64)
     return (torch.arange(count, dtype=torch.float64) + draws) / count
 
 
-def pick(fractions: Tensor, cells: int, mask: Tensor | None = None) -> Tensor:
+def indices_from_fractions(fractions: Tensor, cells: int, mask: Tensor | None = None) -> Tensor:
     """Turn fractions into indices of cells; as many as there are cells, without a mask, gives each cell once.
 
     Args:
@@ -63,7 +63,7 @@ def pick(fractions: Tensor, cells: int, mask: Tensor | None = None) -> Tensor:
     return torch.searchsorted(cumulative, fractions * cumulative[-1], right=True).clamp_(0, cells - 1)
 
 
-def gather(feature: Tensor, layer: str, region: Region, index: Tensor) -> tuple[Tensor, Tensor]:
+def gather(feature: Tensor, layer: str, region: TileWindow, index: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sampled vectors that a region owns, and which samples they are.
 
     Args:
@@ -76,7 +76,7 @@ def gather(feature: Tensor, layer: str, region: Region, index: Tensor) -> tuple[
         ``[n, C]`` and ``[n]``; n is K where the region is the whole picture.
     """
     step = stride(layer)
-    part = region.own(feature, step)[0]
+    part = region.crop_tile(feature, step)[0]
     rows, columns = index // (region.width // step), index % (region.width // step)
     (top, bottom), (left, right) = region.rows(step), region.columns(step)
     inside = ((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)).nonzero()[:, 0]

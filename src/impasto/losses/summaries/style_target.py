@@ -17,7 +17,7 @@ from impasto.options.layer_names import stride
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class StyleTarget:
     """A style and a canvas that is to be compared with it.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Region:
+class TileWindow:
     """A tile of a picture, in pixels of the whole picture.
 
     Args:
@@ -32,7 +32,7 @@ class Region:
     read_left: int = 0
 
     @classmethod
-    def whole(cls, height: int, width: int) -> Region:
+    def whole(cls, height: int, width: int) -> TileWindow:
         """Return the region that owns and reads the whole picture."""
         return cls(height, width, 0, 0, height, width)
 
@@ -49,7 +49,7 @@ class Region:
         """Return the first and one past the last column that it owns in a map of the given stride."""
         return self.left // stride, self.right // stride
 
-    def own(self, tile_map: Tensor, stride: int = 1) -> Tensor:
+    def crop_tile(self, tile_map: Tensor, stride: int = 1) -> Tensor:
         """Cut what it owns out of a map ``[..., h, w]`` computed on the tile's canvas, unless it was cut already."""
         if self.is_whole:
             return tile_map
@@ -59,7 +59,7 @@ class Region:
         dr, dc = self.read_top // stride, self.read_left // stride
         return tile_map[..., r0 - dr : r1 - dr, c0 - dc : c1 - dc]
 
-    def share(self, whole_map: Tensor, stride: int = 1) -> Tensor:
+    def crop_full(self, whole_map: Tensor, stride: int = 1) -> Tensor:
         """Cut what it owns out of a map ``[..., h, w]`` of the whole picture, such as a target or a mask."""
         if self.is_whole:
             return whole_map

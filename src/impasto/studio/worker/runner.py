@@ -20,7 +20,7 @@ from impasto.network.weights import stored, vgg19_state
 from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.options.sizes import parse_size
-from impasto.regions.spec import Placement, place
+from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run.target_cache import Shared
 from impasto.studio.store.exports import Exporter, ExportInput
 from impasto.studio.store.records import ExportKind
@@ -59,7 +59,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     content = read(task.content)  # once, for the instant picture and for the run
     regions = [{**region, "mask": read(region["mask"]), "style": read(region["style"])} for region in task.regions]
     protect = read(task.masks["protect"]) if "protect" in task.masks else None
-    style = place([read(path) for path in styles], regions=regions, protect=protect)
+    style = parse_regions([read(path) for path in styles], regions=regions, protect=protect)
     if task.purpose == "picture" and not task.resume and not chosen.instant.fast:
         yield from _instant(content, style, chosen)
     yield from iter_stylize(
@@ -84,7 +84,7 @@ def _named(path: Path, name: str, limits: Mapping[str, Any]) -> images.Picture:
         raise ImageError(str(error).replace(str(path), name)) from error
 
 
-def _instant(content: images.Picture, style: Placement, chosen: Options) -> Iterator[Snapshot]:
+def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Iterator[Snapshot]:
     """Show what instant mode makes of a task, before its first step; it changes nothing in the run."""
     if not stored("adain").is_file():
         return
