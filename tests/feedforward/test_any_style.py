@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.feedforward.any_style import FastStylizer
-from impasto.feedforward.matching import LEAST_SHARE
+from impasto.feedforward.matching import VARIANCE_FLOOR
 from impasto.regions.color import to_oklab
 from impasto.regions.region_tensors import Region, RegionTensors, StyleSource, single_style
 from rounding import assert_as_exact, assert_same, epsilon
@@ -56,7 +56,7 @@ def test_tiles_equal_the_whole(double: FastStylizer, photograph: Tensor, paintin
     control, size = single_style(photograph.double(), painting.double()), (102, 118)
     # The root of a covariance turns rounding (eps) in directions without variance into its root, and the inverse, which
     # is bounded by the floor, enlarges that.
-    bound = torch.finfo(torch.float64).eps ** 0.5 / LEAST_SHARE
+    bound = torch.finfo(torch.float64).eps ** 0.5 / VARIANCE_FLOOR
     assert_same(double(control, size, strength, 48), double(control, size, strength), bound)
 
 

@@ -40,7 +40,7 @@ def weights(monkeypatch: pytest.MonkeyPatch, adain: dict[str, Tensor]) -> None:
 def _network(path: Path, *, any_style: bool = False, seed: int = 1) -> Path:
     torch.manual_seed(seed)
     network = StyleNetwork(Shape(4, 1, any_style=any_style))
-    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    torch.nn.init.normal_(network.head.weight, std=0.2)
     about = {"style": "a", "impasto": "1", "thumbnail": model.thumbnail(np.full((32, 32, 3), 0.5, np.float32))}
     return model.save(path, network, about)
 
@@ -83,7 +83,7 @@ def test_a_network_needs_no_painting_and_can_be_replayed(files: tuple[Path, Path
 def test_a_network_of_any_style_needs_one(files: tuple[Path, Path], tmp_path: Path) -> None:
     path = _network(tmp_path / "any.safetensors", any_style=True)
     assert stylize(*files, model=path, **FEW).pixels.shape == (38, 48, 3)
-    with pytest.raises(OptionError, match=r"'any\.safetensors' takes any style: name a painting"):
+    with pytest.raises(OptionError, match=r"'any\.safetensors' takes any style: give a painting"):
         stylize(files[0], None, model=path, **FEW)
 
 

@@ -15,7 +15,7 @@ from impasto.cli import run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Finished, Mailbox, Snapshot, Stepped, Warned
 from impasto.feedforward import dataset, model, train
-from impasto.feedforward.dataset import gather
+from impasto.feedforward.dataset import load_folder
 from impasto.feedforward.train import Trained, Training, iter_train, styles_out
 from impasto.imaging import images
 from impasto.runtime.distributed import ProcessGroup
@@ -69,8 +69,8 @@ def test_the_loss_falls_and_the_file_paints(
     done = events[-1].result
     assert isinstance(done, Trained)
     assert done.steps == 24
-    assert done.why == "all steps are done"
-    assert done.checked[-1][1] < done.checked[0][1]
+    assert done.stop_reason == "all steps done"
+    assert done.history[-1][1] < done.history[0][1]
     assert sum(isinstance(event, Snapshot) for event in events) == 3
     painted = model.load(out)(torch.rand(1, 3, 40, 40))
     assert painted.shape == (1, 3, 40, 40)
@@ -81,7 +81,7 @@ def test_unreadable_pictures_are_skipped_counted_and_listed(
 ) -> None:
     events = _train(folder, tmp_path / "a.safetensors", state, painting, training={"steps": 1})
     (note,) = [event.message for event in events if isinstance(event, Warned)]
-    assert note.startswith("1 pictures cannot be read and were skipped; ")
+    assert note.startswith("1 unreadable pictures were skipped; ")
     listing = (tmp_path / "a.skipped.txt").read_text()
     assert listing.count("\n") == 1
     assert "broken.jpg" in listing
@@ -108,7 +108,7 @@ def test_a_state_of_another_training_is_refused(
 ) -> None:
     out = tmp_path / "a.safetensors"
     _train(folder, out, state, painting, training={"steps": 4})
-    with pytest.raises(RecordError, match="is of a training with other options, photographs or styles"):
+    with pytest.raises(RecordError, match="belongs to a training with other options, photographs or styles"):
         _train(folder, out, state, painting, training={"steps": 4, "batch": 1}, resume=True)
     out.with_suffix(".training").write_bytes(b"damaged")
     with pytest.raises(RecordError, match=r"a\.training' is damaged: train without --resume"):
@@ -127,7 +127,7 @@ def test_it_stops_early_and_when_told(folder: Path, tmp_path: Path, state: dict[
     # So small a step size makes no progress after the first look.
     early = {"steps": 60, "check_every": 2, "patience": 2, "rate": 1e-6}
     done = _train(folder, tmp_path / "a.safetensors", state, painting, training=early)[-1]
-    assert done.result.why == "2 looks without progress"
+    assert done.result.stop_reason == "no progress in 2 validations"
     assert done.result.steps < 60
     assert not done.stopped
     mailbox = Mailbox()
@@ -138,20 +138,20 @@ def test_it_stops_early_and_when_told(folder: Path, tmp_path: Path, state: dict[
     assert done.result.steps == 1
     assert (tmp_path / "b.safetensors").exists()
     done = _train(folder, tmp_path / "c.safetensors", state, painting, training={"minutes": 0.0})[-1]
-    assert done.result.why == "its time is over"
+    assert done.result.stop_reason == "time limit reached"
     assert done.result.steps == 1
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path, painting: Any) -> None:
-    with pytest.raises(ImageError, match="there is no folder"):
-        gather(tmp_path / "absent", 32, colour=True)
+    with pytest.raises(ImageError, match="absent' does not exist: name one with pictures"):
+        load_folder(tmp_path / "absent", 32, color=True)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ImageError, match="cannot be trained on: it has no pictures"):
-        gather(empty, 32, colour=True)
+        load_folder(empty, 32, color=True)
     (empty / "a.png").write_bytes(b"x")
     with pytest.raises(ImageError, match="none of its 1 pictures can be read"):
-        gather(empty, 32, colour=True)
+        load_folder(empty, 32, color=True)
     with pytest.raises(OptionError, match=r"a network is saved as \.safetensors"):
         next(iter_train(painting, folder, "a.pth"))
     with pytest.raises(OptionError, match="give one painting to learn, or --paintings DIR"):
@@ -168,7 +168,7 @@ def test_no_readable_photograph_is_exit_2(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_draws_repeat_and_differ(folder: Path) -> None:
-    pictures = gather(folder, 32, colour=True)
+    pictures = load_folder(folder, 32, color=True)
     first, second, other = (pictures.draw(2, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert first.shape == (2, 3, 32, 32)
     assert first.min() >= 0
@@ -178,14 +178,14 @@ def test_draws_repeat_and_differ(folder: Path) -> None:
 
 
 def test_held_out_photographs_are_not_learnt_from(folder: Path) -> None:
-    learnt, held = gather(folder, 32, colour=True).split()
+    learnt, held = load_folder(folder, 32, color=True).split()
     assert len(learnt.paths) == 8
     assert len(held.paths) == 1
     assert not set(learnt.paths) & set(held.paths)
 
 
 def test_smaller_crops_show_a_part_at_the_same_scale(folder: Path) -> None:
-    pictures = gather(folder, 32, colour=True)
+    pictures = load_folder(folder, 32, color=True)
     whole, part = (pictures.draw(1, torch.Generator().manual_seed(4), side)[0] for side in (32, 16))
     places = [(y, x) for y in range(17) for x in range(17)]
     assert any(torch.equal(whole[:, y : y + 16, x : x + 16], part) for y, x in places)
@@ -220,8 +220,8 @@ def test_photographs_left_out_are_never_looked_at(
     _train(folder, less, state, painting, training={"steps": 2})
     first, second = _tensors(kept), _tensors(less)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    with pytest.raises(ImageError, match="of 7 photographs 7 are to be left out: at least one must be left"):
-        gather(folder, 32, colour=True).leave_out(7)
+    with pytest.raises(ImageError, match="cannot hold out 7 of 7 photographs: at least one must remain"):
+        load_folder(folder, 32, color=True).hold_out(7)
 
 
 def test_what_is_saved_is_the_mean_of_the_last_steps(
@@ -256,11 +256,11 @@ def test_two_processes_train_one_network(
         # Only the first process's clock counts.
         training = {"steps": 8, "minutes": 0.0} if group.is_first else {"steps": 8}
         done = _train(folder, tmp_path / "two.safetensors", state, painting, group=group, training=training)[-1]
-        return [done.result.steps, done.result.why, done.result.checked, *[s.double().tolist() for s in slopes]]
+        return [done.result.steps, done.result.stop_reason, done.result.history, *[s.double().tolist() for s in slopes]]
 
     first, second = (found["said"] for found in group(2, member, tmp_path))
     assert first[:3] == second[:3]
-    assert first[:2] == [1, "its time is over"]
+    assert first[:2] == [1, "time limit reached"]
     assert first[3] != second[3]  # each has pictures of its own
     mean = (np.array(first[3]) + np.array(second[3])) / 2
     # One addition in float32, and a halving, which is exact.

@@ -98,8 +98,8 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
                     console.print(f"step {event.step}/{total}: {preview}", highlight=False)
     if not leads:
         return
-    loss = f", loss {done.checked[-1][1]:.3g} on held-out photographs" if done.checked else ""
-    typer.echo(f"{path}: {done.steps} steps in {time.perf_counter() - began:.0f} s{loss}; {done.why}")
+    loss = f", loss {done.history[-1][1]:.3g} on held-out photographs" if done.history else ""
+    typer.echo(f"{path}: {done.steps} steps in {time.perf_counter() - began:.0f} s{loss}; {done.stop_reason}")
 
 
 def export(

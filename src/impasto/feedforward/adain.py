@@ -1,10 +1,10 @@
-"""The encoder and decoder of AdaIN: a picture to features of relu4_1 and back, tile by tile where it is large.
+"""The encoder and decoder of AdaIN: a picture to features of relu4_1 and back, tile by tile if it is large.
 
 In: pictures ``[1, 3, H, W]``, sRGB in [0, 1], H and W multiples of 8. Out: features ``[1, 512, H/8, W/8]`` in the
 network's dtype, and pictures again. Network: Huang & Belongie, ICCV 2017: VGG-19 to relu4_1 with its activations
-normalised, and a mirrored decoder with nearest upsampling; both pad by reflection. Departure: the input's change of
-colour order is folded into the first convolution. A tile reads a halo as wide as the network sees, so tiles join
-without a seam.
+normalized, and a mirrored decoder with nearest upsampling; both pad by reflection. Departure: the input's change of
+color order is folded into the first convolution. The halo of a tile is as wide as the network's receptive field, so
+tiles join without a seam.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENCODER = ("conv1_1", "conv1_2", "pool", "conv2_1", "conv2_2", "pool", "conv3_1"
 DECODER = ("conv4_1", "up", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "up", "conv2_2", "conv2_1", "up", "conv1_2",
            "conv1_1")  # fmt: skip
 HALO = 32  # px; a feature sees 30 px beyond its cell
-DECODER_HALO = 5  # cells; a pixel of the answer sees at most that far
+DECODER_HALO = 5  # cells; an output pixel sees no farther
 
 
 class AdainNetwork:
@@ -32,11 +32,11 @@ class AdainNetwork:
 
     Args:
         state: as ``weights.adain_state`` returns it.
-        device: where it runs.
-        dtype: of everything but the first and the last convolution.
+        device: where it computes.
+        dtype: of all but the first and the last convolution.
 
     Raises:
-        WeightsError: the state lacks a layer, or has one of another shape.
+        WeightsError: a layer is missing or has another shape.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class AdainNetwork:
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self._layers: dict[str, tuple[Tensor, Tensor]] = {}
-        folded = _folded(state)
+        folded = _fold_input(state)
         for part, order in (("encoder", ENCODER), ("decoder", DECODER)):
             for name in order:
                 if name.startswith("conv"):
@@ -59,15 +59,15 @@ class AdainNetwork:
 
         Args:
             picture: ``[1, 3, H, W]``, H and W multiples of 8.
-            tile: side of a tile in px, a multiple of 8; the whole picture at once if absent.
-            padding: what lies beyond the edge: ``reflect``, or ``circular`` where opposite edges join.
+            tile: side of a tile in px, a multiple of 8; no tiles if absent.
+            padding: at the picture's edges: ``reflect``, or ``circular`` where opposite edges join.
         """
         height, width = picture.shape[-2:]
         if tile is None or tile >= max(height, width):
             return self._encode(picture, padding)
         features = torch.empty(1, 512, height // STRIDE, width // STRIDE, dtype=self.dtype, device=self.device)
         for top, bottom, left, right in tiles(height, width, tile):
-            t, b, l, r = _grown(top, bottom, left, right, HALO, height, width)  # noqa: E741
+            t, b, l, r = _with_halo(top, bottom, left, right, HALO, height, width)  # noqa: E741
             part = self._encode(picture[..., t:b, l:r], padding)
             y, x = (top - t) // STRIDE, (left - l) // STRIDE
             h, w = (bottom - top) // STRIDE, (right - left) // STRIDE
@@ -81,7 +81,7 @@ class AdainNetwork:
 
         Args:
             features: ``[1, 512, H/8, W/8]``.
-            tile: side of a tile in px, a multiple of 8; the whole picture at once if absent.
+            tile: side of a tile in px, a multiple of 8; no tiles if absent.
             padding: as for ``encode``.
         """
         height, width = features.shape[-2:]
@@ -90,7 +90,7 @@ class AdainNetwork:
         kind = torch.promote_types(self.dtype, torch.float32)
         picture = torch.empty(1, 3, height * STRIDE, width * STRIDE, dtype=kind, device=self.device)
         for top, bottom, left, right in tiles(height, width, tile // STRIDE):
-            t, b, l, r = _grown(top, bottom, left, right, DECODER_HALO, height, width)  # noqa: E741
+            t, b, l, r = _with_halo(top, bottom, left, right, DECODER_HALO, height, width)  # noqa: E741
             part = self._decode(features[..., t:b, l:r], padding)
             y, x = (top - t) * STRIDE, (left - l) * STRIDE
             h, w = (bottom - top) * STRIDE, (right - left) * STRIDE
@@ -126,7 +126,7 @@ class AdainNetwork:
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield ``top, bottom, left, right`` of tiles that cover a map; a last one too thin to pad joins its neighbour."""
+    """Yield ``top, bottom, left, right`` of tiles that cover a map; a last one too thin to pad is merged."""
     for top, bottom in _spans(height, side):
         for left, right in _spans(width, side):
             yield top, bottom, left, right
@@ -138,19 +138,19 @@ def _spans(length: int, side: int) -> Iterator[tuple[int, int]]:
         yield index * side, length if index == count - 1 else (index + 1) * side
 
 
-def _grown(top: int, bottom: int, left: int, right: int, halo: int, height: int, width: int) -> tuple[int, ...]:
+def _with_halo(top: int, bottom: int, left: int, right: int, halo: int, height: int, width: int) -> tuple[int, ...]:
     return max(0, top - halo), min(height, bottom + halo), max(0, left - halo), min(width, right + halo)
 
 
-def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Check the state and put the input's 1x1 convolution into the first 3x3 one; reflection lets it."""
+def _fold_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Check the state and fold the input's 1x1 convolution into the first 3x3 one, exact with reflection padding."""
     for part, order in (("encoder", ENCODER), ("decoder", DECODER)):
         for name in (n for n in order if n.startswith("conv")):
             for kind, dimensions in (("weight", 4), ("bias", 1)):
                 found = state.get(f"{part}.{name}.{kind}")
                 if found is None or found.ndim != dimensions:
-                    wrong = "is missing" if found is None else f"has the shape {tuple(found.shape)}"
-                    raise WeightsError(f"{part}.{name}.{kind} {wrong}: these are not AdaIN's weights")
+                    problem = "is missing" if found is None else f"has the shape {tuple(found.shape)}"
+                    raise WeightsError(f"{part}.{name}.{kind} {problem}: these are not AdaIN's weights")
     folded = {name: at_least_float32(tensor) for name, tensor in state.items()}
     if "encoder.input.weight" in folded:
         weight, mix = folded["encoder.conv1_1.weight"], folded["encoder.input.weight"][:, :, 0, 0]

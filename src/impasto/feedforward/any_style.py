@@ -1,12 +1,12 @@
-"""Any style at once: a control in, a picture out, by matching the statistics of one layer's features.
+"""Any style in one or two passes, by matching the statistics of one layer's features.
 
-In: a ``Control`` (content, styles, regions, colours, protected places), as the optimiser takes it. Out: a picture ``[1,
-3, H, W]`` in [0, 1]. AdaIN (Huang & Belongie, ICCV 2017) with these departures: the whole covariance is matched, not
-each channel alone (see ``matching``); a second pass paints the first one's picture again. A strength of 0.5 is one
-whole pass, below it the features move part of the way, above it the second pass joins in: 1 is two whole passes.
+In: ``RegionTensors`` (content, styles, regions, colors, protected areas), as for the optimizer. Out: a picture
+``[1, 3, H, W]`` in [0, 1]. AdaIN (Huang & Belongie, ICCV 2017) with these departures: the whole covariance is matched,
+not each channel alone (see ``matching``); a second pass stylizes the first one's output. A strength of 0.5 is one whole
+pass; below it the features move part of the way, above it the second pass is blended in: 1 is two whole passes.
 
-Large pictures go tile by tile: all tiles are encoded first and their features kept (16 bytes a pixel in bfloat16), so
-that the statistics are those of the whole picture and the result is that without tiles.
+Large pictures are processed in tiles: all tiles are encoded first and their features stored (16 bytes per pixel in
+bfloat16), so that the statistics are those of the whole picture and the result equals that without tiles.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 MATCHING = "transport"
 LAYER = "relu4_1"
 RADIUS = 30  # px that a feature sees beyond its cell
-WHOLE = 1_200_000  # px; larger pictures are tiled
+MAX_UNTILED = 1_200_000  # px; larger pictures are tiled
 TILE = 512
 
 
 class FastStylizer:
-    """Applies any style in one or two passes; styles that it has seen are remembered.
+    """Applies any style in one or two passes.
 
     Args:
         state: as ``weights.adain_state`` returns it.
-        device: where it runs.
-        dtype: of the network; bfloat16 is fast where the hardware has it.
+        device: where it computes.
+        dtype: of the network; bfloat16 is fast on hardware that supports it.
         matching: a key of ``MATCHINGS``.
     """
 
@@ -57,12 +57,12 @@ class FastStylizer:
     def __call__(
         self, control: RegionTensors, size: tuple[int, int], strength: float = 0.5, tile: int | None = None
     ) -> Tensor:
-        """Return the picture of a control.
+        """Return the stylized picture of a control.
 
         Args:
-            control: what is painted where, at any size.
+            control: content, styles and regions, at any size.
             size: ``(height, width)`` of the picture in px.
-            strength: 0 is the content, 0.5 one whole pass, 1 two; areas may have their own.
+            strength: 0 is the content, 0.5 one whole pass, 1 two; an area may override it.
             tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
 
         Returns:
@@ -71,7 +71,7 @@ class FastStylizer:
         with torch.inference_mode():
             control = control.at(size)
             view = CanvasView(control)
-            tile = tile if tile is not None or size[0] * size[1] <= WHOLE or control.seamless else TILE
+            tile = tile if tile is not None or size[0] * size[1] <= MAX_UNTILED or control.seamless else TILE
             canvas = control.content
             strengths = [strength if area.strength is None else area.strength for area in control.areas]
             targets = [self._targets(area, size, tile) for area in control.areas]
@@ -89,10 +89,10 @@ class FastStylizer:
         shares: Sequence[float],
         tile: int | None,
     ) -> Tensor:
-        """Return a picture with the features of every area moved towards its styles."""
+        """Return a picture with the features of every area moved toward its styles."""
         size = int(as_compared.shape[-2]), int(as_compared.shape[-1])
         padding = "circular" if control.seamless else "reflect"
-        features = self.network.encode(_in_eights(as_compared, control.seamless), tile, padding)
+        features = self.network.encode(_to_multiples_of_8(as_compared, control.seamless), tile, padding)
         moved = features if any(area.mask is not None for area in control.areas) else None
         for area, styles, share in zip(control.areas, targets, shares, strict=True):
             if not share:
@@ -105,7 +105,7 @@ class FastStylizer:
                 assert weight is not None
                 moved = moved + (_applied(one, features) - features) * weight.to(features)
         picture = self.network.decode(features if moved is None else moved, tile, padding)
-        return _out_of_eights(picture, size, control.seamless).clamp(0, 1)
+        return _from_multiples_of_8(picture, size, control.seamless).clamp(0, 1)
 
     def _map(self, features: Tensor, weight: Tensor | None, styles: Sequence[tuple[float, Statistics]]) -> Affine:
         own = statistics(_bands(features, weight))
@@ -119,8 +119,8 @@ class FastStylizer:
         picture = style_at(source.picture, long_side * source.scale)
         if grey:
             picture = desaturated(picture)
-        side = tile or (TILE if picture.shape[-2] * picture.shape[-1] > WHOLE else None)
-        features = self.network.encode(_in_eights(picture, False), side)
+        side = tile or (TILE if picture.shape[-2] * picture.shape[-1] > MAX_UNTILED else None)
+        features = self.network.encode(_to_multiples_of_8(picture, False), side)
         weight = None
         if source.mask is not None:
             weight = _cells(masks.resize_mask(source.mask, (int(picture.shape[-2]), int(picture.shape[-1]))), features)
@@ -128,7 +128,7 @@ class FastStylizer:
 
 
 def _applied(one: Affine, features: Tensor) -> Tensor:
-    """Map features band by band, so that no second copy is held but the result."""
+    """Map features in blocks of rows, so that no second copy is held beside the result."""
     result = torch.empty_like(features)
     for start in range(0, features.shape[-2], 64):
         result[..., start : start + 64, :] = one(at_least_float32(features[..., start : start + 64, :])).to(features)
@@ -141,13 +141,13 @@ def _bands(features: Tensor, weight: Tensor | None) -> list[tuple[Tensor, Tensor
 
 
 def _cells(mask: Tensor, features: Tensor) -> Tensor:
-    """Return a mask as the weight of each feature, eroded by what a feature sees."""
-    found = masks.layer_masks(_in_eights(mask, False), {LAYER: STRIDE}, {LAYER: RADIUS})[LAYER]
+    """Return a mask as the weight of each feature, eroded by the receptive field."""
+    found = masks.layer_masks(_to_multiples_of_8(mask, False), {LAYER: STRIDE}, {LAYER: RADIUS})[LAYER]
     return found.to(features.device)
 
 
-def _in_eights(picture: Tensor, seamless: bool) -> Tensor:
-    """Return a picture whose sides are multiples of 8 and at least 16: continued, or stretched where it tiles."""
+def _to_multiples_of_8(picture: Tensor, seamless: bool) -> Tensor:
+    """Return a picture with sides that are multiples of 8, at least 16: padded, or resized if it is seamless."""
     height, width = picture.shape[-2:]
     tall, wide = (max(16, -(-side // STRIDE) * STRIDE) for side in (height, width))
     if (tall, wide) == (height, width):
@@ -157,7 +157,7 @@ def _in_eights(picture: Tensor, seamless: bool) -> Tensor:
     return functional.pad(picture, (0, wide - width, 0, tall - height), mode="replicate")
 
 
-def _out_of_eights(picture: Tensor, size: tuple[int, int], seamless: bool) -> Tensor:
+def _from_multiples_of_8(picture: Tensor, size: tuple[int, int], seamless: bool) -> Tensor:
     if seamless and tuple(picture.shape[-2:]) != size:
         return functional.interpolate(picture, size, mode="bicubic", antialias=True)
     return picture[..., : size[0], : size[1]]

@@ -1,7 +1,7 @@
-"""The state of a training between two steps, as one file: what it takes to go on as if nothing had happened.
+"""A training checkpoint: everything needed to continue as if the training had not been interrupted, in one file.
 
-In: the network, its average, Adam's moments and where the training stands. Out: a safetensors file, written whole or
-not at all, and all of it back, exactly.
+In: the network, its average, Adam's moments and the progress. Out: a safetensors file, written atomically, and all of
+it back, exactly.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecordError
-from impasto.feedforward.network import StyleNetwork
+from impasto.feedforward.network import StyleNetwork, current_names
 from impasto.imaging import images
 
+OLD_PROGRESS = {"worse": "bad_rounds", "checked": "history"}  # keys of files by earlier versions
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def keep(
+def save(
     path: Path,
     networks: Mapping[str, StyleNetwork],
     adam: torch.optim.Adam,
     signature: str,
     progress: Mapping[str, Any],
 ) -> None:
-    """Write a state.
+    """Write a checkpoint.
 
     Args:
-        path: of the file.
-        networks: by name; the one called ``network`` is the one that Adam trains.
-        adam: its optimiser.
-        signature: what must be the same for the training to go on.
-        progress: where it stands, as JSON takes it.
+        path: the file.
+        networks: by name; the one called ``network`` is trained by ``adam``.
+        adam: the optimizer.
+        signature: what must be equal for the training to continue.
+        progress: the progress, as JSON values.
     """
-    from safetensors.torch import save
+    from safetensors.torch import save as to_bytes
 
     tensors = {
         f"{prefix}.{name}": value.detach().cpu().contiguous()
@@ -48,20 +49,20 @@ def keep(
         for name, value in adam.state.get(parameter, {}).items():
             tensors[f"adam.{index}.{name}"] = value.detach().cpu().clone().contiguous()
     facts = {"signature": signature, "progress": json.dumps(dict(progress))}
-    images.write_atomically(path, save(tensors, facts))
+    images.write_atomically(path, to_bytes(tensors, facts))
 
 
 def restore(path: Path, networks: Mapping[str, StyleNetwork], adam: torch.optim.Adam, signature: str) -> dict[str, Any]:
-    """Take a state back into networks and optimiser, and return where the training stands.
+    """Load a checkpoint into networks and optimizer, and return the progress.
 
     Args:
-        path: of the file.
-        networks: as they were given to ``keep``.
-        adam: the optimiser of the one called ``network``.
-        signature: of this training.
+        path: the file.
+        networks: the same names as in ``save``.
+        adam: the optimizer of the one called ``network``.
+        signature: the signature of this training.
 
     Raises:
-        RecordError: the file is damaged, or of another training.
+        RecordError: the file is damaged, or belongs to another training.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -72,14 +73,14 @@ def restore(path: Path, networks: Mapping[str, StyleNetwork], adam: torch.optim.
         facts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         progress: dict[str, Any] = json.loads(facts["progress"])
     except (SafetensorError, ValueError, KeyError):
-        raise RecordError(f"the state {str(path)!r} is damaged: train without --resume") from None
+        raise RecordError(f"the checkpoint {str(path)!r} is damaged: train without --resume") from None
     if facts["signature"] != signature:
         raise RecordError(
-            f"the state {str(path)!r} is of a training with other options, photographs or styles: "
-            "give the same ones, or train without --resume"
+            f"the checkpoint {str(path)!r} belongs to a training with other options, photographs or styles: "
+            "use the same ones, or train without --resume"
         )
     for prefix, network in networks.items():
-        network.load_state_dict(dict(_below(tensors, prefix)))
+        network.load_state_dict(current_names(dict(_below(tensors, prefix))))
     for index, parameter in enumerate(networks["network"].parameters()):
         moments = dict(_below(tensors, f"adam.{index}"))
         adam.state[parameter] = {
@@ -87,7 +88,7 @@ def restore(path: Path, networks: Mapping[str, StyleNetwork], adam: torch.optim.
             for name in MOMENTS
             if name in moments
         }
-    return progress
+    return {OLD_PROGRESS.get(name, name): value for name, value in progress.items()}
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:

@@ -1,8 +1,8 @@
-"""A trained network as ONNX, for any picture size, held against PyTorch.
+"""A trained network as ONNX, for any picture size, compared with PyTorch.
 
 In: a network that ``impasto train`` wrote. Out: an ``.onnx`` file of opset ``OPSET`` with the inputs ``picture``
-``[1, 3, height, width]`` (and ``style`` for a network of any style), the output ``painted``, and the network's own
-facts in its metadata, so that ``stylize --model`` takes it like the original. Sides are 16 px and more.
+``[1, 3, height, width]`` (and ``style`` for an any-style network), the output ``painted``, and the network's metadata,
+so that ``stylize --model`` accepts it like the original. Each side is at least 16 px.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from impasto.feedforward.network import StyleNetwork
 from impasto.imaging import images
 
 OPSET = 18
-CLOSE = 1e-3
+TOLERANCE = 1e-3
 PROBES = ((64, 48), (37, 50))
 
 
@@ -30,18 +30,18 @@ def to_onnx(path: str | Path, target: str | Path) -> float:
         target: the ``.onnx`` file to write.
 
     Returns:
-        The greatest difference from PyTorch over pictures of several sizes, at most ``CLOSE``.
+        The maximum difference from PyTorch over pictures of several sizes, at most ``TOLERANCE``.
 
     Raises:
-        WeightsError: the file cannot be read, is no network, or the two disagree.
+        WeightsError: the file cannot be read, is not a network, or the two disagree.
         MachineError: onnx, onnxscript or onnxruntime is not installed.
         ImageError: the target is not an .onnx file.
     """
     path, target = Path(path), Path(target)
     if target.suffix.lower() != ".onnx":
-        raise ImageError(f"{str(target)!r} is no name for an exported network: give one that ends in .onnx")
+        raise ImageError(f"{str(target)!r} is not a name for an exported network: use the suffix .onnx")
     if path.suffix.lower() != ".safetensors":
-        raise WeightsError(f"{str(path)!r} is no trained network: give the .safetensors file of impasto train")
+        raise WeightsError(f"{str(path)!r} is not a trained network: give the .safetensors file of impasto train")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -59,7 +59,7 @@ def _exported(network: StyleNetwork, facts: dict[str, str]) -> bytes:
     except ImportError as error:
         raise MachineError(f'{error.name} is not installed: python -m pip install "impasto[export]"') from None
     names = ["picture", "style"] if network.shape.any_style else ["picture"]
-    # Sides that nothing divides, so that none is taken for a constant.
+    # Sides that differ from every other size, so that none is taken for a constant.
     example = tuple(torch.rand(1, 3, 70 + 8 * k, 90 + 8 * k) for k, _ in enumerate(names))
     sides = {2: torch.export.Dim("height", min=16), 3: torch.export.Dim("width", min=16)}
     style = {2: torch.export.Dim("style_height", min=32), 3: torch.export.Dim("style_width", min=32)}
@@ -81,10 +81,10 @@ def _exported(network: StyleNetwork, facts: dict[str, str]) -> bytes:
 
 
 def _difference(network: StyleNetwork, target: Path) -> float:
-    """Return how far the exported network is from PyTorch's at most.
+    """Return the maximum difference between the exported network and PyTorch's.
 
     Raises:
-        WeightsError: further than ``CLOSE``.
+        WeightsError: it exceeds ``TOLERANCE``.
     """
     painter = load(target).painter
     assert isinstance(painter, OnnxPainter)
@@ -96,7 +96,9 @@ def _difference(network: StyleNetwork, target: Path) -> float:
         with torch.inference_mode():
             ours = network(picture, style)
         worst = max(worst, float((painter(picture, style, None) - ours).abs().max()))
-    if not worst <= CLOSE:
+    if not worst <= TOLERANCE:
         target.unlink()
-        raise WeightsError(f"the exported network differs from PyTorch's by {worst:.1e}, more than {CLOSE:g}: not kept")
+        raise WeightsError(
+            f"the exported network differs from PyTorch's by {worst:.1e}, more than {TOLERANCE:g}: the file was removed"
+        )
     return worst

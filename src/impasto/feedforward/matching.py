@@ -1,11 +1,11 @@
-"""Give features the statistics of others: three affine maps of one layer's channels.
+"""Give features the statistics of others: three affine maps over one layer's channels.
 
 In: means ``[C]`` and covariances ``[C, C]`` of two sets of features. Out: a matrix and an offset, so that
 ``matrix @ x + offset`` has the target's statistics. ``scale`` matches each channel's mean and deviation (AdaIN: Huang &
-Belongie, ICCV 2017, equation 8), ``whiten`` takes all covariance away and puts the target's in (WCT: Li, Fang, Yang,
-Wang, Lu & Yang, NIPS 2017), ``transport`` reaches the same covariance by the least movement (optimal transport between
-Gaussians, the map of Olkin & Pukelsheim 1982, for style transfer Mroueh 2019). Departure: directions with hardly any
-variance are not blown up beyond a floor, see ``LEAST_SHARE``.
+Belongie, ICCV 2017, equation 8), ``whiten`` removes all covariance and applies the target's (WCT: Li, Fang, Yang, Wang,
+Lu & Yang, NIPS 2017), ``transport`` reaches the same covariance with the least movement (optimal transport between
+Gaussians, the map of Olkin & Pukelsheim 1982; for style transfer Mroueh 2019). Departure: directions with hardly any
+variance are not amplified beyond a floor, see ``VARIANCE_FLOOR``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 from impasto.losses.summaries.protocol import at_least_float32
 
 EPSILON = 1e-5
-# Of the mean variance over all directions; a direction with less is noise, or is not there at all.
-LEAST_SHARE = 1e-3
+# Relative to the mean variance over all directions; a direction with less is noise or absent.
+VARIANCE_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,10 @@ class Affine:
 
 
 def statistics(parts: Iterable[tuple[Tensor, Tensor | None]]) -> Statistics:
-    """Return the statistics of features that come in parts.
+    """Return the statistics of features given in parts.
 
     Args:
-        parts: features ``[1, C, h, w]``, and the weight of their positions ``[1, 1, h, w]`` or None for all alike.
+        parts: features ``[1, C, h, w]`` and the weight of each position, ``[1, 1, h, w]`` or None for equal weights.
     """
     total, first, second = 0.0, torch.zeros(()), torch.zeros(())
     for features, weight in parts:
@@ -74,17 +74,17 @@ def scale(source: Statistics, target: Statistics) -> Affine:
 
 
 def whiten(source: Statistics, target: Statistics) -> Affine:
-    """Take the source's covariance away and put the target's in, by symmetric roots."""
+    """Remove the source's covariance and apply the target's, by symmetric square roots."""
     _, inverse = _roots(source.covariance)
     root, _ = _roots(target.covariance)
-    return _centred(root @ inverse, source, target)
+    return _centered(root @ inverse, source, target)
 
 
 def transport(source: Statistics, target: Statistics) -> Affine:
-    """Reach the target's mean and covariance by the least movement."""
+    """Reach the target's mean and covariance with the least movement."""
     root, inverse = _roots(source.covariance)
     inner, _ = _roots(root @ target.covariance @ root)
-    return _centred(inverse @ inner @ inverse, source, target)
+    return _centered(inverse @ inner @ inverse, source, target)
 
 
 MATCHINGS: Mapping[str, Callable[[Statistics, Statistics], Affine]] = {
@@ -104,21 +104,21 @@ def blend(maps: Iterable[tuple[float, Affine]]) -> Affine:
 
 
 def weaken(one: Affine, strength: float) -> Affine:
-    """Return a map part of the way from changing nothing (0) to all of it (1)."""
+    """Interpolate a map between the identity (0) and itself (1)."""
     still = Affine(torch.eye(len(one.offset)).to(one.matrix), torch.zeros_like(one.offset))
     return blend([(strength, one), (1 - strength, still)])
 
 
-def _centred(matrix: Tensor, source: Statistics, target: Statistics) -> Affine:
+def _centered(matrix: Tensor, source: Statistics, target: Statistics) -> Affine:
     return Affine(matrix, target.mean - matrix @ source.mean)
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the symmetric root and its inverse, bounded by the floor and zero where there is no variance at all."""
+    """Return the symmetric square root and its inverse, bounded by the floor; the inverse is 0 without variance."""
     # In float32 it takes half the time, but at small pictures, whose covariance is mostly null, it may not converge.
     values, vectors = torch.linalg.eigh(((matrix + matrix.T) / 2).double())
     values = values.clamp(min=0)
-    floor = LEAST_SHARE * values.mean()
+    floor = VARIANCE_FLOOR * values.mean()
     root = values.sqrt()
     inverse = torch.where(values > 0, values.clamp(min=floor).clamp(min=1e-12).rsqrt(), 0.0)
     return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T

@@ -1,9 +1,9 @@
 """Trained networks as files, and painting with them: .safetensors by torch, .onnx by onnxruntime.
 
 In: a file that ``train`` or ``export`` wrote. Out: a ``Model``, which paints pictures ``[1, 3, H, W]`` in [0, 1] of any
-size. Nothing in a file is ever run as code; a file's format, version and every key are checked. A picture beyond
-``WHOLE`` px is painted tile by tile: the means and deviations of the instance normalisations come from one pass over
-the picture reduced to that size, so all tiles agree; an exported network paints the whole picture at once.
+size. Nothing in a file is ever executed; its format, version and every key are checked. A picture larger than
+``MAX_UNTILED`` px is painted in tiles: the means and deviations of the instance normalizations come from one pass over
+the picture reduced to that size, so all tiles agree. An exported network paints the whole picture at once.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from torch.nn import functional
 
 from impasto.errors import MachineError, OptionError, WeightsError
 from impasto.feedforward.adain import tiles
-from impasto.feedforward.network import HALO, READ_AT, Moments, Shape, StyleNetwork
+from impasto.feedforward.network import HALO, STYLE_INPUT_SIDE, Moments, Shape, StyleNetwork, current_names
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import at_least_float32
 
 FORMAT = "impasto-style-network"
-VERSION = 1
-WHOLE = 1_200_000  # px
+VERSION = 2  # version 1 called three modules of the network otherwise; it is still read
+READABLE_VERSIONS = ("1", "2")
+MAX_UNTILED = 1_200_000  # px
 TILE = 512
 SUFFIXES = (".safetensors", ".onnx")
 
 
 class Painter(Protocol):
-    """What paints a picture: a network, or an exported one."""
+    """Paints a picture: a network in torch, or an exported one."""
 
     def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network and what its file says of it.
+    """A trained network and its file's metadata.
 
-    ``about`` has the ``style``'s name, a ``thumbnail`` of it (PNG, base64), how it was trained and by which version.
+    ``about`` has the ``style``'s name, its ``thumbnail`` (PNG, base64), the training options and the version.
     """
 
     shape: Shape
@@ -54,8 +55,8 @@ class Model:
     sha256: str
     painter: Painter = field(repr=False)
 
-    def stand_in(self) -> images.Picture:
-        """Return a small picture of the style that the network knows, under the name of its file."""
+    def style_thumbnail(self) -> images.Picture:
+        """Return a small picture of the style that the network was trained on, under the file's name."""
         thumbnail = images.load(io.BytesIO(base64.b64decode(self.about["thumbnail"])))
         return images.Picture(thumbnail.pixels, name=self.name, sha256=self.sha256)
 
@@ -64,18 +65,18 @@ class Model:
 
         Args:
             picture: ``[1, 3, H, W]`` in [0, 1].
-            style: ``[1, 3, h, w]`` where the network takes any style.
+            style: ``[1, 3, h, w]`` for an any-style network.
             tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
         """
         if self.shape.any_style:
-            assert style is not None, "checked before"
-            style = _read_at(style)
+            assert style is not None, "checked by the caller"
+            style = _at_input_size(style)
         return self.painter(picture, style, tile)
 
 
 @dataclass(frozen=True, eq=False)
 class TorchPainter:
-    """A network by torch; on the CPU its convolutions run in ``dtype``."""
+    """A network in torch; its convolutions compute in ``dtype``."""
 
     network: StyleNetwork
     device: torch.device
@@ -87,46 +88,46 @@ class TorchPainter:
         picture = picture.to(self.device).contiguous(memory_format=torch.channels_last)
         low = self.dtype not in (torch.float32, torch.float64)
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=low):
-            tuned = self.network.tune(None if style is None else style.to(self.device))
-            if tile is None and height * width <= WHOLE:
-                return self.network.paint(picture, tuned, Moments())
+            parameters = self.network.style_parameters(None if style is None else style.to(self.device))
+            if tile is None and height * width <= MAX_UNTILED:
+                return self.network.paint(picture, parameters, Moments())
             side = tile or TILE
             moments = Moments()
-            self.network.paint(_reduced(picture), tuned, moments)
+            self.network.paint(_reduced(picture), parameters, moments)
             moments.fixed = True
             canvas = picture.new_empty(1, 3, height, width)
             for top, bottom, left, right in tiles(height, width, side):
                 t, l = max(0, top - HALO), max(0, left - HALO)  # noqa: E741
                 part = picture[..., t : bottom + HALO, l : right + HALO]
-                done = self.network.paint(part, tuned, moments)
+                done = self.network.paint(part, parameters, moments)
                 canvas[..., top:bottom, left:right] = done[..., top - t : bottom - t, left - l : right - l]
             return canvas
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxPainter:
-    """An exported network by onnxruntime."""
+    """An exported network in onnxruntime."""
 
     session: Any
 
     def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor:
         """Return the painted picture."""
         if tile is not None:
-            raise OptionError("an exported network paints the whole picture at once: leave --tile away", "tile")
-        given = {"picture": picture.cpu().contiguous().numpy()}
+            raise OptionError("an exported network paints the whole picture at once: omit --tile", "tile")
+        inputs = {"picture": picture.cpu().contiguous().numpy()}
         if style is not None:
-            given["style"] = style.cpu().contiguous().numpy()
-        (painted,) = self.session.run(["painted"], given)
+            inputs["style"] = style.cpu().contiguous().numpy()
+        (painted,) = self.session.run(["painted"], inputs)
         return torch.from_numpy(painted)
 
 
 def describe(shape: Shape, about: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a network's file says of it, as text by key."""
+    """Return the metadata of a network's file, as text by key."""
     return {"format": FORMAT, "version": str(VERSION), "shape": json.dumps(asdict(shape)), "about": json.dumps(about)}
 
 
 def thumbnail(pixels: Any) -> str:
-    """Return a picture ``[H, W, 3]`` at 64 px as PNG in base64."""
+    """Return a picture ``[H, W, 3]``, reduced to 64 px, as PNG in base64."""
     height, width = pixels.shape[:2]
     factor = 64 / max(height, width)
     size = max(16, round(height * factor)), max(16, round(width * factor))
@@ -134,7 +135,7 @@ def thumbnail(pixels: Any) -> str:
 
 
 def save(path: str | Path, network: StyleNetwork, about: Mapping[str, Any]) -> Path:
-    """Write a network in half precision, whole or not at all."""
+    """Write a network in half precision, atomically."""
     from safetensors.torch import save as as_bytes
 
     path = Path(path)
@@ -148,16 +149,16 @@ def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtyp
 
     Args:
         path: a ``.safetensors`` that ``impasto train`` wrote, or an ``.onnx`` of ``impasto export``.
-        device: where it runs; an exported one runs on the CPU.
+        device: where it computes; an exported network uses the CPU.
         dtype: of its convolutions.
 
     Raises:
-        WeightsError: the file is missing, damaged, foreign, or of another version.
+        WeightsError: the file is missing, damaged, of another kind, or of a newer version.
         MachineError: onnxruntime is not installed.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise WeightsError(f"{str(path)!r} is no trained network: give a .safetensors or .onnx file")
+        raise WeightsError(f"{str(path)!r} is not a trained network: give a .safetensors or .onnx file")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -173,27 +174,27 @@ def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtyp
 
 
 def read(path: Path, data: bytes) -> tuple[StyleNetwork, Mapping[str, Any]]:
-    """Return the network in a .safetensors file, in float32, and what the file says of it."""
+    """Return the network in a .safetensors file, in float32, and the file's metadata."""
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
     try:
-        tensors = from_bytes(data)
+        tensors = current_names(from_bytes(data))
         facts = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
     except (SafetensorError, ValueError) as error:
-        raise WeightsError(f"the network {str(path)!r} is damaged ({error}): write it anew") from None
+        raise WeightsError(f"the network {str(path)!r} is damaged ({error}): train or export it again") from None
     shape, about = _checked(path, facts)
     network = StyleNetwork(shape)
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
             raise WeightsError(
-                f"the network {str(path)!r} is damaged or foreign: {name} is {found.get(name, 'missing')}, "
-                f"and it should be {wanted.get(name, 'absent')}"
+                f"the network {str(path)!r} is damaged or of another kind: {name} is {found.get(name, 'missing')}, "
+                f"expected {expected.get(name, 'absent')}"
             )
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise WeightsError(f"the network {str(path)!r} is damaged: it holds values that are no numbers")
+        raise WeightsError(f"the network {str(path)!r} is damaged: it has NaN or infinite values")
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
     return network, about
 
@@ -215,35 +216,37 @@ def _session(path: Path, data: bytes) -> tuple[Any, Mapping[str, str]]:
 
 def _checked(path: Path, facts: Mapping[str, str]) -> tuple[Shape, Mapping[str, Any]]:
     if facts.get("format") != FORMAT:
-        raise WeightsError(f"{str(path)!r} is not a network of impasto train; it holds something else")
+        raise WeightsError(f"{str(path)!r} was not written by impasto train")
     try:
         about, version = json.loads(facts["about"]), facts["version"]
-        if version != str(VERSION):
+        if version not in READABLE_VERSIONS:
             raise WeightsError(
                 f"the network {str(path)!r} has version {version}, written by impasto "
-                f"{about.get('impasto', 'of an unknown version')}, and this impasto reads version {VERSION}: "
-                "pip install --upgrade impasto, or train it anew"
+                f"{about.get('impasto', 'of an unknown version')}, and this impasto reads versions up to {VERSION}: "
+                "pip install --upgrade impasto, or train it again"
             )
         shape = Shape(**json.loads(facts["shape"]))
         sound = 4 <= shape.width <= 128 and 1 <= shape.blocks <= 5
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise WeightsError(f"the network {str(path)!r} is damaged (its facts: {error}): write it anew") from None
+        raise WeightsError(
+            f"the network {str(path)!r} is damaged (its metadata: {error}): train or export it again"
+        ) from None
     if not sound:
-        raise WeightsError(f"the network {str(path)!r} is damaged: no training makes one of {shape}")
+        raise WeightsError(f"the network {str(path)!r} is damaged: {shape} is outside what training allows")
     return shape, about
 
 
-def _read_at(style: Tensor) -> Tensor:
-    """Return a painting at the size at which it is read."""
+def _at_input_size(style: Tensor) -> Tensor:
+    """Return a painting reduced to ``STYLE_INPUT_SIDE`` for the style predictor."""
     height, width = style.shape[-2:]
-    factor = min(1.0, READ_AT / max(height, width))
+    factor = min(1.0, STYLE_INPUT_SIDE / max(height, width))
     size = max(32, round(height * factor)), max(32, round(width * factor))
     return functional.interpolate(at_least_float32(style), size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def _reduced(picture: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
-    factor = min(1.0, float(np.sqrt(WHOLE / (height * width))))
+    factor = min(1.0, float(np.sqrt(MAX_UNTILED / (height * width))))
     size = max(16, round(height * factor)), max(16, round(width * factor))
     if size == (height, width):
         return picture

@@ -1,15 +1,16 @@
-"""A network that paints: picture in, picture out, in one pass.
+"""A network that paints: picture in, painted picture out, in one pass.
 
-In: pictures ``[B, 3, H, W]``, sRGB in [0, 1], any size from 16 px; for a network of any style also a painting. Out: the
-same size, in [0, 1]. After Johnson, Alahi & Fei-Fei, ECCV 2016 (two strided convolutions, residual blocks, upsampling)
-with instance normalisation (Ulyanov, Vedaldi & Lempitsky, CVPR 2017) and nearest upsampling. For any style a small
-network reads scales and shifts of the normalisations off the painting (Ghiasi et al., BMVC 2017). Departures: width and
-depth are chosen; the answer is added to the picture before a sigmoid, so training begins at the content.
+In: pictures ``[B, 3, H, W]``, sRGB in [0, 1], each side at least 16 px; for an any-style network also a painting. Out:
+the same size, in [0, 1]. After Johnson, Alahi & Fei-Fei, ECCV 2016 (two strided convolutions, residual blocks,
+upsampling) with instance normalization (Ulyanov, Vedaldi & Lempitsky, CVPR 2017) and nearest upsampling. For any style
+a small network predicts the scales and shifts of the normalizations from the painting (Ghiasi et al., BMVC 2017).
+Departures: width and depth are options; the output is added to the picture before a sigmoid, so training starts at the
+content.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -19,14 +20,16 @@ from torch.nn import functional
 
 from impasto.losses.summaries.protocol import at_least_float32
 
-LEAST = 0.02  # colours nearer to black or white are brought here before the sigmoid is undone
-HALO = 64  # px; a pixel of the answer sees at most 56 with five blocks
-READ_AT = 256  # long side at which a painting is read
+MARGIN = 0.02  # colors are clamped this far from 0 and 1 before the logit
+HALO = 64  # px; with five blocks an output pixel sees at most 56
+STYLE_INPUT_SIDE = 256  # px; long side to which a painting is reduced for the style predictor
+# Prefixes of parameter names in files of version 1, and what they are called now.
+OLD_PREFIXES = {"enter.": "stem.", "leave.": "head.", "reader.": "style_predictor."}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How large a network is, and whether it takes any style."""
+    """The width and depth of a network, and whether it takes any style."""
 
     width: int = 32
     blocks: int = 5
@@ -34,20 +37,20 @@ class Shape:
 
     @property
     def channels(self) -> list[int]:
-        """The channels of every normalisation, in order."""
+        """The channels of every normalization, in order."""
         w = self.width
         return [w, 2 * w, 4 * w, *([4 * w] * (2 * self.blocks)), 2 * w, w]
 
 
 @dataclass
 class Moments:
-    """Means and deviations of the normalisations: collected in one pass, or given for all tiles of a picture."""
+    """Means and deviations of the normalizations: collected in one pass, or fixed for all tiles of a picture."""
 
     found: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     fixed: bool = False
 
     def of(self, features: Tensor, index: int) -> tuple[Tensor, Tensor]:
-        """Return mean and inverse deviation for a normalisation, ``[B, C, 1, 1]``."""
+        """Return mean and inverse deviation of a normalization, ``[B, C, 1, 1]``."""
         if self.fixed:
             mean, inverse = self.found[index]
             return mean.to(features), inverse.to(features)
@@ -58,61 +61,67 @@ class Moments:
 
 
 class StyleNetwork(nn.Module):
-    """A feed-forward painter.
+    """The feed-forward network.
 
     Args:
-        shape: of the network.
+        shape: its width, depth and kind.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         w = shape.width
-        self.enter = nn.Conv2d(3, w, 9)
+        self.stem = nn.Conv2d(3, w, 9)
         self.down1 = nn.Conv2d(w, 2 * w, 3, 2)
         self.down2 = nn.Conv2d(2 * w, 4 * w, 3, 2)
         self.blocks = nn.ModuleList(nn.Conv2d(4 * w, 4 * w, 3) for _ in range(2 * shape.blocks))
         self.up1 = nn.Conv2d(4 * w, 2 * w, 3)
         self.up2 = nn.Conv2d(2 * w, w, 3)
-        self.leave = nn.Conv2d(w, 3, 9)
-        nn.init.normal_(self.leave.weight, std=1e-3)
-        nn.init.constant_(self.leave.bias, 0.0)  # type: ignore[arg-type]
+        self.head = nn.Conv2d(w, 3, 9)
+        nn.init.normal_(self.head.weight, std=1e-3)
+        nn.init.constant_(self.head.bias, 0.0)  # type: ignore[arg-type]
         self.scales = nn.ParameterList(torch.ones(count) for count in shape.channels)
         self.shifts = nn.ParameterList(torch.zeros(count) for count in shape.channels)
-        self.reader = Reader(2 * sum(shape.channels)) if shape.any_style else None
+        self.style_predictor = StylePredictor(2 * sum(shape.channels)) if shape.any_style else None
 
     def forward(self, picture: Tensor, style: Tensor | None = None) -> Tensor:
         """Return the painted pictures.
 
         Args:
             picture: ``[B, 3, H, W]`` in [0, 1].
-            style: ``[B, 3, h, w]`` or ``[1, 3, h, w]`` for a network of any style.
+            style: ``[B, 3, h, w]`` or ``[1, 3, h, w]`` for an any-style network.
         """
-        return self.paint(picture, self.tune(style), Moments())
+        return self.paint(picture, self.style_parameters(style), Moments())
 
-    def tune(self, style: Tensor | None) -> list[tuple[Tensor, Tensor]]:
-        """Return scale and shift of every normalisation, ``[B or 1, C, 1, 1]``."""
-        own = [(a.view(1, -1, 1, 1), b.view(1, -1, 1, 1)) for a, b in zip(self.scales, self.shifts, strict=True)]
-        if self.reader is None:
-            return own
-        assert style is not None, "a network of any style needs a painting"
-        read = self.reader(style)[:, :, None, None]
+    def style_parameters(self, style: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+        """Return scale and shift of every normalization, ``[B or 1, C, 1, 1]``."""
+        base = [(a.view(1, -1, 1, 1), b.view(1, -1, 1, 1)) for a, b in zip(self.scales, self.shifts, strict=True)]
+        if self.style_predictor is None:
+            return base
+        assert style is not None, "an any-style network needs a painting"
+        predicted = self.style_predictor(style)[:, :, None, None]
         counts = [count for channels in self.shape.channels for count in (channels, channels)]
-        parts = read.split(counts, 1)
-        return [(a + parts[2 * k], b + parts[2 * k + 1]) for k, (a, b) in enumerate(own)]
+        offsets = predicted.split(counts, 1)
+        return [(a + offsets[2 * k], b + offsets[2 * k + 1]) for k, (a, b) in enumerate(base)]
 
-    def paint(self, picture: Tensor, tuned: list[tuple[Tensor, Tensor]], moments: Moments) -> Tensor:
-        """Return the painted pictures, by the scales and shifts of ``tune`` and with the moments given or found."""
+    def paint(self, picture: Tensor, parameters: list[tuple[Tensor, Tensor]], moments: Moments) -> Tensor:
+        """Return the painted pictures ``[B, 3, H, W]``.
+
+        Args:
+            picture: ``[B, 3, H, W]`` in [0, 1].
+            parameters: the scales and shifts, as ``style_parameters`` returns them.
+            moments: fixed ones are used; others are computed and collected here.
+        """
         height, width = picture.shape[-2:]
-        at = iter(range(len(tuned)))
+        at = iter(range(len(parameters)))
 
         def normal(x: Tensor) -> Tensor:
             index = next(at)
             mean, inverse = moments.of(x, index)
-            scale, shift = tuned[index]
+            scale, shift = parameters[index]
             return (x - mean) * (inverse * scale.to(x)) + shift.to(x)
 
-        x = functional.relu(normal(self.enter(_padded(picture, 4))))
+        x = functional.relu(normal(self.stem(_padded(picture, 4))))
         x = functional.relu(normal(self.down1(_padded(x, 1))))
         x = functional.relu(normal(self.down2(_padded(x, 1))))
         for first, second in _pairs(self.blocks):
@@ -120,13 +129,13 @@ class StyleNetwork(nn.Module):
             x = x + normal(second(_padded(y, 1)))
         x = functional.relu(normal(self.up1(_padded(_doubled(x), 1))))
         x = functional.relu(normal(self.up2(_padded(_doubled(x), 1))))
-        x = at_least_float32(self.leave(_padded(x, 4))[..., :height, :width])
-        held = at_least_float32(picture).clamp(LEAST, 1 - LEAST)
-        return torch.sigmoid(x + torch.log(held / (1 - held)))
+        x = at_least_float32(self.head(_padded(x, 4))[..., :height, :width])
+        clamped = at_least_float32(picture).clamp(MARGIN, 1 - MARGIN)
+        return torch.sigmoid(x + torch.log(clamped / (1 - clamped)))
 
 
-class Reader(nn.Module):
-    """Reads scales and shifts off a painting: five convolutions, the means and deviations of the last, one matrix."""
+class StylePredictor(nn.Module):
+    """Predicts scales and shifts from a painting: five convolutions, means and deviations of the last, one matrix."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -142,8 +151,17 @@ class Reader(nn.Module):
         for layer in self.layers:
             x = functional.leaky_relu(layer(x), 0.1)
         variance, mean = torch.var_mean(at_least_float32(x), (2, 3), correction=0)
-        read: Tensor = self.matrix(torch.cat([mean, (variance + 1e-5).sqrt()], 1))
-        return read
+        predicted: Tensor = self.matrix(torch.cat([mean, (variance + 1e-5).sqrt()], 1))
+        return predicted
+
+
+def current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a file under the names of today's parameters; version 1 called three modules otherwise."""
+    renamed = {}
+    for name, value in tensors.items():
+        old = next((prefix for prefix in OLD_PREFIXES if name.startswith(prefix)), None)
+        renamed[name if old is None else OLD_PREFIXES[old] + name.removeprefix(old)] = value
+    return renamed
 
 
 def _padded(x: Tensor, by: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""A run without steps: a job made ready, one or two passes of a network, a finished picture.
+"""A run without steps: a prepared job, one or two passes of a network, a finished picture.
 
-In: a ``Job`` whose options ask for ``fast`` or for a trained ``model``. Out: the events of a run, and a ``Result``
-with a record like any other. The picture can also be where the optimiser starts, see ``starting_picture``.
+In: a ``Job`` whose options select ``fast`` or a trained ``model``. Out: the events of a run, and a ``Result`` with a
+record like any other. The picture can also be the optimizer's start, see ``starting_picture``.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from impasto.run import record
 from impasto.run.job import Job
 from impasto.run.result import Result, save
 
-WHOLE_STRENGTH = 0.5  # the strength at which a trained network's picture is taken as it is
+FULL_PASS_STRENGTH = 0.5  # the strength at which a trained network's output is used unchanged
 
 
 def model_of(options: Options) -> Model | None:
-    """Return the trained network that options name, on the CPU, to learn what it is; None where they name none."""
+    """Return the trained network that the options name, on the CPU; None if they name none."""
     return None if options.instant.model is None else load(options.instant.model)
 
 
 def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
-    """Return the style of a run with a trained network: the painting given, or the one that it knows.
+    """Return the style of a run with a trained network: the painting passed, or the one it was trained on.
 
     Raises:
-        OptionError: regions or labels are given, or several paintings, or none where the network takes any.
+        OptionError: there are regions, labels or several paintings, or no painting for an any-style network.
     """
     if regions or labels is not None or (isinstance(style, (list, tuple)) and len(style) > 1):
         raise OptionError(
-            f"the network {model.name!r} paints the whole picture in one style: give one painting at most, and leave "
-            "--region and --labels away",
+            f"the network {model.name!r} paints the whole picture in one style: give at most one painting, and omit "
+            "--region and --labels",
             "model",
         )
     if not model.shape.any_style:
-        return model.stand_in()
+        return model.style_thumbnail()
     if style is None:
-        raise OptionError(f"the network {model.name!r} takes any style: name a painting", "model")
+        raise OptionError(f"the network {model.name!r} takes any style: give a painting", "model")
     return style
 
 
 def iter_paint(job: Job, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[Event]:
-    """Paint a job at once, telling what happens as a run does."""
+    """Paint a job in one pass and yield the events of a run."""
     height, width = job.size
     model = None
     if job.options.instant.model is not None:
@@ -68,11 +68,11 @@ def iter_paint(job: Job, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[
 
 
 def starting_picture(job: Job) -> Tensor:
-    """Return where ``init=fast`` starts: ``[1, 3, H, W]``, one pass at the run's size, at most 1024 px."""
+    """Return the start of ``init=fast``: ``[1, 3, H, W]``, one pass at the run's size, at most 1024 px."""
     height, width = job.size
     factor = min(1.0, 1024 / max(height, width))
     size = max(16, round(height * factor)), max(16, round(width * factor))
-    return _adain(job)(job.control, size, WHOLE_STRENGTH)
+    return _adain(job)(job.control, size, FULL_PASS_STRENGTH)
 
 
 def _adain(job: Job) -> FastStylizer:
@@ -80,9 +80,9 @@ def _adain(job: Job) -> FastStylizer:
 
 
 def _painter(job: Job, model: Model | None) -> Callable[[], Tensor]:
-    """Return what paints the job, loaded; what is wrong with its weights is said here."""
+    """Load the network and return the function that paints the job; unusable weights raise here."""
     strength = job.options.tradeoff.strength
-    strength = WHOLE_STRENGTH if strength is None else strength
+    strength = FULL_PASS_STRENGTH if strength is None else strength
     tile = job.options.machine.tile
     if model is not None:
         return lambda: by_model(model, job.control, job.size, strength, tile)
@@ -96,10 +96,10 @@ def by_model(
     """Return a control's picture by a trained network, ``[1, 3, H, W]`` in [0, 1].
 
     Args:
-        model: as ``load`` returned it.
-        control: the content, its colours and what is protected; one style at most.
+        model: as ``load`` returns it.
+        control: the content, its colors and protected areas; at most one style.
         size: ``(height, width)`` in px.
-        strength: 0 is the content, 0.5 and more the network's own picture.
+        strength: 0 is the content, 0.5 and more the network's output.
         tile: side of a tile in px, a multiple of 16.
     """
     with torch.inference_mode():
@@ -109,13 +109,13 @@ def by_model(
             return view.picture(control.content).clamp(0, 1)
         style = control.areas[0].styles[0].picture if model.shape.any_style else None
         own = control.areas[0].strength
-        share = min(1.0, (strength if own is None else own) / WHOLE_STRENGTH)
+        share = min(1.0, (strength if own is None else own) / FULL_PASS_STRENGTH)
         painted = model(control.content, style, tile).to(control.content)
         return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)
 
 
 def finish(job: Job, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None) -> Result:
-    """Round a picture, save it if a file was asked for, and return it."""
+    """Quantize a picture, save it if the job has an output file, and return the result."""
     levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
     pixels = images.unit(levels)
     about = record.make(job.options.flat(), job.decisions, job.files, parents=parents)

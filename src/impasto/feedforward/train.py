@@ -1,11 +1,11 @@
-"""Train a network to paint: photographs and one painting in, a network for that style out, or for any style.
+"""Train a feed-forward network: photographs and one painting in, a network for that style (or for any style) out.
 
-In: paintings, a folder of photographs, ``Training``. Out: events as a run has them, a sheet of held-out pictures now
-and then, and at the end the network's file. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimiser's own
-objective as the loss (see ``training_objective``). What happens at a step follows from the seed and the step's number
-alone, so a run that was interrupted goes on as if it had not been. Several processes (torchrun) each take their own
-batch and average gradients. Departures: the first steps learn from smaller crops, see ``Training.small_crops``; what is
-judged and saved is the mean of the weights over about the last tenth of the steps, which evens out the noise of small
+In: paintings, a folder of photographs, ``Training``. Out: the events of a run, a contact sheet of held-out pictures at
+each validation, and at the end the network's file. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimizer's own
+objective as the loss (see ``training_objective``). Each step depends on the seed and the step's number alone, so an
+interrupted training continues as if it had not been interrupted. Several processes (torchrun) each draw their own
+batch and average the gradients. Departures: the first steps use smaller crops, see ``Training.small_crops``; validated
+and saved is the mean of the weights over about the last tenth of the steps, which averages out the noise of small
 batches.
 """
 
@@ -26,11 +26,10 @@ from torch import Tensor
 
 from impasto.errors import NumericalError, OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
-from impasto.feedforward import checkpoint as states
-from impasto.feedforward import model
-from impasto.feedforward.dataset import Pictures, gather
+from impasto.feedforward import checkpoint, model
+from impasto.feedforward.dataset import Pictures, load_folder
 from impasto.feedforward.network import Shape, StyleNetwork
-from impasto.feedforward.training_objective import Teacher
+from impasto.feedforward.training_objective import TrainingObjective
 from impasto.imaging import contact_sheet, images
 from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
@@ -44,27 +43,27 @@ from impasto.runtime.device import ComputeSettings, resolve_device
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
 SHOWN = 3
-CALIBRATED_ON = 4
-BETTER = 0.002  # of the loss; less is no progress
-LEAST_CROP = 64  # px; smaller ones leave relu5_1 hardly a position
+FITTED_ON = 4
+MIN_IMPROVEMENT = 0.002  # of the loss; less counts as no progress
+MIN_CROP = 64  # px; a smaller crop has hardly a position at relu5_1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a network is trained."""
+    """The options of a training."""
 
     side: int = option(256, "side of the crops in px", low=32, high=2048)
-    batch: int = option(4, "pictures a step, in each process", low=1, high=256)
-    steps: int = option(4000, "steps at most", low=1, high=10_000_000)
-    minutes: float | None = option(None, "stop after so many minutes", low=0.0)
+    batch: int = option(4, "pictures per step, in each process", low=1, high=256)
+    steps: int = option(4000, "maximum number of steps", low=1, high=10_000_000)
+    minutes: float | None = option(None, "stop after this many minutes", low=0.0)
     rate: float = option(1e-3, "Adam's step size; it falls to a tenth over the last two fifths", low=1e-6, high=1.0)
     small_crops: float = option(0.4, "share of the steps, the first ones, on crops of half the side", low=0.0, high=1.0)
-    leave_out: int = option(0, "photographs at the folder's end that are never looked at", low=0, high=1_000_000)
+    leave_out: int = option(0, "photographs at the end of the folder to hold out of training", low=0, high=1_000_000)
     width: int = option(32, "channels of the widest map; 16 is small and fast", low=4, high=128)
     blocks: int = option(5, "residual blocks", low=1, high=5)
-    check_every: int = option(100, "steps between two looks at held-out photographs", low=1)
-    patience: int = option(10, "looks without progress before it stops early; 0 never stops early", low=0)
-    seed: int = option(0, "repeats a training", low=0, high=2**31)
+    check_every: int = option(100, "steps between validations on held-out photographs", low=1)
+    patience: int = option(10, "validations without progress before stopping early; 0 never stops early", low=0)
+    seed: int = option(0, "random seed", low=0, high=2**31)
 
     def __post_init__(self) -> None:
         check(self)
@@ -72,22 +71,22 @@ class Training:
 
 @dataclass
 class Progress:
-    """Where a training stands, as its state file keeps it."""
+    """The progress of a training, as its checkpoint stores it."""
 
     step: int = 0
     best: float = float("inf")
-    worse: int = 0
-    checked: list[tuple[int, float]] = field(default_factory=list)
+    bad_rounds: int = 0
+    history: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: the file, and the mean loss of held-out photographs by step."""
+    """A finished training: the network's file, the validation loss by step, and why it ended."""
 
     path: Path
     steps: int
-    checked: list[tuple[int, float]]
-    why: str
+    history: list[tuple[int, float]]
+    stop_reason: str
 
 
 def iter_train(
@@ -103,49 +102,48 @@ def iter_train(
     group: ProcessGroup = ALONE,
     **options: Any,
 ) -> Iterator[Event]:
-    """Train a network, telling what happens.
+    """Train a network and yield its events.
 
     Args:
         style: the painting to learn, as ``images.load`` takes it; None with ``paintings``.
         photos: folder of photographs.
-        out: the network's file, a ``.safetensors``; the state to resume from lies beside it.
-        paintings: folder of paintings, for a network of any style.
-        training: sizes, steps and the like.
-        resume: go on from the state beside ``out``, if there is one.
+        out: the network's file, a ``.safetensors``; the checkpoint is written beside it.
+        paintings: folder of paintings, for an any-style network.
+        training: sizes, steps, seed and so on.
+        resume: continue from the checkpoint beside ``out``, if there is one.
         mailbox: a ``stop`` in it ends the training after the step, with its file written.
         state: VGG-19 weights instead of the installed ones.
-        group: the processes that train it together, each on pictures of its own; the first one decides when to end,
-            and writes.
+        group: the processes that train together, each on its own batch; the first one decides when to stop, and writes.
         options: strength, losses, layers, device and so on, as for ``stylize``.
 
     Yields:
-        ``Planned``, ``ScaleStarted``, a ``Stepped`` a step, a ``Snapshot`` with a sheet at every look, ``Finished``
-        with a ``Trained``.
+        ``Planned``, ``ScaleStarted``, a ``Stepped`` for each step, a ``Snapshot`` with a contact sheet at each
+        validation, and ``Finished`` with a ``Trained``.
 
     Raises:
-        InputError: a picture, folder or option cannot be used, or the state belongs to another training.
-        NumericalError: the loss became not-a-number.
+        InputError: a picture, folder or option cannot be used, or the checkpoint belongs to another training.
+        NumericalError: the loss became NaN or infinite.
     """
     out = Path(out)
     if out.suffix.lower() != ".safetensors":
         raise OptionError(f"--out is {str(out)!r}; a network is saved as .safetensors", "out")
     if (style is None) == (paintings is None):
-        raise OptionError("give one painting to learn, or --paintings DIR for a network of any style", "paintings")
+        raise OptionError("give one painting to learn, or --paintings DIR for an any-style network", "paintings")
     training = training or Training()
     chosen = recipes.resolve(**options)
     place = resolve_device(chosen.machine)
-    precision = group.broadcast(place.precision)  # all take the first process's
+    precision = group.broadcast(place.precision)  # every process uses the first one's
     place = replace(place, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     run = _Run(style, photos, out, paintings, training, chosen, place, state, group)
     yield from run.notes()
-    if resume and run.state_file.exists():
+    if resume and run.checkpoint_file.exists():
         run.restore()
     with allocator.retain_freed_memory():
         yield from run.go(mailbox)
 
 
 class _Run:
-    """One training from its first step, or from a state, to its file."""
+    """One training from its first step, or from a checkpoint, to the network's file."""
 
     def __init__(
         self,
@@ -160,17 +158,17 @@ class _Run:
         group: ProcessGroup,
     ) -> None:
         self.training, self.options, self.place, self.out = training, options, place, out
-        self.state_file = out.with_suffix(".training")
+        self.checkpoint_file = out.with_suffix(".training")
         self.group = group
         painting = None if style is None else images.load(style)
-        everything = gather(photos, training.side, colour=True).leave_out(training.leave_out)
+        everything = load_folder(photos, training.side, color=True).hold_out(training.leave_out)
         self.skipped = list(everything.skipped)
-        self.photos, self.held = everything.split()
+        self.photos, self.held_out = everything.split()
         self.paintings: Pictures | None = None
         if paintings is not None:
-            self.paintings = gather(paintings, training.side, colour=False)
+            self.paintings = load_folder(paintings, training.side, color=False)
             self.skipped += self.paintings.skipped
-        self.teacher = Teacher(
+        self.objective = TrainingObjective(
             Encoder(state or vgg19_state(), dtype=place.dtype, device=place.device), options, training.side
         )
         self.painting = None if painting is None else tensor(painting.pixels).to(place.device)
@@ -194,47 +192,47 @@ class _Run:
         self._fixed: dict[int, Loss] = {}
 
     def notes(self) -> Iterator[Event]:
-        """Write the list of pictures that were skipped, and say so; say why the precision is not bfloat16."""
+        """Write the list of unreadable pictures and warn about them; warn if bfloat16 is not used."""
         if self.place.note and self.group.is_first:
             yield Warned(self.place.note)
         if self.skipped and self.group.is_first:
             listing = self.out.with_suffix(".skipped.txt")
             images.write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
-            yield Warned(f"{len(self.skipped)} pictures cannot be read and were skipped; {listing} lists them")
+            yield Warned(f"{len(self.skipped)} unreadable pictures were skipped; {listing} lists them")
 
     def go(self, mailbox: Mailbox | None) -> Iterator[Event]:
-        """Take the steps that are left."""
+        """Run the remaining steps."""
         training, progress, began = self.training, self.progress, time.monotonic()
         side = training.side
         yield Planned(({"height": side, "width": side, "steps": training.steps},), training.steps, {})
-        self._calibrate()
+        self._fit_weights()
         yield ScaleStarted(0, 1, side, side, training.steps)
-        why = "all steps are done"
+        reason = "all steps done"
         while progress.step < training.steps:
             losses = self._step()
             yield Stepped(progress.step, 0, progress.step, sum(losses.values()), losses)
             over = training.minutes is not None and time.monotonic() - began >= 60 * training.minutes
-            told = mailbox is not None and any(command.name == "stop" for command in mailbox.collect())
-            end = self.group.broadcast("its time is over" if over else "it was stopped" if told else "")
+            stopped = mailbox is not None and any(command.name == "stop" for command in mailbox.collect())
+            end = self.group.broadcast("time limit reached" if over else "stopped on request" if stopped else "")
             if progress.step % training.check_every == 0 or end or progress.step == training.steps:
-                yield Snapshot(progress.step, 0, self._look())
+                yield Snapshot(progress.step, 0, self._validate())
                 if self.group.is_first:
-                    self._keep()
+                    self._save_checkpoint()
             if end:
-                why = end
+                reason = end
                 break
-            if training.patience and progress.worse >= training.patience:
-                why = f"{progress.worse} looks without progress"
+            if training.patience and progress.bad_rounds >= training.patience:
+                reason = f"no progress in {progress.bad_rounds} validations"
                 break
         if self.group.is_first:
             model.save(self.out, self.averaged, self._facts())
-        yield Finished(progress.step, why == "it was stopped", self._trained(why))
+        yield Finished(progress.step, reason == "stopped on request", self._trained(reason))
 
     def _side(self) -> int:
-        """Return the side of the crops of the step to come."""
+        """Return the side in px of the next step's crops."""
         half = self.training.side // 2
         small = self.progress.step < self.training.small_crops * self.training.steps
-        return half if small and half >= LEAST_CROP else self.training.side
+        return half if small and half >= MIN_CROP else self.training.side
 
     def _step(self) -> dict[str, float]:
         training, progress = self.training, self.progress
@@ -247,11 +245,11 @@ class _Run:
         style, painting = self._style(generator, side)
         self.network.train()
         painted = self._paint(self.network, pictures, painting)
-        losses, gradient = self.teacher.mark(painted, pictures, style, seed)
+        losses, gradient = self.objective.loss_and_gradient(painted, pictures, style, seed)
         broken = not all(np.isfinite(value) for value in losses.values())
-        if any(self.group.all_reduce_scalars(broken)):  # all end, and the first says why
+        if any(self.group.all_reduce_scalars(broken)):  # every process stops, and the first one reports it
             raise NumericalError(
-                f"the loss is not a number at step {progress.step + 1}: try a smaller --rate, or --precision fp32"
+                f"the loss is NaN or infinite at step {progress.step + 1}: try a smaller --rate, or --precision fp32"
             )
         self.adam.zero_grad(set_to_none=True)
         painted.backward(gradient)  # type: ignore[no-untyped-call]
@@ -272,47 +270,47 @@ class _Run:
             return painted
 
     def _style(self, generator: torch.Generator, side: int) -> tuple[Loss, Tensor | None]:
-        """Return the style term of pictures of a side, and the painting where the network is to read it."""
+        """Return the style loss for pictures of a side, and the painting if the network takes one."""
         if self.painting is not None:
             if side not in self._fixed:
-                self._fixed[side] = self.teacher.style(self.painting, side)
+                self._fixed[side] = self.objective.style_loss(self.painting, side)
             return self._fixed[side], None
         assert self.paintings is not None
         painting = self.paintings.draw(1, generator).to(self.place.device)
-        return self.teacher.style(painting, side), painting
+        return self.objective.style_loss(painting, side), painting
 
-    def _calibrate(self) -> None:
+    def _fit_weights(self) -> None:
         generator = torch.Generator().manual_seed(_seed(self.training.seed, -1, 0))
         pairs = []
-        for _ in range(CALIBRATED_ON):
+        for _ in range(FITTED_ON):
             photograph = self.photos.draw(1, generator).to(self.place.device)
             painting = self.painting if self.paintings is None else self.paintings.draw(1, generator)
             assert painting is not None
             pairs.append((photograph, painting.to(self.place.device)))
-        self.teacher.calibrate(pairs)
+        self.objective.fit_weights(pairs)
 
-    def _look(self) -> Any:
-        """Measure held-out photographs, note whether there was progress, and return a sheet of some."""
+    def _validate(self) -> Any:
+        """Compute the loss on held-out photographs, update the progress, and return a contact sheet of some."""
         progress, total, shown = self.progress, 0.0, []
         generator = torch.Generator().manual_seed(_seed(self.training.seed, -2, 0))
-        for index in range(len(self.held.paths[:6])):
-            picture = self.held.middle(index).to(self.place.device)
+        for index in range(len(self.held_out.paths[:6])):
+            picture = self.held_out.center_crop(index).to(self.place.device)
             style, painting = self._style(generator, self.training.side)
             with torch.no_grad():
                 painted = self._paint(self.averaged, picture, painting)
-            losses, _ = self.teacher.mark(painted, picture, style)
-            total += sum(losses.values()) / len(self.held.paths[:6])
+            losses, _ = self.objective.loss_and_gradient(painted, picture, style)
+            total += sum(losses.values()) / len(self.held_out.paths[:6])
             if index < SHOWN:
                 shown.append((picture, painted))
-        (total,) = self.group.broadcast([total])  # so that all see progress, or none does
-        progress.checked.append((progress.step, total))
-        progress.worse = 0 if total < progress.best * (1 - BETTER) else progress.worse + 1
+        (total,) = self.group.broadcast([total])  # every process must agree on whether there was progress
+        progress.history.append((progress.step, total))
+        progress.bad_rounds = 0 if total < progress.best * (1 - MIN_IMPROVEMENT) else progress.bad_rounds + 1
         progress.best = min(progress.best, total)
         rows = [[_pixels(pair[k]) for pair in shown] for k in (0, 1)]
         return contact_sheet.draw(rows, ["photograph", f"step {progress.step}"], [""] * len(shown))
 
     def _average(self) -> None:
-        """Take the mean of the gradients of all processes."""
+        """Average the gradients over all processes."""
         if self.group.world_size == 1:
             return
         slopes = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
@@ -329,7 +327,7 @@ class _Run:
         return {**self.about, "steps": self.progress.step, "impasto": __version__}
 
     def _signature(self) -> str:
-        """Return what must be alike for a state to go on: everything but how long it runs."""
+        """Return a hash of everything that must be equal to resume: all but how long the training runs."""
         same = {**self.about, "training": {**self.about["training"], "minutes": None}}
         options = {key: value for key, value in self.options.flat().items() if key not in ("threads", "device")}
         return hashlib.sha256(json.dumps([same, options], sort_keys=True).encode()).hexdigest()
@@ -337,21 +335,21 @@ class _Run:
     def _networks(self) -> dict[str, StyleNetwork]:
         return {"network": self.network, "averaged": self.averaged}
 
-    def _keep(self) -> None:
-        states.keep(self.state_file, self._networks(), self.adam, self._signature(), asdict(self.progress))
+    def _save_checkpoint(self) -> None:
+        checkpoint.save(self.checkpoint_file, self._networks(), self.adam, self._signature(), asdict(self.progress))
 
     def restore(self) -> None:
-        """Take back the state beside the network's file.
+        """Load the checkpoint beside the network's file.
 
         Raises:
-            RecordError: it is damaged, or of another training.
+            RecordError: it is damaged, or belongs to another training.
         """
-        progress = states.restore(self.state_file, self._networks(), self.adam, self._signature())
-        progress["checked"] = [(int(step), float(loss)) for step, loss in progress["checked"]]
+        progress = checkpoint.restore(self.checkpoint_file, self._networks(), self.adam, self._signature())
+        progress["history"] = [(int(step), float(loss)) for step, loss in progress["history"]]
         self.progress = Progress(**progress)
 
-    def _trained(self, why: str) -> Trained:
-        return Trained(self.out, self.progress.step, list(self.progress.checked), why)
+    def _trained(self, reason: str) -> Trained:
+        return Trained(self.out, self.progress.step, list(self.progress.history), reason)
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
@@ -363,7 +361,7 @@ def _pixels(picture: Tensor) -> Any:
 
 
 def styles_out(out: str | Path, styles: Sequence[str]) -> list[Path]:
-    """Return the file of each style's network: ``out`` for one, ``out`` with the style's name for several."""
+    """Return the file of each style's network: ``out`` for one style, ``out`` plus the style's name for several."""
     out = Path(out)
     if len(styles) < 2:
         return [out]

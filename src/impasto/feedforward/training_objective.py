@@ -1,9 +1,9 @@
-"""What a network learns from: the optimiser's own objective, asked about the pictures that the network paints.
+"""The training loss of a network: the optimizer's own objective, evaluated on the pictures that the network paints.
 
-In: painted pictures and what they should show, ``[B, 3, S, S]`` in [0, 1]. Out: weighted losses, and the gradient with
-respect to the painted pictures, which the network is trained by. Content and style terms, their layers and their
-weights are those of ``impasto stylize`` with the same options; the sizes that make them unitless are averaged over a
-few photographs, so that one weight serves them all.
+In: painted pictures and their contents, ``[B, 3, S, S]`` in [0, 1]. Out: weighted losses, and the gradient with respect
+to the painted pictures, from which the network is trained. Content and style losses, their layers and their weights are
+those of ``impasto stylize`` with the same options; the normalizers that make them unitless are averaged over a few
+photographs, so that one weight fits all of them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from impasto.run.engine import Knobs
 
 
 @dataclass(eq=False)
-class Teacher:
+class TrainingObjective:
     """The objective of a training run.
 
     Args:
         encoder: the network that the losses are measured on.
         options: strength, losses, layers, as for ``stylize``.
-        side: of the pictures in px. Smaller ones may be marked too; the painting keeps its size, and so do strokes.
+        side: of the pictures in px. Smaller pictures may be evaluated too; painting and strokes keep their size.
     """
 
     encoder: Encoder
@@ -53,8 +53,8 @@ class Teacher:
         self.content_layers = parse_weights(features.content_layers or default_content_layers(self.options))
         self.weights: dict[str, float] = {}
 
-    def style(self, painting: Tensor, side: int) -> Loss:
-        """Return the style term of a painting ``[1, 3, h, w]`` for pictures of a side."""
+    def style_loss(self, painting: Tensor, side: int) -> Loss:
+        """Return the style loss of a painting ``[1, 3, h, w]`` for pictures of ``side`` px."""
         with torch.no_grad():
             as_compared = style_at(painting, self.side * self.options.features.style_scale)
             features = self.encoder(as_compared, list(self.style_layers))
@@ -62,8 +62,8 @@ class Teacher:
                 [1.0]
             )
 
-    def calibrate(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
-        """Set the terms' weights from a few photographs, each with a painting."""
+    def fit_weights(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        """Set the losses' weights from pairs of a photograph and a painting, each ``[1, 3, h, w]``."""
         tradeoff = self.options.tradeoff
         content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
         style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
@@ -79,14 +79,16 @@ class Teacher:
                 sums[name] = sums.get(name, 0.0) + value / len(pairs)
         self.weights = knobs.weights(sums, 1.0)
 
-    def mark(self, painted: Tensor, pictures: Tensor, style: Loss, seed: int = 0) -> tuple[dict[str, float], Tensor]:
+    def loss_and_gradient(
+        self, painted: Tensor, pictures: Tensor, style: Loss, seed: int = 0
+    ) -> tuple[dict[str, float], Tensor]:
         """Return the mean weighted losses of painted pictures, and their gradient ``[B, 3, S, S]``.
 
         Args:
-            painted: ``[B, 3, S, S]``, what the network made.
-            pictures: ``[B, 3, S, S]``, what it was made of.
-            style: as ``style`` returned it for their side.
-            seed: of the samples that some losses draw.
+            painted: ``[B, 3, S, S]``, the network's output.
+            pictures: ``[B, 3, S, S]``, its input.
+            style: as ``style_loss`` returns it for their side.
+            seed: for losses that draw samples.
         """
         gradients, losses = torch.empty_like(painted), dict.fromkeys(("content", "style", "tv"), 0.0)
         count = len(painted)

@@ -298,7 +298,7 @@ def input_of(source: Source, part: str) -> images.Picture:
     place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
     if part == "style" and source.record["options"].get("model") and "model" not in source.record["inputs"]:
         # A network that knows one style is itself the input; one of any style is an input of its own.
-        return replace(load(place).stand_in(), source=Path(place))
+        return replace(load(place).style_thumbnail(), source=Path(place))
     return record.load_input(source.record, part, place)
 
 
