@@ -1,11 +1,11 @@
 # The studio in a container.
 #
-#   docker build -t impasto .                               with the build of torch that the index gives
-#   docker build -t impasto --build-arg DEVICE=cpu .        with the CPU build (or cuda), or not at all
+#   docker build -t impasto .                               with the torch build of the default index
+#   docker build -t impasto --build-arg DEVICE=cpu .        with the CPU build (or cuda); fails otherwise
 #   docker run -p 7860:7860 -v impasto:/data -e IMPASTO_TOKEN=secret impasto
 #
-# pip asks the indexes that it is configured for. An index that has torch for the device is given by
-# --build-arg TORCH_INDEX_URL=..., a whole pip.conf by --secret id=pip_conf,src=pip.conf; neither stays in the image.
+# pip uses the indexes that it is configured for. --build-arg TORCH_INDEX_URL=... sets the index for torch, and
+# --secret id=pip_conf,src=pip.conf a whole pip.conf; neither is stored in the image.
 
 FROM python:3.11-slim-bookworm AS build
 
@@ -14,7 +14,7 @@ WORKDIR /build
 RUN python -m venv /opt/impasto
 ENV PATH=/opt/impasto/bin:$PATH
 
-# torch is large and changes seldom: a layer of its own.
+# torch is large and rarely changes, so it has a layer of its own.
 ARG DEVICE=any
 ARG TORCH_INDEX_URL=""
 COPY constraints.txt ./
@@ -24,7 +24,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     && pip install --no-cache-dir --constraint constraints.txt torch \
     && found="$(python -c 'import torch; print("cuda" if torch.version.cuda else "cpu")')" \
     && if [ "$DEVICE" != any ] && [ "$DEVICE" != "$found" ]; then \
-         echo "this torch is built for $found, not $DEVICE: give --build-arg TORCH_INDEX_URL=... or DEVICE=$found" >&2; \
+         echo "this torch is built for $found, not $DEVICE: pass --build-arg TORCH_INDEX_URL=... or DEVICE=$found" >&2; \
          exit 1; \
        fi
 
@@ -37,7 +37,7 @@ FROM python:3.11-slim-bookworm
 
 RUN useradd --uid 10001 --create-home --home-dir /data --shell /usr/sbin/nologin impasto
 COPY --from=build /opt/impasto /opt/impasto
-# Everything that is kept lies in the volume: pictures, history, fetched weights, own recipes.
+# The volume holds all data: pictures, history, downloaded weights, saved recipes.
 ENV PATH=/opt/impasto/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/data
@@ -46,12 +46,12 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 7860
 
-# Without its token the server answers 401, and so is alive.
+# A response of 401 (no token) also means that the server is running.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 7860, timeout=4); c.request('GET', '/api/v1/health'); sys.exit(c.getresponse().status not in (200, 401))"]
 
-# As by Ctrl-C: the workers put their jobs down before the container ends.
+# SIGINT, like Ctrl-C, lets the workers requeue their jobs before the container stops.
 STOPSIGNAL SIGINT
 
-# The address is everybody's, so the studio wants a token: IMPASTO_TOKEN, or one that it makes and prints.
+# The server listens on all addresses, so it requires a token: IMPASTO_TOKEN, or one that it generates and prints.
 CMD ["impasto", "studio", "--host", "0.0.0.0", "--port", "7860", "--data", "/data/studio", "--no-browser"]

@@ -1,10 +1,10 @@
-# make demo           paint the sample styles and repaint a sample photograph
+# make demo           write the samples and repaint a sample photograph
 # make check          lint, types and the quick tests, in a minute and a half
 # make test           lint, types and all tests
-# make test-matrix    the numeric tests as other machines would run them, in an hour; MATRIX="--quick avx2-1" is one leg
+# make test-matrix    the numeric tests as other machines would run them, in an hour; MATRIX="--quick avx2-1" runs one leg
 # make lint | types | docs | clean
 #
-# VENV is where the environment goes; TEST_ARGS is handed to pytest, which runs WORKERS tests side by side.
+# VENV is the folder of the environment; TEST_ARGS is passed to pytest, which runs WORKERS tests in parallel.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 WEIGHTS := evaluation adain vgg16
 
-# In a venv of any kind (full or plain) the plain stamp is enough to run; the full one adds the development tools.
+# The plain stamp means that the program is installed, the full one that the development tools are installed too.
 PLAIN := $(VENV)/.installed
 FULL := $(VENV)/.installed-dev
 INPUTS := pyproject.toml constraints.txt
@@ -57,8 +57,8 @@ test: fetch
 test-matrix: fetch
 	$(BIN)/python scripts/test_matrix.py $(MATRIX)
 
-# What the tests need beyond the packages. Weights already in the cache are not fetched again; without a network,
-# IMPASTO_OFFLINE=1 skips this and the tests that need them.
+# Weights and Chromium for the tests. Cached weights are not downloaded again; IMPASTO_OFFLINE=1 skips this step and the
+# tests that need it.
 fetch: $(FULL)
 ifneq ($(IMPASTO_OFFLINE),1)
 	@for name in $(WEIGHTS); do \
@@ -79,7 +79,7 @@ lint: $(FULL)
 types: $(FULL)
 	$(BIN)/mypy
 
-# Rewrites what is generated: the sample styles.
+# Regenerate the sample styles.
 docs: $(FULL)
 	$(BIN)/python scripts/paint_samples.py
 
@@ -87,13 +87,13 @@ clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What a user installs. QUICK is handed to pytest.
+# Tests of the distributions. QUICK is passed to pytest.
 .PHONY: test-dist test-lowest
 
-# Wheel and sdist: the wheel paints in an empty environment, the sdist's own tests pass.
+# Paint with the wheel in an empty environment, and run the tests of the sdist.
 test-dist: $(FULL)
 	scripts/check_dist.sh $(abspath $(BIN)) $(QUICK)
 
-# The tests on the lowest versions that pyproject.toml allows.
+# Run the tests with the lowest versions that pyproject.toml allows.
 test-lowest: $(FULL)
 	scripts/check_lowest.sh $(abspath $(BIN)) $(QUICK)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Build wheel and sdist; paint with the wheel in an empty environment; run the sdist's tests.
+# Build the wheel and the sdist, paint with the wheel in an empty environment, and run the tests of the sdist.
 #
-#   scripts/check_dist.sh .venv/bin [arguments of pytest]
+#   scripts/check_dist.sh .venv/bin [pytest arguments]
 #
-# The first argument has the development tools. The sdist's tests run with its own source there.
+# The first argument is the bin folder of an environment with the development tools; the tests run in it, with the
+# source of the sdist.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools=$(realpath "$1")

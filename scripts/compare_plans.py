@@ -1,9 +1,9 @@
-"""One picture by what L-BFGS may remember: a figure of docs/scale.md.
+"""Compare pictures by the size of the L-BFGS history, for docs/scale.md.
 
     python scripts/compare_plans.py photo.jpg painting.jpg --size 512 -o plans
 
-paints it with ten pairs in float32, with ten and three in bfloat16, and by the lean method that takes its place where
-memory is short, and measures each picture (``impasto evaluate``).
+paints a pair with ten history pairs in float32, with ten and three in bfloat16, and with the low-memory optimizer that
+replaces L-BFGS if memory is short, and scores each picture (``impasto evaluate``).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ PLANS = {
 
 
 def main() -> None:
-    """Print a line of JSON for each plan."""
+    """Print one line of JSON per plan."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("content")
     parser.add_argument("style")
     parser.add_argument("--size", default="512")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the pictures")
-    given = parser.parse_args()
-    scales = prepare(given.content, given.style, recipes.resolve(size=given.size)).scales
-    judge, shared = Judge(given.content, given.style), Shared()
+    parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
+    args = parser.parse_args()
+    scales = prepare(args.content, args.style, recipes.resolve(size=args.size)).scales
+    judge, shared = Judge(args.content, args.style), Shared()
     for name, plan in PLANS.items():
         taken = {"plans": [[scale.height, scale.width, *plan.as_data()] for scale in scales]}
-        path = given.out / f"{name}.png"
-        stylize(given.content, given.style, output=path, size=given.size, decisions=taken, shared=shared)
+        path = args.out / f"{name}.png"
+        stylize(args.content, args.style, output=path, size=args.size, decisions=taken, shared=shared)
         print(json.dumps({"plan": name, **{key: round(value, 3) for key, value in judge(path).items()}}), flush=True)
 
 

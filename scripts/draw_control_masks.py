@@ -1,7 +1,7 @@
-"""Draw the masks and labels that docs/control.md paints with, for the sample pictures.
+"""Draw the masks and label maps of docs/control.md for the sample pictures.
 
-``python scripts/draw_control_masks.py FOLDER`` writes them there. They are drawn by hand from ellipses and polygons,
-in the pixels of the samples, and softened a little at the edge.
+``python scripts/draw_control_masks.py FOLDER`` writes them to the folder. They consist of hand-placed ellipses and
+polygons in the pixel coordinates of the samples, with slightly soft edges.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.uint8]
 COFFEE, ASTRONAUT, STYLE = (400, 600), (512, 512), (576, 768)
-CUP = ((290, 112), (119, 95))  # centre and half axes, x before y
+CUP = ((290, 112), (119, 95))  # center and half axes, as (x, y)
 SAUCER = ((279, 226), (203, 163))
 PERSON = [
     (0, 512), (8, 400), (45, 280), (60, 225), (105, 205), (122, 178), (150, 162), (182, 150), (165, 122), (158, 90),
@@ -26,15 +26,15 @@ FLAG = [(0, 0), (48, 0), (70, 90), (92, 190), (60, 225), (45, 280), (8, 400), (0
 
 
 def ellipse(size: tuple[int, int], *ellipses: tuple[tuple[int, int], tuple[int, int]]) -> Mask:
-    """Return ellipses in white on black."""
+    """Return a mask ``[H, W]`` uint8 with white ellipses on black."""
     mask = np.zeros(size, np.uint8)
-    for centre, axes in ellipses:
-        cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, -1)
+    for center, axes in ellipses:
+        cv2.ellipse(mask, center, axes, 0, 0, 360, 255, -1)
     return mask
 
 
 def polygon(size: tuple[int, int], corners: list[tuple[int, int]]) -> Mask:
-    """Return a polygon in white on black."""
+    """Return a mask ``[H, W]`` uint8 with a white polygon on black."""
     mask = np.zeros(size, np.uint8)
     cv2.fillPoly(mask, [np.array(corners, np.int32)], 255)
     return mask
@@ -46,10 +46,10 @@ def soft(mask: Mask, sigma: float = 2.0) -> Mask:
 
 
 def labels(size: tuple[int, int], *areas: tuple[tuple[int, int, int], Mask]) -> NDArray[np.uint8]:
-    """Return a label picture, later areas over earlier ones."""
+    """Return a label map ``[H, W, 3]`` uint8; later areas cover earlier ones."""
     picture = np.zeros((*size, 3), np.uint8)
-    for colour, mask in areas:
-        picture[mask > 127] = colour
+    for color, mask in areas:
+        picture[mask > 127] = color
     return picture
 
 

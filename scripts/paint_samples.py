@@ -1,4 +1,4 @@
-"""Paint the sample styles anew and store them where the package keeps them: python scripts/paint_samples.py."""
+"""Paint the sample styles and store them in the package: python scripts/paint_samples.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST_BYTES = 300_000
 
 
 def main() -> None:
-    """Write one JPEG a style, at the best quality that stays within the size."""
+    """Write one JPEG per style, at the best quality that stays within ``LARGEST_BYTES``."""
     DATA.mkdir(exist_ok=True)
     for name, painter in STYLES.items():
         picture = painter(768)[..., ::-1]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Refuse an interpreter that is too old for this project, and name one that works: require_python.sh PYTHON [GOAL ...]
+# Reject a Python that is too old for this project, and name one that works: require_python.sh PYTHON [GOAL ...]
 set -eu
 
 python=$1
@@ -14,7 +14,7 @@ if new_enough "$python"; then
   exit 0
 fi
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
-echo "make: Impasto needs Python $least or newer; $python is ${found:-not here}" >&2
+echo "make: Impasto needs Python $least or newer; $python is ${found:-not found}" >&2
 minor=30
 while [ "$minor" -ge "${least#*.}" ]; do
   if new_enough "python3.$minor"; then
@@ -23,5 +23,5 @@ while [ "$minor" -ge "${least#*.}" ]; do
   fi
   minor=$((minor - 1))
 done
-echo "make: none is on the PATH; install one and run: make PYTHON=/where/it/is/python3 $*" >&2
+echo "make: none is on the PATH; install one and run: make PYTHON=/path/to/python3 $*" >&2
 exit 1

@@ -1,10 +1,10 @@
-"""Run the numeric part of the tests as other machines would: older instructions, one thread or two, a busy machine.
+"""Run the numeric tests as other machines would: with older instruction sets, one or two threads, and under load.
 
     python scripts/test_matrix.py [--quick] [--seed N] [LEG ...]
 
-Every leg runs in random order. A leg sets the instructions that torch and oneDNN may use, the number of threads, and
-how many busy processes run beside it; those end with it, and with this script. Prints a table of the legs at the end,
-and exits with 1 if one of them failed.
+Every leg runs in random order. A leg sets the instruction sets that torch and oneDNN may use, the number of threads,
+and the number of busy background processes, which end with the leg and with this script. Prints a table of the legs and
+exits with status 1 if one of them failed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUICK = "not slow and not weights"  # as in the Makefile
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 SSE41 = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}
 
-# What handles files, options, processes and the web, and computes nothing; all else is the numeric part.
+# Tests of files, options, processes and the web, without computation; all other tests are numeric.
 NOT_NUMERIC = [
     *("studio/*", "cli/*", "test_race*", "test_commands*", "test_docker*", "test_notebook*", "test_report*"),
     *("test_architecture*", "test_conftest*", "test_makefile*", "test_errors*", "test_events*"),
@@ -35,13 +35,13 @@ NOT_NUMERIC = [
     *("test_room*", "test_shortage*", "test_out_of_memory*", "test_weights*", "test_fetched*"),
 ]
 
-# Ends with its parent, so that nothing is left behind even where the parent is killed.
+# Ends with its parent, even if the parent is killed.
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))\n"
 
 
 @dataclass(frozen=True)
 class Leg:
-    """One way to run the tests: instructions, threads, busy processes beside it."""
+    """One configuration of the tests: instruction sets, threads, busy background processes."""
 
     instructions: dict[str, str]
     threads: int
@@ -59,7 +59,7 @@ LEGS = {
 
 
 def run(name: str, leg: Leg, seed: int, arguments: list[str]) -> tuple[bool, str]:
-    """Run one leg and return whether it passed and pytest's count of tests."""
+    """Run one leg and return whether it passed, and the summary line of pytest."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--randomly-seed={seed}"]
     if leg.threads == 1:
         command += ["-n", "2", "--dist", "worksteal"]
@@ -83,29 +83,31 @@ def run(name: str, leg: Leg, seed: int, arguments: list[str]) -> tuple[bool, str
 
 
 def stop(number: int, _: FrameType | None) -> NoReturn:
-    """Leave by the front door, so that the busy processes are stopped."""
+    """Exit through SystemExit, so that the busy processes are stopped."""
     raise SystemExit(128 + number)
 
 
 def main() -> int:
-    """Run the legs that were asked for, all of them by default."""
+    """Run the legs named on the command line, by default all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("legs", nargs="*", metavar="LEG", help=f"of {', '.join(LEGS)}; all by default")
+    parser.add_argument("legs", nargs="*", metavar="LEG", help=f"one of {', '.join(LEGS)}; default: all")
     parser.add_argument("--quick", action="store_true", help=f"only the quick tier: {QUICK}")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="of the order")
-    given = parser.parse_args()
-    unknown = set(given.legs) - set(LEGS)
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(2**32), help="seed of the test order"
+    )
+    args = parser.parse_args()
+    unknown = set(args.legs) - set(LEGS)
     if unknown:
         parser.error(f"no such leg: {', '.join(sorted(unknown))}; choose from {', '.join(LEGS)}")
     signal.signal(signal.SIGTERM, stop)
     arguments = [f"--ignore-glob=tests/{pattern}" for pattern in NOT_NUMERIC]
     arguments += [f"--ignore-glob=tests/*/{pattern}" for pattern in NOT_NUMERIC]
-    arguments += ["-m", QUICK] if given.quick else []
-    found = {name: run(name, LEGS[name], given.seed, arguments) for name in given.legs or LEGS}
+    arguments += ["-m", QUICK] if args.quick else []
+    results = {name: run(name, LEGS[name], args.seed, arguments) for name in args.legs or LEGS}
     print(f"\n{'leg':<10}{'':<8}tests")
-    for name, (passed, summary) in found.items():
+    for name, (passed, summary) in results.items():
         print(f"{name:<10}{'passed' if passed else 'FAILED':<8}{summary}")
-    return 0 if all(passed for passed, _ in found.values()) else 1
+    return 0 if all(passed for passed, _ in results.values()) else 1
 
 
 if __name__ == "__main__":
