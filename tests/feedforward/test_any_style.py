@@ -93,18 +93,18 @@ def test_a_blend_of_one_style_with_itself_is_that_style(
 def test_a_region_is_painted_and_the_rest_is_left(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
     mask = torch.zeros(1, 1, *SIZE)
     mask[..., :40] = 1
-    area = Region("left", mask, (StyleSource(painting, None, 1.0),))
-    control = RegionTensors(photograph, (area,), frozen_mask=1 - mask, frozen_pixels=photograph)
+    region = Region("left", mask, (StyleSource(painting, None, 1.0),))
+    control = RegionTensors(photograph, (region,), frozen_mask=1 - mask, frozen_pixels=photograph)
     found = stylizer(control, SIZE)
     assert torch.equal(found[..., 40:], photograph[..., 40:].clamp(0, 1))
     assert not torch.allclose(found[..., :40], photograph[..., :40], atol=0.05)
-    still = stylizer(replace(control, areas=(replace(area, strength=0.0),)), SIZE)
+    still = stylizer(replace(control, regions=(replace(region, strength=0.0),)), SIZE)
     assert torch.equal(still, photograph.clamp(0, 1))
 
 
 def test_the_contents_colours_stay(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
-    area = Region("", None, (StyleSource(painting, None, 1.0),), grey=True)
+    region = Region("", None, (StyleSource(painting, None, 1.0),), lightness_only=True)
     picture = photograph * 0.4 + 0.3
-    found = stylizer(RegionTensors(picture, (area,), content_chroma_mask=torch.ones(1, 1, *SIZE)), SIZE)
+    found = stylizer(RegionTensors(picture, (region,), content_chroma_mask=torch.ones(1, 1, *SIZE)), SIZE)
     assert (to_oklab(found)[:, 1:] - to_oklab(picture)[:, 1:]).abs().max() < 0.02
     assert not torch.allclose(found, picture, atol=0.02)

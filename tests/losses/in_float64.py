@@ -50,10 +50,10 @@ def pair() -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
 
 def value(loss: Loss, canvas: Tensor) -> float:
     """Return a loss in float64, its samples and matches drawn for the canvas."""
-    parts, region = features(canvas) if loss.layers else {}, TileWindow.whole(*canvas.shape[-2:])
+    parts, window = features(canvas) if loss.layers else {}, TileWindow.whole(*canvas.shape[-2:])
     if isinstance(loss, Refreshing):
-        loss.refresh(torch.Generator().manual_seed(3), lambda: [(canvas, parts, region)])
-    summary = loss.summarize(canvas, parts, region)
+        loss.refresh(torch.Generator().manual_seed(3), lambda: [(canvas, parts, window)])
+    summary = loss.summarize(canvas, parts, window)
     found = loss.value(summary)
     assert summary.dtype == found.dtype == torch.float64
     return float(found)

@@ -27,20 +27,20 @@ BF16, FP32 = 2**-8, 2**-24  # unit roundoffs
 def test_float32_is_as_near_as_rounding_allows(name: str, masked: bool) -> None:
     height, width = 64, 48
     target, canvas = loss_cases.picture(1, height, width), loss_cases.noise(2, height, width)
-    mask, region = loss_cases.soft_mask(height, width) if masked else None, TileWindow.whole(height, width)
+    mask, window = loss_cases.soft_mask(height, width) if masked else None, TileWindow.whole(height, width)
     plain = CASES[name].make(target, loss_cases.features(target), mask)
     exact = CASES[name].make(target.double(), features(target), mask)
     seen = loss_cases.features(canvas)
     leaves = {"canvas": canvas.double(), **{layer: part.double() for layer, part in seen.items()}}
     if isinstance(exact, Refreshing) and isinstance(plain, Refreshing):
-        exact.refresh(torch.Generator().manual_seed(3), lambda: [(leaves["canvas"], leaves, region)])
+        exact.refresh(torch.Generator().manual_seed(3), lambda: [(leaves["canvas"], leaves, window)])
         plain.load_state(exact.state())
     for leaf in leaves.values():
         leaf.requires_grad_()
-    wanted = exact.value(exact.summarize(leaves["canvas"], leaves, region))
+    wanted = exact.value(exact.summarize(leaves["canvas"], leaves, window))
     slopes = torch.autograd.grad(wanted, list(leaves.values()), allow_unused=True)
     with torch.no_grad():
-        found = plain.value(plain.summarize(canvas, seen, region).double())
+        found = plain.value(plain.summarize(canvas, seen, window).double())
     # If each input were off by one rounding, the value would be off by this much at most. A sum of n terms is off by
     # sqrt(n) roundings of its terms (Higham & Mary, SIAM J. Sci. Comput. 2019); n is the number of positions.
     pairs = zip(slopes, leaves.values(), strict=True)
@@ -81,11 +81,11 @@ def test_directions_are_those_of_the_largest_extent() -> None:
 def test_matching_in_fewer_directions_misses_what_lies_in_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     canvas, mine, _, theirs = pair()
     monkeypatch.setattr("impasto.losses.nearest.DIRECTIONS", 12)
-    loss, region = NearestLoss([theirs], LAYERS, H, W), TileWindow.whole(H, W)
+    loss, window = NearestLoss([theirs], LAYERS, H, W), TileWindow.whole(H, W)
     assert loss._reduced.shape[1] == 12 < loss._keys.shape[1]
     value(loss, canvas)
     axes, keys = np.asarray(loss._axes), np.asarray(loss._keys)
-    queries = np.asarray(grid(mine, LAYERS, region, STEP))
+    queries = np.asarray(grid(mine, LAYERS, window, STEP))
     queries, keys = unit(queries - queries.mean(0)), unit(keys - keys.mean(0))
     cosine, found = queries @ keys.T, np.asarray(loss.state()["index"].flatten())
     # The cosine is that along the directions plus that of the rests, which is at most the product of their lengths.

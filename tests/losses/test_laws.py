@@ -43,11 +43,11 @@ def test_its_gradient_is_that_of_its_value(name: str) -> None:
     loss = make(name, small)
     stage(loss, start)
     inputs = [start.double(), *(part.double() for part in features(start).values())]
-    region = TileWindow.whole(48, 33)
+    window = TileWindow.whole(48, 33)
 
     def run(canvas: Tensor, *parts: Tensor) -> Tensor:
         made = dict(zip(LAYERS, parts, strict=True))
-        summary = loss.summarize(canvas, made, region)
+        summary = loss.summarize(canvas, made, window)
         assert summary.dtype == torch.float64
         return loss.value(summary)
 
@@ -163,12 +163,12 @@ def test_rearranging_positions_changes_nothing(name: str) -> None:
     values = []
     for parts in (made, shuffled):
         if isinstance(loss, Refreshing):
-            loss.refresh(torch.Generator().manual_seed(3), lambda parts=parts: [(canvas, parts, region(canvas))])
-        values.append(float(loss.value(loss.summarize(canvas, parts, region(canvas)))))
+            loss.refresh(torch.Generator().manual_seed(3), lambda parts=parts: [(canvas, parts, window(canvas))])
+        values.append(float(loss.value(loss.summarize(canvas, parts, window(canvas)))))
     assert_same(values[0], values[1])
 
 
-def region(canvas: Tensor) -> TileWindow:
+def window(canvas: Tensor) -> TileWindow:
     return TileWindow.whole(canvas.shape[-2], canvas.shape[-1])
 
 
@@ -176,7 +176,7 @@ def region(canvas: Tensor) -> TileWindow:
 def test_the_order_of_samples_changes_nothing(name: str) -> None:
     canvas = noise(2, 64, 48).double()
     loss = make(name, picture(1, 64, 48).double())
-    summary = loss.summarize(canvas, features(canvas), region(canvas))
+    summary = loss.summarize(canvas, features(canvas), window(canvas))
     if name == "self-similarity":
         # Scaling every hypercolumn is what leaves this one unchanged; its points have an order.
         other = summary * 3

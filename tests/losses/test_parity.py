@@ -156,7 +156,7 @@ def test_patches() -> None:
     assert value(MRFLoss(StyleTarget(theirs, {layer: 1.0}, H, W)), canvas) == near(expected)
 
 
-def test_nearest_neighbours() -> None:
+def test_nearest_neighbors() -> None:
     # Sides that all strides divide; one layer of stride 4 and one of 2, whose cells are averaged.
     canvas, style, content = noise(2, 40, 32), picture(1, 48, 40), picture(5, 40, 32)
     weights = {"relu2_1": 1.0, "relu3_1": 1.0}
@@ -203,7 +203,7 @@ def test_a_coarse_grid_reaches_every_place_in_time() -> None:
 
 
 def hypercolumns(image: Tensor, layers: list[str]) -> Array:
-    """Return colour and layers at every pixel, brought there by bilinear interpolation between cell centres."""
+    """Return color and layers at every pixel, brought there by bilinear interpolation between cell centers."""
     height, width = image.shape[-2:]
     found, made = [np.asarray(image[0])], features(image)
     for layer in layers:
@@ -261,8 +261,8 @@ def test_edges() -> None:
     canvas, content = noise(2, H, W), picture(1, H, W)
 
     def laplacian(image: Tensor) -> Array:
-        grey = np.asarray(image[0]).sum(0)[: H // 4 * 4, : W // 4 * 4]
-        cells = grey.reshape(H // 4, 4, W // 4, 4).mean((1, 3))
+        gray = np.asarray(image[0]).sum(0)[: H // 4 * 4, : W // 4 * 4]
+        cells = gray.reshape(H // 4, 4, W // 4, 4).mean((1, 3))
         found = np.zeros((H // 4 - 2, W // 4 - 2))
         for r, c in np.ndindex(found.shape):
             around = cells[r, c + 1] + cells[r + 2, c + 1] + cells[r + 1, c] + cells[r + 1, c + 2]
@@ -273,7 +273,7 @@ def test_edges() -> None:
     assert value(EdgeLoss(content, pools=(4,)), canvas) == near(expected)
 
 
-def test_colour_anchor_is_the_shift_squared() -> None:
+def test_color_anchor_is_the_shift_squared() -> None:
     content = picture(1, H, W) * 0.8
     assert value(on_pixels("anchor", content), content + 0.1) == near(0.01)
     everything = value(ColorAnchorLoss(content, frequencies=1000), noise(2, H, W))
@@ -324,11 +324,11 @@ def test_a_line_is_no_speck_and_a_dot_is() -> None:
 
 
 def test_a_frame_is_a_border_and_the_middle_is_not() -> None:
-    framed, centred = (torch.full((1, 3, 64, 64), 0.5, dtype=torch.float64) for _ in range(2))
+    framed, centered = (torch.full((1, 3, 64, 64), 0.5, dtype=torch.float64) for _ in range(2))
     framed[..., :2, :] = 0.0
-    centred[..., 30:34, 30:34] = 0.0
+    centered[..., 30:34, 30:34] = 0.0
     loss = on_pixels("border", framed)
-    assert value(loss, centred) == 0
+    assert value(loss, centered) == 0
     # The step lies across one side; each of its 64 pixels and 3 channels counts 0.25.
     assert value(loss, framed) == near(64 * 3 * 0.25 / (6 * 8 * 128))
 
@@ -338,6 +338,6 @@ def test_regions_of_a_summary_add_up() -> None:
     loss = on_pixels("anchor", target)
     whole = loss.summarize(canvas, {}, TileWindow.whole(64, 64))
     halves = [TileWindow(64, 64, 0, 0, 32, 64), TileWindow(64, 64, 32, 0, 64, 64, 16, 0)]
-    parts = [loss.summarize(canvas[..., region.read_top :, :], {}, region) for region in halves]
+    parts = [loss.summarize(canvas[..., window.read_top :, :], {}, window) for window in halves]
     scale = float(whole.abs().max())
     assert torch.allclose(parts[0] + parts[1], whole, rtol=0, atol=ROUNDING * scale)

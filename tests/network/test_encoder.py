@@ -159,9 +159,9 @@ def test_bfloat16_is_close_to_float32(state: State, canvas: Tensor) -> None:
 
 
 def test_no_frame_around_a_constant_picture(state: State) -> None:
-    grey = torch.full((1, 3, 32, 32), 0.3, dtype=torch.float64)
+    gray = torch.full((1, 3, 32, 32), 0.3, dtype=torch.float64)
     smooth, framed = (
-        Encoder(state, padding=kind, dtype=torch.float64)(grey, ["relu1_1"])["relu1_1"]
+        Encoder(state, padding=kind, dtype=torch.float64)(gray, ["relu1_1"])["relu1_1"]
         for kind in ("replicate", "zeros")
     )
     assert_same(smooth, smooth[..., :1, :1].expand_as(smooth))

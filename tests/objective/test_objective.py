@@ -85,7 +85,7 @@ def test_tiles_equal_the_whole(shallow: Encoder, size: tuple[int, int]) -> None:
     canvas = picture(*size, 4)
     whole = objective(shallow, size, STYLE).evaluate(canvas, WEIGHTS)
     tiled = objective(shallow, size, STYLE, tile=32)
-    assert len(tiled.regions) > 1
+    assert len(tiled.windows) > 1
     assert_same(tiled.evaluate(canvas, WEIGHTS), whole)
 
 
@@ -139,7 +139,7 @@ def test_kept_first_passes_change_no_bit(shallow: Encoder) -> None:
 
 
 def test_a_tile_as_large_as_the_picture_is_the_whole(shallow: Encoder) -> None:
-    assert len(objective(shallow, (40, 64), STYLE, tile=64).regions) == 1
+    assert len(objective(shallow, (40, 64), STYLE, tile=64).windows) == 1
 
 
 @pytest.mark.parametrize("tile", [None, 32])
@@ -221,8 +221,8 @@ def test_the_canvas_is_left_alone(shallow: Encoder) -> None:
 def test_a_sweep_goes_over_every_pixel_once(shallow: Encoder) -> None:
     terms, canvas = objective(shallow, (70, 81), STYLE, tile=32), picture(70, 81, 10)
     count, total = 0, 0.0
-    for tile, features, region in terms.sweep(canvas):
-        owned = region.crop_tile(tile)
+    for tile, features, window in terms.sweep(canvas):
+        owned = window.crop_tile(tile)
         count, total = count + owned[0, 0].numel(), total + float(owned.sum())
         assert set(features) == set(terms.layers)
         assert not tile.requires_grad

@@ -43,10 +43,10 @@ def picture(height: int, width: int, seed: int = 0) -> Tensor:
 def test_tiles_own_every_pixel_once(height: int, width: int, side: int) -> None:
     seen = torch.zeros(height, width)
     for tile in tiles(height, width, side, LAYERS):
-        region = tile.region
-        seen[region.top : region.bottom, region.left : region.right] += 1
-        assert region.top % 16 == region.left % 16 == 0
-        assert region.top - tile.read[0].start <= receptive_radius(LAYERS)
+        window = tile.window
+        seen[window.top : window.bottom, window.left : window.right] += 1
+        assert window.top % 16 == window.left % 16 == 0
+        assert window.top - tile.read[0].start <= receptive_radius(LAYERS)
     assert bool((seen == 1).all())
 
 
@@ -65,7 +65,7 @@ def test_features_by_tiles_are_as_exact_as_those_of_the_whole(narrow: Encoder, d
 
 
 def test_maps_are_cut_on_the_way_down(narrow: Encoder) -> None:
-    inner = next(tile for tile in tiles(512, 512, 128, LAYERS) if tile.region.top == tile.region.left == 128)
+    inner = next(tile for tile in tiles(512, 512, 128, LAYERS) if tile.window.top == tile.window.left == 128)
     assert set(inner.cuts) == {"2_1", "3_1", "3_3", "4_1", "4_3", "5_1"}
     for layer, part in inner.features(narrow, inner.canvas(picture(512, 512)), LAYERS).items():
         assert part.shape[-2:] == (128 // stride(layer), 128 // stride(layer))
@@ -78,7 +78,7 @@ def test_a_loss_that_reads_beyond_its_area_gets_uncut_maps() -> None:
 
 def test_rows_restrict_the_tiles() -> None:
     made = tiles(300, 200, 64, LAYERS, rows=(128, 256))
-    assert {(tile.region.top, tile.region.bottom) for tile in made} == {(128, 192), (192, 256)}
+    assert {(tile.window.top, tile.window.bottom) for tile in made} == {(128, 192), (192, 256)}
 
 
 @pytest.mark.parametrize("keep", [0, 1, 3, 99])

@@ -1,4 +1,4 @@
-"""Laws of every optimiser: it descends, stays in bounds, goes back when asked, and repeats from its state."""
+"""Laws of every optimizer: it descends, stays in bounds, goes back when asked, and repeats from its state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPE = (1, 3, 12, 17)
 
 @pytest.fixture(params=OPTIMIZERS)
 def make(request: pytest.FixtureRequest) -> Make:
-    """Return each optimiser's constructor in turn."""
+    """Return each optimizer's constructor in turn."""
     return OPTIMIZERS[request.param]
 
 

@@ -1,4 +1,4 @@
-"""Laws of colour: there and back, kept chroma, matched moments, greys that stay grey.
+"""Laws of color: there and back, kept chroma, matched moments, grays that stay gray.
 
 They are checked in float64, where only rounding is left beside what the method itself leaves open.
 """
@@ -42,32 +42,32 @@ def painting(tiny_style: Pixels) -> Tensor:
     return as_tensor(tiny_style)
 
 
-def every_colour() -> Tensor:
-    """Return 32768 colours over the whole cube, ``[1, 3, 128, 256]``."""
+def every_color() -> Tensor:
+    """Return 32768 colors over the whole cube, ``[1, 3, 128, 256]``."""
     levels = torch.linspace(0, 1, 32, dtype=torch.float64)
     return torch.stack(torch.meshgrid(levels, levels, levels, indexing="ij")).reshape(1, 3, 128, 256)
 
 
 def test_oklab_there_and_back() -> None:
-    colours = every_colour()
-    assert (color.from_oklab(color.to_oklab(colours)) - colours).abs().max() < ROUNDING
-    assert (color.from_linear(color.to_linear(colours)) - colours).abs().max() < ROUNDING
+    colors = every_color()
+    assert (color.from_oklab(color.to_oklab(colors)) - colors).abs().max() < ROUNDING
+    assert (color.from_linear(color.to_linear(colors)) - colors).abs().max() < ROUNDING
     rows = np.random.default_rng(0).random((50, 3))
     assert np.abs(color.rows_from_oklab(color.rows_to_oklab(rows)) - rows).max() < ROUNDING
 
 
 def test_oklab_there_and_back_in_float32() -> None:
-    colours = every_colour()
-    there = color.to_oklab(colours.float())
+    colors = every_color()
+    there = color.to_oklab(colors.float())
     assert there.dtype == torch.float32
     # Four products with matrices of three columns and a few powers are 24 roundings. What comes after a rounding
-    # enlarges it as if nothing cancelled.
-    light = color.to_linear(colours)
+    # enlarges it as if nothing canceled.
+    light = color.to_linear(colors)
     roots = color._mix(light, color._TO_CONES) ** (1 / 3)
     lab = color._mix(roots, np.abs(color._TO_LAB))
     spread = color._mix(3 * roots**2 * color._mix(lab, np.abs(color._FROM_LAB)), np.abs(color._FROM_CONES))
     slope = torch.where(light <= 0.0031308, STEEPEST, 1.055 / 2.4 * light.clamp(min=0.0031308) ** (1 / 2.4 - 1))
-    assert ((color.from_oklab(there) - colours).abs() <= 24 * 2**-24 * (slope * spread + 1)).all()
+    assert ((color.from_oklab(there) - colors).abs() <= 24 * 2**-24 * (slope * spread + 1)).all()
 
 
 def test_oklab_has_the_published_values() -> None:
@@ -86,9 +86,9 @@ def test_oklab_has_a_finite_slope_at_black() -> None:
 
 
 def test_oklab_gradient() -> None:
-    colours = (0.1 + 0.8 * torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(1))).double()
-    assert torch.autograd.gradcheck(color.to_oklab, colours.requires_grad_())
-    assert torch.autograd.gradcheck(color.from_oklab, color.to_oklab(colours).detach().requires_grad_())
+    colors = (0.1 + 0.8 * torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(1))).double()
+    assert torch.autograd.gradcheck(color.to_oklab, colors.requires_grad_())
+    assert torch.autograd.gradcheck(color.from_oklab, color.to_oklab(colors).detach().requires_grad_())
 
 
 def chroma_errors(content: Tensor, saved: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,18 +100,18 @@ def chroma_errors(content: Tensor, saved: NDArray[np.float64]) -> NDArray[np.flo
 def test_kept_chroma_survives_saving(photo: Tensor, painting: Tensor, spread: float) -> None:
     for content in (photo, painting):
         noise = torch.randn(content.shape, generator=torch.Generator().manual_seed(3))
-        picture = color.ChromaKeeper(content).colour((content + spread * noise).clamp(0, 1))
+        picture = color.ChromaKeeper(content).color((content + spread * noise).clamp(0, 1))
         saved = np.rint(picture[0].permute(1, 2, 0).numpy().astype(np.float64) * 255) / 255
         assert np.quantile(chroma_errors(content, saved), 0.99) < 1 / 255
 
 
 def test_kept_chroma_keeps_lightness_where_it_can(photo: Tensor) -> None:
     keeper = color.ChromaKeeper(photo)
-    assert (keeper.colour(photo) - photo).abs().max() < ROUNDING
+    assert (keeper.color(photo) - photo).abs().max() < ROUNDING
     canvas = (photo * 0.9).clamp(0, 1)
-    once = keeper.colour(canvas)
-    assert (keeper.colour(once) - once).abs().max() < GAMUT * STEEPEST  # what was clamped
-    assert (keeper.grey(canvas) - color.desaturated(once)).abs().max() < GAMUT * STEEPEST
+    once = keeper.color(canvas)
+    assert (keeper.color(once) - once).abs().max() < GAMUT * STEEPEST  # what was clamped
+    assert (keeper.gray(canvas) - color.desaturated(once)).abs().max() < GAMUT * STEEPEST
 
 
 def test_a_pixel_at_the_limit_can_come_back() -> None:
@@ -128,7 +128,7 @@ def test_a_pixel_at_the_limit_can_come_back() -> None:
 
 
 def test_lightness_range_is_the_gamuts() -> None:
-    lab = color.to_oklab(every_colour()[..., ::4])
+    lab = color.to_oklab(every_color()[..., ::4])
     low, high = color.lightness_range(lab)
     assert (low <= lab[:, :1]).all()
     assert (high >= lab[:, :1]).all()
@@ -136,8 +136,8 @@ def test_lightness_range_is_the_gamuts() -> None:
         shown = color.from_oklab(torch.cat([lightness, lab[:, 1:]], 1))
         assert shown.min() >= -1.01 * GAMUT * STEEPEST
         assert shown.max() <= 1 + 1.01 * GAMUT * STEEPEST
-    grey = color.to_oklab(torch.full((1, 3, 1, 1), 0.5, dtype=torch.float64))
-    low, high = color.lightness_range(grey)
+    gray = color.to_oklab(torch.full((1, 3, 1, 1), 0.5, dtype=torch.float64))
+    low, high = color.lightness_range(gray)
     assert low.item() == 0
     # Here white itself is just outside; the last of the bisections leaves half the way to it, and the matrices' digits.
     assert high.item() > 1 - 2**-color._BISECTIONS - GREY
@@ -184,7 +184,7 @@ def test_match_maps_mean_and_covariance_exactly(seed: int) -> None:
 
 
 def test_match_of_a_picture_with_itself_changes_nothing(photo: Tensor) -> None:
-    assert (color.recolour(photo, photo, "match", None, None) - photo).abs().max() < ROUNDING
+    assert (color.recolor(photo, photo, "match", None, None) - photo).abs().max() < ROUNDING
 
 
 def test_transport_meets_the_whole_distribution() -> None:
@@ -198,7 +198,7 @@ def test_transport_meets_the_whole_distribution() -> None:
         distance = np.abs(
             np.quantile(moved[:, axis], np.linspace(0, 1, 50)) - np.quantile(target[:, axis], np.linspace(0, 1, 50))
         )
-        assert np.median(distance) < 0.005  # a quarter of the spread within each of the two colours
+        assert np.median(distance) < 0.005  # a quarter of the spread within each of the two colors
 
 
 def test_weights_choose_what_is_matched() -> None:
@@ -217,16 +217,16 @@ def test_greys_are_guarded(photo: Tensor, how: str) -> None:
     black = torch.zeros(1, 3, 8, 8)
     for one in (ramp, flat, black):
         for source, target in ((one, photo), (photo, one), (one, flat)):
-            new = color.recolour(source, target, how, None, None)
+            new = color.recolor(source, target, how, None, None)
             assert torch.isfinite(new).all()
             assert new.min() >= 0
             assert new.max() <= 1
-        grey = color.recolour(photo, one, how, None, None)
-        assert (grey - grey.mean(1, keepdim=True)).abs().max() < 0.5 / 255
+        gray = color.recolor(photo, one, how, None, None)
+        assert (gray - gray.mean(1, keepdim=True)).abs().max() < 0.5 / 255
 
 
-def test_palette_keeps_lightness_and_takes_colours(photo: Tensor, painting: Tensor) -> None:
-    shown = color.recolour(photo, painting, "palette", None, None)
+def test_palette_keeps_lightness_and_takes_colors(photo: Tensor, painting: Tensor) -> None:
+    shown = color.recolor(photo, painting, "palette", None, None)
     new = color.to_oklab(shown)
     assert (new[:, 0] - color.to_oklab(photo)[:, 0]).abs().max() < GREY + gamut_in_lab(shown)
     blue = color.to_oklab(painting)[:, 2].mean()

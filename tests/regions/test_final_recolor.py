@@ -1,4 +1,4 @@
-"""The content's colours, moved to the style's, under the lightness of what was painted."""
+"""The content's colors, moved to the style's, under the lightness of what was painted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from impasto.regions.color import desaturated, to_oklab
-from impasto.regions.final_recolor import FLATNESS, RIDGE, guided, recoloured
+from impasto.regions.final_recolor import FLATNESS, RIDGE, guided, recolored
 from impasto.regions.region_tensors import Region, StyleSource, single_style
 
 ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
 
 
 def soft(seed: int, height: int = 40, width: int = 56) -> Tensor:
-    """Return a picture ``[1, 3, H, W]`` of soft, pale colours, which no gamut cuts."""
+    """Return a picture ``[1, 3, H, W]`` of soft, pale colors, which no gamut cuts."""
     draws = torch.Generator().manual_seed(seed)
     small = torch.rand(1, 3, 5, 7, generator=draws, dtype=torch.float64)
     return 0.35 + 0.3 * torch.nn.functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
@@ -26,9 +26,9 @@ def chroma(picture: Tensor) -> Tensor:
     return to_oklab(picture)[0, 1:].flatten(1)
 
 
-def test_the_lightness_stays_and_the_colours_become_the_styles() -> None:
+def test_the_lightness_stays_and_the_colors_become_the_styles() -> None:
     painted, content, style = soft(1), soft(2), soft(3)
-    found = recoloured(painted, single_style(content, style))
+    found = recolored(painted, single_style(content, style))
     lightness = to_oklab(style)[:, :1]
     wanted = to_oklab(painted)[:, :1].clamp(lightness.min(), lightness.max())
     assert (to_oklab(found)[:, :1] - wanted).abs().max() < ROUNDING
@@ -39,13 +39,13 @@ def test_the_lightness_stays_and_the_colours_become_the_styles() -> None:
 def test_float32_is_computed_in_float64() -> None:
     single = [soft(seed).float() for seed in (1, 2, 3)]
     double = [picture.double() for picture in single]
-    found = recoloured(single[0], single_style(*single[1:]))
+    found = recolored(single[0], single_style(*single[1:]))
     assert found.dtype == torch.float32
-    assert (found - recoloured(double[0], single_style(*double[1:]))).abs().max() <= 2**-24
+    assert (found - recolored(double[0], single_style(*double[1:]))).abs().max() <= 2**-24
 
 
 def test_a_grey_style_leaves_grey() -> None:
-    found = recoloured(soft(1), single_style(soft(2), desaturated(soft(3))))
+    found = recolored(soft(1), single_style(soft(2), desaturated(soft(3))))
     assert float(chroma(found).abs().max()) < 3 * RIDGE**0.5  # what is left of it has a deviation of that root
 
 
@@ -53,35 +53,35 @@ def test_a_grey_style_leaves_grey() -> None:
 def test_blank_pictures_are_borne(level: float) -> None:
     blank = torch.full((1, 3, 20, 24), level)
     for painted, content, style in ((blank, blank, blank), (soft(1), blank, soft(3)), (soft(1), soft(2), blank)):
-        found = recoloured(painted[..., :20, :24], single_style(content[..., :20, :24], style))
+        found = recolored(painted[..., :20, :24], single_style(content[..., :20, :24], style))
         assert torch.isfinite(found).all()
         assert 0 <= float(found.min()) <= float(found.max()) <= 1
 
 
-def test_each_area_takes_its_own_colours_and_what_stays_stays() -> None:
+def test_each_area_takes_its_own_colors_and_what_stays_stays() -> None:
     painted, content = soft(1), soft(2)
     left = torch.zeros(1, 1, 40, 56)
     left[..., :28] = 1
-    areas = (
+    regions = (
         Region("a", left, (StyleSource(soft(3), None, 1.0),)),
         Region("b", 1 - left, (StyleSource(soft(4), None, 1.0, 0.5), StyleSource(soft(5), None, 1.0, 0.5))),
     )
     frozen_mask = torch.zeros(1, 1, 40, 56)
     frozen_mask[..., :4, :] = 1
     control = replace(
-        single_style(content, soft(3)), areas=areas, frozen_mask=frozen_mask, frozen_pixels=frozen_mask * content
+        single_style(content, soft(3)), regions=regions, frozen_mask=frozen_mask, frozen_pixels=frozen_mask * content
     )
-    found = recoloured(painted, control)
+    found = recolored(painted, control)
     assert torch.equal(found[..., :4, :], painted[..., :4, :])
-    other = recoloured(painted, replace(control, areas=(areas[0], replace(areas[1], styles=areas[0].styles))))
+    other = recolored(painted, replace(control, regions=(regions[0], replace(regions[1], styles=regions[0].styles))))
     assert (found[..., 4:, :20] - other[..., 4:, :20]).abs().max() < ROUNDING
     assert (found[..., 4:, 40:] - other[..., 4:, 40:]).abs().max() > 1e-2
 
 
-def test_an_area_that_keeps_the_contents_colours_is_left_alone() -> None:
+def test_an_area_that_keeps_the_contents_colors_is_left_alone() -> None:
     painted, control = soft(1), single_style(soft(2), soft(3))
-    grey = replace(control, areas=(replace(control.areas[0], grey=True),))
-    assert torch.equal(recoloured(painted, grey), painted)
+    lightness_only = replace(control, regions=(replace(control.regions[0], lightness_only=True),))
+    assert torch.equal(recolored(painted, lightness_only), painted)
 
 
 def test_the_filter_keeps_the_guides_edges_and_smooths_elsewhere() -> None:

@@ -131,7 +131,7 @@ def label_pictures() -> tuple[np.ndarray, np.ndarray]:
     return content, style
 
 
-def test_equal_colours_pair_up() -> None:
+def test_equal_colors_pair_up() -> None:
     pairs, notes = masks.pair_labels(*label_pictures(), (40, 60), (30, 30))
     assert notes == []
     found = {name: (float(there.sum()), float(here.sum())) for name, there, here in pairs}
@@ -154,7 +154,7 @@ def test_noise_is_snapped_and_counted() -> None:
         assert (there - wanted).abs().mean() < 0.02
 
 
-def test_near_equal_colours_of_a_palette_are_one_label(tmp_path: Path) -> None:
+def test_near_equal_colors_of_a_palette_are_one_label(tmp_path: Path) -> None:
     content, style = label_pictures()
     content[:3, :30] = [6, 6, 6]
     Image.fromarray(content).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "labels.png")

@@ -1,4 +1,4 @@
-"""Laws of control: whose colours a picture has."""
+"""Laws of control: whose colors a picture has."""
 
 # ruff: noqa: F401, F811  (fixtures of the other tests of control)
 from __future__ import annotations
@@ -18,7 +18,7 @@ from impasto.regions.spec import parse_regions
 from impasto.run.target_cache import Shared
 
 
-def test_content_colours_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:
+def test_content_colors_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:
     result = paint(paintings[0], color="content", strength=0.9, steps=12)
     saved = quantise(result.pixels, 8).astype(np.float64) / 255
     found, wanted = color.rows_to_oklab(saved), color.rows_to_oklab(photo)
@@ -26,11 +26,11 @@ def test_content_colours_stay_to_the_saved_picture(paint: Any, photo: Any, paint
     assert np.abs(found[..., 0] - wanted[..., 0]).mean() > 0.02
 
 
-def test_content_colours_are_compared_by_lightness_alone(shared: Shared, photo: Any, paintings: Any) -> None:
-    grey = color.desaturated(torch.from_numpy(paintings[0].transpose(2, 0, 1))[None])[0].permute(1, 2, 0).numpy()
+def test_content_colors_are_compared_by_lightness_alone(shared: Shared, photo: Any, paintings: Any) -> None:
+    gray = color.desaturated(torch.from_numpy(paintings[0].transpose(2, 0, 1))[None])[0].permute(1, 2, 0).numpy()
     one = evaluation_of(shared, photo, paintings[0], color="content")
-    # The grey style is stored in float32, and the published matrices find lightness again to within 4e-8.
-    assert same(one, evaluation_of(shared, photo, grey, color="content"), 16 * 2**-24)
+    # The gray style is stored in float32, and the published matrices find lightness again to within 4e-8.
+    assert same(one, evaluation_of(shared, photo, gray, color="content"), 16 * 2**-24)
 
 
 def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, paintings: Any) -> None:
@@ -57,13 +57,13 @@ def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, painting
 
 
 @pytest.mark.parametrize("mode", ["match", "histogram"])
-def test_matched_styles_have_the_contents_colours(photo: Any, paintings: Any, mode: str) -> None:
+def test_matched_styles_have_the_contents_colors(photo: Any, paintings: Any, mode: str) -> None:
     region = {"mask": left(), "style": paintings[0], "color": mode}
     for placed, part in ((parse_regions(None, regions=[region]), photo[:, :48]), (parse_regions(paintings[0]), photo)):
-        found = build_region_tensors(placed, load(photo), recipes.resolve(color=mode)).areas[0].styles[0].picture
+        found = build_region_tensors(placed, load(photo), recipes.resolve(color=mode)).regions[0].styles[0].picture
         mean, covariance = color.moments(color.rows_to_oklab(found[0].permute(1, 2, 0).reshape(-1, 3).numpy()))
         wanted_mean, wanted = color.moments(color.rows_to_oklab(part.reshape(-1, 3)))
-        assert np.abs(mean - wanted_mean).max() < 0.02  # colours outside the gamut were brought in
+        assert np.abs(mean - wanted_mean).max() < 0.02  # colors outside the gamut were brought in
         assert np.abs(covariance - wanted).max() < 0.01
 
 
@@ -76,7 +76,7 @@ def test_palette_keeps_structure(paint: Any, photo: Any, paintings: Any) -> None
     assert set(result.saved_losses) <= {"tv"}
 
 
-def test_each_region_has_its_colours(paint: Any, photo: Any, paintings: Any) -> None:
+def test_each_region_has_its_colors(paint: Any, photo: Any, paintings: Any) -> None:
     regions = [
         {"mask": left(), "style": paintings[0], "color": "palette"},
         {"mask": 1 - left(), "style": paintings[0], "color": "content"},
@@ -95,7 +95,7 @@ def test_saturation(paint: Any, paintings: Any, saturation: float) -> None:
         for s in (1.0, saturation)
     ]
     if saturation == 0:
-        assert chroma[1].max() < 1e-7  # as near as the published matrices bring a grey to 0
+        assert chroma[1].max() < 1e-7  # as near as the published matrices bring a gray to 0
     else:
         assert (chroma[1].mean() < 0.7 * chroma[0].mean()) == (saturation < 1)
         assert (chroma[1].mean() > 1.1 * chroma[0].mean()) == (saturation > 1)

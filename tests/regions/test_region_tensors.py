@@ -171,7 +171,7 @@ def test_nothing_bleeds_over_a_soft_edge(paint: Any, photo: Any, paintings: Any)
 
 
 @pytest.mark.slow
-def test_neighbours_of_another_style_do_not_bleed(paint: Any, photo: Any, paintings: Any) -> None:
+def test_neighbors_of_another_style_do_not_bleed(paint: Any, photo: Any, paintings: Any) -> None:
     alone = paint(None, regions=[(1 - left(), paintings[1])], steps=20)
     for other in (paintings[0], 1 - paintings[0]):
         both = paint(None, regions=[(left(), other), (1 - left(), paintings[1])], steps=20)
@@ -212,12 +212,12 @@ def test_labels_pair_regions(shared: Shared, photo: Any, paintings: Any) -> None
     assert set(found.losses) == {"style:#000000", "content:#000000", "style:#ff0000", "content:#ff0000"}
     one_label = (np.zeros_like(content), np.zeros_like(style))
     # Without the references: a deviation divides by n under a mask, and by n - 1 without one.
-    plain, labelled = (
+    plain, labeled = (
         problem_of(shared, photo, paintings[0], placed)[1].objective for placed in ({}, {"labels": one_label})
     )
     canvas = 0.8 * in_float64(problem_of(shared, photo, paintings[0], {})[1].content) + 0.1
     weights = {"style": 1.0, "content": 1.0}
-    assert same(labelled.evaluate(canvas, weights), plain.evaluate(canvas, weights))
+    assert same(labeled.evaluate(canvas, weights), plain.evaluate(canvas, weights))
 
 
 def test_fifty_regions(shared: Shared, photo: Any, paintings: Any) -> None:
@@ -304,7 +304,7 @@ def test_alpha_comes_back_to_the_byte(paint: Any, photo: Any, paintings: Any, tm
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png"))[..., 3], alpha)
 
 
-def test_hidden_colours_have_no_part(paint: Any, photo: Any, paintings: Any) -> None:
+def test_hidden_colors_have_no_part(paint: Any, photo: Any, paintings: Any) -> None:
     alpha = np.dstack([left(40)])
     results = []
     for hidden in (0.0, 1.0):
@@ -383,8 +383,8 @@ def test_masks_of_any_size_come_to_the_canvas(photo: Any, paintings: Any) -> Non
         load(photo),
         recipes.resolve(),
     ).at((32, 48))
-    assert found.areas[0].mask is not None
-    assert found.areas[0].mask.shape == (1, 1, 32, 48)
+    assert found.regions[0].mask is not None
+    assert found.regions[0].mask.shape == (1, 1, 32, 48)
     assert found.frozen_mask is not None
     # Both are resized in float32 and limited to [0, 1]: a few roundings of numbers up to 1.
-    assert (found.frozen_mask + found.areas[0].mask - 1).abs().max() <= 8 * 2**-24
+    assert (found.frozen_mask + found.regions[0].mask - 1).abs().max() <= 8 * 2**-24

@@ -73,8 +73,8 @@ class FastStylizer:
             view = CanvasView(control)
             tile = tile if tile is not None or size[0] * size[1] <= MAX_UNTILED or control.seamless else TILE
             canvas = control.content
-            strengths = [strength if area.strength is None else area.strength for area in control.areas]
-            targets = [self._targets(area, size, tile) for area in control.areas]
+            strengths = [strength if region.strength is None else region.strength for region in control.regions]
+            targets = [self._targets(region, size, tile) for region in control.regions]
             for number in (0, 1):
                 shares = [min(max(2 * value - number, 0.0), 1.0) for value in strengths]
                 if any(shares):
@@ -93,11 +93,11 @@ class FastStylizer:
         size = int(as_compared.shape[-2]), int(as_compared.shape[-1])
         padding = "circular" if control.seamless else "reflect"
         features = self.network.encode(_to_multiples_of_8(as_compared, control.seamless), tile, padding)
-        moved = features if any(area.mask is not None for area in control.areas) else None
-        for area, styles, share in zip(control.areas, targets, shares, strict=True):
+        moved = features if any(region.mask is not None for region in control.regions) else None
+        for region, styles, share in zip(control.regions, targets, shares, strict=True):
             if not share:
                 continue
-            weight = None if area.mask is None else _cells(area.mask, features)
+            weight = None if region.mask is None else _cells(region.mask, features)
             one = weaken(self._map(features, weight, styles), share)
             if moved is None:
                 moved = _applied(one, features)
@@ -111,13 +111,16 @@ class FastStylizer:
         own = statistics(_bands(features, weight))
         return blend((part, self.matching(own, target)) for part, target in styles)
 
-    def _targets(self, area: Region, size: tuple[int, int], tile: int | None) -> list[tuple[float, Statistics]]:
-        total = sum(source.part for source in area.styles)
-        return [(source.part / total, self._style(source, area.grey, max(size), tile)) for source in area.styles]
+    def _targets(self, region: Region, size: tuple[int, int], tile: int | None) -> list[tuple[float, Statistics]]:
+        total = sum(source.part for source in region.styles)
+        return [
+            (source.part / total, self._style(source, region.lightness_only, max(size), tile))
+            for source in region.styles
+        ]
 
-    def _style(self, source: StyleSource, grey: bool, long_side: int, tile: int | None) -> Statistics:
+    def _style(self, source: StyleSource, lightness_only: bool, long_side: int, tile: int | None) -> Statistics:
         picture = style_at(source.picture, long_side * source.scale)
-        if grey:
+        if lightness_only:
             picture = desaturated(picture)
         side = tile or (TILE if picture.shape[-2] * picture.shape[-1] > MAX_UNTILED else None)
         features = self.network.encode(_to_multiples_of_8(picture, False), side)

@@ -105,10 +105,10 @@ def by_model(
     with torch.inference_mode():
         control = control.at(size)
         view = CanvasView(control)
-        if not control.areas:
+        if not control.regions:
             return view.picture(control.content).clamp(0, 1)
-        style = control.areas[0].styles[0].picture if model.shape.any_style else None
-        own = control.areas[0].strength
+        style = control.regions[0].styles[0].picture if model.shape.any_style else None
+        own = control.regions[0].strength
         share = min(1.0, (strength if own is None else own) / FULL_PASS_STRENGTH)
         painted = model(control.content, style, tile).to(control.content)
         return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Style as the mean and the deviation of each channel, the statistics that batch normalisation keeps.
+"""Style as the mean and the deviation of each channel, the statistics that batch normalization keeps.
 
 In: features of the canvas and of the style image. Out: for each layer the mean over channels of ``(mu - mu_t)^2 +
 (sigma - sigma_t)^2``, weighted by layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 13, who find in it most of what
@@ -24,15 +24,15 @@ class BatchNormLoss:
     """Squared distance of channel means and deviations.
 
     Args:
-        given: the style, the canvas's size, and what counts of both.
+        target: features and masks of the style, and the size and mask of the canvas.
     """
 
-    def __init__(self, given: StyleTarget) -> None:
-        self.layers = given.layers
-        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
+    def __init__(self, target: StyleTarget) -> None:
+        self.layers = target.layers
+        self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
         self._means, self._deviations, self._smoothing = {}, {}, {}
         for layer in self.layers:
-            vectors, weights, total = given.weighted(layer)
+            vectors, weights, total = target.weighted(layer)
             share = torch.full_like(vectors[:, :1], 1 / total) if weights is None else weights / total
             mean = (share * vectors).sum(0)
             variance = (share * (vectors - mean).square()).sum(0)
@@ -40,12 +40,12 @@ class BatchNormLoss:
             self._means[layer] = mean
             self._deviations[layer] = (variance + self._smoothing[layer]).sqrt()
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F and of F squared, joined, ``[sum of 2 C]``."""
         parts = []
         for layer in self.layers:
-            vectors = owned(features[layer], layer, region)
-            weights = tile_weights(self._mask, layer, region)
+            vectors = owned(features[layer], layer, window)
+            weights = tile_weights(self._mask, layer, window)
             weighted = vectors if weights is None else vectors * weights
             parts += [weighted.sum(0), (weighted * vectors).sum(0)]
         return torch.cat(parts)

@@ -39,17 +39,17 @@ class ContentLoss:
             positions = float(mask[layer].sum()) if mask else target[layer].shape[-2] * target[layer].shape[-1]
             self._factors.append(weight / 2 if half_sum else weight / max(positions * target[layer].shape[1], 1.0))
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sum of squared differences of each layer, ``[L]``."""
         sums = []
         for layer in self.layers:
             step = stride(layer)
-            own, target = region.crop_tile(features[layer], step), region.crop_full(self._target[layer], step)
+            own, target = window.crop_tile(features[layer], step), window.crop_full(self._target[layer], step)
             if self._mask is None:
                 sums.append((at_least_float32(own) - at_least_float32(target)).square().sum())
                 continue
             # Only positions inside the mask are touched, so that many regions cost what the picture costs.
-            weights = region.crop_full(self._mask[layer], step).flatten()
+            weights = window.crop_full(self._mask[layer], step).flatten()
             index = weights.nonzero()[:, 0]
             own, target = (at_least_float32(_rows(part).index_select(0, index)) for part in (own, target))
             sums.append(((own - target) * weights[index].sqrt().to(own.dtype)[:, None]).square().sum())

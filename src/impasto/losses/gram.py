@@ -3,7 +3,7 @@
 In: features of the canvas and of the style image. Out: squared distance between Gram matrices, weighted by layer.
 Gatys, Ecker & Bethge, CVPR 2016, equations 3 to 5: E_l = sum (G - A)^2 / (4 C^2 N^2). Departures: each Gram matrix
 is divided by its own number of positions, so the style may have another size than the canvas; besides the paper's
-normalisation there are that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative one, sum
+normalization there are that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative one, sum
 (G - A)^2 / sum A^2, which has no unit. 0 means equal Gram matrices; any rearrangement of positions leaves it
 unchanged.
 """
@@ -45,7 +45,7 @@ class GramLoss:
         weights: weight by layer; the layers are its keys.
         positions: how many positions (or how much mask weight) the canvas has, by layer.
         mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        normalisation: how a layer's sum of squared differences is divided.
+        normalization: how a layer's sum of squared differences is divided.
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class GramLoss:
             return 1 / count**4
         return 1 / max(float(self._targets[layer].square().sum()), 1e-12)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the Gram matrices of the layers, flattened and joined, ``[sum of C^2]``."""
         grams = []
         for layer in self.layers:
-            owned = region.crop_tile(features[layer], stride(layer))
+            owned = window.crop_tile(features[layer], stride(layer))
             if self._mask is not None:
-                owned = owned * region.crop_full(self._mask[layer], stride(layer)).sqrt()
+                owned = owned * window.crop_full(self._mask[layer], stride(layer)).sqrt()
             grams.append(gram_matrix(owned).flatten())
         return torch.cat(grams)
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the weighted sum over layers of the normalised squared distance."""
+        """Return the weighted sum over layers of the normalized squared distance."""
         total = summary.new_zeros(())
         for layer, gram in self._split(summary):
             difference = gram / self._positions[layer] - self._targets[layer].to(gram.dtype)

@@ -37,7 +37,7 @@ class HistogramLoss:
     """Squared distance from the histogram-matched features.
 
     Args:
-        given: the style, the canvas's size, and what counts of both.
+        target: features and masks of the style, and the size and mask of the canvas.
         samples: most positions a layer that quantiles are taken from.
 
     Until ``refresh`` is called the targets are 0: they belong to a canvas.
@@ -47,21 +47,21 @@ class HistogramLoss:
 
     def __init__(
         self,
-        given: StyleTarget,
+        target: StyleTarget,
         *,
         samples: int = SAMPLES,
     ) -> None:
-        self.layers = given.layers
-        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
-        self._shapes = {layer: given.shape(layer) for layer in self.layers}
-        self._channels = {layer: given.style[layer].shape[1] for layer in self.layers}
+        self.layers = target.layers
+        self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
+        self._shapes = {layer: target.shape(layer) for layer in self.layers}
+        self._channels = {layer: target.style[layer].shape[1] for layer in self.layers}
         self._samples = samples
         self._quantiles, self._targets = {}, {}
         for layer in self.layers:
-            vectors = at_least_float32(given.vectors(layer))
-            chosen = self._chosen(len(vectors), given.style_mask_of(layer))
+            vectors = at_least_float32(target.vectors(layer))
+            chosen = self._chosen(len(vectors), target.style_mask_of(layer))
             self._quantiles[layer] = quantiles(vectors[chosen.to(vectors.device)])
-            self._targets[layer] = given.style[layer].new_zeros(1, self._channels[layer], *self._shapes[layer])
+            self._targets[layer] = target.style[layer].new_zeros(1, self._channels[layer], *self._shapes[layer])
 
     def _chosen(self, cells: int, mask: Tensor | None) -> Tensor:
         return indices_from_fractions(
@@ -72,14 +72,14 @@ class HistogramLoss:
         """Match the histograms of the canvas as it is, and keep the remapped features as targets."""
         tables = self._tables(sweep)
         targets: dict[str, Tensor] = {}
-        for _, features, region in sweep():
+        for _, features, window in sweep():
             for layer in self.layers:
                 part = features[layer]
                 if layer not in targets:
                     targets[layer] = part.new_zeros(1, self._channels[layer], *self._shapes[layer])
-                cut = at_least_float32(region.crop_tile(part, stride(layer)))
+                cut = at_least_float32(window.crop_tile(part, stride(layer)))
                 mapped = remap(cut[0].flatten(1).T, tables[layer], self._quantiles[layer].to(cut)).T.reshape(cut.shape)
-                region.crop_full(targets[layer], stride(layer)).copy_(mapped)
+                window.crop_full(targets[layer], stride(layer)).copy_(mapped)
         self._targets = targets
 
     def _tables(self, sweep: Sweep) -> dict[str, Tensor]:
@@ -88,9 +88,9 @@ class HistogramLoss:
             mask = None if self._mask is None else self._mask[layer]
             chosen[layer] = self._chosen(self._shapes[layer][0] * self._shapes[layer][1], mask)
         drawn: dict[str, Tensor] = {}
-        for _, features, region in sweep():
+        for _, features, window in sweep():
             for layer in self.layers:
-                part = scatter(*gather(features[layer], layer, region, chosen[layer]), len(chosen[layer]))
+                part = scatter(*gather(features[layer], layer, window, chosen[layer]), len(chosen[layer]))
                 drawn[layer] = drawn[layer] + part if layer in drawn else part
         return {layer: quantiles(vectors) for layer, vectors in drawn.items()}
 
@@ -102,14 +102,14 @@ class HistogramLoss:
         """Take back what ``state`` returned."""
         self._targets = dict(state)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sum of squared differences, ``[L]``."""
         sums = []
         for layer in self.layers:
-            vectors = owned(features[layer], layer, region)
-            target = region.crop_full(self._targets[layer], stride(layer))[0].flatten(1).T.to(vectors)
+            vectors = owned(features[layer], layer, window)
+            target = window.crop_full(self._targets[layer], stride(layer))[0].flatten(1).T.to(vectors)
             squares = (vectors - target).square().sum(1, keepdim=True)
-            weights = tile_weights(self._mask, layer, region)
+            weights = tile_weights(self._mask, layer, window)
             sums.append((squares if weights is None else squares * weights).sum())
         return torch.stack(sums)
 

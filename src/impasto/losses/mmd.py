@@ -40,32 +40,32 @@ class PolynomialMMDLoss:
     """Maximum mean discrepancy with a polynomial kernel of degree 2.
 
     Args:
-        given: the style, the canvas's size, and what counts of both.
+        target: features and masks of the style, and the size and mask of the canvas.
         offset: the kernel's c, relative to the style's mean square of a feature vector.
     """
 
     def __init__(
         self,
-        given: StyleTarget,
+        target: StyleTarget,
         *,
         offset: float = 1.0,
     ) -> None:
-        self.layers = given.layers
-        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
+        self.layers = target.layers
+        self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
         self._targets: dict[str, tuple[Tensor, Tensor]] = {}
         self._offsets = {}
         for layer in self.layers:
-            vectors, share, total = given.weighted(layer)
+            vectors, share, total = target.weighted(layer)
             first, second = moments(vectors, share)
             self._targets[layer] = first / total, second / total
             self._offsets[layer] = offset * float(second.trace() / total)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F and F F', flattened and joined, ``[sum of C (C + 1)]``."""
         parts = []
         for layer in self.layers:
-            vectors = owned(features[layer], layer, region)
-            parts += [part.flatten() for part in moments(vectors, tile_weights(self._mask, layer, region))]
+            vectors = owned(features[layer], layer, window)
+            parts += [part.flatten() for part in moments(vectors, tile_weights(self._mask, layer, window))]
         return torch.cat(parts)
 
     def value(self, summary: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class GaussianMMDLoss:
     """Maximum mean discrepancy with a Gaussian kernel, on samples of positions.
 
     Args:
-        given: the style, the canvas's size, and what counts of both.
+        target: features and masks of the style, and the size and mask of the canvas.
         samples: most positions a layer.
         generator: draws the first samples; a fixed seed if absent.
     """
@@ -95,14 +95,14 @@ class GaussianMMDLoss:
 
     def __init__(
         self,
-        given: StyleTarget,
+        target: StyleTarget,
         *,
         samples: int = SAMPLES,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.layers = given.layers
-        self._given, self._weights = given, given.weights
-        self._counts = {layer: min(samples, given.cells(layer)) for layer in self.layers}
+        self.layers = target.layers
+        self._target, self._weights = target, target.weights
+        self._counts = {layer: min(samples, target.cells(layer)) for layer in self.layers}
         self._fractions: dict[str, Tensor] = {}
         self._draw(generator or torch.Generator().manual_seed(0))
 
@@ -123,20 +123,22 @@ class GaussianMMDLoss:
         self._index, self._targets, self._scales = {}, {}, {}
         for layer in self.layers:
             fractions = self._fractions[layer]
-            vectors = self._given.vectors(layer)
-            chosen = indices_from_fractions(fractions, len(vectors), self._given.style_mask_of(layer)).to(
+            vectors = self._target.vectors(layer)
+            chosen = indices_from_fractions(fractions, len(vectors), self._target.style_mask_of(layer)).to(
                 vectors.device
             )
-            self._index[layer] = indices_from_fractions(fractions, self._given.cells(layer), self._given.mask_of(layer))
+            self._index[layer] = indices_from_fractions(
+                fractions, self._target.cells(layer), self._target.mask_of(layer)
+            )
             self._targets[layer] = vectors[chosen].double()
             spread = _squared_distances(self._targets[layer], self._targets[layer]).mean()
             self._scales[layer] = max(float(spread), 1e-12)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sampled vectors of each layer at their rows, flattened and joined."""
         return torch.cat(
             [
-                scatter(*gather(features[layer], layer, region, self._index[layer]), self._counts[layer]).flatten()
+                scatter(*gather(features[layer], layer, window, self._index[layer]), self._counts[layer]).flatten()
                 for layer in self.layers
             ]
         )

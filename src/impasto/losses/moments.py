@@ -4,7 +4,7 @@ In: features of the canvas and of the style image. Out: for each layer ``|S - S_
 |mu_t|^2`` (Frobenius norms of covariances, Euclidean norms of means), weighted by layer. Matching mean and
 covariance instead of the Gram matrix follows Li, Wang, Liu & Hou, IJCAI 2017, who show what each statistic carries;
 dividing by the style's own size is ours: it gives each layer the same say in any network and any style. A Gram
-matrix mixes the two statistics, and its error is mostly the mean's; apart, colours come out right and strokes hang
+matrix mixes the two statistics, and its error is mostly the mean's; apart, colors come out right and strokes hang
 together. The targets are raw moments, which mix linearly, so several styles can be blended. 0 means equal means and
 covariances; any rearrangement of positions leaves it unchanged.
 """
@@ -79,10 +79,10 @@ class MomentsLoss:
             sizes = mean.square().sum().clamp_min(FLOOR), covariance.square().sum().clamp_min(FLOOR)
             self._targets[layer] = (mean, covariance, *sizes)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F F' and of F, flattened and joined."""
         parts = [
-            _sums(owned_rows(features[layer], layer, region), tile_weights(self._mask, layer, region)).flatten()
+            _sums(owned_rows(features[layer], layer, window), tile_weights(self._mask, layer, window)).flatten()
             for layer in self.layers
         ]
         return torch.cat(parts)

@@ -2,8 +2,8 @@
 
 In: features of the canvas and of the style image. Out: for each layer the mean of ``(Psi_i(F) -
 Psi_match(i)(S))^2`` over patches and their values, weighted by layer. Li & Wand, CVPR 2016, equations 2 and 3:
-matches have the largest normalised cross-correlation. Departures: a mean instead of a sum; matches stay fixed
-between two refreshes; the style is not turned or enlarged. A patch counts where its centre does, and the sum is
+matches have the largest normalized cross-correlation. Departures: a mean instead of a sum; matches stay fixed
+between two refreshes; the style is not turned or enlarged. A patch counts where its center does, and the sum is
 taken cell by cell: each cell meets the cells that the patches around it want there. 0 means that every patch is one
 of the style's; shuffling patches that do not overlap leaves the style's side unchanged.
 """
@@ -31,7 +31,7 @@ class MRFLoss:
     """Squared distance from matched patches of the style.
 
     Args:
-        given: the style, the canvas's size, and what counts of both. Patches of the
+        target: features and masks of the style, and the size and mask of the canvas. Patches of the
             style are matched where its mask is above a half of its largest value.
 
     Until ``refresh`` is called every patch is matched with the style's first: matches belong to a canvas.
@@ -42,77 +42,77 @@ class MRFLoss:
 
     refresh_every = 25
 
-    def __init__(self, given: StyleTarget) -> None:
-        self.layers = given.layers
+    def __init__(self, target: StyleTarget) -> None:
+        self.layers = target.layers
         self.halo_px = max(stride(layer) for layer in self.layers)
-        self._style, self._centres, self._factors, self._mask = {}, {}, {}, {}
+        self._style, self._centers, self._factors, self._mask = {}, {}, {}, {}
         for layer in self.layers:
-            style, shape = given.style[layer].detach(), given.shape(layer)
+            style, shape = target.style[layer].detach(), target.shape(layer)
             for side, of in ((min(shape), "canvas"), (min(style.shape[-2:]), "style")):
                 if side < SIDE:
                     raise OptionError(
-                        f"{layer} has only {side} cells on a side of the {of} where the canvas is {given.width}x"
-                        f"{given.height} px, and patches need {SIDE}: every side needs {SIDE * stride(layer)} px at "
+                        f"{layer} has only {side} cells on a side of the {of} where the canvas is {target.width}x"
+                        f"{target.height} px, and patches need {SIDE}: every side needs {SIDE * stride(layer)} px at "
                         "every scale: give a larger --size, --scales 1, or a shallower layer",
                         "style_layers",
                     )
             self._style[layer] = style
             inner = torch.zeros(style.shape[-2:], dtype=torch.bool)
             inner[1:-1, 1:-1] = True
-            style_mask, mask = given.style_mask_of(layer), given.mask_of(layer)
+            style_mask, mask = target.style_mask_of(layer), target.mask_of(layer)
             if style_mask is not None:
                 kept = style_mask[0, 0].cpu()
                 chosen = inner & (kept >= 0.5 * kept.max())
                 inner = chosen if chosen.any() else inner
-            self._centres[layer] = inner.flatten().nonzero()[:, 0]  # cells of the style with a whole patch
-            centre_weight = torch.zeros(shape)
-            centre_weight[1:-1, 1:-1] = 1.0 if mask is None else mask[0, 0, 1:-1, 1:-1].cpu()
-            self._mask[layer] = centre_weight
-            total = float(centre_weight.sum()) * SIDE**2 * style.shape[1]
-            self._factors[layer] = given.weights[layer] / max(total, 1e-12)
+            self._centers[layer] = inner.flatten().nonzero()[:, 0]  # cells of the style with a whole patch
+            center_weight = torch.zeros(shape)
+            center_weight[1:-1, 1:-1] = 1.0 if mask is None else mask[0, 0, 1:-1, 1:-1].cpu()
+            self._mask[layer] = center_weight
+            total = float(center_weight.sum()) * SIDE**2 * style.shape[1]
+            self._factors[layer] = target.weights[layer] / max(total, 1e-12)
         self._index = {layer: torch.zeros(part.shape, dtype=torch.int64) for layer, part in self._mask.items()}
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Match every patch of the canvas anew."""
         index = {layer: torch.zeros(self._mask[layer].shape, dtype=torch.int64) for layer in self.layers}
         keys = {layer: self._keys(layer) for layer in self.layers}
-        for _, features, region in sweep():
+        for _, features, window in sweep():
             for layer in self.layers:
-                vectors, rows, columns = _patches(features[layer], layer, region)
+                vectors, rows, columns = _patches(features[layer], layer, window)
                 if vectors.numel():
-                    found = self._centres[layer][nearest(vectors, keys[layer]).cpu()]
+                    found = self._centers[layer][nearest(vectors, keys[layer]).cpu()]
                     index[layer][rows[0] : rows[1], columns[0] : columns[1]] = found.view(rows[1] - rows[0], -1)
         self._index = index
 
     def _keys(self, layer: str) -> Tensor:
         unfolded = functional.unfold(at_least_float32(self._style[layer]), SIDE)[0].T  # [(h-2)(w-2), 9 C]
         width = self._style[layer].shape[-1]
-        centres = self._centres[layer]
-        place = (centres // width - 1) * (width - 2) + centres % width - 1
+        centers = self._centers[layer]
+        place = (centers // width - 1) * (width - 2) + centers % width - 1
         return unfolded[place.to(unfolded.device)]
 
     def state(self) -> dict[str, Tensor]:
-        """Return the matched cell of the style for each patch's centre, by layer."""
+        """Return the matched cell of the style for each patch's center, by layer."""
         return dict(self._index)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what ``state`` returned."""
         self._index = dict(state)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sum of squared differences over the cells it owns, ``[L]``."""
         sums = []
         for layer in self.layers:
-            vectors = at_least_float32(region.crop_tile(features[layer], stride(layer)))[0].flatten(1)  # [C, n]
-            count, wanted, rest = self._wanted(layer, region, vectors)
+            vectors = at_least_float32(window.crop_tile(features[layer], stride(layer)))[0].flatten(1)  # [C, n]
+            count, wanted, rest = self._wanted(layer, window, vectors)
             near = (count * (vectors - wanted).square().sum(0)).sum()
             sums.append(near + rest)
         return torch.stack(sums)
 
-    def _wanted(self, layer: str, region: TileWindow, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _wanted(self, layer: str, window: TileWindow, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return by owned cell how many patches meet there and the mean they want; and the sum of their scatter."""
         step = stride(layer)
-        (top, bottom), (left, right) = region.rows(step), region.columns(step)
+        (top, bottom), (left, right) = window.rows(step), window.columns(step)
         style = at_least_float32(self._style[layer][0]).flatten(1).to(like)  # [C, M]
         width = self._style[layer].shape[-1]
         weight = functional.pad(self._mask[layer], (1, 1, 1, 1)).to(like)
@@ -120,7 +120,7 @@ class MRFLoss:
         count = like.new_zeros(like.shape[1])
         first, second = torch.zeros_like(like), like.new_zeros(like.shape[1])
         for row, column in OFFSETS:
-            # The patch centred at (p - offset) wants, at p, the cell at offset from its match's centre.
+            # The patch centered at (p - offset) wants, at p, the cell at offset from its match's center.
             rows = slice(top + 1 - row, bottom + 1 - row)
             columns = slice(left + 1 - column, right + 1 - column)
             share = weight[rows, columns].flatten()
@@ -137,15 +137,15 @@ class MRFLoss:
         return (summary * summary.new_tensor([self._factors[layer] for layer in self.layers])).sum()
 
 
-def _patches(feature: Tensor, layer: str, region: TileWindow) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
-    """Return the patches whose centres a region owns, ``[n, 9 C]``, and the rows and columns of those centres."""
+def _patches(feature: Tensor, layer: str, window: TileWindow) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
+    """Return the patches whose centers a tile owns, ``[n, 9 C]``, and the rows and columns of those centers."""
     step = stride(layer)
-    height, width = region.height // step, region.width // step
-    rows, columns = region.rows(step), region.columns(step)
+    height, width = window.height // step, window.width // step
+    rows, columns = window.rows(step), window.columns(step)
     rows = max(rows[0], 1), min(rows[1], height - 1)
     columns = max(columns[0], 1), min(columns[1], width - 1)
     if rows[0] >= rows[1] or columns[0] >= columns[1]:
         return feature.new_zeros(0), rows, columns
-    down, across = region.read_top // step, region.read_left // step
+    down, across = window.read_top // step, window.read_left // step
     area = feature[..., rows[0] - 1 - down : rows[1] + 1 - down, columns[0] - 1 - across : columns[1] + 1 - across]
     return functional.unfold(at_least_float32(area), SIDE)[0].T, rows, columns

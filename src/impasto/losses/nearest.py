@@ -1,10 +1,10 @@
-"""Style by nearest neighbours: every place of the canvas is pulled to the place of the style that it most resembles.
+"""Style by nearest neighbors: every place of the canvas is pulled to the place of the style that it most resembles.
 
 In: features of the canvas, of the style (and of the style turned), and of the content. Out: the mean of ``1 -
 cos(F_p, S_match(p))`` over the cells p of stride 4, F being hypercolumns of all layers. Kolkin, Kucera, Paris,
-Sykora, Shechtman & Shakhnarovich, Neural Neighbor Style Transfer, arXiv 2203.13215. Matches are of least centred
+Sykora, Shechtman & Shakhnarovich, Neural Neighbor Style Transfer, arXiv 2203.13215. Matches are of least centered
 cosine distance from ``(1 - a) F + a P``, P being the content's features and a the content preservation; they stay
-fixed between two refreshes, the targets are not centred. Departures: finer layers are averaged over a cell instead
+fixed between two refreshes, the targets are not centered. Departures: finer layers are averaged over a cell instead
 of sampled; the query's canvas is used as it is, its finest band not exchanged for the content's; matching runs in
 chunks, in the 256 directions in which the style's hypercolumns extend most (a cosine of some 0.4 is then missed by
 0.003). 0 means that every place points where its match points; turning or shuffling the style leaves it unchanged.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.losses.summaries.hypercolumns import REACH, grid, grid_parts
+from impasto.losses.summaries.hypercolumns import HALO_PX, grid, grid_parts
 from impasto.losses.summaries.nearest_search import nearest, principal_axes
 from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
 from impasto.losses.summaries.tile_window import TileWindow
@@ -50,7 +50,7 @@ class NearestLoss:
     """
 
     refresh_every = 0
-    halo_px = REACH
+    halo_px = HALO_PX
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class NearestLoss:
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Match every place of the canvas anew."""
         whole = torch.zeros(0)
-        for _, features, region in sweep():
-            vectors = self._along(grid(features, self._weights, region, STEP))
+        for _, features, window in sweep():
+            vectors = self._along(grid(features, self._weights, window, STEP))
             if whole.numel() == 0:
                 whole = vectors.new_zeros(*self._shape, vectors.shape[1])
-            rows, columns = region.rows(STEP), region.columns(STEP)
+            rows, columns = window.rows(STEP), window.columns(STEP)
             area = whole[rows[0] : rows[1], columns[0] : columns[1]]
             area.copy_(vectors.view(area.shape))
         queries = whole.flatten(0, 1) * (1 - self._preservation)
@@ -117,14 +117,14 @@ class NearestLoss:
         """Take back what ``state`` returned."""
         self._index = state["index"]
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sum of cosine distances, ``[1]``."""
-        parts = grid_parts(features, region, self.layers, STEP)
+        parts = grid_parts(features, window, self.layers, STEP)
         factors = [weight / part.shape[1] for weight, part in zip(self._weights.values(), parts, strict=True)]
-        index = region.crop_full(self._index, STEP).flatten().to(self._keys.device)
+        index = window.crop_full(self._index, STEP).flatten().to(self._keys.device)
         distance = 1 - cosines(parts, factors, self._keys[index].to(parts[0]), self._lengths[index])
         if self._mask is not None:
-            distance = distance * region.crop_full(self._mask, STEP).flatten()
+            distance = distance * window.crop_full(self._mask, STEP).flatten()
         return distance.sum().reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class NearestLoss:
 
 
 def _reduced(keys: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Return the directions ``[D, r]`` that keys are matched in, None for all, and the centred keys of length 1 there.
+    """Return the directions ``[D, r]`` that keys are matched in, None for all, and the centered keys of length 1 there.
 
     A key keeps its share of its whole length: what it has in other directions is missing in every product alike.
     """
@@ -145,9 +145,9 @@ def _reduced(keys: Tensor) -> tuple[Tensor | None, Tensor]:
         axes = principal_axes(chosen, DIRECTIONS, torch.Generator().manual_seed(0))
     made = []
     for part in torch.split(keys, CHUNK):
-        centred = at_least_float32(part) - mean
-        length = centred.norm(dim=1, keepdim=True).clamp_min(LEAST_LENGTH * 1e-6)
-        made.append(((centred if axes is None else centred @ axes) / length).to(keys.dtype))
+        centered = at_least_float32(part) - mean
+        length = centered.norm(dim=1, keepdim=True).clamp_min(LEAST_LENGTH * 1e-6)
+        made.append(((centered if axes is None else centered @ axes) / length).to(keys.dtype))
     return axes, torch.cat(made)
 
 
@@ -190,13 +190,13 @@ class _Cosines(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         target, lengths, long, cosine, *parts = ctx.saved_tensors
-        towards = slopes[0] / (long * lengths)
+        toward = slopes[0] / (long * lengths)
         along = -slopes[0] * cosine / long.square()
         start, gradients = 0, []
         for part, factor in zip(parts, ctx.factors, strict=True):
             wanted = target[:, start : start + part.shape[1]]
             start += part.shape[1]
-            pulled = wanted * (factor * towards).to(part.dtype)[:, None]
+            pulled = wanted * (factor * toward).to(part.dtype)[:, None]
             gradients.append(pulled.addcmul_(part, (factor**2 * along).to(part.dtype)[:, None]))
         return None, None, None, *gradients
 

@@ -1,7 +1,7 @@
-"""Style by nearest neighbours, each layer by itself: the last pass of neural neighbor style transfer.
+"""Style by nearest neighbors, each layer by itself: the last pass of neural neighbor style transfer.
 
 In: features of the canvas, of the style, and of the style turned. Out: the mean over layers of the mean of ``1 -
-cos(F_p, S_match(p))`` over positions p of a layer, matches being of least centred cosine distance. Kolkin, Kucera,
+cos(F_p, S_match(p))`` over positions p of a layer, matches being of least centered cosine distance. Kolkin, Kucera,
 Paris, Sykora, Shechtman & Shakhnarovich, arXiv 2203.13215, where it sharpens what joint matches have laid out. A
 layer with more than 64 positions on a side is read on a coarser grid, at an offset drawn anew. Departures: matches
 are renewed every 5 steps instead of each; the turned copies of the style are sampled once. 0 means that every place
@@ -107,9 +107,9 @@ class PerLayerNearestLoss:
         """Draw new grids and match their places."""
         self._use(self._draw(generator), None)
         queries: dict[str, Tensor] = {}
-        for _, features, region in sweep():
+        for _, features, window in sweep():
             for layer in self.layers:
-                part, (rows, columns) = self._owned(features[layer], layer, region)
+                part, (rows, columns) = self._owned(features[layer], layer, window)
                 if layer not in queries:
                     queries[layer] = part.new_zeros(*self._index[layer].shape, part.shape[1])
                 queries[layer][rows, columns] = part[0].permute(1, 2, 0)
@@ -119,13 +119,13 @@ class PerLayerNearestLoss:
             index = nearest(vectors - vectors.mean(0), keys - keys.mean(0), dtype=half)
             self._index[layer] = index.view(self._index[layer].shape)
 
-    def _owned(self, feature: Tensor, layer: str, region: TileWindow) -> tuple[Tensor, tuple[slice, slice]]:
-        """Return what a region owns of a layer's grid, ``[1, C, n, m]``, and where in the grid that is."""
+    def _owned(self, feature: Tensor, layer: str, window: TileWindow) -> tuple[Tensor, tuple[slice, slice]]:
+        """Return what a tile owns of a layer's grid, ``[1, C, n, m]``, and where in the grid that is."""
         row, column, step = self._grids[layer]
-        (top, bottom), (left, right) = region.rows(stride(layer)), region.columns(stride(layer))
+        (top, bottom), (left, right) = window.rows(stride(layer)), window.columns(stride(layer))
         rows = slice(-(-max(0, top - row) // step), -(-max(0, bottom - row) // step))
         columns = slice(-(-max(0, left - column) // step), -(-max(0, right - column) // step))
-        own = region.crop_tile(feature, stride(layer))
+        own = window.crop_tile(feature, stride(layer))
         part = own[..., row + rows.start * step - top :: step, column + columns.start * step - left :: step]
         return part, (rows, columns)
 
@@ -141,11 +141,11 @@ class PerLayerNearestLoss:
     def _parts(self) -> dict[str, dict[str, Tensor]]:
         return {"draw": self._draws, "index": self._index}
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sum of cosine distances, ``[L]``."""
         sums = []
         for layer in self.layers:
-            part, (rows, columns) = self._owned(features[layer], layer, region)
+            part, (rows, columns) = self._owned(features[layer], layer, window)
             vectors = part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
             index = self._index[layer][rows, columns].flatten().to(vectors.device)
             target = self._keys[layer][index].to(vectors)

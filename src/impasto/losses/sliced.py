@@ -28,7 +28,7 @@ class SlicedLoss:
     """Sliced 2-Wasserstein distance.
 
     Args:
-        given: the style, the canvas's size, and what counts of both.
+        target: features and masks of the style, and the size and mask of the canvas.
         directions: how many in each layer.
         samples: most positions a layer.
         generator: draws the first directions and positions; a fixed seed if absent.
@@ -38,23 +38,23 @@ class SlicedLoss:
 
     def __init__(
         self,
-        given: StyleTarget,
+        target: StyleTarget,
         *,
         directions: int = DIRECTIONS,
         samples: int = SAMPLES,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.layers = given.layers
-        self._given, self._weights = given, given.weights
-        self._counts = {layer: min(samples, given.cells(layer)) for layer in self.layers}
-        self._directions = {layer: min(directions, given.style[layer].shape[1]) for layer in self.layers}
+        self.layers = target.layers
+        self._target, self._weights = target, target.weights
+        self._counts = {layer: min(samples, target.cells(layer)) for layer in self.layers}
+        self._directions = {layer: min(directions, target.style[layer].shape[1]) for layer in self.layers}
         self._draw(generator or torch.Generator().manual_seed(0))
 
     def _draw(self, generator: torch.Generator) -> None:
         state = {}
         for layer in self.layers:
             state[f"fractions {layer}"] = stratified_samples(self._counts[layer], generator)
-            size = self._given.style[layer].shape[1], self._directions[layer]
+            size = self._target.style[layer].shape[1], self._directions[layer]
             axes = torch.randn(size, generator=generator, dtype=torch.float64)
             state[f"axes {layer}"] = axes / axes.norm(dim=0)
         self.load_state(state)
@@ -73,19 +73,21 @@ class SlicedLoss:
         self._index, self._axes, self._targets = {}, {}, {}
         for layer in self.layers:
             fractions = state[f"fractions {layer}"]
-            vectors = at_least_float32(self._given.vectors(layer))
-            chosen = indices_from_fractions(fractions, len(vectors), self._given.style_mask_of(layer)).to(
+            vectors = at_least_float32(self._target.vectors(layer))
+            chosen = indices_from_fractions(fractions, len(vectors), self._target.style_mask_of(layer)).to(
                 vectors.device
             )
-            self._index[layer] = indices_from_fractions(fractions, self._given.cells(layer), self._given.mask_of(layer))
+            self._index[layer] = indices_from_fractions(
+                fractions, self._target.cells(layer), self._target.mask_of(layer)
+            )
             self._axes[layer] = state[f"axes {layer}"].to(vectors)
             self._targets[layer] = (vectors[chosen] @ self._axes[layer]).sort(0).values  # [K, P]
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the projections of the sampled positions of each layer at their rows, flattened and joined."""
         parts = []
         for layer in self.layers:
-            vectors, which = gather(features[layer], layer, region, self._index[layer])
+            vectors, which = gather(features[layer], layer, window, self._index[layer])
             parts.append(scatter(vectors @ self._axes[layer].to(vectors), which, self._counts[layer]).flatten())
         return torch.cat(parts)
 

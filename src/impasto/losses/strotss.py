@@ -2,10 +2,10 @@
 
 In: the canvas and features of the canvas, of the style image and of the content image. Kolkin, Salavon &
 Shakhnarovich, Style Transfer by Relaxed Optimal Transport and Self-Similarity, CVPR 2019. Points are pixels drawn
-at random, a hypercolumn is the colour and all layers there.
+at random, a hypercolumn is the color and all layers there.
 
 * ``StrotssLoss``: relaxed earth mover's distance (the larger of the two one-sided mean nearest distances, cosine),
-  plus the mean absolute difference of means and of covariances, plus the relaxed distance of the colours in an
+  plus the mean absolute difference of means and of covariances, plus the relaxed distance of the colors in an
   opponent basis (cosine and Euclidean). Departures: 1024 points of the style instead of 5000, drawn at the canvas's
   fractions, so that a picture is at distance 0 from itself; points are drawn anew every 4 steps instead of each;
   roots are smoothed at 1e-4; where features are in bfloat16, so are the products of pairs and of covariances.
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.losses.summaries.hypercolumns import REACH, at_points
+from impasto.losses.summaries.hypercolumns import HALO_PX, at_points
 from impasto.losses.summaries.moment_sums import self_product
 from impasto.losses.summaries.protocol import Features, Maps, Sweep
 from impasto.losses.summaries.sampling import indices_from_fractions, scatter, stratified_samples
@@ -33,12 +33,12 @@ STYLE_SAMPLES = 1024
 ROOT_SMOOTHING = 1e-4
 COSINE_FLOOR = 1e-3  # a vector shorter than this (black) has no direction, and no steep gradient
 
-# An orthonormal basis of colour: grey, and two opponents.
+# An orthonormal basis of color: gray, and two opponents.
 OPPONENT = ((1 / 3**0.5, 1 / 3**0.5, 1 / 3**0.5), (1 / 2**0.5, 0.0, -1 / 2**0.5), (1 / 6**0.5, -2 / 6**0.5, 1 / 6**0.5))
 
 
 class _Points:
-    """The points of one canvas: drawn fractions, and the buffer of hypercolumns that regions fill."""
+    """The points of one canvas: drawn fractions, and the buffer of hypercolumns that tiles fill."""
 
     def __init__(self, layers: tuple[str, ...], height: int, width: int, mask: Maps | None, samples: int) -> None:
         self.layers = layers
@@ -52,8 +52,8 @@ class _Points:
         self.fractions = fractions
         self.index = indices_from_fractions(fractions, self.cells, self.mask)
 
-    def fill(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        vectors, which = at_points(canvas, features, self.layers, region, self.index)
+    def fill(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        vectors, which = at_points(canvas, features, self.layers, window, self.index)
         return scatter(vectors, which, self.count)
 
 
@@ -74,7 +74,7 @@ class StrotssLoss:
     """
 
     refresh_every = 4
-    halo_px = REACH
+    halo_px = HALO_PX
 
     def __init__(
         self,
@@ -120,14 +120,14 @@ class StrotssLoss:
         """Take back what ``state`` returned."""
         self._points.use(state["canvas"])
         self._style_points.use(state["style"])
-        region = TileWindow.whole(*self._picture.shape[-2:])
+        window = TileWindow.whole(*self._picture.shape[-2:])
         with torch.no_grad():
-            self._target = self._style_points.fill(self._picture, self._style, region) * self._factors
+            self._target = self._style_points.fill(self._picture, self._style, window) * self._factors
             self._target_moments = mean_and_covariance(self._target, self._products)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
-        return self._points.fill(canvas, features, region).flatten()
+        return self._points.fill(canvas, features, window).flatten()
 
     def value(self, summary: Tensor) -> Tensor:
         """Return transport plus moments plus palette."""
@@ -137,8 +137,8 @@ class StrotssLoss:
         total = total + moment_distance(drawn, self._target_moments, self._products)
         if self._palette:
             basis = summary.new_tensor(OPPONENT).T
-            colours = drawn[:, :3] @ basis, target[:, :3] @ basis
-            total = total + self._palette * relaxed_transport(*colours, euclidean=True)
+            colors = drawn[:, :3] @ basis, target[:, :3] @ basis
+            total = total + self._palette * relaxed_transport(*colors, euclidean=True)
         return total
 
 
@@ -155,7 +155,7 @@ class SelfSimilarityLoss:
     """
 
     refresh_every = 4
-    halo_px = REACH
+    halo_px = HALO_PX
 
     def __init__(
         self,
@@ -191,9 +191,9 @@ class SelfSimilarityLoss:
             points = self._points.fill(self._picture, self._content, TileWindow.whole(*self._picture.shape[-2:]))
             self._target = self_similarity(points * self._factors, self._products)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the hypercolumns of the points it owns at their rows, flattened."""
-        return self._points.fill(canvas, features, region).flatten()
+        return self._points.fill(canvas, features, window).flatten()
 
     def value(self, summary: Tensor) -> Tensor:
         """Return N times the mean absolute difference of the tables."""

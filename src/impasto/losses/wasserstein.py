@@ -87,16 +87,16 @@ class WassersteinLoss:
     """Squared 2-Wasserstein distance of Gaussians, layer by layer.
 
     Args:
-        given: the style, the canvas's size, and what counts of both.
+        target: features and masks of the style, and the size and mask of the canvas.
     """
 
-    def __init__(self, given: StyleTarget) -> None:
-        self.layers = given.layers
-        self._weights, self._mask, self._positions = given.weights, given.mask, given.positions
-        self._cells = {layer: given.cells(layer) for layer in self.layers}
+    def __init__(self, target: StyleTarget) -> None:
+        self.layers = target.layers
+        self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
+        self._cells = {layer: target.cells(layer) for layer in self.layers}
         self._means, self._factors, self._smoothing, self._channels = {}, {}, {}, {}
         for layer in self.layers:
-            mean, covariance = mean_and_covariance(given.style[layer], given.style_mask_of(layer))
+            mean, covariance = mean_and_covariance(target.style[layer], target.style_mask_of(layer))
             self._means[layer], self._factors[layer] = mean, factor(covariance)
             self._channels[layer] = len(mean)
             self._smoothing[layer] = max(SMOOTHING * float(covariance.trace()) / len(mean), 1e-12)
@@ -105,25 +105,25 @@ class WassersteinLoss:
         """Whether a layer has so few positions that all of them are summarized instead of their moments."""
         return self._cells[layer] < self._channels[layer]
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F and F F', or its positions where they are few, flattened and joined."""
         parts = []
         for layer in self.layers:
-            vectors = owned(features[layer], layer, region)
-            weights = tile_weights(self._mask, layer, region)
+            vectors = owned(features[layer], layer, window)
+            weights = tile_weights(self._mask, layer, window)
             if self.is_dual(layer):
-                parts.append(self._placed(vectors if weights is None else vectors * weights.sqrt(), layer, region))
+                parts.append(self._placed(vectors if weights is None else vectors * weights.sqrt(), layer, window))
             else:
                 parts.extend(part.flatten() for part in moments(vectors, weights))
         return torch.cat(parts)
 
-    def _placed(self, vectors: Tensor, layer: str, region: TileWindow) -> Tensor:
-        """Put a region's vectors among zeros at their places in the whole picture, flattened."""
-        if region.is_whole:
+    def _placed(self, vectors: Tensor, layer: str, window: TileWindow) -> Tensor:
+        """Put a tile's vectors among zeros at their places in the whole picture, flattened."""
+        if window.is_whole:
             return vectors.flatten()
         step = stride(layer)
-        (top, bottom), (left, right) = region.rows(step), region.columns(step)
-        whole = vectors.new_zeros(region.height // step, region.width // step, vectors.shape[1])
+        (top, bottom), (left, right) = window.rows(step), window.columns(step)
+        whole = vectors.new_zeros(window.height // step, window.width // step, vectors.shape[1])
         padded = vectors.view(bottom - top, right - left, -1)
         rest = (0, 0, left, whole.shape[1] - right, top, whole.shape[0] - bottom)
         return functional.pad(padded, rest).flatten()
@@ -155,10 +155,10 @@ class WassersteinLoss:
         n = self._positions[layer]
         roots = None if self._mask is None else self._mask[layer].reshape(-1, 1).double().sqrt()
         mean = (placed if roots is None else placed * roots).sum(0) / n
-        centred = placed - (mean if roots is None else roots * mean)
-        projected = centred @ self._factors[layer].T  # [N, r]
+        centered = placed - (mean if roots is None else roots * mean)
+        projected = centered @ self._factors[layer].T  # [N, r]
         cross = trace_of_root(projected @ projected.T / n, self._smoothing[layer])
-        return self._combined(mean, centred.square().sum() / n, cross, layer).to(part.dtype)
+        return self._combined(mean, centered.square().sum() / n, cross, layer).to(part.dtype)
 
     def _combined(self, mean: Tensor, trace: Tensor, cross: Tensor, layer: str) -> Tensor:
         away = (mean.double() - self._means[layer]).square().sum()

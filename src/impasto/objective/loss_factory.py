@@ -81,7 +81,7 @@ class ScaleContext:
     """What style and content losses of one scale are built from.
 
     ``content`` is ``[1, 3, height, width]`` as the losses see it; ``style_layers`` and ``content_layers`` are weights.
-    ``apart`` says that this is the pass in which nearest neighbours are sought layer by layer.
+    ``apart`` says that this is the pass in which nearest neighbors are sought layer by layer.
     """
 
     encoder: Encoder

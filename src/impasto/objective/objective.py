@@ -5,8 +5,8 @@ one backward pass. Tiles take two: a pass without gradient adds up the summaries
 the gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.
 
-Several processes own shards of tiles. Each is given the rows of the canvas around its own by its neighbours, the
-summaries are added up over all, and what it found for its neighbours' rows goes back to them. All take the losses that
+Several processes own shards of tiles. Each is given the rows of the canvas around its own by its neighbors, the
+summaries are added up over all, and what it found for its neighbors' rows goes back to them. All take the losses that
 the first has, so that all decide alike.
 """
 
@@ -83,7 +83,7 @@ class Objective:
             for rows in shards
         ]
         self.tiles = [part for own in made for part in own]
-        self.regions = [part.region for part in self.tiles]
+        self.windows = [part.window for part in self.tiles]
         # How many rows beyond its shard any process reads: all see as many, so that all know what the others need.
         self._halo = max(
             max(first - part.read[0].start, part.read[0].stop - last)
@@ -109,7 +109,7 @@ class Objective:
         active = {name: loss for name, loss in self.terms.items() if weights.get(name, 0.0) != 0.0}
         if not active:
             return Evaluation({}, 0.0, torch.zeros_like(canvas))
-        evaluate = self._evaluate_whole if self.tiles[0].region.is_whole else self._evaluate_tiled
+        evaluate = self._evaluate_whole if self.tiles[0].window.is_whole else self._evaluate_tiled
         view, as_compared = self._own_view, canvas
         if view is not None:
             with torch.no_grad():
@@ -150,7 +150,7 @@ class Objective:
                 canvas = self.view.as_compared(self.view.picture(canvas))
             for tile in self.tiles:
                 part = tile.canvas(canvas)
-                yield part, tile.features(self.encoder, part, self.layers), tile.region
+                yield part, tile.features(self.encoder, part, self.layers), tile.window
 
     def refresh(self, canvas: Tensor, seed: int, names: Collection[str] | None = None) -> None:
         """Draw samples and match anew, the same from the same seed.
@@ -168,8 +168,8 @@ class Objective:
     def _evaluate_whole(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
         leaf = canvas.detach().requires_grad_(True)
         features = self.encoder(leaf, _layers(active))
-        region = self.tiles[0].region
-        values = [weights[name] * loss.value(loss.summarize(leaf, features, region)) for name, loss in active.items()]
+        window = self.tiles[0].window
+        values = [weights[name] * loss.value(loss.summarize(leaf, features, window)) for name, loss in active.items()]
         return _finish(active, values, leaf)
 
     def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
@@ -214,7 +214,7 @@ class Objective:
     def _forward(self, canvas: Tensor, active: Mapping[str, Loss], tile: Tile) -> _Pass:
         leaf = tile.canvas(canvas).detach().requires_grad_(True)
         features = tile.features(self.encoder, leaf, _layers(active))
-        return _Pass(tile, leaf, {name: loss.summarize(leaf, features, tile.region) for name, loss in active.items()})
+        return _Pass(tile, leaf, {name: loss.summarize(leaf, features, tile.window) for name, loss in active.items()})
 
     def _summaries(self, canvas: Tensor, terms: Mapping[str, Loss], over: Sequence[Tile]) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
@@ -222,7 +222,7 @@ class Objective:
         for tile in over:
             part = tile.canvas(canvas)
             features = tile.features(self.encoder, part, layers)
-            _add(sums, {name: loss.summarize(part, features, tile.region) for name, loss in terms.items()})
+            _add(sums, {name: loss.summarize(part, features, tile.window) for name, loss in terms.items()})
             del part, features  # before the next tile's are made
         return sums
 

@@ -2,7 +2,7 @@
 
 In: a ``Control`` at the canvas's size and how a style loss is built. Out: losses by name, ``style`` and ``content``
 for an area that is the whole picture, ``style:sky`` and ``content:sky`` for one that is called so. Masks are weights
-inside the losses, each normalised by its own sum, and an area's terms weigh as much as the area is of the picture:
+inside the losses, each normalized by its own sum, and an area's terms weigh as much as the area is of the picture:
 the pull on a pixel is the same wherever it lies.
 """
 
@@ -65,10 +65,10 @@ class StyleFeatures:
             found = tile.features(self.encoder, tile.canvas(self.picture), self.layers)
             mask = self.mask
             yield (
-                {layer: tile.region.crop_tile(part, stride(layer)) for layer, part in found.items()},
+                {layer: tile.window.crop_tile(part, stride(layer)) for layer, part in found.items()},
                 None
                 if mask is None
-                else {name: tile.region.crop_full(mask[name], stride(name)) for name in self.layers},
+                else {name: tile.window.crop_full(mask[name], stride(name)) for name in self.layers},
             )
 
 
@@ -112,34 +112,39 @@ def area_terms(
     losses: dict[str, Loss] = {}
     shares: dict[str, float] = {}
     parts: dict[str, float] = {}
-    for area in control.areas:
-        suffix = f":{area.name}" if area.name else ""
-        share = 1.0 if area.mask is None else float(area.mask.mean())
-        sources = [_data(encoder, source, area, control, style_layers, tile) for source in area.styles]
-        maps = None if area.mask is None else at_layers(area.mask, style_layers, encoder)
-        losses[f"style{suffix}"] = _style(area, sources, maps, make_style)
-        losses[f"content{suffix}"] = make_content(_unmoved(area.mask, content_layers))
+    for region in control.regions:
+        suffix = f":{region.name}" if region.name else ""
+        share = 1.0 if region.mask is None else float(region.mask.mean())
+        sources = [_data(encoder, source, region, control, style_layers, tile) for source in region.styles]
+        maps = None if region.mask is None else at_layers(region.mask, style_layers, encoder)
+        losses[f"style{suffix}"] = _style(region, sources, maps, make_style)
+        losses[f"content{suffix}"] = make_content(_unmoved(region.mask, content_layers))
         shares[f"style{suffix}"] = shares[f"content{suffix}"] = share
-        if len(area.styles) > 1:
-            for index, source in enumerate(area.styles):
+        if len(region.styles) > 1:
+            for index, source in enumerate(region.styles):
                 parts[blend_name(index)] = source.part
-    if control.protected is not None and control.areas:
+    if control.protected is not None and control.regions:
         losses[f"content:{PROTECTED}"] = make_content(_unmoved(control.protected, content_layers))
         shares[f"content:{PROTECTED}"] = PROTECTION * max(float(control.protected.mean()), 1e-6)
     return Terms(losses, shares, parts)
 
 
-def _style(area: Region, sources: Sequence[StyleFeatures], maps: Maps | None, make_style: MakeStyle) -> Loss:
+def _style(region: Region, sources: Sequence[StyleFeatures], maps: Maps | None, make_style: MakeStyle) -> Loss:
     make = make_style(sources, maps)
-    return make([1.0]) if len(sources) == 1 else Blended([source.part for source in area.styles], make)
+    return make([1.0]) if len(sources) == 1 else Blended([source.part for source in region.styles], make)
 
 
 def _data(
-    encoder: Encoder, source: StyleSource, area: Region, control: RegionTensors, layers: Sequence[str], tile: int | None
+    encoder: Encoder,
+    source: StyleSource,
+    region: Region,
+    control: RegionTensors,
+    layers: Sequence[str],
+    tile: int | None,
 ) -> StyleFeatures:
     height, width = control.content.shape[-2:]
     picture = style_at(source.picture, max(height, width) * source.scale)
-    if area.grey:
+    if region.lightness_only:
         picture = desaturated(picture)
     if control.seamless:
         # Opposite edges of the canvas join, those of the style do not.
@@ -181,23 +186,23 @@ def style_at(style: Tensor, long_side: float) -> Tensor:
 
 
 def noise_maps(control: RegionTensors) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of the colours that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
-    if len(control.areas) == 1 and control.areas[0].mask is None and len(control.areas[0].styles) == 1:
-        return _statistics(control.areas[0].styles[0], control.areas[0], control)
+    """Return mean and deviation of the colors that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
+    if len(control.regions) == 1 and control.regions[0].mask is None and len(control.regions[0].styles) == 1:
+        return _statistics(control.regions[0].styles[0], control.regions[0], control)
     mean, deviation = control.content.mean((2, 3), keepdim=True), control.content.std((2, 3), keepdim=True)
-    for area in control.areas:
-        found = [_statistics(source, area, control) for source in area.styles]
-        parts = [source.part for source in area.styles]
+    for region in control.regions:
+        found = [_statistics(source, region, control) for source in region.styles]
+        parts = [source.part for source in region.styles]
         total = sum(parts)
         own = [sum(part / total * stats[k] for part, stats in zip(parts, found, strict=True)) for k in (0, 1)]
-        share = torch.ones_like(control.content[:, :1]) if area.mask is None else area.mask
+        share = torch.ones_like(control.content[:, :1]) if region.mask is None else region.mask
         mean, deviation = (base * (1 - share) + new * share for base, new in zip((mean, deviation), own, strict=True))
     return mean, deviation
 
 
-def _statistics(source: StyleSource, area: Region, control: RegionTensors) -> tuple[Tensor, Tensor]:
+def _statistics(source: StyleSource, region: Region, control: RegionTensors) -> tuple[Tensor, Tensor]:
     picture = style_at(source.picture, max(control.content.shape[-2:]) * source.scale)
-    if area.grey:
+    if region.lightness_only:
         picture = desaturated(picture)
     if source.mask is None:
         return picture.mean((2, 3), keepdim=True), picture.std((2, 3), keepdim=True)
@@ -210,9 +215,9 @@ def _statistics(source: StyleSource, area: Region, control: RegionTensors) -> tu
 def style_total_variation(control: RegionTensors, total_variation: Callable[[Tensor], float]) -> float:
     """Return the total variation of the styles, each by its share of the picture."""
     found, weight = 0.0, 0.0
-    for area in control.areas:
-        share = 1.0 if area.mask is None else float(area.mask.mean())
-        for source in area.styles:
+    for region in control.regions:
+        share = 1.0 if region.mask is None else float(region.mask.mean())
+        for source in region.styles:
             picture = style_at(source.picture, max(control.content.shape[-2:]) * source.scale)
             found += share * source.part * total_variation(picture)
             weight += share * source.part

@@ -1,7 +1,7 @@
 """From pictures and options to the objective of one scale: targets, terms, and the sizes that make them unitless.
 
 Each term is divided by its own size at a reference point, so that a strength looks alike across pairs of pictures,
-sizes and losses: the content term by what it is at noise of the style's colours, the style term by what it is at the
+sizes and losses: the content term by what it is at noise of the style's colors, the style term by what it is at the
 content, total variation by the style's own. A floor keeps a reference from vanishing (a picture repainted with
 itself).
 """
@@ -62,7 +62,7 @@ class ScaleObjective:
 
     @property
     def noise(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the colours that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
+        """Mean and deviation of the colors that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
         return noise_maps(self.control.at((self.objective.height, self.objective.width)))
 
 

@@ -32,10 +32,10 @@ class Tile:
     ``windows`` what it owns of each convolution's output; where there are none, features come with their halo.
     """
 
-    region: TileWindow
+    window: TileWindow
     read: Window
     cuts: Mapping[str, Window] = field(default_factory=dict)
-    windows: Mapping[str, Window] = field(default_factory=dict)
+    output_windows: Mapping[str, Window] = field(default_factory=dict)
 
     @property
     def pixels(self) -> int:
@@ -55,13 +55,13 @@ class Tile:
         """Return the features of what was read, in what is owned alone where maps are cut."""
         if not layers:
             return {}
-        if not self.windows:
+        if not self.output_windows:
             found: dict[str, Tensor] = encoder(canvas, layers)
             return found
-        made: dict[str, Tensor] = encoder(canvas, layers, self.cuts, self.windows)
+        made: dict[str, Tensor] = encoder(canvas, layers, self.cuts, self.output_windows)
         for name in made:
             if name.startswith("conv"):
-                rows, columns = self.windows[name[-3:]]
+                rows, columns = self.output_windows[name[-3:]]
                 made[name] = made[name][..., rows, columns]
         return made
 
@@ -132,7 +132,7 @@ def _cut(
     start = _grown(owned, radius, height, width)
     current: tuple[int, ...] = start
     cuts: dict[str, Window] = {}
-    windows: dict[str, Window] = {}
+    output_windows: dict[str, Window] = {}
     for name, need in _needs(layers, network):
         step = 1 << (int(name[0]) - 1)
         if name.endswith("_1") and step > 1:
@@ -144,12 +144,12 @@ def _cut(
             cuts[name] = (rows, slice(wanted[1] - current[1], wanted[3] - current[1]))
             current = wanted
         top, left, bottom, right = (edge // step for edge in owned)
-        windows[name] = (
+        output_windows[name] = (
             slice(top - current[0], bottom - current[0]),
             slice(left - current[1], right - current[1]),
         )
-    region = TileWindow(height, width, *owned, start[0], start[1])
-    return Tile(region, (slice(start[0], start[2]), slice(start[1], start[3])), cuts, windows)
+    window = TileWindow(height, width, *owned, start[0], start[1])
+    return Tile(window, (slice(start[0], start[2]), slice(start[1], start[3])), cuts, output_windows)
 
 
 def _needs(layers: Sequence[str], network: Network) -> Iterator[tuple[str, int]]:
@@ -189,5 +189,5 @@ def tiled_features(encoder: Encoder, picture: Tensor, layers: Sequence[str], sid
                     found[layer] = part.new_empty(1, part.shape[1], height // step, width // step).contiguous(
                         memory_format=torch.channels_last
                     )
-                tile.region.crop_full(found[layer], step).copy_(tile.region.crop_tile(part, step))
+                tile.window.crop_full(found[layer], step).copy_(tile.window.crop_tile(part, step))
     return found

@@ -1,4 +1,4 @@
-"""Optimisers that keep the canvas inside [0, 1], one file each, driven by ask and tell.
+"""Optimizers that keep the canvas inside [0, 1], one file each, driven by ask and tell.
 
 ``canvas()`` is the picture to evaluate next; ``tell(loss, gradient)`` moves on; ``picture()`` is the one to show and to
 save.

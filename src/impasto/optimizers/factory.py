@@ -1,4 +1,4 @@
-"""Which optimiser a name stands for, with the state that memory allows it."""
+"""Which optimizer a name stands for, with the state that memory allows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Chosen = BoundedLBFGS | Adam | LowMemoryAdam | LaplacianPyramidAdam
 
 
 def optimizer_for(name: str, start: Tensor, plan: Plan, shard: RowShard | None = None) -> Chosen:
-    """Return an optimiser at a picture ``[1, 3, H, W]``, or at the rows of it that this process owns.
+    """Return an optimizer at a picture ``[1, 3, H, W]``, or at the rows of it that this process owns.
 
     Args:
         name: ``lbfgs``, ``adam`` or ``pyramid``.

@@ -1,4 +1,4 @@
-"""Projected L-BFGS: the canvas stays in [0, 1], so what is saved is what was optimised.
+"""Projected L-BFGS: the canvas stays in [0, 1], so what is saved is what was optimized.
 
 In: the loss and its gradient at the canvas. Out: the next canvas. Liu & Nocedal, Mathematical Programming 1989 (the
 two-loop recursion); projection of the step after Bertsekas, SIAM J. Control and Optimization 1982: a pixel that sits on

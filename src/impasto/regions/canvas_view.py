@@ -1,7 +1,7 @@
 """The picture that a canvas stands for, inside the loop.
 
-In: a canvas ``[1, 3, H, W]`` that the optimiser moves freely. Out: the picture, with the pixels that stay and the
-content's colours where they are kept; and what the losses see of a picture, which is its lightness alone where colours
+In: a canvas ``[1, 3, H, W]`` that the optimizer moves freely. Out: the picture, with the pixels that stay and the
+content's colors where they are kept; and what the losses see of a picture, which is its lightness alone where colors
 are kept. Everything is done pixel by pixel and has a gradient, so the losses are those of the picture that is saved. A
 large picture goes through in bands of rows, since the way back through OKLab takes some 200 bytes a pixel.
 """
@@ -73,7 +73,7 @@ class CanvasView:
 
     def _picture(self, canvas: Tensor) -> Tensor:
         if self._keeper is not None and self._kept is not None:
-            canvas = _mixed(canvas, self._keeper.colour(canvas), self._kept)
+            canvas = _mixed(canvas, self._keeper.color(canvas), self._kept)
         if self._pin is not None and self._pinned is not None:
             canvas = _mixed(canvas, self._pinned, self._pin)
         return canvas
@@ -100,7 +100,7 @@ class _Inner(Protocol):
 
 
 class ViewedOptimizer:
-    """An optimiser whose picture is seen through a view; its canvas stays its own.
+    """An optimizer whose picture is seen through a view; its canvas stays its own.
 
     Args:
         optimizer: holds the canvas.

@@ -1,6 +1,6 @@
-"""Colours apart from forms: OKLab, and the ways to keep, match or borrow colours.
+"""Colors apart from forms: OKLab, and the ways to keep, match or borrow colors.
 
-In: sRGB in [0, 1], as tensors ``[..., 3, H, W]`` (differentiable) or as rows of colours ``[N, 3]``. Out: the same
+In: sRGB in [0, 1], as tensors ``[..., 3, H, W]`` (differentiable) or as rows of colors ``[N, 3]``. Out: the same
 kind. OKLab (Ottosson, 2020) is computed from linear light; L is lightness, a and b hold the chroma.
 Keeping the content's chroma and matching mean and covariance follow Gatys, Ecker, Bethge, Hertzmann & Shechtman,
 CVPR 2017, section 5; matching whole distributions follows Pitie, Kokaram & Dahyot, ICCV 2005. Departures: OKLab
@@ -39,7 +39,7 @@ _FROM_CONES = np.linalg.inv(_TO_CONES)
 _FROM_LAB = np.linalg.inv(_TO_LAB)
 # Below this a cube root is continued by a straight line, so that black has a finite slope.
 _DARKEST = 1e-7
-# Variances below this (a deviation of 0.001) are rounding, not colour, and are not blown up.
+# Variances below this (a deviation of 0.001) are rounding, not color, and are not blown up.
 _LEAST_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
@@ -87,11 +87,11 @@ def _mix(planes: Tensor, matrix: Rows) -> Tensor:
     return torch.einsum("ij,...jhw->...ihw", weights, planes)
 
 
-def rows_to_oklab(colours: NDArray[Any]) -> Rows:
-    """Return OKLab of colours ``[..., 3]`` in [0, 1] as float64 of the same shape."""
-    flat = np.asarray(colours, np.float64).reshape(-1, 3)
+def rows_to_oklab(colors: NDArray[Any]) -> Rows:
+    """Return OKLab of colors ``[..., 3]`` in [0, 1] as float64 of the same shape."""
+    flat = np.asarray(colors, np.float64).reshape(-1, 3)
     lab = to_oklab(torch.from_numpy(np.ascontiguousarray(flat.T))[:, None])[:, 0].numpy().T
-    return np.ascontiguousarray(lab).reshape(np.shape(colours))
+    return np.ascontiguousarray(lab).reshape(np.shape(colors))
 
 
 def rows_from_oklab(lab: NDArray[Any]) -> Rows:
@@ -129,7 +129,7 @@ def lightness_range(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def limit_chroma(lab: Tensor) -> Tensor:
-    """Bring colours into the gamut by taking chroma away, at their own lightness and hue."""
+    """Bring colors into the gamut by taking chroma away, at their own lightness and hue."""
     lightness, chroma = lab[..., :1, :, :].clamp(0, 1), lab[..., 1:, :, :]
     inside, outside = torch.zeros_like(lightness), torch.ones_like(lightness)
     for _ in range(_BISECTIONS):
@@ -161,13 +161,13 @@ class ChromaKeeper:
         """Return the canvas's lightness ``[1, 1, H, W]``, limited to the gamut at the content's chroma."""
         return _limited(to_oklab(canvas)[:, :1], self._low, self._high)
 
-    def colour(self, canvas: Tensor) -> Tensor:
+    def color(self, canvas: Tensor) -> Tensor:
         """Return the picture: the canvas's lightness, the content's chroma, ``[1, 3, H, W]`` in [0, 1]."""
         return _limited(from_oklab(torch.cat([self.lightness(canvas), self._chroma], 1)), 0.0, 1.0)
 
-    def grey(self, canvas: Tensor) -> Tensor:
-        """Return the lightness alone as a grey picture, which is what is compared in the loop."""
-        return grey_of(self.lightness(canvas))
+    def gray(self, canvas: Tensor) -> Tensor:
+        """Return the lightness alone as a gray picture, which is what is compared in the loop."""
+        return gray_of(self.lightness(canvas))
 
 
 def _kept(content: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def _kept(content: Tensor) -> Tensor:
 def by_rows(change: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
     """Return what a function of single pixels makes of a picture ``[B, C, H, W]``, taken in bands of rows.
 
-    Colours are worked on in float64 and through many steps, for which a whole large picture would take too much memory.
+    Colors are worked on in float64 and through many steps, for which a whole large picture would take too much memory.
     """
     return torch.cat([change(picture[..., band, :]) for band in bands(picture)], -2)
 
@@ -212,14 +212,14 @@ def _limited(value: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor
     return limited
 
 
-def grey_of(lightness: Tensor) -> Tensor:
-    """Return the grey picture ``[B, 3, H, W]`` of a lightness ``[B, 1, H, W]``."""
+def gray_of(lightness: Tensor) -> Tensor:
+    """Return the gray picture ``[B, 3, H, W]`` of a lightness ``[B, 1, H, W]``."""
     return from_linear(lightness**3).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def desaturated(srgb: Tensor) -> Tensor:
-    """Return a picture ``[B, 3, H, W]`` as grey of the same lightness."""
-    return grey_of(to_oklab(srgb)[:, :1])
+    """Return a picture ``[B, 3, H, W]`` as gray of the same lightness."""
+    return gray_of(to_oklab(srgb)[:, :1])
 
 
 def saturate(srgb: Tensor, factor: float) -> Tensor:
@@ -227,7 +227,7 @@ def saturate(srgb: Tensor, factor: float) -> Tensor:
 
     Args:
         srgb: ``[B, 3, H, W]`` in [0, 1].
-        factor: 0 for grey, 1 changes nothing.
+        factor: 0 for gray, 1 changes nothing.
     """
     if factor == 1:
         return srgb
@@ -238,24 +238,24 @@ def saturate(srgb: Tensor, factor: float) -> Tensor:
     return from_oklab(limit_chroma(lab)).clamp(0, 1).to(srgb.dtype)
 
 
-def moments(colours: Rows, weight: Rows | None = None) -> tuple[Rows, Rows]:
-    """Return the weighted mean ``[3]`` and covariance ``[3, 3]`` of colours ``[N, 3]``."""
-    weight = np.ones(len(colours)) if weight is None else np.asarray(weight, np.float64)
+def moments(colors: Rows, weight: Rows | None = None) -> tuple[Rows, Rows]:
+    """Return the weighted mean ``[3]`` and covariance ``[3, 3]`` of colors ``[N, 3]``."""
+    weight = np.ones(len(colors)) if weight is None else np.asarray(weight, np.float64)
     share = weight / weight.sum()
-    mean = share @ colours
-    centred = colours - mean
-    return mean, (centred * share[:, None]).T @ centred
+    mean = share @ colors
+    centered = colors - mean
+    return mean, (centered * share[:, None]).T @ centered
 
 
 def matching_map(source: tuple[Rows, Rows], target: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
-    """Return the affine map that gives colours another mean and covariance, moving them as little as possible.
+    """Return the affine map that gives colors another mean and covariance, moving them as little as possible.
 
     Args:
         source, target: mean ``[3]`` and covariance ``[3, 3]``.
 
     Returns:
-        A symmetric matrix and an offset: ``colours @ matrix + offset``. A source without spread in some direction (a
-        grey picture) keeps none there.
+        A symmetric matrix and an offset: ``colors @ matrix + offset``. A source without spread in some direction (a
+        gray picture) keeps none there.
     """
     (mean, covariance), (wanted_mean, wanted) = source, target
     root, inverse = _roots(covariance)
@@ -274,7 +274,7 @@ def _roots(matrix: Rows) -> tuple[Rows, Rows]:
 
 
 def match(source: Rows, target: Rows, weight: Rows | None = None, target_weight: Rows | None = None) -> Rows:
-    """Return colours with the mean and covariance of others, in the space they come in.
+    """Return colors with the mean and covariance of others, in the space they come in.
 
     Args:
         source, target: ``[N, 3]`` and ``[M, 3]``.
@@ -292,7 +292,7 @@ def transport(
     *,
     rounds: int = 12,
 ) -> Rows:
-    """Return colours with the whole distribution of others, by matching it along turned axes again and again.
+    """Return colors with the whole distribution of others, by matching it along turned axes again and again.
 
     Args:
         source, target: ``[N, 3]`` and ``[M, 3]``.
@@ -310,12 +310,12 @@ def transport(
         for axis in range(3):
             here = np.quantile(turned[chosen, axis], shares)
             there = np.quantile(wanted[:, axis], shares)
-            if here[-1] - here[0] < 1e-6:  # one colour only: there is nothing to spread
+            if here[-1] - here[0] < 1e-6:  # one color only: there is nothing to spread
                 turned[:, axis] += there.mean() - here.mean()
             else:
                 turned[:, axis] = np.interp(turned[:, axis], here, there)
         moved = turned @ axes.T
-    # A direction in which the target has no spread, such as a grey's chroma, has none in the end.
+    # A direction in which the target has no spread, such as a gray's chroma, has none in the end.
     return match(moved, target, weight, target_weight)
 
 
@@ -329,8 +329,8 @@ def _systematic(count: int, weight: Rows | None) -> NDArray[np.intp]:
     return np.asarray(np.minimum(np.searchsorted(total, marks), count - 1), np.intp)
 
 
-def recolour(source: Tensor, target: Tensor, how: str, weight: Tensor | None, target_weight: Tensor | None) -> Tensor:
-    """Return a picture in the colours of another.
+def recolor(source: Tensor, target: Tensor, how: str, weight: Tensor | None, target_weight: Tensor | None) -> Tensor:
+    """Return a picture in the colors of another.
 
     Args:
         source, target: ``[1, 3, H, W]`` and ``[1, 3, h, w]`` sRGB in [0, 1].

@@ -18,7 +18,7 @@ GROWTH = (0.62, 0.78)  # half axes of the ellipse relative to the detector's squ
 
 
 def find_faces(pixels: NDArray[np.float32]) -> list[tuple[float, float, float]]:
-    """Return the faces in a picture as ``(centre row, centre column, side)`` in px, the largest first.
+    """Return the faces in a picture as ``(center row, center column, side)`` in px, the largest first.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].

@@ -1,10 +1,10 @@
-"""The content's own colours, moved to the style's, under the lightness of what was painted.
+"""The content's own colors, moved to the style's, under the lightness of what was painted.
 
 In: a finished picture, and the content and styles that it was made of. Out: the picture with its lightness limited to
 the style's range and its chroma taken from the content, moved so that mean and covariance are the style's. Kolkin et
-al., Neural Neighbor Style Transfer, arXiv 2203.13215, colour as the last step; OKLab and the map of least movement as
-in ``color``. So that colours keep to what was painted, the chroma passes a guided filter (He, Sun & Tang, IEEE PAMI
-2013) whose guide is that lightness. A grey style has no chroma to give, and its grey is taken.
+al., Neural Neighbor Style Transfer, arXiv 2203.13215, color as the last step; OKLab and the map of least movement as
+in ``color``. So that colors keep to what was painted, the chroma passes a guided filter (He, Sun & Tang, IEEE PAMI
+2013) whose guide is that lightness. A gray style has no chroma to give, and its gray is taken.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from torch.nn import functional
 from impasto.regions.color import Rows, by_rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
 from impasto.regions.region_tensors import Region, RegionTensors
 
-RIDGE = 1e-4  # added to both covariances: a grey content is not blown up
+RIDGE = 1e-4  # added to both covariances: a gray content is not blown up
 REACH = 1 / 100  # of the long side: how far the filter looks
 FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
 
 
-def recoloured(picture: Tensor, control: RegionTensors) -> Tensor:
-    """Return a picture with the content's colours, moved to the style's.
+def recolored(picture: Tensor, control: RegionTensors) -> Tensor:
+    """Return a picture with the content's colors, moved to the style's.
 
     Args:
         picture: ``[1, 3, H, W]`` sRGB in [0, 1].
-        control: at the picture's size. Each area takes its own style's colours; pixels that stay, stay, and so do
-            areas that keep the content's colours.
+        control: at the picture's size. Each area takes its own style's colors; pixels that stay, stay, and so do
+            areas that keep the content's colors.
 
     Returns:
         ``[1, 3, H, W]`` in [0, 1], inside the gamut at its own lightness.
@@ -36,11 +36,11 @@ def recoloured(picture: Tensor, control: RegionTensors) -> Tensor:
     lab, given = by_rows(_lab, picture), by_rows(_lab, control.content)
     lightness, chroma = torch.zeros_like(lab[:, :1]), torch.zeros_like(lab[:, 1:])
     left = torch.ones_like(lightness)
-    for area in control.areas:
-        if area.grey:
+    for region in control.regions:
+        if region.lightness_only:
             continue
-        share = left if area.mask is None else area.mask.to(lab)
-        low, high, matrix, offset = _towards(area, given)
+        share = left if region.mask is None else region.mask.to(lab)
+        low, high, matrix, offset = _lightness_and_map(region, given)
         left = (left - share).clamp(0, 1)
         moved = torch.einsum("ij,bihw->bjhw", matrix.to(lab), given[:, 1:]) + offset.to(lab).view(1, 2, 1, 1)
         lightness = lightness + share * lab[:, :1].clamp(low, high)
@@ -57,10 +57,10 @@ def _lab(rows: Tensor) -> Tensor:
     return to_oklab(rows.double())
 
 
-def _towards(area: Region, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
+def _lightness_and_map(region: Region, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
     """Return an area's range of lightness, and the affine map of the content's chroma to its styles'."""
     low, high, found, parts = 1.0, 0.0, [], []
-    for source in area.styles:
+    for source in region.styles:
         lab = to_oklab(source.picture.double())
         seen = lab[:, :1] if source.mask is None else lab[:, :1][source.mask > 0.5 * source.mask.max()]
         low, high = min(low, float(seen.min())), max(high, float(seen.max()))
@@ -70,7 +70,7 @@ def _towards(area: Region, content: Tensor) -> tuple[float, float, Tensor, Tenso
     mean = sum(part * first for part, (first, _) in zip(share, found, strict=True))
     # Second moments mix as they are, so the means' spread between styles counts as spread.
     raw = sum(part * (second + np.outer(first, first)) for part, (first, second) in zip(share, found, strict=True))
-    source_mean, source_spread = _moments(content, area.mask)
+    source_mean, source_spread = _moments(content, region.mask)
     ridge = RIDGE * np.eye(2)
     spread = raw - np.outer(mean, mean)
     matrix, offset = matching_map((source_mean, source_spread + ridge), (mean, spread + ridge))

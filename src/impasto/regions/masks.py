@@ -1,6 +1,6 @@
-"""Masks: which pixels a style, a colour or a protection is meant for.
+"""Masks: which pixels a style, a color or a protection is meant for.
 
-In: mask pictures (white is in, grey is partly in), label pictures (one colour a region), alpha. Out: tensors ``[1,
+In: mask pictures (white is in, gray is partly in), label pictures (one color a region), alpha. Out: tensors ``[1,
 1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the
 statistics: Gatys et al., CVPR 2017, section 4; label pictures in pairs: Champandard, "Semantic style transfer and
 turning two-bit doodles into fine artworks", 2016. Departure: a layer's mask is eroded by its field of view, as far
@@ -22,9 +22,9 @@ from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
 
 ASPECT_TOLERANCE = 0.01
-# Colours of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
+# Colors of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
 SAME_LABEL = 48.0
-SMALLEST_LABEL = 0.001  # of the pixels; rarer colours are noise
+SMALLEST_LABEL = 0.001  # of the pixels; rarer colors are noise
 LEAST_LEFT = 0.4  # of a region's weight that an erosion must leave
 
 
@@ -33,7 +33,7 @@ def load_mask(source: Any, size: tuple[int, int], name: str) -> Tensor:
 
     Args:
         source: a picture as ``images.load`` takes it, or an array ``[H, W]`` of booleans; white is in. A picture whose
-            transparency varies and whose colour does not is read by its alpha.
+            transparency varies and whose color does not is read by its alpha.
         size: ``(height, width)`` in px of the picture that it belongs to; the mask may have any size of that shape.
         name: what to call it in messages.
 
@@ -97,7 +97,7 @@ def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, in
     """Return the weight of each layer's positions.
 
     A position counts as far as all it sees lies in the region: the mask is eroded by a third of the layer's
-    field of view, or by as much of it as leaves two fifths of the region. The caller normalises by each map's own sum.
+    field of view, or by as much of it as leaves two fifths of the region. The caller normalizes by each map's own sum.
 
     Args:
         mask: ``[1, 1, H, W]`` in [0, 1] at the canvas's size.
@@ -138,7 +138,7 @@ def erode(mask: Tensor, reach: int) -> Tensor:
 
 
 def fill_hidden(picture: Tensor, alpha: Tensor) -> Tensor:
-    """Return a picture whose transparent pixels continue the visible ones, so that no hidden colour reaches the
+    """Return a picture whose transparent pixels continue the visible ones, so that no hidden color reaches the
     network.
 
     Args:
@@ -149,23 +149,23 @@ def fill_hidden(picture: Tensor, alpha: Tensor) -> Tensor:
     return torch.where(seen > 0, picture, _continued(picture * seen, seen))
 
 
-def _continued(colour: Tensor, weight: Tensor) -> Tensor:
+def _continued(color: Tensor, weight: Tensor) -> Tensor:
     """Average coarser and coarser until everything is covered, then fill the holes from coarse to fine."""
     if float(weight.min()) > 0 or max(weight.shape[-2:]) == 1:
-        return colour / weight.clamp(min=1e-6)
-    halved = [functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (colour, weight)]
+        return color / weight.clamp(min=1e-6)
+    halved = [functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (color, weight)]
     coarse = _continued(halved[0], halved[1])
-    coarse = functional.interpolate(coarse, tuple(colour.shape[-2:]), mode="bilinear", align_corners=False)
-    return colour + (1 - weight.clamp(0, 1)) * coarse
+    coarse = functional.interpolate(coarse, tuple(color.shape[-2:]), mode="bilinear", align_corners=False)
+    return color + (1 - weight.clamp(0, 1)) * coarse
 
 
 def pair_labels(
     content: Any, style: Any, content_size: tuple[int, int], style_size: tuple[int, int]
 ) -> tuple[list[tuple[str, Tensor, Tensor]], list[str]]:
-    """Return the regions that two label pictures share: equal colours pair up.
+    """Return the regions that two label pictures share: equal colors pair up.
 
     Args:
-        content, style: label pictures, one flat colour a region; transparent pixels belong to none.
+        content, style: label pictures, one flat color a region; transparent pixels belong to none.
         content_size, style_size: ``(height, width)`` of the pictures that they belong to.
 
     Returns:
@@ -174,7 +174,7 @@ def pair_labels(
 
     Raises:
         ImageError: a label picture of another shape than its picture.
-        OptionError: a colour of the content's labels has no partner among the style's.
+        OptionError: a color of the content's labels has no partner among the style's.
     """
     notes: list[str] = []
     sides = []
@@ -187,33 +187,33 @@ def pair_labels(
         levels = np.round(picture.pixels * 255).astype(np.int32)
         there = np.ones(picture.size, bool) if picture.alpha is None else picture.alpha >= 0.5
         if not there.any():
-            raise ImageError(f"{name} is transparent everywhere: give each region a flat colour")
-        colours, indices, snapped = _snap(levels, there)
+            raise ImageError(f"{name} is transparent everywhere: give each region a flat color")
+        colors, indices, snapped = _snap(levels, there)
         if snapped:
             notes.append(
-                f"{snapped} px of {name} ({snapped / there.sum():.1%}) have a colour near a label and were given "
-                f"to the nearest of {len(colours)}: PNG keeps labels exact, JPEG does not"
+                f"{snapped} px of {name} ({snapped / there.sum():.1%}) have a color near a label and were given "
+                f"to the nearest of {len(colors)}: PNG keeps labels exact, JPEG does not"
             )
-        sides.append((colours, indices))
-    (colours, indices), (style_colours, style_indices) = sides
+        sides.append((colors, indices))
+    (colors, indices), (style_colors, style_indices) = sides
     pairs = []
-    for number, colour in enumerate(colours):
-        distances = np.sqrt(((style_colours - colour) ** 2).sum(-1))
+    for number, color in enumerate(colors):
+        distances = np.sqrt(((style_colors - color) ** 2).sum(-1))
         partner = int(distances.argmin())
         if distances[partner] > SAME_LABEL:
-            known = ", ".join(_hex(c) for c in style_colours)
+            known = ", ".join(_hex(c) for c in style_colors)
             raise OptionError(
-                f"label {_hex(colour)} of the content ({(indices == number).mean():.1%} of it) has no partner "
+                f"label {_hex(color)} of the content ({(indices == number).mean():.1%} of it) has no partner "
                 f"on the style side, which has {known}: paint it there, "
                 "or make those pixels transparent to leave them as they are",
                 "labels",
             )
-        pairs.append((_hex(colour), _binary(indices == number), _binary(style_indices == partner)))
+        pairs.append((_hex(color), _binary(indices == number), _binary(style_indices == partner)))
     return pairs, notes
 
 
 def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.intp], int]:
-    """Return the label colours, each pixel's label (-1 for none), and how many pixels were of another colour."""
+    """Return the label colors, each pixel's label (-1 for none), and how many pixels were of another color."""
     packed = levels[..., 0] << 16 | levels[..., 1] << 8 | levels[..., 2]
     values, inverse, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
     unique = np.stack([values >> 16, values >> 8 & 255, values & 255], -1).astype(np.float64)
@@ -226,25 +226,25 @@ def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[
             break
         if all(((unique[position] - unique[k]) ** 2).sum() > SAME_LABEL**2 for k in labels):
             labels.append(int(position))
-    colours = unique[labels]
-    # Distances label by label: there are few labels and, after JPEG, many colours.
-    distances = np.stack([((unique - colour) ** 2).sum(-1) for colour in colours])
+    colors = unique[labels]
+    # Distances label by label: there are few labels and, after JPEG, many colors.
+    distances = np.stack([((unique - color) ** 2).sum(-1) for color in colors])
     nearest = distances.argmin(0)
     indices = np.full(there.shape, -1, np.intp)
     indices[there] = nearest[inverse.ravel()]
     snapped = int(counts[distances.min(0) > 0].sum())
-    return colours, indices, snapped
+    return colors, indices, snapped
 
 
 def _is_flat(levels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return where a pixel and its neighbours have nearly one colour, ``[H, W]``."""
+    """Return where a pixel and its neighbors have nearly one color, ``[H, W]``."""
     planes = torch.from_numpy(levels.astype(np.float32)).permute(2, 0, 1)[None]
     spread = functional.max_pool2d(planes, 3, 1, 1) + functional.max_pool2d(-planes, 3, 1, 1)
     return np.asarray((spread.amax(1)[0] <= SAME_LABEL / 2).numpy(), bool)
 
 
-def _hex(colour: NDArray[Any]) -> str:
-    return "#" + "".join(f"{int(value):02x}" for value in colour)
+def _hex(color: NDArray[Any]) -> str:
+    return "#" + "".join(f"{int(value):02x}" for value in color)
 
 
 def _binary(mask: NDArray[np.bool_]) -> Tensor:

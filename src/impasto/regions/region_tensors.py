@@ -1,8 +1,8 @@
-"""From a placement to tensors: what each area is painted with, which pixels stay, whose colours are kept.
+"""From a placement to tensors: what each area is painted with, which pixels stay, whose colors are kept.
 
 In: a ``RegionSpec``, the content and the options. Out: a ``Control`` at the content's own size, which ``at`` brings to
-a canvas's. Colour modes, saturation, turning and transparency act on the pictures here, before any network sees them,
-so the loop works towards them and nothing has to be mended afterwards.
+a canvas's. Color modes, saturation, turning and transparency act on the pictures here, before any network sees them,
+so the loop works toward them and nothing has to be mended afterwards.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from impasto.errors import ImageError, OptionError
 from impasto.imaging.images import Picture
 from impasto.options.fields import Options
 from impasto.regions import masks
-from impasto.regions.color import recolour, saturate
+from impasto.regions.color import recolor, saturate
 from impasto.regions.faces import face_mask
 from impasto.regions.geometry import periodic, rotated
 from impasto.regions.spec import RegionSpec, StyleSpec, blend_of, check_count, missing, parse_numbers
@@ -31,7 +31,7 @@ FEATHER = 0.012  # of the long side: how softly a protected place is set into th
 
 @dataclass(frozen=True, eq=False)
 class StyleSource:
-    """A style made ready: turned, in its colours, with what counts of it.
+    """A style made ready: turned, in its colors, with what counts of it.
 
     ``picture`` is ``[1, 3, h, w]``, ``mask`` ``[1, 1, h, w]`` or None, ``scale`` the size of its strokes relative to
     the canvas, ``part`` its part in a blend.
@@ -48,19 +48,19 @@ class Region:
     """A part of the canvas and how it is painted.
 
     ``name`` is empty for an area that is the whole picture; ``mask`` is ``[1, 1, H, W]``, None for everything alike;
-    ``grey`` says that lightness alone is compared.
+    ``gray`` says that lightness alone is compared.
     """
 
     name: str
     mask: Tensor | None
     styles: tuple[StyleSource, ...]
     strength: float | None = None
-    grey: bool = False
+    lightness_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class RegionTensors:
-    """Everything that says where, how much and in which colours.
+    """Everything that says where, how much and in which colors.
 
     Maps are ``[1, 1, H, W]``, or None where they would be all zeros: ``frozen_mask`` is how far a pixel is replaced by
     ``frozen_pixels`` (``[1, 3, H, W]``) whatever the canvas holds; in ``content_chroma_mask`` the content's chroma is
@@ -68,7 +68,7 @@ class RegionTensors:
     """
 
     content: Tensor
-    areas: tuple[Region, ...]
+    regions: tuple[Region, ...]
     protected: Tensor | None = None
     frozen_mask: Tensor | None = None
     frozen_pixels: Tensor | None = None
@@ -80,7 +80,7 @@ class RegionTensors:
     def maps(self) -> int:
         """How many maps of the canvas's size there are; a picture counts as three."""
         found = [
-            *(area.mask for area in self.areas),
+            *(region.mask for region in self.regions),
             self.protected,
             self.frozen_mask,
             self.frozen_pixels,
@@ -90,14 +90,14 @@ class RegionTensors:
 
     def strengths(self) -> dict[str, float]:
         """Return the strengths that areas have of their own, by the area's name."""
-        return {area.name: area.strength for area in self.areas if area.strength is not None}
+        return {region.name: region.strength for region in self.regions if region.strength is not None}
 
     def at(self, size: tuple[int, int]) -> RegionTensors:
         """Return it with the content and every map at a canvas's size; styles stay as they are."""
         return replace(
             self,
             content=_resized(self.content, size),
-            areas=tuple(replace(area, mask=_mask_at(area.mask, size)) for area in self.areas),
+            regions=tuple(replace(region, mask=_mask_at(region.mask, size)) for region in self.regions),
             protected=_mask_at(self.protected, size),
             frozen_mask=_mask_at(self.frozen_mask, size),
             frozen_pixels=None if self.frozen_pixels is None else _resized(self.frozen_pixels, size),
@@ -110,7 +110,7 @@ class _PendingRegion:
     """An area on the way to being one: wishes, the content's part (None: everything), and label masks of the style."""
 
     name: str
-    wishes: list[StyleSpec]
+    specs: list[StyleSpec]
     share: Tensor | None = None
     label: Tensor | None = None
 
@@ -134,60 +134,64 @@ def build_region_tensors(
     Raises:
         InputError: a mask that does not fit, labels without partner, blends that sum to nothing, too many regions.
     """
-    wishes = options.control
+    settings = options.control
     original = tensor(content.pixels).to(device)
     visible = _alpha(content, original)
     if visible is not None:
         original = masks.fill_hidden(original, visible)
-    if wishes.seamless:
+    if settings.seamless:
         if options.machine.tile is not None:
             raise OptionError("seamless needs the whole picture at once: leave --tile away", "seamless")
         original = periodic(original)
-    source = saturate(original, wishes.saturation)
-    plots, notes = _plots(placement, content, original)
-    rest = _shared_out(plots)
+    source = saturate(original, settings.saturation)
+    pending_regions, notes = _pending_regions(placement, content, original)
+    rest = _shared_out(pending_regions)
     protect = _protection(placement, content, original, notes)
-    kept = None if protect is None else protect * wishes.protect_strength
-    areas: list[Region] = []
+    kept = None if protect is None else protect * settings.protect_strength
+    regions: list[Region] = []
     frozen_mask = torch.zeros_like(source[:, :1]) if rest is None else rest
     frozen_pixels, chroma = frozen_mask * source, None
-    for plot in plots:
-        color = _color(plot, options)
-        styles = _styles(plot, placement, source, visible, color, options)
-        share = torch.ones_like(source[:, :1]) if plot.share is None else plot.share
+    for pending in pending_regions:
+        color = _color(pending, options)
+        styles = _styles(pending, placement, source, visible, color, options)
+        share = torch.ones_like(source[:, :1]) if pending.share is None else pending.share
         if color == "palette":
             frozen_mask, frozen_pixels = frozen_mask + share, frozen_pixels + share * styles[0].picture
             continue
         if color == "content":
             chroma = share if chroma is None else chroma + share
-        mask = _taken_out(plot.share, kept, visible)
+        mask = _taken_out(pending.share, kept, visible)
         if mask is None or float(mask.sum()) > 1e-3:
-            areas.append(Region(plot.name, mask, styles, plot.wishes[0].strength, color == "content"))
+            regions.append(Region(pending.name, mask, styles, pending.specs[0].strength, color == "content"))
         else:
-            notes.append(f"nothing of {plot.name or 'the picture'} is left to paint: all of it is protected or hidden")
-    if protect is not None and wishes.protect_strength == 1:
+            notes.append(
+                f"nothing of {pending.name or 'the picture'} is left to paint: all of it is protected or hidden"
+            )
+    if protect is not None and settings.protect_strength == 1:
         top = _feathered(protect)
         frozen_mask, frozen_pixels = top + (1 - top) * frozen_mask, top * original + (1 - top) * frozen_pixels
     stays = float(frozen_mask.max()) > 0
     return RegionTensors(
         content=source,
-        areas=_named(areas),
+        regions=_named(regions),
         protected=kept if kept is None or visible is None else kept * visible,
         frozen_mask=frozen_mask.clamp(max=1) if stays else None,
         frozen_pixels=torch.where(frozen_mask > 0, frozen_pixels / frozen_mask.clamp(min=1e-6), source)
         if stays
         else None,
         content_chroma_mask=chroma,
-        seamless=wishes.seamless,
+        seamless=settings.seamless,
         notes=tuple(notes),
     )
 
 
-def _plots(placement: RegionSpec, content: Picture, original: Tensor) -> tuple[list[_PendingRegion], list[str]]:
+def _pending_regions(
+    placement: RegionSpec, content: Picture, original: Tensor
+) -> tuple[list[_PendingRegion], list[str]]:
     """Return the areas that are wished for, those of one style and settings merged, in the order of their names."""
     size = content.size
     whole = (int(original.shape[-2]), int(original.shape[-1]))
-    free = [wish for wish in placement.styles if wish.region is None]
+    free = [spec for spec in placement.styles if spec.region is None]
     if placement.labels:
         pictures = placement.pictures
         pairs, notes = masks.pair_labels(
@@ -199,48 +203,48 @@ def _plots(placement: RegionSpec, content: Picture, original: Tensor) -> tuple[l
             for name, there, here in sorted(pairs, key=lambda pair: pair[0])
         ], notes
     merged: dict[tuple[object, ...], _PendingRegion] = {}
-    for wish in sorted((w for w in placement.styles if w.region is not None), key=lambda w: str(w.region)):
-        assert wish.region is not None and wish.mask is not None
-        mask = masks.load_mask(missing(placement.pictures, wish.mask), size, f"the mask of region {wish.region}")
+    for spec in sorted((w for w in placement.styles if w.region is not None), key=lambda w: str(w.region)):
+        assert spec.region is not None and spec.mask is not None
+        mask = masks.load_mask(missing(placement.pictures, spec.mask), size, f"the mask of region {spec.region}")
         mask = masks.resize_mask(mask.to(original), whole)
-        key = _identity(wish, placement)
+        key = _identity(spec, placement)
         if key in merged:
-            plot = merged[key]
-            assert plot.share is not None
-            plot.share = (plot.share + mask).clamp(max=1)
-            plot.name += f"+{wish.region}"
+            pending = merged[key]
+            assert pending.share is not None
+            pending.share = (pending.share + mask).clamp(max=1)
+            pending.name += f"+{spec.region}"
         else:
-            merged[key] = _PendingRegion(wish.region, [wish], mask)
+            merged[key] = _PendingRegion(spec.region, [spec], mask)
     check_count(len(merged))
-    plots = list(merged.values())
+    pending_regions = list(merged.values())
     if free:
         same = merged.get(_identity(free[0], placement)) if len(free) == 1 else None
         if same is not None:  # a region painted like the rest is part of the rest
-            plots.remove(same)
-        plots.append(_PendingRegion(REST if plots else "", free))
-    return plots, []
+            pending_regions.remove(same)
+        pending_regions.append(_PendingRegion(REST if pending_regions else "", free))
+    return pending_regions, []
 
 
-def _identity(wish: StyleSpec, placement: RegionSpec) -> tuple[object, ...]:
+def _identity(spec: StyleSpec, placement: RegionSpec) -> tuple[object, ...]:
     """Return what makes two areas one: the same pictures and the same settings."""
     pictures = [
         None if part is None else (missing(placement.pictures, part).sha256, missing(placement.pictures, part).crop)
-        for part in (wish.style, wish.style_mask)
+        for part in (spec.style, spec.style_mask)
     ]
-    return (*pictures, wish.scale, wish.rotate, wish.strength, wish.color)
+    return (*pictures, spec.scale, spec.rotate, spec.strength, spec.color)
 
 
-def _shared_out(plots: list[_PendingRegion]) -> Tensor | None:
+def _shared_out(pending_regions: list[_PendingRegion]) -> Tensor | None:
     """Let masks sum to one where they meet; give what is left to the rest, or return it where nobody has it."""
-    placed = [plot for plot in plots if plot.share is not None]
+    placed = [pending for pending in pending_regions if pending.share is not None]
     if not placed:
         return None
-    shares = masks.share_out([plot.share for plot in placed if plot.share is not None])
-    for plot, share in zip(placed, shares, strict=True):
-        plot.share = share
+    shares = masks.share_out([pending.share for pending in placed if pending.share is not None])
+    for pending, share in zip(placed, shares, strict=True):
+        pending.share = share
     left = (1 - torch.cat(shares).sum(0, keepdim=True)).clamp(0, 1)
     left = torch.where(left < 1e-5, 0.0, left)
-    free = [plot for plot in plots if plot not in placed]
+    free = [pending for pending in pending_regions if pending not in placed]
     if free:
         free[0].share = left
         return None
@@ -264,40 +268,40 @@ def _protection(placement: RegionSpec, content: Picture, like: Tensor, notes: li
     return None
 
 
-def _color(plot: _PendingRegion, options: Options) -> str:
-    color = plot.wishes[0].color or options.control.color
-    # Without any saturation the canvas has no colour to choose: the grey content's is kept to the last digit.
+def _color(pending: _PendingRegion, options: Options) -> str:
+    color = pending.specs[0].color or options.control.color
+    # Without any saturation the canvas has no color to choose: the gray content's is kept to the last digit.
     return "content" if options.control.saturation == 0 and color != "palette" else color
 
 
 def _styles(
-    plot: _PendingRegion, placement: RegionSpec, source: Tensor, visible: Tensor | None, color: str, options: Options
+    pending: _PendingRegion, placement: RegionSpec, source: Tensor, visible: Tensor | None, color: str, options: Options
 ) -> tuple[StyleSource, ...]:
-    wishes = options.control
-    blend = blend_of(wishes.style_blend, len(plot.wishes)) if plot.wishes[0].region is None else [1.0]
-    scales = [options.features.style_scale] * len(plot.wishes)
-    if wishes.style_scales is not None and plot.wishes[0].region is None:
-        scales = parse_numbers(wishes.style_scales, "style_scales", len(plot.wishes), low=0.05, high=8.0)
+    settings = options.control
+    blend = blend_of(settings.style_blend, len(pending.specs)) if pending.specs[0].region is None else [1.0]
+    scales = [options.features.style_scale] * len(pending.specs)
+    if settings.style_scales is not None and pending.specs[0].region is None:
+        scales = parse_numbers(settings.style_scales, "style_scales", len(pending.specs), low=0.05, high=8.0)
     made = []
-    for wish, part, scale in zip(plot.wishes, blend, scales, strict=True):
-        file = missing(placement.pictures, wish.style)
-        picture, mask = tensor(file.pixels).to(source), plot.label
-        if wish.style_mask is not None:
-            own = missing(placement.pictures, wish.style_mask)
+    for spec, part, scale in zip(pending.specs, blend, scales, strict=True):
+        file = missing(placement.pictures, spec.style)
+        picture, mask = tensor(file.pixels).to(source), pending.label
+        if spec.style_mask is not None:
+            own = missing(placement.pictures, spec.style_mask)
             mask = masks.load_mask(own, file.size, f"the mask of style {file.name}").to(source)
         mask = None if mask is None else masks.resize_mask(mask, file.size)
         alpha = _alpha(file, picture)
         if alpha is not None:
             picture = masks.fill_hidden(picture, alpha)
             mask = alpha if mask is None else mask * alpha
-        picture, mask = rotated(picture, mask, wishes.rotate_style if wish.rotate is None else wish.rotate)
-        picture = saturate(picture, wishes.saturation)
-        weight = _taken_out(plot.share, None, visible)
+        picture, mask = rotated(picture, mask, settings.rotate_style if spec.rotate is None else spec.rotate)
+        picture = saturate(picture, settings.saturation)
+        weight = _taken_out(pending.share, None, visible)
         if color in ("match", "histogram"):
-            picture = recolour(picture, source, color, mask, weight)
+            picture = recolor(picture, source, color, mask, weight)
         elif color == "palette":
-            picture = recolour(source, picture, color, weight, mask)
-        made.append(StyleSource(picture, mask, scale if wish.scale is None else wish.scale, part))
+            picture = recolor(source, picture, color, weight, mask)
+        made.append(StyleSource(picture, mask, scale if spec.scale is None else spec.scale, part))
     return tuple(made)
 
 
@@ -310,11 +314,11 @@ def _taken_out(share: Tensor | None, kept: Tensor | None, visible: Tensor | None
     return mask
 
 
-def _named(areas: Sequence[Region]) -> tuple[Region, ...]:
+def _named(regions: Sequence[Region]) -> tuple[Region, ...]:
     """An area alone in the picture needs no name: its terms are ``style`` and ``content``."""
-    if len(areas) == 1 and areas[0].name == REST:
-        return (replace(areas[0], name=""),)
-    return tuple(areas)
+    if len(regions) == 1 and regions[0].name == REST:
+        return (replace(regions[0], name=""),)
+    return tuple(regions)
 
 
 def _feathered(mask: Tensor) -> Tensor:

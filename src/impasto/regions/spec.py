@@ -105,17 +105,17 @@ def parse_regions(
     pictures: dict[str, images.Picture] = {}
     limits = limits or {}
     placed: list[StyleSpec] = []
-    for number, wish in enumerate(_listed(style), start=1):
-        settings = _style_wish(wish)
+    for number, wish in enumerate(_as_list(style), start=1):
+        settings = _parse_style(wish)
         part = "style" if number == 1 else f"style {number}"
-        placed.append(_keep(settings, part, None, pictures, limits))
+        placed.append(_load_style(settings, part, None, pictures, limits))
     entries = list(regions.items()) if isinstance(regions, Mapping) else list(regions or ())
     taken: set[str] = set()
     for entry in entries:
-        mask, settings = _region_wish(entry)
+        mask, settings = _parse_region(entry)
         name = _name(mask, settings.pop("name", None), taken)
         pictures[f"mask {name}"] = images.load(_array(mask), **limits)
-        placed.append(_keep(settings, f"style {name}", name, pictures, limits))
+        placed.append(_load_style(settings, f"style {name}", name, pictures, limits))
     if not placed:
         raise OptionError("no style is given: name a painting, or regions with --region MASK=PAINTING", "style")
     if "style" not in pictures:
@@ -142,13 +142,13 @@ def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: S
         raise OptionError("labels divide one style: give one painting, without a mask of its own", "labels")
 
 
-def _listed(style: Any) -> list[Any]:
+def _as_list(style: Any) -> list[Any]:
     if style is None:
         return []
     return list(style) if isinstance(style, (list, tuple)) else [style]
 
 
-def _keep(
+def _load_style(
     settings: dict[str, Any],
     part: str,
     region: str | None,
@@ -176,7 +176,7 @@ def _array(source: Any) -> Any:
     return source
 
 
-def _style_wish(wish: Any) -> dict[str, Any]:
+def _parse_style(wish: Any) -> dict[str, Any]:
     if isinstance(wish, Mapping):
         unknown = set(wish) - {"style", "style_mask", "scale", "rotate"}
         if unknown:
@@ -184,36 +184,36 @@ def _style_wish(wish: Any) -> dict[str, Any]:
                 f"a style has no setting {min(unknown)!r}; choose from: style, style_mask, scale, rotate", "style"
             )
         return dict(wish)
-    found = _split(wish)
+    found = _split_text(wish)
     for key in ("strength", "color"):
         if key in found:
             raise OptionError(f"{key} of a style: give --{key} for the whole picture, or a region its own", "style")
     return found
 
 
-def _region_wish(entry: Any) -> tuple[Any, dict[str, Any]]:
+def _parse_region(entry: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(entry, str):
         mask, found, style = entry.partition("=")
         if not found or not mask or not style:
             raise OptionError(
                 f"region {entry!r} is not understood: write MASK=PAINTING, as in sky.png=a.jpg", "regions"
             )
-        return mask, _split(style)
+        return mask, _split_text(style)
     if isinstance(entry, Mapping):
         unknown = set(entry) - {"mask", "style", "style_mask", "name", *SETTINGS}
         if unknown or "mask" not in entry or "style" not in entry:
             allowed = ", ".join(["mask", "style", "style_mask", "name", *SETTINGS])
             wrong = f"has no setting {min(unknown)!r}" if unknown else "needs a mask and a style"
             raise OptionError(f"a region {wrong}; choose from: {allowed}", "regions")
-        settings = {**dict(entry), **_split(entry["style"])}
+        settings = {**dict(entry), **_split_text(entry["style"])}
         return settings.pop("mask"), settings
     if isinstance(entry, (list, tuple)) and len(entry) == 2:
         mask, style = entry
-        return mask, dict(style) if isinstance(style, Mapping) else _split(style)
+        return mask, dict(style) if isinstance(style, Mapping) else _split_text(style)
     raise OptionError(f"region {entry!r} is not understood: give a mask and a style", "regions")
 
 
-def _split(wish: Any) -> dict[str, Any]:
+def _split_text(wish: Any) -> dict[str, Any]:
     """Take a text apart into style, mask and settings; anything but a text is a picture already."""
     if not isinstance(wish, str):
         return {"style": wish}

@@ -18,7 +18,7 @@ from torch import Tensor
 from impasto.imaging import images
 from impasto.objective.scale_objective import ScaleObjective, resize
 from impasto.options.fields import Options
-from impasto.regions.final_recolor import recoloured
+from impasto.regions.final_recolor import recolored
 from impasto.regions.region_tensors import tensor
 from impasto.run import record
 from impasto.run.engine import Run
@@ -86,7 +86,7 @@ def finish(
     """
     canvas = resize(canvas, job.size)
     if job.options.control.recolour:
-        canvas = canvas.lerp(recoloured(canvas, job.control.at(job.size)), job.options.control.recolour)
+        canvas = canvas.lerp(recolored(canvas, job.control.at(job.size)), job.options.control.recolour)
     levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)

@@ -27,7 +27,7 @@ class Distance:
     def __init__(self, wanted: float) -> None:
         self.wanted, self.drawn = wanted, torch.zeros(1)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         return canvas.mean().reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Frames along the picture's border, kept down.
 
 In: the canvas. Out: the mean over the outermost bands of the squared difference between a pixel and the one next to
-it towards the middle. Not from a paper. 0 means that nothing changes towards the frame; adding a constant leaves it
+it toward the middle. Not from a paper. 0 means that nothing changes toward the frame; adding a constant leaves it
 unchanged.
 """
 
@@ -16,7 +16,7 @@ BAND = 8
 
 
 class BorderLoss:
-    """How much the picture changes towards its frame.
+    """How much the picture changes toward its frame.
 
     Args:
         height, width: of the whole picture in px.
@@ -30,17 +30,17 @@ class BorderLoss:
         self._band = max(1, min(band, min(height, width) // 4))
         self._scale = 1 / (6 * self._band * (height + width))
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sum over the pairs across the bands whose upper or left pixel it owns, ``[1]``."""
         picture = at_least_float32(canvas)
-        return (self._steps(picture, region, 2) + self._steps(picture, region, 3)).reshape(1)
+        return (self._steps(picture, window, 2) + self._steps(picture, window, 3)).reshape(1)
 
-    def _steps(self, picture: Tensor, region: TileWindow, axis: int) -> Tensor:
+    def _steps(self, picture: Tensor, window: TileWindow, axis: int) -> Tensor:
         """Add up the squared steps along an axis (2 down, 3 across) within the two bands at its ends."""
-        size = region.height if axis == 2 else region.width
-        first, last = (region.top, region.bottom) if axis == 2 else (region.left, region.right)
-        from_side, to_side = (region.left, region.right) if axis == 2 else (region.top, region.bottom)
-        start, side_start = (region.read_top, region.read_left) if axis == 2 else (region.read_left, region.read_top)
+        size = window.height if axis == 2 else window.width
+        first, last = (window.top, window.bottom) if axis == 2 else (window.left, window.right)
+        from_side, to_side = (window.left, window.right) if axis == 2 else (window.top, window.bottom)
+        start, side_start = (window.read_top, window.read_left) if axis == 2 else (window.read_left, window.read_top)
         strip = picture.narrow(5 - axis, from_side - side_start, to_side - from_side)
         total = picture.new_zeros(()) + 0 * picture.sum()
         for low, high in ((0, self._band), (size - 1 - self._band, size - 1)):

@@ -1,4 +1,4 @@
-"""A colour anchor: the large, soft patches of colour of the canvas are held near the content's.
+"""A color anchor: the large, soft patches of color of the canvas are held near the content's.
 
 In: the canvas and the content image. Out: the squared difference of their lowest cosine coefficients (DCT-II,
 orthonormal), divided by the number of pixel values, so that a picture shifted by d everywhere is at d^2. Not from a
@@ -36,11 +36,11 @@ class ColorAnchorLoss:
         self._scale = 1 / (3 * height * width)
         self._target = self.summarize(content.detach().double(), {}, TileWindow.whole(height, width))
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        """Return the coefficients of what the region owns, ``[3 k k]``."""
-        owned = at_least_float32(region.crop_tile(canvas))[0]
-        rows = self._rows[:, region.top : region.bottom].to(owned)
-        columns = self._columns[:, region.left : region.right].to(owned)
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return the coefficients of what the tile owns, ``[3 k k]``."""
+        owned = at_least_float32(window.crop_tile(canvas))[0]
+        rows = self._rows[:, window.top : window.bottom].to(owned)
+        columns = self._columns[:, window.left : window.right].to(owned)
         return (rows @ owned @ columns.T).flatten()
 
     def value(self, summary: Tensor) -> Tensor:

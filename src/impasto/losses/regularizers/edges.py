@@ -2,7 +2,7 @@
 
 In: the canvas and the content image. Out: the mean squared difference of their Laplacians after pooling over cells
 of a few pixels, the channels added up. Li, Xu, Nie & Chua, Laplacian-Steered Neural Style Transfer, ACM MM 2017.
-Departures: a mean instead of a sum; the picture's outermost cells, which lack a neighbour, are left out; several
+Departures: a mean instead of a sum; the picture's outermost cells, which lack a neighbor, are left out; several
 pool sizes are averaged. 0 means equal Laplacians; adding a constant or a slope to the canvas leaves it unchanged.
 """
 
@@ -29,7 +29,7 @@ class EdgeLoss:
         pools: sides of the cells in px, divisors of 16; those too large for the picture are left out.
 
     Raises:
-        OptionError: the picture has no cell with four neighbours even for the smallest.
+        OptionError: the picture has no cell with four neighbors even for the smallest.
     """
 
     layers: tuple[str, ...] = ()
@@ -44,16 +44,16 @@ class EdgeLoss:
                 "give a larger --size",
                 "edge_weight",
             )
-        region = TileWindow.whole(height, width)
-        self._targets = {pool: _laplacian(content.detach(), pool, region) for pool in self._pools}
+        window = TileWindow.whole(height, width)
+        self._targets = {pool: _laplacian(content.detach(), pool, window) for pool in self._pools}
         self._factors = [1 / (len(self._pools) * target.numel()) for target in self._targets.values()]
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sum of squared differences for each pool, over the cells it owns."""
         sums = []
         for pool in self._pools:
-            mine = _laplacian(canvas, pool, region)
-            (top, bottom), (left, right) = _inner(region, pool)
+            mine = _laplacian(canvas, pool, window)
+            (top, bottom), (left, right) = _inner(window, pool)
             target = self._targets[pool][..., top - 1 : bottom - 1, left - 1 : right - 1].to(mine)
             sums.append((mine - target).square().sum())
         return torch.stack(sums)
@@ -63,18 +63,18 @@ class EdgeLoss:
         return (summary * summary.new_tensor(self._factors)).sum()
 
 
-def _inner(region: TileWindow, pool: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the rows and columns of the cells that a region owns and that have four neighbours."""
-    (top, bottom), (left, right) = region.rows(pool), region.columns(pool)
+def _inner(window: TileWindow, pool: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the rows and columns of the cells that a tile owns and that have four neighbors."""
+    (top, bottom), (left, right) = window.rows(pool), window.columns(pool)
     top, left = max(top, 1), max(left, 1)
-    bottom, right = min(bottom, region.height // pool - 1), min(right, region.width // pool - 1)
+    bottom, right = min(bottom, window.height // pool - 1), min(right, window.width // pool - 1)
     return (top, max(top, bottom)), (left, max(left, right))
 
 
-def _laplacian(canvas: Tensor, pool: int, region: TileWindow) -> Tensor:
+def _laplacian(canvas: Tensor, pool: int, window: TileWindow) -> Tensor:
     pooled = functional.avg_pool2d(at_least_float32(canvas).sum(1, keepdim=True), pool)
-    (top, bottom), (left, right) = _inner(region, pool)
-    down, across = region.read_top // pool, region.read_left // pool
+    (top, bottom), (left, right) = _inner(window, pool)
+    down, across = window.read_top // pool, window.read_left // pool
     area = pooled[..., top - 1 - down : bottom + 1 - down, left - 1 - across : right + 1 - across]
     if bottom == top or right == left:
         return area.new_zeros(1, 1, bottom - top, right - left)

@@ -1,10 +1,10 @@
-"""Photorealism: in every small window the canvas must be an affine function of the content's colours.
+"""Photorealism: in every small window the canvas must be an affine function of the content's colors.
 
 In: the canvas and the content image. Out: ``sum over channels of V' L V`` divided by the number of windows, V the
 canvas's channel and L the matting Laplacian of Levin, Lischinski & Weiss, CVPR 2006, as the photorealism term of
 Luan, Paris, Shechtman & Bala, Deep Photo Style Transfer, CVPR 2017, equation 2. Departures: a mean over windows
 instead of a sum over pixels; L is never built: a window's share is ``9 (var(V) - cov(I, V)' (cov(I) + eps/9)^-1
-cov(I, V))``, which four box filters give. 0 means an affine change of colour in every 3 x 3 window; any such change
+cov(I, V))``, which four box filters give. 0 means an affine change of color in every 3 x 3 window; any such change
 of the whole canvas leaves it (up to eps) unchanged.
 """
 
@@ -27,7 +27,7 @@ class MattingLoss:
 
     Args:
         content: ``[1, 3, H, W]`` at the canvas's size.
-        epsilon: regularisation of the windows' covariances.
+        epsilon: regularization of the windows' covariances.
 
     Raises:
         OptionError: the picture has no 3 x 3 window.
@@ -47,13 +47,13 @@ class MattingLoss:
         self._epsilon = epsilon
         self._whole: Tensor | None = None  # inverses of the whole picture's windows, where no tiles are used
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        """Return the sum over the windows whose upper left pixel the region owns, ``[1]``."""
-        bottom, right = min(region.bottom, region.height - 2), min(region.right, region.width - 2)
-        if bottom <= region.top or right <= region.left:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return the sum over the windows whose upper left pixel the tile owns, ``[1]``."""
+        bottom, right = min(window.bottom, window.height - 2), min(window.right, window.width - 2)
+        if bottom <= window.top or right <= window.left:
             return canvas.new_zeros(1) + 0 * canvas.sum()
-        rows, columns = slice(region.top, bottom + 2), slice(region.left, right + 2)
-        down, across = region.read_top, region.read_left
+        rows, columns = slice(window.top, bottom + 2), slice(window.left, right + 2)
+        down, across = window.read_top, window.read_left
         # Variances are small differences here, and there are only a dozen maps: float64.
         mine = canvas[
             0, :, rows.start - down : rows.stop - down, columns.start - across : columns.stop - across
@@ -61,7 +61,7 @@ class MattingLoss:
         guide = self._content[0, :, rows, columns].double()
         mean, guide_mean = _box(mine), _box(guide)
         variance = _box(mine.square()) - mean.square()  # [3, h, w]
-        inverse = self._inverses(guide, guide_mean, region)
+        inverse = self._inverses(guide, guide_mean, window)
         total = variance.sum()
         for channel in range(3):
             covariance = _box(guide * mine[channel]) - guide_mean * mean[channel]  # [3, h, w]
@@ -71,14 +71,14 @@ class MattingLoss:
         energy = SIDE**2 * total
         return energy.reshape(1).to(canvas.dtype)
 
-    def _inverses(self, guide: Tensor, mean: Tensor, region: TileWindow) -> Tensor:
+    def _inverses(self, guide: Tensor, mean: Tensor, window: TileWindow) -> Tensor:
         """Return the inverses of the windows' covariances, ``[6, h, w]`` float64 in the order of ``PAIRS``."""
-        if region.is_whole and self._whole is not None:
+        if window.is_whole and self._whole is not None:
             return self._whole
         products = torch.stack([guide[a] * guide[b] for a, b in PAIRS])
         covariance = _box(products) - torch.stack([mean[a] * mean[b] for a, b in PAIRS])
         inverse = _inverse(covariance, self._epsilon / SIDE**2)
-        if region.is_whole:
+        if window.is_whole:
             self._whole = inverse
         return inverse
 

@@ -37,11 +37,11 @@ class ProofAnchorLoss:
         self._rows, self._columns = (_sides(length, cell).to(proof.device) for length in (height, width))
         self._scale = 1 / (3 * height * width)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        """Return the sum over the cells that the region owns, each by its area in px, ``[1]``."""
-        means = _means(at_least_float32(region.crop_tile(canvas)), self._cell)
-        rows = slice(region.top // self._cell, region.top // self._cell + means.shape[-2])
-        columns = slice(region.left // self._cell, region.left // self._cell + means.shape[-1])
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return the sum over the cells that the tile owns, each by its area in px, ``[1]``."""
+        means = _means(at_least_float32(window.crop_tile(canvas)), self._cell)
+        rows = slice(window.top // self._cell, window.top // self._cell + means.shape[-2])
+        columns = slice(window.left // self._cell, window.left // self._cell + means.shape[-1])
         apart = (means - self._target[..., rows, columns].to(means)).square().sum((0, 1))  # [h, w]
         return (self._rows[rows].to(apart) @ apart @ self._columns[columns].to(apart)).reshape(1)
 

@@ -1,7 +1,7 @@
-"""Specks kept down: pixels that differ from all their neighbours.
+"""Specks kept down: pixels that differ from all their neighbors.
 
-In: the canvas. Out: the mean over pixels of the squared difference from that one of the eight neighbours that is
-nearest in value, channel by channel; a line or an edge has such a neighbour, a speck has none. Not from a paper. 0
+In: the canvas. Out: the mean over pixels of the squared difference from that one of the eight neighbors that is
+nearest in value, channel by channel; a line or an edge has such a neighbor, a speck has none. Not from a paper. 0
 means that every pixel has an equal beside it; adding a constant leaves it unchanged.
 """
 
@@ -18,13 +18,13 @@ NEIGHBOURS = tuple((row, column) for row in (0, 1, 2) for column in (0, 1, 2) if
 
 
 class SpeckLoss:
-    """How much pixels stand out from all their neighbours.
+    """How much pixels stand out from all their neighbors.
 
     Args:
         height, width: of the whole picture in px.
 
     Raises:
-        OptionError: the picture has no pixel with eight neighbours.
+        OptionError: the picture has no pixel with eight neighbors.
     """
 
     layers: tuple[str, ...] = ()
@@ -35,13 +35,13 @@ class SpeckLoss:
             raise OptionError(f"specks need 3 px a side and the picture is {width}x{height} px", "speck_weight")
         self._scale = 1 / (3 * (height - 2) * (width - 2))
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        """Return the sum over the pixels it owns that have eight neighbours, ``[1]``."""
-        top, left = max(region.top, 1), max(region.left, 1)
-        bottom, right = min(region.bottom, region.height - 1), min(region.right, region.width - 1)
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return the sum over the pixels it owns that have eight neighbors, ``[1]``."""
+        top, left = max(window.top, 1), max(window.left, 1)
+        bottom, right = min(window.bottom, window.height - 1), min(window.right, window.width - 1)
         if bottom <= top or right <= left:
             return canvas.new_zeros(1) + 0 * canvas.sum()
-        down, across = region.read_top, region.read_left
+        down, across = window.read_top, window.read_left
         area = at_least_float32(canvas)[..., top - 1 - down : bottom + 1 - down, left - 1 - across : right + 1 - across]
         rows, columns = bottom - top, right - left
         middle = area[..., 1:-1, 1:-1]

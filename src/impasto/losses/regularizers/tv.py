@@ -1,8 +1,8 @@
-"""Total variation: how much neighbouring pixels differ.
+"""Total variation: how much neighboring pixels differ.
 
 In: the canvas. Out: the mean difference over horizontal and vertical pairs, squared (``l2``) or absolute (``l1``,
 as in neural-style-pt, whose sum over pixels in 0 to 255 the engine reaches with a factor); or squared over all
-eight neighbours (``nine``, as in crowsonkb/style-transfer-pytorch: a third for straight pairs and a twelfth for
+eight neighbors (``nine``, as in crowsonkb/style-transfer-pytorch: a third for straight pairs and a twelfth for
 diagonal ones, twice), which has no preferred direction. Rudin, Osher & Fatemi, Physica D 1992; as a term of style
 transfer: Mahendran & Vedaldi, CVPR 2015, section 3. 0 means a constant picture; adding a constant leaves it
 unchanged.
@@ -23,13 +23,13 @@ Norm = Literal["l1", "l2", "nine"]
 
 
 class TotalVariationLoss:
-    """Mean difference of neighbouring pixels.
+    """Mean difference of neighboring pixels.
 
     Args:
         height, width: of the whole picture in px.
         norm: ``l1`` absolute, ``l2`` squared, ``nine`` squared with diagonals.
         factor: what the mean is multiplied with.
-        wrap: opposite edges are neighbours too, for pictures that tile; the picture is then one region.
+        wrap: opposite edges are neighbors too, for pictures that tile; the picture is then one tile.
     """
 
     layers: tuple[str, ...] = ()
@@ -38,15 +38,15 @@ class TotalVariationLoss:
         self._norm, self._wrap = norm, wrap
         self._scale = factor / (3 * height * width)
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        """Return the sum over the pairs that the region owns, by their upper or left pixel, ``[1]``."""
-        top, left = region.top - region.read_top, region.left - region.read_left
-        rows = min(region.bottom + 1, region.height) - region.top
-        columns = min(region.right + 1, region.width) - region.left
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return the sum over the pairs that the tile owns, by their upper or left pixel, ``[1]``."""
+        top, left = window.top - window.read_top, window.left - window.read_left
+        rows = min(window.bottom + 1, window.height) - window.top
+        columns = min(window.right + 1, window.width) - window.left
         area = canvas[..., top : top + rows, left : left + columns]
         if self._wrap:
             area = functional.pad(canvas, (0, 1, 0, 1), mode="circular")
-        owned_rows, owned_columns = region.bottom - region.top, region.right - region.left
+        owned_rows, owned_columns = window.bottom - window.top, window.right - window.left
         down = (area[..., 1:, :] - area[..., :-1, :])[..., :owned_columns]
         across = (area[..., 1:] - area[..., :-1])[..., :owned_rows, :]
         if self._norm == "l1":

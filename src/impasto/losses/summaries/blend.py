@@ -69,9 +69,9 @@ class Blended:
             self.parts = parts
             self._loss = self._make(_normalized(parts))
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the inner loss's summary."""
-        return self._loss.summarize(canvas, features, region)
+        return self._loss.summarize(canvas, features, window)
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the inner loss's value."""
@@ -108,9 +108,9 @@ class Weighted:
             (loss.refresh_every for loss in losses if hasattr(loss, "refresh_every")), default=None
         )
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the losses' summaries one after another."""
-        summaries = [loss.summarize(canvas, features, region) for loss in self._losses]
+        summaries = [loss.summarize(canvas, features, window) for loss in self._losses]
         assert len({len(summary) for summary in summaries}) == 1
         return torch.cat(summaries)
 

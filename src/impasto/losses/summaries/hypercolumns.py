@@ -1,7 +1,7 @@
 """Hypercolumns: what several layers say of one place, side by side in one vector.
 
-Layers of other strides are brought to a common place by their cells' centres: a cell of stride s at index i is
-centred at ``(i + 0.5) s`` px. So a place has the same vector whichever tile computes it.
+Layers of other strides are brought to a common place by their cells' centers: a cell of stride s at index i is
+centered at ``(i + 0.5) s`` px. So a place has the same vector whichever tile computes it.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from impasto.losses.summaries.protocol import Features, at_least_float32
 from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
-REACH = 16  # px: interpolation reads the next cell of the deepest block
+HALO_PX = 16  # px: interpolation reads the next cell of the deepest block
 
 
-def grid_parts(features: Features, region: TileWindow, layers: Iterable[str], step: int) -> list[Tensor]:
-    """Return each layer at the cells of a stride that a region owns.
+def grid_parts(features: Features, window: TileWindow, layers: Iterable[str], step: int) -> list[Tensor]:
+    """Return each layer at the cells of a stride that a tile owns.
 
     Finer layers are averaged over the cell, coarser ones interpolated.
 
     Args:
-        features: by layer, ``[1, C, h, w]`` on the region's canvas.
-        region: what is owned; it must read ``REACH`` px beyond, save at the picture's edge.
+        features: by layer, ``[1, C, h, w]`` on the tile's canvas.
+        window: what is owned; it must read ``HALO_PX`` px beyond, save at the picture's edge.
         layers: which, in this order.
         step: the stride, 1 to 16.
 
     Returns:
         ``[n, C]`` each, row by row, in the features' dtype: a cell's mean needs no more digits than its values have.
     """
-    rows = region.bottom // step - region.top // step
-    columns = region.right // step - region.left // step
+    rows = window.bottom // step - window.top // step
+    columns = window.right // step - window.left // step
     parts = []
     for layer in layers:
         own = stride(layer)
         if own <= step:
-            part = region.crop_tile(features[layer], own)
+            part = window.crop_tile(features[layer], own)
             part = functional.avg_pool2d(part, step // own) if own < step else part
         else:
             part = functional.interpolate(
                 features[layer], scale_factor=own // step, mode="bilinear", align_corners=False
             )
-            top, left = (region.top - region.read_top) // step, (region.left - region.read_left) // step
+            top, left = (window.top - window.read_top) // step, (window.left - window.read_left) // step
             if top or left:
                 part = part[..., top:, left:]
             lacking = (0, max(0, columns - part.shape[-1]), 0, max(0, rows - part.shape[-2]))
@@ -56,44 +56,44 @@ def grid_parts(features: Features, region: TileWindow, layers: Iterable[str], st
     return parts
 
 
-def grid(features: Features, weights: Mapping[str, float], region: TileWindow, step: int) -> Tensor:
-    """Return the hypercolumns at the cells of a stride that a region owns.
+def grid(features: Features, weights: Mapping[str, float], window: TileWindow, step: int) -> Tensor:
+    """Return the hypercolumns at the cells of a stride that a tile owns.
 
     Each layer is multiplied with its weight over its number of channels; otherwise as for ``grid_parts``.
 
     Returns:
         ``[n, sum of C]`` in the features' dtype, row by row.
     """
-    parts = grid_parts(features, region, weights, step)
+    parts = grid_parts(features, window, weights, step)
     return torch.cat([part * (weight / part.shape[1]) for part, weight in zip(parts, weights.values(), strict=True)], 1)
 
 
 def at_points(
-    canvas: Tensor, features: Features, layers: tuple[str, ...], region: TileWindow, points: Tensor
+    canvas: Tensor, features: Features, layers: tuple[str, ...], window: TileWindow, points: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the hypercolumns at those points that a region owns, colour first, and which points they are.
+    """Return the hypercolumns at those points that a tile owns, color first, and which points they are.
 
     Args:
-        canvas: ``[1, 3, h, w]``, what the region reads.
+        canvas: ``[1, 3, h, w]``, what the tile reads.
         features: by layer, ``[1, C, h/s, w/s]``.
         layers: which, in this order.
-        region: what is owned; it must read ``REACH`` px beyond, save at the picture's edge.
+        window: what is owned; it must read ``HALO_PX`` px beyond, save at the picture's edge.
         points: ``[K]`` indices into the whole picture's pixels.
 
     Returns:
         ``[n, 3 + sum of C]`` float32 or float64, and ``[n]``.
     """
-    rows, columns = points // region.width, points % region.width
+    rows, columns = points // window.width, points % window.width
     inside = (
-        (rows >= region.top) & (rows < region.bottom) & (columns >= region.left) & (columns < region.right)
+        (rows >= window.top) & (rows < window.bottom) & (columns >= window.left) & (columns < window.right)
     ).nonzero()[:, 0]
     rows, columns = rows[inside].to(canvas.device), columns[inside].to(canvas.device)
-    place = (rows - region.read_top) * canvas.shape[-1] + columns - region.read_left
+    place = (rows - window.read_top) * canvas.shape[-1] + columns - window.read_left
     parts = [at_least_float32(_rows(canvas).index_select(0, place))]
     for layer in layers:
         step = stride(layer)
-        low_row, high_row, down = _between(rows, step, region.height, region.read_top)
-        low_column, high_column, across = _between(columns, step, region.width, region.read_left)
+        low_row, high_row, down = _between(rows, step, window.height, window.read_top)
+        low_column, high_column, across = _between(columns, step, window.width, window.read_left)
         cells = torch.cat(
             [
                 row * features[layer].shape[-1] + column
@@ -113,7 +113,7 @@ def _rows(part: Tensor) -> Tensor:
 
 
 def _between(pixels: Tensor, step: int, size: int, read_from: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two cells around each pixel's centre, in the tile's own count, and how far along it lies, 0 to 1."""
+    """Return the two cells around each pixel's center, in the tile's own count, and how far along it lies, 0 to 1."""
     place = ((pixels.double() + 0.5) / step - 0.5).clamp(0, size // step - 1)
     low = place.floor().long()
     high = (low + 1).clamp_max(size // step - 1)

@@ -25,9 +25,9 @@ FLOOR = 1e-12  # of a mask's weight
 SUBSUMS = 16  # each chunk's plain sum is rounded in as many parts, since a mean needs to be known better than a product
 
 
-def owned_rows(feature: Tensor, layer: str, region: TileWindow) -> Tensor:
-    """Return what a region owns of a layer ``[1, C, h, w]`` as rows ``[n, C]``, a view where possible."""
-    part = region.crop_tile(feature, stride(layer))
+def owned_rows(feature: Tensor, layer: str, window: TileWindow) -> Tensor:
+    """Return what a tile owns of a layer ``[1, C, h, w]`` as rows ``[n, C]``, a view where possible."""
+    part = window.crop_tile(feature, stride(layer))
     return part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours among feature vectors by cosine, in chunks, so that memory stays bounded whatever the sizes."""
+"""Nearest neighbors among feature vectors by cosine, in chunks, so that memory stays bounded whatever the sizes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nearest(
         keys: ``[M, D]``.
         query_chunk, key_chunk: rows compared at once; the table of a pair of chunks is all that is kept beside the
             input.
-        normalised: whether the keys are taken at the lengths that they have.
+        normalized: whether the keys are taken at the lengths that they have.
         dtype: of the products; the queries' own if absent. In bfloat16 cosines are known to some 0.002.
 
     Returns:
@@ -53,7 +53,7 @@ def principal_axes(vectors: Tensor, rank: int, generator: torch.Generator) -> Te
     """Return an orthonormal basis of the directions in which vectors extend most, by subspace iteration.
 
     Args:
-        vectors: ``[n, D]``, float32, centred.
+        vectors: ``[n, D]``, float32, centered.
         rank: how many directions.
         generator: draws the start.
 

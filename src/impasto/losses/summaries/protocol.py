@@ -19,15 +19,15 @@ Maps = Mapping[str, Tensor]
 """Weight of each position by layer, ``[1, 1, H/s, W/s]``: a mask brought to the layers."""
 
 Sweep = Callable[[], Iterable[tuple[Tensor, Features, TileWindow]]]
-"""Yields (canvas, features, region) tile by tile, without gradient."""
+"""Yields (canvas, features, window) tile by tile, without gradient."""
 
 
 class Loss(Protocol):
-    """A term of the objective. A mask is a weight inside ``summarize``.
+    """A term of the objective; a mask is a weight inside ``summarize``.
 
-    A loss that reads beyond what a region owns (patches, interpolated features) has an attribute ``reach``: how
-    many pixels, beyond the encoder's own field of view. One that keeps samples or matches says in ``every`` after
-    how many steps they are worth renewing.
+    A loss that reads beyond its tile (patches, interpolated features) has an attribute ``halo_px``: how many pixels,
+    beyond the encoder's own field of view. A loss with samples or matches has ``refresh_every``: the steps between two
+    refreshes.
     """
 
     @property
@@ -35,18 +35,18 @@ class Loss(Protocol):
         """Encoder layers read, by name; none for a loss on pixels."""
         ...
 
-    def summarize(self, canvas: Tensor, features: Features, region: TileWindow) -> Tensor:
-        """Return a vector ``[K]`` that adds up over disjoint regions; float32 or float64, never less.
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return a vector ``[K]`` that adds up over disjoint tiles; float32 or float64, never less.
 
         Args:
             canvas: ``[1, 3, h, w]``, what the tile reads, sRGB in [0, 1].
             features: the layers of ``layers`` on that canvas, ``[1, C, h/s, w/s]``.
-            region: which part of it the tile owns.
+            window: which part of it the tile owns.
         """
         ...
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the loss, a scalar of the summary's dtype, from the summaries' sum over all regions."""
+        """Return the loss, a scalar of the summary's dtype, from the summaries' sum over all tiles."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""The positions of a layer: what they weigh together, which a region owns, and which are drawn as samples.
+"""The positions of a layer: what they weigh together, which a tile owns, and which are drawn as samples.
 
-Samples are drawn once for the whole picture, as indices into a layer's cells, and each region fills in its own rows
-of a buffer of fixed size. The sum of the buffers over regions is the buffer of the whole picture, so a loss on
+Samples are drawn once for the whole picture, as indices into a layer's cells, and each tile fills in its own rows
+of a buffer of fixed size. The sum of the buffers over tiles is the buffer of the whole picture, so a loss on
 samples is additive like any other.
 """
 
@@ -30,14 +30,14 @@ def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None 
     return {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in layers}
 
 
-def owned(feature: Tensor, layer: str, region: TileWindow) -> Tensor:
-    """Return what a region owns of a layer as vectors, ``[n, C]``, float32 or float64."""
-    return at_least_float32(region.crop_tile(feature, stride(layer))[0].flatten(1).T)
+def owned(feature: Tensor, layer: str, window: TileWindow) -> Tensor:
+    """Return what a tile owns of a layer as vectors, ``[n, C]``, float32 or float64."""
+    return at_least_float32(window.crop_tile(feature, stride(layer))[0].flatten(1).T)
 
 
-def tile_weights(mask: Maps | None, layer: str, region: TileWindow) -> Tensor | None:
-    """Return a region's part of a mask as ``[n, 1]``, or None without a mask."""
-    return None if mask is None else region.crop_full(mask[layer], stride(layer)).reshape(-1, 1)
+def tile_weights(mask: Maps | None, layer: str, window: TileWindow) -> Tensor | None:
+    """Return a tile's part of a mask as ``[n, 1]``, or None without a mask."""
+    return None if mask is None else window.crop_full(mask[layer], stride(layer)).reshape(-1, 1)
 
 
 def stratified_samples(count: int, generator: torch.Generator) -> Tensor:
@@ -63,22 +63,22 @@ def indices_from_fractions(fractions: Tensor, cells: int, mask: Tensor | None = 
     return torch.searchsorted(cumulative, fractions * cumulative[-1], right=True).clamp_(0, cells - 1)
 
 
-def gather(feature: Tensor, layer: str, region: TileWindow, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sampled vectors that a region owns, and which samples they are.
+def gather(feature: Tensor, layer: str, window: TileWindow, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sampled vectors that a tile owns, and which samples they are.
 
     Args:
-        feature: ``[1, C, h, w]`` on the region's canvas.
+        feature: ``[1, C, h, w]`` on the tile's canvas.
         layer: its name.
-        region: what is owned.
+        window: what is owned.
         index: ``[K]`` indices into the whole picture's cells of that layer.
 
     Returns:
-        ``[n, C]`` and ``[n]``; n is K where the region is the whole picture.
+        ``[n, C]`` and ``[n]``; n is K where the tile is the whole picture.
     """
     step = stride(layer)
-    part = region.crop_tile(feature, step)[0]
-    rows, columns = index // (region.width // step), index % (region.width // step)
-    (top, bottom), (left, right) = region.rows(step), region.columns(step)
+    part = window.crop_tile(feature, step)[0]
+    rows, columns = index // (window.width // step), index % (window.width // step)
+    (top, bottom), (left, right) = window.rows(step), window.columns(step)
     inside = ((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)).nonzero()[:, 0]
     local = (rows[inside] - top) * part.shape[-1] + columns[inside] - left
     return at_least_float32(part.flatten(1)[:, local.to(feature.device)].T), inside.to(feature.device)

