@@ -1,4 +1,4 @@
-"""Any style at once, with strength, blends, regions and colours."""
+"""Any style at once, with strength, blends, regions and colors."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_region_is_painted_and_the_rest_is_left(stylizer: FastStylizer, photog
     assert torch.equal(still, photograph.clamp(0, 1))
 
 
-def test_the_contents_colours_stay(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
+def test_the_contents_colors_stay(stylizer: FastStylizer, photograph: Tensor, painting: Tensor) -> None:
     region = Region("", None, (StyleSource(painting, None, 1.0),), lightness_only=True)
     picture = photograph * 0.4 + 0.3
     found = stylizer(RegionTensors(picture, (region,), content_chroma_mask=torch.ones(1, 1, *SIZE)), SIZE)

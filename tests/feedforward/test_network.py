@@ -59,7 +59,7 @@ def test_pictures_of_a_batch_do_not_see_each_other() -> None:
 def test_a_network_of_any_style_heeds_the_painting() -> None:
     network, picture = _network(Shape(4, 1, any_style=True)), torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
-        first, second = (network(picture, torch.full((1, 3, 64, 64), grey)) for grey in (0.1, 0.9))
+        first, second = (network(picture, torch.full((1, 3, 64, 64), gray)) for gray in (0.1, 0.9))
     assert not torch.allclose(first, second, atol=1e-3)
 
 

@@ -21,7 +21,7 @@ from impasto.errors import ImageError
 from impasto.imaging import encode as encode_module
 from impasto.imaging import sixteen_bit
 from impasto.imaging.icc import srgb_profile
-from impasto.imaging.images import check_output, encode, load, quantise, read_record, save, write_atomically
+from impasto.imaging.images import check_output, encode, load, quantize, read_record, save, write_atomically
 
 SMOOTH = np.stack(np.meshgrid(np.linspace(0, 1, 50), np.linspace(0, 1, 40), indexing="xy"), -1)
 SMOOTH = np.concatenate([SMOOTH, 1 - SMOOTH[:, :, :1]], axis=2).astype(np.float32)  # [40, 50, 3]
@@ -44,13 +44,13 @@ def one_line(caught, *words: str) -> None:
 def test_quantising_undoes_scaling(bits):
     levels = np.arange(2**bits)
     for kind in (np.float32, np.float64):
-        np.testing.assert_array_equal(quantise((levels / (2**bits - 1)).astype(kind), bits), levels)
+        np.testing.assert_array_equal(quantize((levels / (2**bits - 1)).astype(kind), bits), levels)
 
 
 @given(arrays.arrays(np.float64, 20, elements=st.floats(-3, 3)), st.sampled_from([8, 16]))
 def test_quantising_takes_the_nearest_level(values, bits):
     top = 2**bits - 1
-    levels = quantise(values, bits)
+    levels = quantize(values, bits)
     assert levels.dtype == (np.uint8 if bits == 8 else np.uint16)
     assert np.abs(levels / top - np.clip(values, 0, 1)).max() <= 0.5 / top + 1e-12
     order = np.argsort(values)
@@ -58,15 +58,15 @@ def test_quantising_takes_the_nearest_level(values, bits):
 
 
 def test_infinity_is_clipped_and_nan_is_refused():
-    np.testing.assert_array_equal(quantise(np.array([-np.inf, np.inf])), [0, 255])
+    np.testing.assert_array_equal(quantize(np.array([-np.inf, np.inf])), [0, 255])
     with pytest.raises(ImageError) as caught:
-        quantise(np.array([0.5, np.nan, np.nan]))
+        quantize(np.array([0.5, np.nan, np.nan]))
     one_line(caught, "2 values", "NaN")
 
 
 @pytest.mark.parametrize("bits", [1, 12, 32])
 def test_other_depths_are_refused(bits):
-    for action in (lambda: quantise(SMOOTH, bits), lambda: encode(SMOOTH, "png", bits=bits)):
+    for action in (lambda: quantize(SMOOTH, bits), lambda: encode(SMOOTH, "png", bits=bits)):
         with pytest.raises(ImageError) as caught:
             action()
         one_line(caught, str(bits), "8 or 16")
@@ -122,7 +122,7 @@ def test_alpha_is_attached_or_laid_on_white(kind):
 def test_levels_are_written_as_they_are(bits):
     levels = np.random.default_rng(0).integers(0, 2**bits, (9, 8, 3)).astype(np.uint8 if bits == 8 else np.uint16)
     loaded = load(io.BytesIO(encode(levels, "png", bits=bits)))
-    np.testing.assert_array_equal(quantise(loaded.pixels, bits), levels)
+    np.testing.assert_array_equal(quantize(loaded.pixels, bits), levels)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "AVIF"])
@@ -228,10 +228,10 @@ def test_large_tiffs_are_tiled_and_lose_nothing(tmp_path, monkeypatch, bits, big
         assert (file.is_bigtiff, page.tile, page.compression) == (big, (256, 256), 8)
         assert page.iccprofile == srgb_profile()
     read = load(target)
-    np.testing.assert_array_equal(quantise(read.pixels, bits), levels)
+    np.testing.assert_array_equal(quantize(read.pixels, bits), levels)
     assert (read.alpha is None) == (not covered)
     if covered:
-        np.testing.assert_array_equal(quantise(read.alpha, bits), levels[:, :, 0])
+        np.testing.assert_array_equal(quantize(read.alpha, bits), levels[:, :, 0])
     assert read.notes == ()
     assert read_record(target) == '{"seed": 3, "é": "ß"}'
     again = Image.Exif()

@@ -1,4 +1,4 @@
-"""Colour profiles: conversion to sRGB at both depths, with profiles made here."""
+"""Color profiles: conversion to sRGB at both depths, with profiles made here."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rgb_profile(exponent: float, order: str = "rgb") -> bytes:
     return icc_profile(b"RGB ", b"XYZ ", b"mntr", tags)
 
 
-def grey_profile(exponent: float) -> bytes:
+def gray_profile(exponent: float) -> bytes:
     return icc_profile(b"GRAY", b"XYZ ", b"mntr", {b"kTRC": gamma(exponent)})
 
 
@@ -110,14 +110,14 @@ def test_sixteen_bits_stay_smooth_through_a_profile():
     assert np.diff(loaded, axis=0).max() < 0.001
 
 
-def test_grey_profiles_at_both_depths():
+def test_gray_profiles_at_both_depths():
     deep = np.linspace(0, 65535, 500).astype(np.uint16)[None, :]
     file = io.BytesIO()
-    Image.fromarray((deep >> 8).astype(np.uint8)).save(file, "PNG", icc_profile=grey_profile(1.0))
+    Image.fromarray((deep >> 8).astype(np.uint8)).save(file, "PNG", icc_profile=gray_profile(1.0))
     shallow = load(file_again(file))
     np.testing.assert_allclose(shallow.pixels[..., 1], encoded((deep >> 8) / 255), atol=0.006)
     file = io.BytesIO()
-    Image.fromarray(deep).save(file, "PNG", icc_profile=grey_profile(1.0))
+    Image.fromarray(deep).save(file, "PNG", icc_profile=gray_profile(1.0))
     loaded = load(file_again(file))
     assert loaded.bits == 16
     np.testing.assert_allclose(loaded.pixels[..., 1], encoded(deep / 65535), atol=0.02)
@@ -150,15 +150,15 @@ def test_lab_needs_no_profile():
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize(
     "broken",
-    [b"nonsense", rgb_profile(2.2)[:200], grey_profile(2.2), cmyk_profile()],
-    ids=["nonsense", "cut short", "of grey", "of CMYK"],
+    [b"nonsense", rgb_profile(2.2)[:200], gray_profile(2.2), cmyk_profile()],
+    ids=["nonsense", "cut short", "of gray", "of CMYK"],
 )
 def test_a_broken_or_foreign_profile_is_ignored_with_a_note(levels, depth, broken):
     stored = levels if depth == 16 else (levels >> 8).astype(np.uint8)
     loaded = load(png(stored, broken))
     np.testing.assert_allclose(loaded.pixels, stored / np.iinfo(stored.dtype).max, rtol=2**-23, atol=0)
     assert len(loaded.notes) == 1
-    assert "colour profile is damaged" in loaded.notes[0]
+    assert "color profile is damaged" in loaded.notes[0]
 
 
 def test_our_own_profile_is_srgb_and_knows_no_time():

@@ -69,8 +69,8 @@ def test_every_mode_is_read(mode, source):
     else:
         image = (RGB.convert("L") if mode in ("LA", "PA") else RGB).convert(mode)
     picture = load(io.BytesIO(written(image, "tif")) if source == "file" and mode not in ("PA", "YCbCr") else image)
-    grey = {"1": "1", "L": "L", "LA": "L", "PA": "L", "I": "L", "I;16": "L"}.get(mode)
-    expected = RGB.convert(grey).convert("RGB") if grey else image.convert("RGB")
+    gray = {"1": "1", "L": "L", "LA": "L", "PA": "L", "I": "L", "I;16": "L"}.get(mode)
+    expected = RGB.convert(gray).convert("RGB") if gray else image.convert("RGB")
     np.testing.assert_allclose(picture.pixels * 255, np.asarray(expected), atol=0.01)
     assert (picture.alpha is not None) == (mode in ("LA", "RGBA", "PA"))
     assert picture.bits == (16 if mode.startswith("I") else 8)
@@ -90,7 +90,7 @@ def test_alpha_is_kept_to_the_byte(kind):
 
 
 @pytest.mark.parametrize("kind", ["png", "gif"])
-def test_a_transparent_palette_colour_becomes_alpha(kind):
+def test_a_transparent_palette_color_becomes_alpha(kind):
     image = Image.new("P", (4, 2))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putdata([0, 1] * 4)
@@ -99,31 +99,31 @@ def test_a_transparent_palette_colour_becomes_alpha(kind):
     np.testing.assert_array_equal(picture.pixels[0, 0], [1, 0, 0])
 
 
-def test_a_transparent_colour_of_a_png_becomes_alpha():
+def test_a_transparent_color_of_a_png_becomes_alpha():
     picture = load(io.BytesIO(written(RGB, "png", transparency=tuple(map(int, LEVELS[3, 5])))))
     assert picture.alpha[3, 5] == 0
     assert picture.alpha.sum() == 30 * 40 - 1
 
 
-def test_fill_lays_transparent_parts_on_a_colour():
+def test_fill_lays_transparent_parts_on_a_color():
     image = RGB.copy()
     image.putalpha(Image.fromarray(np.where(ALPHA > 127, 255, 0).astype(np.uint8)))
-    for fill, colour in [("white", [1, 1, 1]), ("#ff0000", [1, 0, 0]), ((0.5, 0.25, 0), [0.5, 0.25, 0])]:
+    for fill, color in [("white", [1, 1, 1]), ("#ff0000", [1, 0, 0]), ((0.5, 0.25, 0), [0.5, 0.25, 0])]:
         picture = load(image, fill=fill)
-        np.testing.assert_allclose(picture.pixels[ALPHA <= 127], np.broadcast_to(colour, ((ALPHA <= 127).sum(), 3)))
+        np.testing.assert_allclose(picture.pixels[ALPHA <= 127], np.broadcast_to(color, ((ALPHA <= 127).sum(), 3)))
         np.testing.assert_array_equal(picture.pixels[ALPHA > 127], load(image).pixels[ALPHA > 127])
         assert picture.alpha is not None
 
 
-@pytest.mark.parametrize("fill", ["no colour", (1, 2, 3), (0.5,), (float("nan"), 0, 0)])
-def test_a_fill_that_is_no_colour(fill):
+@pytest.mark.parametrize("fill", ["no color", (1, 2, 3), (0.5,), (float("nan"), 0, 0)])
+def test_a_fill_that_is_no_color(fill):
     with pytest.raises(ImageError) as caught:
         load(Image.new("RGBA", (2, 2)), fill=fill)
-    one_line(caught, "is no colour")
+    one_line(caught, "is no color")
 
 
 def test_only_the_first_frame_of_a_film_is_read():
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     for kind in ("gif", "webp", "png", "avif"):
         data = written(frames[0], kind, save_all=True, append_images=frames[1:])
         np.testing.assert_allclose(load(io.BytesIO(data)).pixels[4, 4], [1, 0, 0], atol=0.05)
@@ -164,8 +164,8 @@ def test_arrays_and_tensors():
     np.testing.assert_allclose(load(tensor.half()).pixels, reference, rtol=2**-11, atol=2**-25)  # of float16
     assert load(tensor.clone().requires_grad_()).size == (30, 40)
     assert load(LEVELS.astype(np.uint16)).bits == 16
-    grey = load(LEVELS[:, :, 0])
-    np.testing.assert_array_equal(grey.pixels, np.repeat(floats[:, :, :1], 3, axis=2))
+    gray = load(LEVELS[:, :, 0])
+    np.testing.assert_array_equal(gray.pixels, np.repeat(floats[:, :, :1], 3, axis=2))
     with_alpha = load(np.dstack([LEVELS, ALPHA]))
     np.testing.assert_array_equal(np.rint(with_alpha.alpha * 255), ALPHA)
     assert load(LEVELS).sha256 == hashlib.sha256(LEVELS.tobytes()).hexdigest()

@@ -21,7 +21,7 @@ def test_resizing_to_the_same_size_is_the_identity():
     np.testing.assert_array_equal(resize(pixels, (9, 8)), pixels)
 
 
-def test_shrinking_a_checkerboard_gives_grey():
+def test_shrinking_a_checkerboard_gives_gray():
     board = (np.indices((256, 256)).sum(axis=0) % 2).astype(np.float32)
     shrunk = resize(board, (32, 32))
     np.testing.assert_allclose(shrunk[4:-4, 4:-4], 0.5, atol=0.02)

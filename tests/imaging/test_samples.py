@@ -15,7 +15,7 @@ from sample_styles import STYLES
 
 
 @pytest.mark.parametrize("name", samples.names())
-def test_every_sample_is_a_colour_picture(name: str) -> None:
+def test_every_sample_is_a_color_picture(name: str) -> None:
     picture = samples.load(name)
     assert picture.dtype == np.uint8
     assert picture.ndim == 3
@@ -54,9 +54,9 @@ def test_a_small_painting_looks_like_the_stored_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", samples.STYLE_NAMES)
 def test_styles_have_texture_at_several_scales(name: str) -> None:
-    grey = samples.load(name).mean(axis=2)
+    gray = samples.load(name).mean(axis=2)
     for sigma in (1.0, 4.0, 16.0):
-        band = cv2.GaussianBlur(grey, (0, 0), sigma) - cv2.GaussianBlur(grey, (0, 0), 2 * sigma)
+        band = cv2.GaussianBlur(gray, (0, 0), sigma) - cv2.GaussianBlur(gray, (0, 0), 2 * sigma)
         assert band.std() > 3.5, f"nothing at {sigma} px"
 
 

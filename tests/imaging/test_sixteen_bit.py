@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from impasto.errors import ImageError
-from impasto.imaging.images import encode, load, quantise
+from impasto.imaging.images import encode, load, quantize
 from impasto.imaging.sixteen_bit import png_bytes
 
 RNG = np.random.default_rng(7)
@@ -24,15 +24,15 @@ ALPHA = RNG.integers(0, 65536, (23, 31), dtype=np.uint16)
 UNIT, ALPHA_UNIT = DEEP / np.float32(65535), ALPHA / np.float32(65535)
 
 
-def check(picture, colour=DEEP, alpha=None):
+def check(picture, color=DEEP, alpha=None):
     """Check that a picture holds these levels and no others."""
     assert picture.bits == 16
     assert picture.notes == ()
-    np.testing.assert_array_equal(quantise(picture.pixels, 16), colour)
+    np.testing.assert_array_equal(quantize(picture.pixels, 16), color)
     if alpha is None:
         assert picture.alpha is None
     else:
-        np.testing.assert_array_equal(quantise(picture.alpha, 16), alpha)
+        np.testing.assert_array_equal(quantize(picture.alpha, 16), alpha)
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])
@@ -98,12 +98,12 @@ def test_a_tiff_packed_as_only_opencv_reads_it():
 
 
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
-def test_grey_tiffs(photometric):
+def test_gray_tiffs(photometric):
     file = io.BytesIO()
     tifffile.imwrite(file, DEEP[:, :, 0], photometric=photometric)
     file.seek(0)
-    grey = DEEP[:, :, :1] if photometric == "minisblack" else 65535 - DEEP[:, :, :1]
-    check(load(file), np.repeat(grey, 3, axis=2))
+    gray = DEEP[:, :, :1] if photometric == "minisblack" else 65535 - DEEP[:, :, :1]
+    check(load(file), np.repeat(gray, 3, axis=2))
 
 
 def test_a_tiff_of_a_rare_kind_is_one_error():
@@ -125,42 +125,42 @@ def test_tiff_alpha():
         picture = load(file)
         if kind == "assocalpha":
             solid = ALPHA > 6553
-            assert np.abs(quantise(picture.pixels, 16).astype(int) - DEEP)[solid].max() <= 6
-            np.testing.assert_array_equal(quantise(picture.alpha, 16), ALPHA)
+            assert np.abs(quantize(picture.pixels, 16).astype(int) - DEEP)[solid].max() <= 6
+            np.testing.assert_array_equal(quantize(picture.alpha, 16), ALPHA)
         else:
             check(picture, DEEP, ALPHA if kind == "unassalpha" else None)
 
 
-def deep_png(levels: np.ndarray, colour_type: int, key: tuple[int, ...] = ()) -> io.BytesIO:
-    """Return a PNG in any of the format's colour types, with a transparent colour if given."""
+def deep_png(levels: np.ndarray, color_type: int, key: tuple[int, ...] = ()) -> io.BytesIO:
+    """Return a PNG in any of the format's color types, with a transparent color if given."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     height, width = levels.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0))
     transparent = chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) if key else b""
     return io.BytesIO(
         b"\x89PNG\r\n\x1a\n" + header + transparent + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     )
 
 
-def test_pngs_of_every_colour_type():
-    grey = np.repeat(DEEP[:, :, :1], 3, axis=2)
-    check(load(deep_png(DEEP[:, :, 0], 0)), grey)
+def test_pngs_of_every_color_type():
+    gray = np.repeat(DEEP[:, :, :1], 3, axis=2)
+    check(load(deep_png(DEEP[:, :, 0], 0)), gray)
     check(load(deep_png(DEEP, 2)), DEEP)
-    check(load(deep_png(np.dstack([DEEP[:, :, 0], ALPHA]), 4)), grey, ALPHA)
+    check(load(deep_png(np.dstack([DEEP[:, :, 0], ALPHA]), 4)), gray, ALPHA)
     check(load(deep_png(np.dstack([DEEP, ALPHA]), 6)), DEEP, ALPHA)
 
 
-@pytest.mark.parametrize("colour_type", [0, 2])
-def test_a_transparent_colour_becomes_alpha(colour_type):
-    key = (DEEP[4, 5, 0],) if colour_type == 0 else tuple(DEEP[4, 5])
-    picture = load(deep_png(DEEP[:, :, 0] if colour_type == 0 else DEEP, colour_type, key))
+@pytest.mark.parametrize("color_type", [0, 2])
+def test_a_transparent_color_becomes_alpha(color_type):
+    key = (DEEP[4, 5, 0],) if color_type == 0 else tuple(DEEP[4, 5])
+    picture = load(deep_png(DEEP[:, :, 0] if color_type == 0 else DEEP, color_type, key))
     assert picture.bits == 16
     assert picture.alpha[4, 5] == 0
-    stored = DEEP[:, :, :1] if colour_type == 0 else DEEP
+    stored = DEEP[:, :, :1] if color_type == 0 else DEEP
     np.testing.assert_array_equal(picture.alpha == 0, (stored == np.array(key)).all(axis=2))
 
 
@@ -181,7 +181,7 @@ def test_orientation_is_applied_to_deep_pictures(kind, orientation):
     flat.getexif()[ExifTags.Base.Orientation] = orientation
     expected = np.asarray(ImageOps.exif_transpose(flat))
     picture = load(io.BytesIO(data))
-    levels = quantise(picture.pixels, 16)
+    levels = quantize(picture.pixels, 16)
     np.testing.assert_array_equal(levels >> 8, expected)
     assert picture.alpha.shape == picture.size
     kept = Image.Exif()
@@ -195,4 +195,4 @@ def test_eight_bits_through_the_tiff_writer():
     levels = (DEEP >> 8).astype(np.uint8)
     picture = load(io.BytesIO(encode(levels, "tiff")))
     assert picture.bits == 8
-    np.testing.assert_array_equal(quantise(picture.pixels, 8), levels)
+    np.testing.assert_array_equal(quantize(picture.pixels, 8), levels)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_region_tensors import SIZE, evaluation_of, left, paint, paintings, photo, problem_of, same, shared
 
-from impasto.imaging.images import load, quantise
+from impasto.imaging.images import load, quantize
 from impasto.options import recipes
 from impasto.regions import color
 from impasto.regions.region_tensors import build_region_tensors
@@ -20,7 +20,7 @@ from impasto.run.target_cache import Shared
 
 def test_content_colors_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:
     result = paint(paintings[0], color="content", strength=0.9, steps=12)
-    saved = quantise(result.pixels, 8).astype(np.float64) / 255
+    saved = quantize(result.pixels, 8).astype(np.float64) / 255
     found, wanted = color.rows_to_oklab(saved), color.rows_to_oklab(photo)
     assert np.quantile(np.hypot(*np.moveaxis(found[..., 1:] - wanted[..., 1:], -1, 0)), 0.99) < 1 / 255
     assert np.abs(found[..., 0] - wanted[..., 0]).mean() > 0.02

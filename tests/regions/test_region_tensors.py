@@ -15,7 +15,7 @@ from PIL import Image
 from impasto.api import iter_stylize, last, stylize
 from impasto.errors import ImageError, OptionError
 from impasto.events import Warned
-from impasto.imaging.images import load, quantise
+from impasto.imaging.images import load, quantize
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
 from impasto.options.layer_names import BLOCKS
@@ -62,7 +62,7 @@ def photo() -> NDArray[np.float32]:
     x, y = columns / SIZE[1], rows / SIZE[0]
     picture = np.stack([0.3 + 0.5 * x, 0.5 + 0.3 * np.sin(9 * y), 0.7 - 0.5 * x * y], -1)
     picture[(np.hypot(x - 0.5, y - 0.5) < 0.25)] = [0.8, 0.3, 0.2]
-    return quantise(picture, 8).astype(np.float32) / np.float32(255)
+    return quantize(picture, 8).astype(np.float32) / np.float32(255)
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +298,7 @@ def test_everything_protected_leaves_the_content(shared: Shared, photo: Any, pai
 
 def test_alpha_comes_back_to_the_byte(paint: Any, photo: Any, paintings: Any, tmp_path: Path) -> None:
     alpha = np.linspace(0, 255, SIZE[1]).astype(np.uint8) * np.ones((SIZE[0], 1), np.uint8)
-    rgba = np.dstack([quantise(photo, 8), alpha])
+    rgba = np.dstack([quantize(photo, 8), alpha])
     Image.fromarray(rgba).save(tmp_path / "in.png")
     paint(paintings[0], content=tmp_path / "in.png", output=tmp_path / "out.png", steps=2)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png"))[..., 3], alpha)
@@ -350,7 +350,7 @@ def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path
 
     monkeypatch.chdir(tmp_path)
     for name, picture in {"p": photo, "a": paintings[0], "b": paintings[1], "sky": left()}.items():
-        Image.fromarray(quantise(picture, 8)).save(f"{name}.png")
+        Image.fromarray(quantize(picture, 8)).save(f"{name}.png")
     shared = Shared(state=tiny_state())
     first = stylize("p.png", "b.png", regions=["sky.png=a.png,strength=0.7"], output="one.png", shared=shared, **FEW)
     source = read_source("one.png")

@@ -75,7 +75,7 @@ def test_a_step_sends_the_sums_and_rows_at_the_border(kin: dict[str, Entry]) -> 
     assert set(sent) == {"canvas", "gradient", "summaries", "scalars"}
 
 
-def test_the_optimisers_paint_alike(kin: dict[str, Entry]) -> None:
+def test_the_optimizers_paint_alike(kin: dict[str, Entry]) -> None:
     for name in ("lbfgs", "adam", "lean"):
         for own in said(kin[name]["members"]):
             assert own["whole"], name
@@ -223,7 +223,7 @@ def test_a_process_told_to_end_says_why() -> None:
     [
         ({"fast": True}, "fast in 2 processes: a picture painted at once is not split"),
         ({"time": "60s"}, "time in 2 processes: --time measures one process"),
-        ({"seamless": True}, "seamless in 2 processes: opposite edges are neighbours"),
+        ({"seamless": True}, "seamless in 2 processes: opposite edges are neighbors"),
         ({"optimizer": "pyramid"}, "optimizer in 2 processes: the pyramid is not split"),
     ],
 )

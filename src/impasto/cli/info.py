@@ -94,7 +94,7 @@ def _weights_lines() -> Iterator[str]:
 
     for row in listing():
         where = row.path if row.present else f"not here; run: impasto weights fetch {row.name}"
-        yield f"{row.name:12s} {row.provides}\n{'':12s} from {row.source}; {row.licence}\n{'':12s} {where}"
+        yield f"{row.name:12s} {row.provides}\n{'':12s} from {row.source}; {row.license}\n{'':12s} {where}"
     yield "Your own VGG-19 (.pth, .safetensors, .h5): impasto stylize ... --weights FILE"
 
 

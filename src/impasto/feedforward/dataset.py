@@ -153,7 +153,7 @@ def read(path: Path, side: int) -> NDArray[np.uint8]:
         raise ImageError(f"{path.name!r} is {picture.width}x{picture.height} px; give at least 16 px a side")
     factor = min(1.0, STORED_SIDE * side / min(picture.size))
     size = round(picture.height * factor), round(picture.width * factor)
-    return images.quantise(images.resize(picture.pixels, size), 8).astype(np.uint8)
+    return images.quantize(images.resize(picture.pixels, size), 8).astype(np.uint8)
 
 
 def _resized(picture: Tensor, side: int) -> Tensor:

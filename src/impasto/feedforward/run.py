@@ -116,7 +116,7 @@ def by_model(
 
 def finish(job: Job, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None) -> Result:
     """Quantize a picture, save it if the job has an output file, and return the result."""
-    levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
+    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
     pixels = images.unit(levels)
     about = record.make(job.options.flat(), job.decisions, job.files, parents=parents)
     if model is not None and model.shape.any_style:  # one that knows a style is the style's file, and there already

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from impasto.imaging.encode import quantise
+from impasto.imaging.encode import quantize
 from impasto.imaging.resample import resize
 
 GAP, MARGIN = 8, 12
@@ -68,7 +68,7 @@ def _image(picture: Pixels, height: int, width: int) -> Image.Image:
     """Return a picture, brought into its place on the sheet without changing its shape."""
     factor = min(height / picture.shape[0], width / picture.shape[1])
     size = max(1, round(picture.shape[0] * factor)), max(1, round(picture.shape[1] * factor))
-    return Image.fromarray(quantise(resize(picture, size)))
+    return Image.fromarray(quantize(resize(picture, size)))
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:

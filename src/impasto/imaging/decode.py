@@ -72,9 +72,9 @@ _warnings_lock = threading.RLock()  # warnings.catch_warnings changes the whole 
 
 @dataclass
 class Raw:
-    """Pixels as decoded: colour ``[H, W, 3]`` and alpha ``[H, W]``, uint8, uint16 or float32."""
+    """Pixels as decoded: color ``[H, W, 3]`` and alpha ``[H, W]``, uint8, uint16 or float32."""
 
-    colour: NDArray[Any]
+    color: NDArray[Any]
     alpha: NDArray[Any] | None
     bits: int
     sha256: str = ""
@@ -224,8 +224,8 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
         if stream is not None and sixteen_bit.is_deep(image, stream):
             if image.format == "PNG":
                 _verify_png(stream)
-            colour, alpha = sixteen_bit.read_deep(image, stream)
-            raw = _deep(colour, alpha, image.info.get("icc_profile"), shown)
+            color, alpha = sixteen_bit.read_deep(image, stream)
+            raw = _deep(color, alpha, image.info.get("icc_profile"), shown)
         elif image.mode[0] in "IF":
             image.load()
             raw = _deep(_wide_values(image, shown), None, image.info.get("icc_profile"), shown)
@@ -237,7 +237,7 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
         raise ImageError(_damaged(shown, exc)) from exc
     raw.exif = exif
     raw.notes += [f"{shown}: {note}" for note in notes]
-    raw.colour = _upright(raw.colour, orientation)
+    raw.color = _upright(raw.color, orientation)
     raw.alpha = None if raw.alpha is None else _upright(raw.alpha, orientation)
     return raw
 
@@ -266,7 +266,7 @@ def _verify_png(stream: IO[bytes]) -> None:
 
 
 def _eight(image: Image.Image, shown: str) -> Raw:
-    """Return an 8-bit picture's colours in sRGB and its alpha."""
+    """Return an 8-bit picture's colors in sRGB and its alpha."""
     profile = image.info.get("icc_profile")
     alpha = None
     if image.has_transparency_data:
@@ -279,9 +279,9 @@ def _eight(image: Image.Image, shown: str) -> Raw:
     return Raw(np.asarray(converted), alpha, 8, notes=[f"{shown}: {note}"] if note else [])
 
 
-def _deep(colour: NDArray[Any], alpha: NDArray[Any] | None, profile: bytes | None, shown: str) -> Raw:
-    """Return a deep picture's colours in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
-    converted, note = icc.values_to_srgb(unit(colour), profile)
+def _deep(color: NDArray[Any], alpha: NDArray[Any] | None, profile: bytes | None, shown: str) -> Raw:
+    """Return a deep picture's colors in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
+    converted, note = icc.values_to_srgb(unit(color), profile)
     return Raw(converted, alpha, 16, notes=[f"{shown}: {note}"] if note else [])
 
 

@@ -47,7 +47,7 @@ _SHARES = {"JPEG": 0.6, "WEBP": 0.4, "AVIF": 0.4, "HEIC": 0.4}
 _BAND = 1 << 22  # values that are rounded at once
 
 
-def quantise(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def quantize(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Round pixels to the nearest level.
 
     Args:
@@ -190,7 +190,7 @@ def save(
     facts: dict[str, Any] = {"exif": exif, "dpi": dpi, "record": record}
     data: bytes | Callable[[IO[bytes]], None]
     if kind == "TIFF":
-        data = partial(_write_tiff, _levelled(pixels, kind, alpha, bits), **facts)  # straight to the disk
+        data = partial(_write_tiff, _to_levels(pixels, kind, alpha, bits), **facts)  # straight to the disk
     else:
         data = encode(pixels, kind, alpha=alpha, bits=bits, quality=quality, **facts)
     try:
@@ -258,7 +258,7 @@ def encode(
         raise ImageError(f"format {format!r} cannot be written: {suggest(kind, FORMATS)}")
     if not 1 <= quality <= 100:
         raise ImageError(f"quality {quality!r} is outside 1 to 100: 95 is a good value")
-    levels = _levelled(pixels, kind, alpha, bits)
+    levels = _to_levels(pixels, kind, alpha, bits)
     if kind not in ("PNG", "JPEG", "TIFF", "BMP"):
         exif = metadata.with_resolution(exif, dpi)
     if kind == "TIFF":
@@ -270,7 +270,7 @@ def encode(
     return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
 
 
-def _levelled(pixels: NDArray[Any], kind: str, alpha: NDArray[Any] | None, bits: int) -> NDArray[Any]:
+def _to_levels(pixels: NDArray[Any], kind: str, alpha: NDArray[Any] | None, bits: int) -> NDArray[Any]:
     """Return what a format holds of a picture, ``[H, W, 3]`` or ``[H, W, 4]`` uint8 or uint16, once it is checked."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
@@ -314,7 +314,7 @@ def _encode_eight(
             info.add(b"iTXt", body)
         image.save(file, "PNG", pnginfo=info, **options)
     elif kind == "JPEG":
-        # From 90 up the colours keep full resolution: brush strokes have sharp edges between colours. No ``optimize``:
+        # From 90 up the colors keep full resolution: brush strokes have sharp edges between colors. No ``optimize``:
         # it would fail on noisy pictures, whose data is longer than the buffer Pillow sets aside for it.
         image.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, **options)
     elif kind == "BMP":
@@ -348,7 +348,7 @@ def _levels(values: NDArray[Any], bits: int) -> NDArray[Any]:
     """Return uint8 or uint16, untouched where they are that already."""
     if values.dtype == (np.uint8 if bits == 8 else np.uint16):
         return values
-    return quantise(_unit(values) if values.dtype in (np.uint8, np.uint16) else values, bits)
+    return quantize(_unit(values) if values.dtype in (np.uint8, np.uint16) else values, bits)
 
 
 def _check_format(kind: str, size: tuple[int, int] | None, bits: int, what: str) -> None:

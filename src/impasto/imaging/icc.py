@@ -1,7 +1,7 @@
-"""Colour profiles: whatever a file holds becomes sRGB.
+"""Color profiles: whatever a file holds becomes sRGB.
 
 In: a decoded picture and the ICC profile found beside it. Out: sRGB pixels. ImageCms works in 8 bits only, so deeper
-pictures go through a table that it fills (some 50 nodes a channel, denser towards black) and that is interpolated:
+pictures go through a table that it fills (some 50 nodes a channel, denser toward black) and that is interpolated:
 smooth, and within half an 8-bit level of the exact conversion at every node. A profile that turns out to be sRGB
 changes nothing at all.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-BROKEN = "its colour profile is damaged or does not belong to it and was ignored; colours were read as sRGB"
+BROKEN = "its color profile is damaged or does not belong to it and was ignored; colors were read as sRGB"
 # The table's nodes as 8-bit levels: steps of 1 near black, where a linear or gamma 1.8 profile is steep in sRGB, of 7
 # near white.
 _NODES = np.unique(np.rint(255 * np.linspace(0, 1, 56) ** 1.6)).astype(np.uint8)
@@ -97,11 +97,11 @@ def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | Non
         mode,
         "RGB",
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        # Optimised, grey would go through 33 steps, far too few near black.
+        # Optimized, gray would go through 33 steps, far too few near black.
         ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE),
     )
     if mode in ("L", "RGB"):
-        # Names lie and many sRGB profiles differ in a byte: what counts is whether colours move.
+        # Names lie and many sRGB profiles differ in a byte: what counts is whether colors move.
         probe = _lattice(1 if mode == "L" else 3, _PROBE)
         moved = np.asarray(ImageCms.applyTransform(probe, transform)).astype(int)
         if np.abs(moved - np.asarray(probe.convert("RGB"))).max() <= 1:
@@ -118,7 +118,7 @@ def _lattice(channels: int, levels: NDArray[np.uint8]) -> Image.Image:
 
 
 def _table(transform: ImageCms.ImageCmsTransform, channels: int) -> NDArray[np.float32]:
-    """Return the conversion at the nodes: ``[n, 3]`` for grey, ``[n, n, n, 3]`` for colour, 0..1."""
+    """Return the conversion at the nodes: ``[n, 3]`` for gray, ``[n, n, n, 3]`` for color, 0..1."""
     converted = np.asarray(ImageCms.applyTransform(_lattice(channels, _NODES), transform), np.float32)
     converted /= np.float32(255)
     return converted.reshape(*(len(_NODES),) * channels, 3)

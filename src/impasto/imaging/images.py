@@ -1,6 +1,6 @@
 """Pictures in: files, PIL images, arrays and tensors become float32 sRGB.
 
-In: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (grey, palette, CMYK, alpha, 16 bit), a PIL
+In: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (gray, palette, CMYK, alpha, 16 bit), a PIL
 image, an array or a tensor. Out: a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, alpha and EXIF beside it.
 Sizes are checked in the file's header, before anything is decoded. Decoding is in ``decode``, writing in ``encode``,
 sizes are in ``sizes``; what the rest of the program needs is reachable from here.
@@ -32,7 +32,7 @@ from impasto.imaging.decode import (
     split_crop,
     unit,
 )
-from impasto.imaging.encode import check_output, encode, estimated_bytes, quantise, save, write_atomically
+from impasto.imaging.encode import check_output, encode, estimated_bytes, quantize, save, write_atomically
 from impasto.imaging.resample import resize
 from impasto.options.sizes import Size, canvas_size, parse_size
 
@@ -46,7 +46,7 @@ __all__ = [
     "estimated_bytes",
     "load",
     "parse_size",
-    "quantise",
+    "quantize",
     "read_record",
     "resize",
     "save",
@@ -109,8 +109,8 @@ def load(
             tensor ``[3, H, W]`` or ``[1, 3, H, W]`` in 0..1.
         max_pixels: the most pixels to accept.
         keep_location: keep the GPS block of the EXIF data.
-        fill: a colour (``"white"``, ``"#808080"`` or three floats in 0..1) to lay transparent parts on; None leaves
-            the colours beneath as they are stored. The alpha is kept either way.
+        fill: a color (``"white"``, ``"#808080"`` or three floats in 0..1) to lay transparent parts on; None leaves
+            the colors beneath as they are stored. The alpha is kept either way.
 
     Returns:
         The picture, upright and sRGB.
@@ -126,7 +126,7 @@ def load(
         name = path.name
         with opened(path) as stream:
             raw = read(stream, repr(str(path)), max_pixels, keep_location)
-        crop = None if text is None else _parse_crop(text, raw.colour.shape[:2], str(path))
+        crop = None if text is None else _parse_crop(text, raw.color.shape[:2], str(path))
     elif isinstance(source, Image.Image):
         check_pixels(source.size, max_pixels, "the PIL image")
         raw = of_image(source, None, "the PIL image", keep_location)
@@ -139,11 +139,11 @@ def load(
         raw = _of_array(source, max_pixels)
     if crop is not None:
         x, y, width, height = crop
-        raw.colour = raw.colour[y : y + height, x : x + width]
+        raw.color = raw.color[y : y + height, x : x + width]
         raw.alpha = None if raw.alpha is None else raw.alpha[y : y + height, x : x + width]
-    pixels, alpha = unit(raw.colour), None if raw.alpha is None else unit(raw.alpha)
+    pixels, alpha = unit(raw.color), None if raw.alpha is None else unit(raw.alpha)
     if fill is not None and alpha is not None:
-        pixels = pixels * alpha[:, :, None] + _colour(fill) * (1 - alpha[:, :, None])
+        pixels = pixels * alpha[:, :, None] + _color(fill) * (1 - alpha[:, :, None])
     return Picture(pixels, alpha, raw.exif, name, raw.sha256, raw.bits, path, crop, tuple(dict.fromkeys(raw.notes)))
 
 
@@ -177,7 +177,7 @@ def _parse_crop(text: str, size: tuple[int, ...], path: str) -> Crop:
 
 
 def _of_array(source: Any, max_pixels: int) -> Raw:
-    """Check an array or tensor and return it as colour and alpha."""
+    """Check an array or tensor and return it as color and alpha."""
     if hasattr(source, "detach"):  # a tensor, without loading torch to ask
         values = source.detach().cpu()
         if "float" not in str(values.dtype):
@@ -206,23 +206,23 @@ def _of_array(source: Any, max_pixels: int) -> Raw:
         values = np.clip(values, 0, 1)
     elif values.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"an array of {values.dtype} is no picture: give uint8, uint16, or floats in 0..1")
-    colour = np.broadcast_to(values[:, :, :3], (*values.shape[:2], 3))
+    color = np.broadcast_to(values[:, :, :3], (*values.shape[:2], 3))
     alpha = values[:, :, 3] if values.shape[2] == 4 else None
-    return Raw(colour, alpha, 16 if values.dtype == np.uint16 else 8, _array_hash(values))
+    return Raw(color, alpha, 16 if values.dtype == np.uint16 else 8, _array_hash(values))
 
 
 def _array_hash(values: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def _colour(fill: str | tuple[float, float, float]) -> NDArray[np.float32]:
-    """Return a colour as three floats in 0..1."""
+def _color(fill: str | tuple[float, float, float]) -> NDArray[np.float32]:
+    """Return a color as three floats in 0..1."""
     if isinstance(fill, str):
         try:
             return np.asarray(ImageColor.getrgb(fill)[:3], np.float32) / np.float32(255)
         except ValueError:
-            raise ImageError(f"fill {fill!r} is no colour: give a name such as white, or #808080") from None
-    colour = np.asarray(fill, np.float32)
-    if colour.shape != (3,) or not (colour.min() >= 0 and colour.max() <= 1):
-        raise ImageError(f"fill {fill!r} is no colour: give three numbers in 0..1")
-    return colour
+            raise ImageError(f"fill {fill!r} is no color: give a name such as white, or #808080") from None
+    color = np.asarray(fill, np.float32)
+    if color.shape != (3,) or not (color.min() >= 0 and color.max() <= 1):
+        raise ImageError(f"fill {fill!r} is no color: give three numbers in 0..1")
+    return color

@@ -190,15 +190,15 @@ def png_chunks(icc: bytes, exif: bytes | None, dpi: float | None, record: str | 
     """Return name and body of the chunks that a PNG carries in front of its pixels.
 
     Args:
-        icc: the colour profile.
+        icc: the color profile.
         exif: cleaned EXIF data, or None.
         dpi: dots per inch, or None.
         record: the record, or None.
     """
     chunks = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))]
     if dpi is not None:
-        per_metre = round(dpi / 0.0254)
-        chunks.append((b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
+        per_meter = round(dpi / 0.0254)
+        chunks.append((b"pHYs", struct.pack(">IIB", per_meter, per_meter, 1)))
     if exif:
         chunks.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
     if record is not None:

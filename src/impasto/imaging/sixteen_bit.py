@@ -1,4 +1,4 @@
-"""Sixteen bits a channel, where Pillow has eight: it reads such colour files as 8 bit without a word and writes none.
+"""Sixteen bits a channel, where Pillow has eight: it reads such color files as 8 bit without a word and writes none.
 
 In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (OpenCV where the compression needs it).
 Both are written here: a PNG's rows are filtered by numpy, a TIFF's directory comes from Pillow, so that EXIF goes
@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 Deep = NDArray[np.uint16]
 TILE = 256
 _STRIP_BYTES = 1 << 20
-# Tifffile writes no pointers to further directories: a neighbouring number stands in until it is known where they lie.
+# Tifffile writes no pointers to further directories: a neighboring number stands in until it is known where they lie.
 _STAND_INS = {0x8769: 0x8768, 0x8825: 0x8824}
 _BIG_FROM = (1 << 32) - (1 << 26)  # bytes of pixels, which may not pack at all
 
@@ -53,7 +53,7 @@ def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]
         stream: the same file, seekable.
 
     Returns:
-        Colour ``[H, W, 1]`` or ``[H, W, 3]`` and alpha ``[H, W]`` or None, uint16, as stored (not turned upright).
+        Color ``[H, W, 1]`` or ``[H, W, 3]`` and alpha ``[H, W]`` or None, uint16, as stored (not turned upright).
 
     Raises:
         ValueError: the file is damaged or of a kind that cannot be read.
@@ -61,15 +61,15 @@ def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]
     if image.format == "PNG":
         values = _by_opencv(stream)
         key = image.info.get("transparency")
-        if values.shape[2] in (1, 3) and key is not None:  # one colour is declared transparent
+        if values.shape[2] in (1, 3) and key is not None:  # one color is declared transparent
             return values, (values != np.asarray(key)).any(axis=2) * np.uint16(65535)
         if image.mode in ("L", "LA") or image.mode.startswith("I"):
             values = values[:, :, [0, -1]] if values.shape[2] == 4 else values[:, :, :1]
     else:
         values = _by_tifffile(stream)
-    colours = 3 if values.shape[2] >= 3 else 1
-    alpha = values[:, :, colours] if values.shape[2] > colours else None
-    return values[:, :, :colours], alpha
+    colors = 3 if values.shape[2] >= 3 else 1
+    alpha = values[:, :, colors] if values.shape[2] > colors else None
+    return values[:, :, :colors], alpha
 
 
 def _by_opencv(stream: IO[bytes]) -> Deep:
@@ -105,13 +105,13 @@ def _by_tifffile(stream: IO[bytes]) -> Deep:
         values = values.reshape(*values.shape[:2], -1)
         if page.photometric == 0:  # white is zero
             values = np.concatenate([65535 - values[:, :, :1], values[:, :, 1:]], axis=2)
-        colours = 3 if page.photometric == 2 else 1
+        colors = 3 if page.photometric == 2 else 1
         extra = [int(kind) for kind in page.extrasamples]
-    if values.shape[2] > colours and extra[:1] == [1]:  # colours are stored multiplied by alpha
-        alpha = np.maximum(values[:, :, colours : colours + 1].astype(np.float64), 1)
-        plain = np.minimum(np.rint(values[:, :, :colours] * (65535 / alpha)), 65535)
-        values = np.concatenate([plain.astype(np.uint16), values[:, :, colours:]], axis=2)
-    keep = colours + 1 if extra[:1] in ([1], [2]) else colours
+    if values.shape[2] > colors and extra[:1] == [1]:  # colors are stored multiplied by alpha
+        alpha = np.maximum(values[:, :, colors : colors + 1].astype(np.float64), 1)
+        plain = np.minimum(np.rint(values[:, :, :colors] * (65535 / alpha)), 65535)
+        values = np.concatenate([plain.astype(np.uint16), values[:, :, colors:]], axis=2)
+    keep = colors + 1 if extra[:1] in ([1], [2]) else colors
     return np.asarray(values[:, :, :keep], np.uint16)
 
 
@@ -157,12 +157,12 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 def tiff_bytes(
     values: NDArray[np.uint8] | Deep, exif: bytes | None, icc: bytes, dpi: float | None, xmp: bytes | None
 ) -> bytes:
-    """Return a TIFF: deflated strips of differences between neighbours.
+    """Return a TIFF: deflated strips of differences between neighbors.
 
     Args:
         values: ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or uint16.
         exif: cleaned EXIF data, or None.
-        icc: the colour profile.
+        icc: the color profile.
         dpi: dots per inch, or None.
         xmp: an XMP packet, or None.
     """

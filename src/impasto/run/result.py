@@ -61,10 +61,10 @@ class Result:
         """The picture as a PIL image, with the content's alpha if it had one."""
         from PIL import Image
 
-        rgb = images.quantise(self.pixels, 8)
+        rgb = images.quantize(self.pixels, 8)
         if self.alpha is None:
             return Image.fromarray(rgb)
-        return Image.fromarray(np.dstack([rgb, images.quantise(self.alpha, 8)]))
+        return Image.fromarray(np.dstack([rgb, images.quantize(self.alpha, 8)]))
 
     @property
     def tensor(self) -> Tensor:
@@ -87,7 +87,7 @@ def finish(
     canvas = resize(canvas, job.size)
     if job.options.control.recolour:
         canvas = canvas.lerp(recolored(canvas, job.control.at(job.size)), job.options.control.recolour)
-    levels = images.quantise(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
+    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)
     at_size = run.scale == len(job.scales) - 1

@@ -25,7 +25,7 @@ from impasto.errors import MachineError, OptionError
 from impasto.events import Command, Mailbox
 
 ROW_ALIGNMENT = 32
-MIN_ROWS = 64  # with fewer, a process would compute more for its neighbours than for itself
+MIN_ROWS = 64  # with fewer, a process would compute more for its neighbors than for itself
 RESUME_HINT = "continue from the last checkpoint with impasto resume (needs --run-dir), or a training with --resume"
 TIMEOUT = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
 

@@ -150,7 +150,7 @@ class _Sink:
         self._palette = _palette_graph(size, self._rate) if suffix == ".gif" else None
 
     def write(self, frame: Frame) -> None:
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.quantise(frame), np.uint8), format="rgb24")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.quantize(frame), np.uint8), format="rgb24")
         picture.pts, picture.time_base = self._count, Fraction(1, self._rate)
         self._count += 1
         if self._palette is not None:

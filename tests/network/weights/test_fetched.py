@@ -213,7 +213,7 @@ def test_listing_has_every_source_and_what_is_missing(cache: Path) -> None:
     assert list(rows) == ["vgg19", *weights.SOURCES]
     assert rows["vgg19"].present
     assert not any(rows[name].present for name in weights.SOURCES)
-    assert all(row.licence and len(row.sha256) == 64 for row in rows.values())
+    assert all(row.license and len(row.sha256) == 64 for row in rows.values())
     assert all(rows[name].path == weights.stored(name) for name in weights.SOURCES)
 
 

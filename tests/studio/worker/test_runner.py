@@ -132,7 +132,7 @@ def test_protected_places_stay(unkilled: tuple[Store, Job]) -> None:
     from impasto.imaging import images
 
     store, job = unkilled
-    painted = images.quantise(images.load(store.job_folder(job.id) / f"{job.step:07d}-final.png").pixels)
+    painted = images.quantize(images.load(store.job_folder(job.id) / f"{job.step:07d}-final.png").pixels)
     assert np.abs(painted[2:12, 2:12].astype(int) - noise(0)[2:12, 2:12]).max() <= 2
     assert np.abs(painted[30:].astype(int) - noise(0)[30:]).mean() > 5
 

@@ -1,4 +1,4 @@
-"""Weights that are fetched once, by name, and kept in the user's cache; what they are, where from, under what licence.
+"""Weights that are fetched once, by name, and kept in the user's cache; what they are, where from, under what license.
 
 ``fetch`` brings a published source archive (by pip, or from a file of the user's own), reads its weights as data,
 and stores them as safetensors. The ``*_state`` functions read them back. Hashes of the archive and of the converted
@@ -59,7 +59,7 @@ class Source:
     sha256: str
     members: Mapping[str, str]
     content: str
-    licence: str
+    license: str
     convert: Convert
 
 
@@ -70,7 +70,7 @@ class Row:
     name: str
     provides: str
     source: str
-    licence: str
+    license: str
     present: bool
     path: Path | None
     sha256: str
@@ -124,7 +124,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
                 )
             },
             content="ff0ff9ad629f3cb4c4335067a63ecf508412ae200d78d60a8ef74e528177535a",
-            licence="BSD (package; LPIPS is BSD-2-Clause, torchvision's AlexNet BSD-3-Clause)",
+            license="BSD (package; LPIPS is BSD-2-Clause, torchvision's AlexNet BSD-3-Clause)",
             convert=_convert_evaluation,
         ),
         "vgg16": Source(
@@ -137,7 +137,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
                 )
             },
             content="256a78c7a1144c1fbfdb99acb5267dd47acc460c8e0950b8873126485510de6e",
-            licence="BSD (package; torchvision's VGG-16 is BSD-3-Clause)",
+            license="BSD (package; torchvision's VGG-16 is BSD-3-Clause)",
             convert=_convert_vgg16,
         ),
         "adain": Source(
@@ -153,7 +153,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
                 ),
             },
             content="83757a718b0bfc09c131dae1dbe4fed8f836ebedd970f439613fbff8505d4932",
-            licence="MIT (package; the encoder derives from Oxford's VGG-19, CC BY 4.0)",
+            license="MIT (package; the encoder derives from Oxford's VGG-19, CC BY 4.0)",
             convert=_convert_adain,
         ),
         "vgg19-fp32": Source(
@@ -166,7 +166,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
                 )
             },
             content="5de322b3413f065bcbe9378d853a4cabc5da4297222f0b2e42c8f5e170e475e6",
-            licence="MIT (package; the weights are Oxford's VGG-19, CC BY 4.0)",
+            license="MIT (package; the weights are Oxford's VGG-19, CC BY 4.0)",
             convert=_convert_vgg19,
         ),
     }
@@ -256,7 +256,7 @@ def listing() -> list[Row]:
             name="vgg19",
             provides="VGG-19, the encoder (comes with the installation)",
             source=requirement,
-            licence="MIT (package; the weights are Oxford's VGG-19, CC BY 4.0)",
+            license="MIT (package; the weights are Oxford's VGG-19, CC BY 4.0)",
             present=installed is not None,
             path=installed,
             sha256=vgg19.FILE_SHA256,
@@ -264,7 +264,7 @@ def listing() -> list[Row]:
     ]
     for name, source in SOURCES.items():
         path = stored(name)
-        rows.append(Row(name, source.provides, source.requirement, source.licence, path.is_file(), path, source.sha256))
+        rows.append(Row(name, source.provides, source.requirement, source.license, path.is_file(), path, source.sha256))
     return rows
 
 

@@ -9,7 +9,7 @@ k-means. It is read as data; the package is not imported.
 
 Departures: a torchvision-format file was made for another input (RGB, 0 to 1, minus mean, over deviation). Its mean
 and deviation are folded into ``conv1_1``, which is exact wherever the kernel lies inside the picture. At the border
-the convolution pads with zeros, and a padded zero means the mean colour of the file's own training: 123.675, 116.28,
+the convolution pads with zeros, and a padded zero means the mean color of the file's own training: 123.675, 116.28,
 103.53 there, 123.68, 116.779, 103.939 here, half a level of 255 apart.
 """
 
@@ -73,7 +73,7 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
 
     Args:
         path: a file to read instead of the installed one: torchvision's ``.pth`` or ``.safetensors``, Keras's
-            ``.h5`` (needs h5py), the quantised ``.bin``, or what ``impasto weights fetch vgg19-fp32`` has stored.
+            ``.h5`` (needs h5py), the quantized ``.bin``, or what ``impasto weights fetch vgg19-fp32`` has stored.
 
     Returns:
         ``conv1_1.weight`` ``[64, 3, 3, 3]``, ``conv1_1.bias`` ``[64]`` ... ``conv5_4.bias``, float32 on the CPU.

@@ -42,7 +42,7 @@ def events_from_log(export_input: ExportInput) -> Iterator[Event]:
     yield Planned(scales, max(1, export_input.job.step), {})
     for number, step in steps.items():
         preview = images.load(pictures[number]).pixels if number in pictures else None
-        shown = None if preview is None else images.quantise(preview).astype("uint8")
+        shown = None if preview is None else images.quantize(preview).astype("uint8")
         yield Stepped(number, step.scale, step.scale_step, step.total, step.losses, shown)
     yield Finished(export_input.job.step, export_input.job.stopped, _result(export_input, list(steps.values())))
 

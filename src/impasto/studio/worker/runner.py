@@ -96,7 +96,7 @@ def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Ite
     try:
         for event in iter_stylize(content, style, fast=True, size=str(min(INSTANT_SIDE, max(size))), **settings):
             if isinstance(event, Finished):
-                yield Snapshot(0, 0, images.quantise(event.result.pixels).astype("uint8"))
+                yield Snapshot(0, 0, images.quantize(event.result.pixels).astype("uint8"))
     except ImpastoError:
         return  # what is wrong, the run itself will say
 
