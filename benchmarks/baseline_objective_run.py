@@ -31,7 +31,7 @@ from impasto.objective.scale_objective import resize
 from impasto.optimizers import BoundedLBFGS
 from impasto.options.fields import Machine, Precision
 from impasto.options.layer_names import stride
-from impasto.run.engine import Knobs, Run, as_preview, descend
+from impasto.run.engine import LiveWeights, Run, as_preview, descend
 from impasto.runtime import allocator
 from impasto.runtime.device import resolve_device
 
@@ -97,7 +97,7 @@ def chase(
     folder.mkdir(parents=True, exist_ok=True)
     schedule = [*schedule[:-1], replace(schedule[-1], steps=last_steps or schedule[-1].steps)]
     canvas = content
-    run = Run(Knobs(None, 1.0, 1.0, 0.0, unitless=False))
+    run = Run(LiveWeights(None, 1.0, 1.0, 0.0, unitless=False))
     for index, stage in enumerate(schedule):
         size = [max(1, round(side * stage.factor)) for side in content.shape[-2:]]
         last = index == len(schedule) - 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import impasto
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.compare import iter_compare, plan
 from impasto.workflows.evaluate import Judge
 
@@ -30,14 +30,14 @@ class Pair:
     style: Path
     size: str
     judge: Judge
-    shared: Shared = field(default_factory=lambda: Shared(keep=True))
+    cache: TargetCache = field(default_factory=lambda: TargetCache(retain=True))
     scores: dict[float, tuple[float, float]] = field(default_factory=dict)
 
     def at(self, strength: float) -> tuple[float, float]:
         """Return the content distance and the style distance at a strength."""
         if strength not in self.scores:
             result = impasto.stylize(
-                str(self.content), str(self.style), strength=strength, size=self.size, shared=self.shared
+                str(self.content), str(self.style), strength=strength, size=self.size, cache=self.cache
             )
             metrics = self.judge(result.pixels)
             self.scores[strength] = metrics["lpips"], metrics["style_distance"]

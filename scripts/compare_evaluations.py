@@ -23,8 +23,8 @@ import torch
 from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import build_scale_objective
 from impasto.options import recipes
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 from impasto.runtime import allocator, distributed
 from impasto.runtime.distributed import ProcessGroup
 
@@ -43,9 +43,9 @@ def main() -> None:
     args = parser.parse_args()
     allocator.ask_for_huge_pages()
     group = distributed.join()
-    shared = Shared()
+    cache = TargetCache()
     with distributed.as_one(group):
-        sides = [prepare_side(args, side, shared, group) for side in args.sides]
+        sides = [prepare_side(args, side, cache, group) for side in args.sides]
         times_by_side: dict[str, list[tuple[float, float]]] = {side[0]: [] for side in sides}
         for turn in range(args.rounds + 1):
             for name, _, together, alone in sides:
@@ -58,22 +58,29 @@ def main() -> None:
             print_times(sides, times_by_side, group)
 
 
-def prepare_side(args: argparse.Namespace, side: str, shared: Shared, group: ProcessGroup) -> Side:
+def prepare_side(args: argparse.Namespace, side: str, cache: TargetCache, group: ProcessGroup) -> Side:
     """Return a side with the functions that evaluate it."""
     size, _, tile = side.partition(":")
     options = recipes.resolve(
         size=size, tile=int(tile) if tile else None, precision=args.precision, scales=1, style_scale=0.25
     )
-    job = prepare(args.content, args.style, options, group=group)
-    scale, encoder = job.scales[-1], shared.encoder(job)
+    prepared = prepare(args.content, args.style, options, group=group)
+    scale, encoder = prepared.scales[-1], cache.encoder(prepared)
     shard = group.shard(scale.height)
     problem = build_scale_objective(
-        encoder, job.control, scale, job.options, job.style_layers, job.content_layers, args.keep, shard
+        encoder,
+        prepared.control,
+        scale,
+        prepared.options,
+        prepared.style_layers,
+        prepared.content_layers,
+        args.keep,
+        shard,
     )
-    weights = job.knobs().weights(problem.normalizers, scale.content_factor)
+    weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
     canvas = problem.content
     own = problem.objective
-    single = Objective(encoder, own.terms, own.height, own.width, tile=job.options.machine.tile, keep=args.keep)
+    single = Objective(encoder, own.terms, own.height, own.width, tile=prepared.options.machine.tile, keep=args.keep)
     rows = shard.cut(canvas)
 
     def together() -> Any:

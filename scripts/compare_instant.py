@@ -22,14 +22,14 @@ from impasto.feedforward.dataset import SUFFIXES
 from impasto.imaging import images
 from impasto.network.weights import adain_state
 from impasto.regions.region_tensors import single_style
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Judge
 
 METRICS = ("lpips", "style_distance", "vgg_style", "ssim", "palette")
 METHODS = ("photograph", "network", "adain", "fast", "optimizer")
 
 
-def paint(method: str, photo: Path, args: argparse.Namespace, shared: Shared) -> float | None:
+def paint(method: str, photo: Path, args: argparse.Namespace, cache: TargetCache) -> float | None:
     """Paint one picture unless its file exists, and return the seconds taken."""
     target = args.out / method / f"{photo.stem}.png"
     if target.exists():
@@ -49,7 +49,7 @@ def paint(method: str, photo: Path, args: argparse.Namespace, shared: Shared) ->
         painted = FastStylizer(adain_state(), matching="scale")(single_style(pictures[0], pictures[1]), size)
         images.save(target, painted[0].permute(1, 2, 0).numpy())
     else:
-        impasto.stylize(str(photo), str(args.style), output=target, size=args.size, shared=shared)
+        impasto.stylize(str(photo), str(args.style), output=target, size=args.size, cache=cache)
     return time.perf_counter() - began
 
 
@@ -78,9 +78,9 @@ def main() -> None:
     parser.add_argument("--no-table", action="store_true")
     args = parser.parse_args()
     photos = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in SUFFIXES)[-args.last :]
-    shared = Shared()
+    cache = TargetCache()
     for method in args.methods:
-        seconds = [paint(method, photo, args, shared) for photo in photos]
+        seconds = [paint(method, photo, args, cache) for photo in photos]
         took = [second for second in seconds if second is not None]
         if took:
             print(f"{method}: {len(took)} pictures, {fmean(took):.2f} s each", flush=True)

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from impasto.api import stylize
 from impasto.options import recipes
-from impasto.planning.memory import PAIRS, Plan
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.planning.memory import PAIRS, MemoryPlan
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Judge
 
 PLANS = {
-    "ten": Plan(None),
-    "ten-half": Plan(None, PAIRS, half=True),
-    "three-half": Plan(None, 3, half=True),
-    "lean": Plan(None, 0, lean=True),
+    "ten": MemoryPlan(None),
+    "ten-half": MemoryPlan(None, PAIRS, bf16_history=True),
+    "three-half": MemoryPlan(None, 3, bf16_history=True),
+    "lean": MemoryPlan(None, 0, first_order=True),
 }
 
 
@@ -36,11 +36,11 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     scales = prepare(args.content, args.style, recipes.resolve(size=args.size)).scales
-    judge, shared = Judge(args.content, args.style), Shared()
+    judge, cache = Judge(args.content, args.style), TargetCache()
     for name, plan in PLANS.items():
         taken = {"plans": [[scale.height, scale.width, *plan.as_data()] for scale in scales]}
         path = args.out / f"{name}.png"
-        stylize(args.content, args.style, output=path, size=args.size, decisions=taken, shared=shared)
+        stylize(args.content, args.style, output=path, size=args.size, decisions=taken, cache=cache)
         print(json.dumps({"plan": name, **{key: round(value, 3) for key, value in judge(path).items()}}), flush=True)
 
 

@@ -24,7 +24,7 @@ from impasto.api import iter_stylize
 from impasto.events import Mailbox, Stepped
 from impasto.imaging import images
 from impasto.run import checkpoint, result
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 from waiting import wait_until
@@ -51,7 +51,7 @@ class Runs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.shared = Shared(small_state())
+        self.cache = TargetCache(small_state())
         rng = np.random.default_rng(3)
         for name in ("content", "style"):
             coarse = Image.fromarray((rng.random((8, 8, 3)) * 255).astype(np.uint8))
@@ -61,7 +61,7 @@ class Runs:
         """Run to the end, steering at fixed steps as one person would, once."""
         mailbox = Mailbox()
         if resume:
-            events = iter_resume(folder, mailbox=mailbox, shared=self.shared)
+            events = iter_resume(folder, mailbox=mailbox, cache=self.cache)
         else:
             events = iter_stylize(
                 self.root / "content.png",
@@ -70,7 +70,7 @@ class Runs:
                 checkpoint_dir=folder,
                 checkpoint_seconds=0.0,
                 mailbox=mailbox,
-                shared=self.shared,
+                cache=self.cache,
                 **{**OPTIONS, **options},
             )
         for event in events:
@@ -228,9 +228,9 @@ def main(root: Path) -> None:
         "in the first scale": lambda: runs.killed("in the first scale", {}, at_step(10)),
         "in the last scale": lambda: runs.killed("in the last scale", {}, at_step(29)),
         "a command logged": lambda: runs.killed(
-            "a command logged", {}, patched(checkpoint.Keeper, "log", after_logging)
+            "a command logged", {}, patched(checkpoint.Checkpointer, "log", after_logging)
         ),
-        "half a line": lambda: runs.killed("half a line", {}, patched(checkpoint.Keeper, "log", half_a_line)),
+        "half a line": lambda: runs.killed("half a line", {}, patched(checkpoint.Checkpointer, "log", half_a_line)),
         "no tensors": lambda: runs.killed("no tensors", {}, patched(images, "write_atomically", before("safetensors"))),
         "no json": lambda: runs.killed("no json", {}, patched(images, "write_atomically", before("json"))),
         "nothing saved": lambda: runs.killed("nothing saved", {}, patched(result, "save", instead_of_saving)),

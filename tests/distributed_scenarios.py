@@ -34,7 +34,7 @@ from impasto.objective.region_terms import StyleFeatures
 from impasto.optimizers import Adam, BoundedLBFGS, LowMemoryAdam
 from impasto.options.layer_names import stride
 from impasto.options.recipes import resolve
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.runtime import distributed
 from impasto.runtime.distributed import ProcessGroup, RowShard
 from impasto.workflows.replay import iter_resume
@@ -259,7 +259,7 @@ class Runs:
 
         def task(joined: ProcessGroup) -> dict[str, Any]:
             folder, mailbox = self.root / name, Mailbox()
-            listeners: dict[str, Any] = {"mailbox": mailbox, "shared": Shared(self.state), "group": joined}
+            listeners: dict[str, Any] = {"mailbox": mailbox, "shared": TargetCache(self.state), "group": joined}
             listeners["preview_every"] = 4
             if resume:
                 events = iter_resume(folder, **listeners)

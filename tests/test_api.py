@@ -24,9 +24,9 @@ from impasto.imaging import images
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Evaluation, Objective
 from impasto.options.recipes import resolve
-from impasto.run.job import prepare
+from impasto.run.prepared_run import prepare
 from impasto.run.result import Result
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 
 Pixels = NDArray[np.uint8]
 Files = tuple[Path, Path]
@@ -41,17 +41,17 @@ FEW: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
+def cache() -> TargetCache:
     """Return the network's weights, read once."""
-    return Shared(vgg19_state())
+    return TargetCache(vgg19_state())
 
 
 @pytest.fixture
-def paint(shared: Shared, tiny_picture: Pixels, tiny_style: Pixels) -> Any:
+def paint(cache: TargetCache, tiny_picture: Pixels, tiny_style: Pixels) -> Any:
     """Return ``stylize`` on the tiny pictures, quick unless told otherwise."""
 
     def run(content: Any = tiny_picture, style: Any = tiny_style, **options: Any) -> Result:
-        return stylize(content, style, shared=shared, **{**FEW, **options})
+        return stylize(content, style, cache=cache, **{**FEW, **options})
 
     return run
 
@@ -70,9 +70,9 @@ def test_the_public_names_stay_what_they_are() -> None:
         impasto.paint  # noqa: B018
 
 
-def test_the_default_recipe_end_to_end(shared: Shared, tiny_files: Files, tmp_path: Path) -> None:
+def test_the_default_recipe_end_to_end(cache: TargetCache, tiny_files: Files, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder" / "out.png"
-    result = stylize(*tiny_files, output=out, size=64, steps=6, scales=2, shared=shared)
+    result = stylize(*tiny_files, output=out, size=64, steps=6, scales=2, cache=cache)
     assert result.path == out
     assert result.steps == len(result.losses) == 6
     assert not result.stopped
@@ -148,8 +148,8 @@ def test_alpha_comes_back(paint: Any, tiny_picture: Pixels, tmp_path: Path) -> N
 def test_the_losses_told_are_those_of_the_file(
     paint: Any, tiny_picture: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, transparent: bool
 ) -> None:
-    problems, make, content = [], Shared.problem, tiny_picture
-    monkeypatch.setattr(Shared, "problem", lambda *given: problems.append(make(*given)) or problems[-1])
+    problems, make, content = [], TargetCache.problem, tiny_picture
+    monkeypatch.setattr(TargetCache, "problem", lambda *given: problems.append(make(*given)) or problems[-1])
     if transparent:
         content = np.dstack([tiny_picture, np.full((48, 64), 128, np.uint8)])
     path = tmp_path / f"out{suffix}"
@@ -161,9 +161,9 @@ def test_the_losses_told_are_those_of_the_file(
         assert result.saved_losses[name] == pytest.approx(share * values[name] / normalizers[name], rel=1e-12)
 
 
-def test_events_come_in_order(shared: Shared, tiny_picture: Pixels, tiny_style: Pixels) -> None:
+def test_events_come_in_order(cache: TargetCache, tiny_picture: Pixels, tiny_style: Pixels) -> None:
     options = {**FEW, "scales": 2, "steps": 5, "size": 64}
-    events = list(iter_stylize(tiny_picture, tiny_style, shared=shared, snapshot_every=2, preview_every=1, **options))
+    events = list(iter_stylize(tiny_picture, tiny_style, cache=cache, snapshot_every=2, preview_every=1, **options))
     events = [event for event in events if not isinstance(event, Warned)]
     planned = events[0]
     assert isinstance(planned, Planned)
@@ -184,19 +184,19 @@ def test_events_come_in_order(shared: Shared, tiny_picture: Pixels, tiny_style: 
 
 def test_the_steps_of_scales_too_small_are_not_lost(tiny_style: Pixels) -> None:
     panorama = np.zeros((20, 300, 3), np.uint8)
-    job = prepare(panorama, tiny_style, resolve(size=300, steps=40, scales=3))
-    assert sum(scale.steps for scale in job.scales) == 40
-    assert min(scale.height for scale in job.scales) >= 16
+    prepared = prepare(panorama, tiny_style, resolve(size=300, steps=40, scales=3))
+    assert sum(scale.steps for scale in prepared.scales) == 40
+    assert min(scale.height for scale in prepared.scales) >= 16
 
 
 def test_a_run_stopped_early_has_the_size_asked_for(
-    shared: Shared, tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path
+    cache: TargetCache, tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path
 ) -> None:
     box = impasto.Mailbox()
     options = {**FEW, "scales": 2, "steps": 20, "size": 64}
     out = tmp_path / "out.png"
     result = None
-    for event in iter_stylize(tiny_picture, tiny_style, output=out, mailbox=box, shared=shared, **options):
+    for event in iter_stylize(tiny_picture, tiny_style, output=out, mailbox=box, cache=cache, **options):
         if isinstance(event, Stepped) and event.step == 2:
             box.post("stop")
         if isinstance(event, Finished):
@@ -211,7 +211,7 @@ def test_a_run_stopped_early_has_the_size_asked_for(
 
 
 def test_a_step_size_that_was_steered_lasts_beyond_its_scale(
-    shared: Shared, tiny_picture: Pixels, tiny_style: Pixels, monkeypatch: pytest.MonkeyPatch
+    cache: TargetCache, tiny_picture: Pixels, tiny_style: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from impasto.optimizers import BoundedLBFGS
 
@@ -219,7 +219,7 @@ def test_a_step_size_that_was_steered_lasts_beyond_its_scale(
     monkeypatch.setattr(BoundedLBFGS, "set_step_size", lambda self, factor: told.append(factor))
     box = impasto.Mailbox()
     for event in iter_stylize(
-        tiny_picture, tiny_style, mailbox=box, shared=shared, **{**FEW, "scales": 2, "steps": 6, "size": 64}
+        tiny_picture, tiny_style, mailbox=box, cache=cache, **{**FEW, "scales": 2, "steps": 6, "size": 64}
     ):
         if isinstance(event, Stepped) and event.step == 1:
             box.post("set", step_size=0.5)
@@ -233,12 +233,12 @@ def events_until(events: Iterator[Event], kind: type[Any], count: int = 1) -> No
 
 
 def test_closing_the_generator_cleans_up(
-    shared: Shared, tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path
+    cache: TargetCache, tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path
 ) -> None:
     before = torch.get_num_threads()
     out = tmp_path / "out.png"
     events = iter_stylize(
-        tiny_picture, tiny_style, output=out, shared=shared, threads=before + 1, checkpoint_dir=tmp_path / "run", **FEW
+        tiny_picture, tiny_style, output=out, cache=cache, threads=before + 1, checkpoint_dir=tmp_path / "run", **FEW
     )
     events_until(events, Stepped, 2)
     events.close()  # type: ignore[attr-defined]
@@ -293,10 +293,10 @@ def test_a_pixel_that_is_not_a_number_is_refused(paint: Any, tiny_picture: Pixel
         paint(broken)
 
 
-def test_a_style_smaller_than_asked_for_is_said(shared: Shared, tiny_picture: Pixels) -> None:
+def test_a_style_smaller_than_asked_for_is_said(cache: TargetCache, tiny_picture: Pixels) -> None:
     style = np.zeros((20, 20, 3), np.uint8)
     style[5:, 5:] = 200
-    events = list(iter_stylize(tiny_picture, style, shared=shared, **{**FEW, "steps": 1}))
+    events = list(iter_stylize(tiny_picture, style, cache=cache, **{**FEW, "steps": 1}))
     assert any("the style is smaller" in event.message for event in events if isinstance(event, Warned))
 
 
@@ -332,7 +332,7 @@ def test_an_output_that_is_an_input_is_refused(paint: Any, tiny_files: Files) ->
 def test_what_the_format_cannot_hold_is_said_before_the_work(
     paint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Shared, "problem", lambda *given: pytest.fail("the work began"))
+    monkeypatch.setattr(TargetCache, "problem", lambda *given: pytest.fail("the work began"))
     with pytest.raises(ImageError, match="16 need PNG or TIFF"):
         paint(output=tmp_path / "out.jpg", bits=16)
 

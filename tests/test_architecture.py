@@ -206,7 +206,7 @@ def test_starting_loads_nothing_heavy() -> None:
 
 
 def test_an_arrow_back_is_found() -> None:
-    source = "def late():\n    from impasto.run.job import prepare\n"
+    source = "def late():\n    from impasto.run.prepared_run import prepare\n"
     assert backward(arrows(source, "losses")) == ["losses, line 2: must not import run, which is not to its left"]
     assert not backward(arrows("from impasto.losses.gram import gram_matrix", "losses"))
     assert not backward(arrows("from impasto import errors", "losses"))

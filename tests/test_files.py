@@ -14,7 +14,7 @@ from impasto.events import Planned
 from impasto.files import disk_shortfall
 from impasto.imaging.images import estimated_bytes, save
 from impasto.options.recipes import resolve
-from impasto.run.job import prepare
+from impasto.run.prepared_run import prepare
 from impasto.workflows.timelapse import Film
 
 
@@ -50,12 +50,12 @@ def test_the_picture_is_refused_before_the_work(free: Any, tmp_path: Path, tiny_
 
 
 def test_checkpoints_are_refused_before_the_work(free: Any, tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
-    job = prepare(*tiny_files, resolve(size=1024))
+    prepared = prepare(*tiny_files, resolve(size=1024))
     free(1_000_000)
     with pytest.raises(MachineError, match=r"has 1 MB left and its checkpoints need about \d+ MB"):
-        job.check_room(tmp_path / "run")
+        prepared.check_disk_space(tmp_path / "run")
     free(10**12)
-    job.check_room(tmp_path / "run")
+    prepared.check_disk_space(tmp_path / "run")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])

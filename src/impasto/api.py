@@ -19,15 +19,15 @@ from impasto.events import Event, Finished, Mailbox, Warned
 from impasto.feedforward import run as fast_paint
 from impasto.options import recipes
 from impasto.options.fields import Options, parse_seconds
-from impasto.planning.time_budget import Pace
+from impasto.planning.time_budget import TimeBudget
 from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run import out_of_memory
 from impasto.run.checkpoint import RUN, read_run
-from impasto.run.job import Job, check_together, prepare
 from impasto.run.painter import Painting, planned
-from impasto.run.precision_check import settle
+from impasto.run.precision_check import choose_precision
+from impasto.run.prepared_run import PreparedRun, check_together, prepare
 from impasto.run.result import Result
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.runtime import allocator
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
@@ -63,7 +63,7 @@ def last(events: Iterator[Event]) -> Result:
     return result
 
 
-@out_of_memory.explained_events
+@out_of_memory.translate_oom_in_events
 def iter_stylize(
     content: Any,
     style: Any,
@@ -83,7 +83,7 @@ def iter_stylize(
     checkpoint_dir: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 10.0,
     resume: bool = False,
-    shared: Shared | None = None,
+    cache: TargetCache | None = None,
     began: float | None = None,
     group: ProcessGroup = ALONE,
     **options: Any,
@@ -108,7 +108,7 @@ def iter_stylize(
         checkpoint_dir: a folder to keep the run in, so that it can be resumed.
         checkpoint_seconds: how long between two checkpoints; 0 for every step.
         resume: go on from the last checkpoint in the folder, if it has one.
-        shared: what other runs have prepared and this one may use.
+        cache: what other runs have prepared and this one may use.
         began: when the clock of ``time`` started, as ``time.perf_counter`` tells it; now if absent.
         group: the processes that paint the picture together, each calling this with the same arguments; see
             ``distributed.join``. The first alone reads commands, writes files and has the result.
@@ -130,39 +130,41 @@ def iter_stylize(
     if not isinstance(style, RegionSpec):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
-    job = _prepared(partial(prepare, content, style, chosen, output, start=start, group=group), group, decisions)
+    prepared = _prepared(partial(prepare, content, style, chosen, output, start=start, group=group), group, decisions)
     try:
         with allocator.retain_freed_memory() if chosen.instant.at_once else allocator.release_freed_memory():
             if chosen.instant.at_once:
-                yield from fast_paint.iter_paint(job, parents)
+                yield from fast_paint.iter_paint(prepared, parents)
                 return
-            shared = shared or Shared()
-            shared.encoder(job)  # what is wrong with the weights is said before anything else
-            job, ready = settle(job, shared, Shared(shared.state), decided=bool(decisions))
-            yield planned(job)
-            for note in job.notes:
+            cache = cache or TargetCache()
+            cache.encoder(prepared)  # what is wrong with the weights is said before anything else
+            prepared, ready = choose_precision(prepared, cache, TargetCache(cache.state), decided=bool(decisions))
+            yield planned(prepared)
+            for note in prepared.notes:
                 yield Warned(note)
-            painting = Painting(job, shared, list(steering), parents, first_picture)
+            painting = Painting(prepared, cache, list(steering), parents, first_picture)
             painting.problem = ready
             if chosen.descent.time is not None and (resume or not decisions) and group.world_size == 1:
-                painting.pace = Pace(parse_seconds(chosen.descent.time), began)
+                painting.budget = TimeBudget(parse_seconds(chosen.descent.time), began)
             listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
             yield from painting.events(checkpoint_dir, checkpoint_seconds, resume, listeners)
     finally:
         torch.set_num_threads(threads)  # the caller's own, which a run may have changed
 
 
-def _prepared(make: Callable[..., Job], group: ProcessGroup, decisions: Mapping[str, Any] | None) -> Job:
-    """Return the job, the same in every process: the first decides."""
+def _prepared(
+    make: Callable[..., PreparedRun], group: ProcessGroup, decisions: Mapping[str, Any] | None
+) -> PreparedRun:
+    """Return the prepared run, the same in every process: the first decides."""
     if not group.is_first:
         return make(decisions=group.broadcast())
-    job = make(decisions=decisions)
-    group.broadcast(job.planned)
-    return job
+    prepared = make(decisions=decisions)
+    group.broadcast(prepared.planned)
+    return prepared
 
 
-def first_picture(job: Job) -> Tensor | None:
+def first_picture(prepared: PreparedRun) -> Tensor | None:
     """Return the picture that the canvas begins as, where there is one."""
-    if job.start is None and job.options.descent.init == "fast":
-        return fast_paint.starting_picture(job)
-    return job.start
+    if prepared.start is None and prepared.options.descent.init == "fast":
+        return fast_paint.starting_picture(prepared)
+    return prepared.start

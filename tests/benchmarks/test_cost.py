@@ -16,8 +16,8 @@ from benchmarks.cost import Cost, LiveBytes, cost_of
 from impasto.api import iter_stylize
 from impasto.network.encoder import Encoder
 from impasto.options import recipes
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 from impasto.runtime import device
 from random_weights import state_before
 
@@ -43,19 +43,19 @@ def random_state() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
-    return Shared(state=random_state())
+def cache() -> TargetCache:
+    return TargetCache(state=random_state())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_costs_what_is_recorded(shared: Shared, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_costs_what_is_recorded(cache: TargetCache, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)  # what it costs is the same everywhere
     generator = torch.Generator().manual_seed(4)
     content, style = (torch.rand(3, 64, 64, generator=generator) for _ in range(2))
-    network = shared.encoder(prepare(content, style, recipes.resolve(precision=precision, **RUN)))
+    network = cache.encoder(prepare(content, style, recipes.resolve(precision=precision, **RUN)))
     found = cost_of(
-        network, lambda: list(iter_stylize(content, style, shared=shared, device="cpu", precision=precision, **RUN))
+        network, lambda: list(iter_stylize(content, style, cache=cache, device="cpu", precision=precision, **RUN))
     )
     record = RECORDED[precision]
     assert found.forwards == record.forwards, found
@@ -63,7 +63,7 @@ def test_a_run_costs_what_is_recorded(shared: Shared, precision: str, monkeypatc
     assert SHORT * record.peak_bytes <= found.peak_bytes <= BYTES_OVER * record.peak_bytes, found
 
 
-def test_a_forward_pass_is_counted_as_the_formula_has_it(shared: Shared) -> None:
+def test_a_forward_pass_is_counted_as_the_formula_has_it(cache: TargetCache) -> None:
     encoder = Encoder(random_state())
     canvas = torch.rand(1, 3, 32, 32)
     with torch.no_grad():

@@ -116,10 +116,10 @@ def test_contradictions_are_refused(files: tuple[Path, Path], tmp_path: Path) ->
 def test_init_fast_starts_at_the_fast_picture(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from impasto import stylize as entry
     from impasto.options.recipes import resolve
-    from impasto.run.job import prepare
+    from impasto.run.prepared_run import prepare
 
-    job = prepare(*files, resolve(init="fast", **FEW))
-    start = feedforward_run.starting_picture(job)
+    prepared = prepare(*files, resolve(init="fast", **FEW))
+    start = feedforward_run.starting_picture(prepared)
     fast = entry(*files, fast=True, **FEW)
     assert np.abs(start[0].permute(1, 2, 0).numpy() - fast.pixels).max() < 0.01
 

@@ -18,8 +18,8 @@ from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import ContentLossName, Options, StyleLossName
 from impasto.options.layer_names import BLOCKS, CHANNELS
 from impasto.regions.spec import parse_regions
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.replay import iter_replay, read_source
 from rounding import differences, epsilon
 
@@ -45,7 +45,7 @@ def run(content: object, style: object, states: dict[str, dict[str, torch.Tensor
     """Paint for a few steps and return them; every loss and the picture are finite."""
     given = {"size": 80, "steps": 8, "threads": 1, **options}
     network = recipes.resolve(**given).features.network
-    events = list(iter_stylize(content, style, shared=Shared(states[network]), **given))
+    events = list(iter_stylize(content, style, cache=TargetCache(states[network]), **given))
     last = events[-1]
     assert isinstance(last, Finished)
     assert np.isfinite(last.result.pixels).all()
@@ -86,7 +86,7 @@ def test_a_picture_one_pixel_wide_is_refused(which: str, tiny_picture, tiny_styl
 def test_a_style_smaller_than_the_picture_is_said_once(tiny_picture, tiny_style, states) -> None:
     small = np.asarray(tiny_style)[:20, :20]
     options = {"size": 80, "steps": 4, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
-    events = list(iter_stylize(tiny_picture, small, shared=Shared(states["vgg19"]), **options))
+    events = list(iter_stylize(tiny_picture, small, cache=TargetCache(states["vgg19"]), **options))
     told = [event.message for event in events if isinstance(event, Warned)]
     assert len([text for text in told if "the style is smaller than the picture asks for" in text]) == 1
 
@@ -180,9 +180,9 @@ def test_a_run_with_a_last_pass_repeats_from_its_decisions(tiny_picture, tiny_st
 
 
 def test_a_poster_has_the_last_pass_too(tiny_files, states, tmp_path) -> None:
-    proof, shared = tmp_path / "proof.png", Shared(states[recipes.resolve(recipe="nnst").features.network])
-    stylize(*tiny_files, output=proof, recipe="nnst", size=32, steps=10, shared=shared)
-    source = dataclasses.replace(read_source(proof), shared=shared)
+    proof, cache = tmp_path / "proof.png", TargetCache(states[recipes.resolve(recipe="nnst").features.network])
+    stylize(*tiny_files, output=proof, recipe="nnst", size=32, steps=10, cache=cache)
+    source = dataclasses.replace(read_source(proof), cache=cache)
     poster = last(iter_replay(source, tmp_path / "poster.png", size="64"))
     height, width, _, _, *apart = poster.record["decisions"]["scales"][-1]
     assert (height, width, apart) == (48, 64, [True])

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from impasto.errors import MachineError, OptionError
 from impasto.options.validation import parse_bytes
 from impasto.planning import memory
-from impasto.planning.memory import LEAST_PAIRS, SLACK, Demand, Plan, feature_bytes, free_bytes, plan
+from impasto.planning.memory import LEAST_PAIRS, SLACK, MemoryModel, MemoryPlan, feature_bytes, free_bytes, plan_memory
 
 GIB = 2**30
 
 
-def planned(size: int, limit: int | None, **facts: Any) -> Plan:
-    return plan(Demand(size, size, **facts), limit)
+def planned(size: int, limit: int | None, **facts: Any) -> MemoryPlan:
+    return plan_memory(MemoryModel(size, size, **facts), limit)
 
 
 def test_without_a_limit_nothing_changes() -> None:
@@ -34,33 +34,37 @@ def test_large_pictures_are_tiled_and_keep_their_pairs_as_long_as_they_fit() -> 
     assert plans[0].tile is None
     assert all(made.tile is not None for made in plans[1:])
     assert [made.pairs for made in plans] == sorted((made.pairs for made in plans), reverse=True)
-    assert plans[2].half
+    assert plans[2].bf16_history
 
 
 def test_what_is_freed_goes_back_before_a_picture_is_tiled() -> None:
-    demand = Demand(2048, 2048)
+    model = MemoryModel(2048, 2048)
     made = [
-        plan(demand, round(SLACK * needed) + 2**20) for needed in (demand.peak(Plan()), demand.peak(Plan()) - 2**20)
+        plan_memory(model, round(SLACK * needed) + 2**20)
+        for needed in (model.peak(MemoryPlan()), model.peak(MemoryPlan()) - 2**20)
     ]
-    assert [(one.tile, one.pairs, one.half, one.frugal) for one in made] == [
+    assert [(one.tile, one.pairs, one.bf16_history, one.release_eagerly) for one in made] == [
         (None, 10, False, False),
         (None, 10, True, False),
     ]
-    frugal = [Plan(frugal=True), Plan(None, LEAST_PAIRS, half=True, frugal=True)]
-    made = [plan(demand, round(SLACK * demand.peak(one)) + 2**20) for one in frugal]
-    assert [replace(one, bytes=0) for one in made] == frugal
+    release_eagerly = [
+        MemoryPlan(release_eagerly=True),
+        MemoryPlan(None, LEAST_PAIRS, bf16_history=True, release_eagerly=True),
+    ]
+    made = [plan_memory(model, round(SLACK * model.peak(one)) + 2**20) for one in release_eagerly]
+    assert [replace(one, bytes=0) for one in made] == release_eagerly
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_where_memory_cannot_be_given_back_no_plan_counts_on_it(optimizer: str) -> None:
-    there, not_there = (Demand(2048, 2048, optimizer=optimizer, gives_back=gives) for gives in (True, False))
+    there, not_there = (MemoryModel(2048, 2048, optimizer=optimizer, can_release=gives) for gives in (True, False))
     for tenths in range(20, 160, 3):
         limit = tenths * GIB // 10
         try:
-            made = plan(not_there, limit)
+            made = plan_memory(not_there, limit)
         except MachineError:
             continue
-        assert not made.frugal
+        assert not made.release_eagerly
         assert not_there.peak(made) >= there.peak(made)
         assert made.bytes == not_there.peak(made)
 
@@ -69,27 +73,27 @@ def test_a_longer_history_goes_before_a_larger_tile() -> None:
     for limit in (4, 5, 6, 8):
         made = planned(4096, limit * GIB)
         larger = replace(made, tile=1024, keep=1)
-        assert made.tile == 1024 or SLACK * Demand(4096, 4096).peak(larger) > limit * GIB
+        assert made.tile == 1024 or SLACK * MemoryModel(4096, 4096).peak(larger) > limit * GIB
 
 
 def test_where_three_pairs_do_not_fit_a_lean_method_takes_over() -> None:
     made = planned(4096, 5 * GIB // 2)
-    assert made.lean
+    assert made.first_order
     assert made.tile is not None
-    assert planned(4096, 8 * GIB, optimizer="adam").lean is False
+    assert planned(4096, 8 * GIB, optimizer="adam").first_order is False
 
 
 @given(st.integers(64, 9000), st.integers(64, 9000), st.integers(600, 40_000))
 def test_a_plan_keeps_to_its_limit(height: int, width: int, mebibytes: int) -> None:
     limit = mebibytes * 2**20
     try:
-        made = plan(Demand(height, width), limit)
+        made = plan_memory(MemoryModel(height, width), limit)
     except MachineError:
         return
     assert SLACK * made.bytes <= limit + 1
-    assert made.lean or made.pairs >= LEAST_PAIRS
+    assert made.first_order or made.pairs >= LEAST_PAIRS
     assert made.tile is None or made.tile < max(height, width)
-    assert Plan.of_data(made.as_data()) == made
+    assert MemoryPlan.from_data(made.as_data()) == made
 
 
 def test_the_least_that_would_do_would_do() -> None:
@@ -98,7 +102,7 @@ def test_the_least_that_would_do_would_do() -> None:
     ) as caught:
         planned(4096, GIB)
     least = str(caught.value).partition("--memory ")[2].partition(";")[0]
-    assert planned(4096, parse_bytes(least)).lean
+    assert planned(4096, parse_bytes(least)).first_order
 
 
 def test_deeper_layers_and_wider_features_take_more() -> None:
@@ -129,35 +133,37 @@ def test_free_memory_is_a_number_where_the_system_says() -> None:
 def test_memory_that_is_left_over_keeps_first_passes() -> None:
     tight, roomy = planned(4096, 6 * GIB), planned(4096, 12 * GIB)
     assert tight.tile is not None
-    assert tight.keep >= 1
+    assert tight.kept_tiles >= 1
     for limit in (8, 12, 16):
         made = planned(4096, limit * GIB)
-        demand = Demand(4096, 4096)
-        assert made.bytes == demand.peak(made) <= limit * GIB
-        assert 0 <= made.bytes - demand.peak(replace(made, keep=1)) <= (made.keep - 1) * demand.kept(made.tile)
-        if made.keep < demand.tiles(made.tile):  # one more would be too much
-            assert SLACK * demand.peak(replace(made, keep=made.keep + 1)) > limit * GIB
-    assert roomy.keep > 1
+        model = MemoryModel(4096, 4096)
+        assert made.bytes == model.peak(made) <= limit * GIB
+        assert (
+            0 <= made.bytes - model.peak(replace(made, kept_tiles=1)) <= (made.kept_tiles - 1) * model.kept(made.tile)
+        )
+        if made.kept_tiles < model.tiles(made.tile):  # one more would be too much
+            assert SLACK * model.peak(replace(made, kept_tiles=made.kept_tiles + 1)) > limit * GIB
+    assert roomy.kept_tiles > 1
 
 
 def test_plans_of_old_records_have_no_kept_tiles() -> None:
-    assert Plan.of_data([512, 3, 1, 0, 99]) == Plan(512, 3, True, False, 99)
-    assert Plan.of_data([512, 3, 1, 0, 99, 4]) == Plan(512, 3, True, False, 99, 4)
+    assert MemoryPlan.from_data([512, 3, 1, 0, 99]) == MemoryPlan(512, 3, True, False, 99)
+    assert MemoryPlan.from_data([512, 3, 1, 0, 99, 4]) == MemoryPlan(512, 3, True, False, 99, 4)
 
 
 def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:
-    demand, plain = Demand(1000, 1000), Plan()
-    assert replace(demand, masks=2).peak(plain) > replace(demand, masks=1).peak(plain) > demand.peak(plain)
-    assert replace(demand, inputs=10**6).peak(plain) - demand.peak(plain) == 12 * 10**6
-    assert demand.state(Plan(pairs=10)) == 12 * 10**6 * (4 + 20)
-    assert demand.state(Plan(pairs=0, lean=True)) < demand.state(Plan(pairs=3, half=True))
+    model, plain = MemoryModel(1000, 1000), MemoryPlan()
+    assert replace(model, masks=2).peak(plain) > replace(model, masks=1).peak(plain) > model.peak(plain)
+    assert replace(model, inputs=10**6).peak(plain) - model.peak(plain) == 12 * 10**6
+    assert model.state(MemoryPlan(pairs=10)) == 12 * 10**6 * (4 + 20)
+    assert model.state(MemoryPlan(pairs=0, first_order=True)) < model.state(MemoryPlan(pairs=3, bf16_history=True))
 
 
 def test_moving_the_colours_in_the_end_is_counted() -> None:
-    plain, moved = Demand(2000, 2000), Demand(2000, 2000, recolour=True)
-    small, lean = Plan(256, 3, half=True), Plan(256, 0, lean=True)
+    plain, moved = MemoryModel(2000, 2000), MemoryModel(2000, 2000, recolor=True)
+    small, lean = MemoryPlan(256, 3, bf16_history=True), MemoryPlan(256, 0, first_order=True)
     assert moved.peak(lean) == memory.BASE + 4e6 * (memory.RECOLOUR + memory.TARGET * 2)
     assert moved.peak(small) > plain.peak(small)
     with pytest.raises(MachineError, match=r"2000x2000 px do not fit into 1\.50GiB"):
-        plan(moved, 3 * 2**29)
-    assert plan(plain, 3 * 2**29).tile == 256
+        plan_memory(moved, 3 * 2**29)
+    assert plan_memory(plain, 3 * 2**29).tile == 256

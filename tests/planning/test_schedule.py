@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.options import recipes
-from impasto.planning.schedule import STEPS, Scale, plan, scales_for
+from impasto.planning.schedule import STEPS, Scale, plan_scales, scales_for
 
 SIDES = st.integers(16, 6000)
 QUALITIES = st.sampled_from(sorted(STEPS))
@@ -15,7 +15,7 @@ QUALITIES = st.sampled_from(sorted(STEPS))
 
 @given(height=SIDES, width=SIDES, quality=QUALITIES)
 def test_sizes_rise_to_the_one_asked_for(height: int, width: int, quality: str) -> None:
-    scales = plan(height, width, quality=quality)
+    scales = plan_scales(height, width, quality=quality)
     assert (scales[-1].height, scales[-1].width) == (height, width)
     sides = [max(scale.height, scale.width) for scale in scales]
     assert sides == sorted(set(sides))
@@ -26,7 +26,7 @@ def test_sizes_rise_to_the_one_asked_for(height: int, width: int, quality: str) 
 
 @given(height=SIDES, width=SIDES, quality=QUALITIES)
 def test_the_content_weighs_more_where_it_is_lost(height: int, width: int, quality: str) -> None:
-    factors = [scale.content_factor for scale in plan(height, width, quality=quality)]
+    factors = [scale.content_factor for scale in plan_scales(height, width, quality=quality)]
     assert factors[-1] == 1
     assert factors == sorted(factors, reverse=True)
 
@@ -39,7 +39,7 @@ def test_the_content_weighs_more_where_it_is_lost(height: int, width: int, quali
     steps=st.integers(1, 5000),
 )
 def test_the_steps_add_up(height: int, width: int, quality: str, scales: int | None, steps: int) -> None:
-    planned = plan(height, width, quality=quality, scales=scales, steps=steps)
+    planned = plan_scales(height, width, quality=quality, scales=scales, steps=steps)
     assert sum(scale.steps for scale in planned) == steps
     assert all(scale.steps >= 1 for scale in planned)
     assert (planned[-1].height, planned[-1].width) == (height, width)
@@ -47,18 +47,18 @@ def test_the_steps_add_up(height: int, width: int, quality: str, scales: int | N
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 5])
 def test_the_number_of_scales_is_obeyed(scales: int) -> None:
-    assert len(plan(700, 1000, quality="standard", scales=scales)) == scales
+    assert len(plan_scales(700, 1000, quality="standard", scales=scales)) == scales
 
 
 def test_more_quality_is_more_steps_at_every_scale() -> None:
-    draft, standard, fine = (plan(400, 512, quality=name) for name in ("draft", "standard", "fine"))
+    draft, standard, fine = (plan_scales(400, 512, quality=name) for name in ("draft", "standard", "fine"))
     assert len(draft) == len(standard) == len(fine)
     for few, some, many in zip(draft, standard, fine, strict=True):
         assert few.steps < some.steps < many.steps
 
 
 def test_a_larger_picture_has_no_fewer_scales() -> None:
-    counts = [len(plan(side, side, quality="standard")) for side in (64, 128, 256, 512, 1024, 2048, 4096)]
+    counts = [len(plan_scales(side, side, quality="standard")) for side in (64, 128, 256, 512, 1024, 2048, 4096)]
     assert counts == sorted(counts)
     assert counts[0] == 1
     assert counts[-1] > counts[3] > 1
@@ -73,7 +73,7 @@ def test_a_last_pass_takes_its_share_of_the_steps(height: int, width: int, steps
     assert steps is None or sum(scale.steps for scale in scales) == steps
     assert not any(scale.apart for scale in scales[:-1])
     assert scales[-1].apart or (steps is not None and steps * options.features.apart <= 0.5)
-    assert [Scale.of_data(scale.as_data()) for scale in scales] == scales
+    assert [Scale.from_data(scale.as_data()) for scale in scales] == scales
 
 
 def test_a_picture_too_small_for_the_network_has_one_scale() -> None:

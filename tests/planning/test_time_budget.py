@@ -16,19 +16,19 @@ from impasto.errors import OptionError
 from impasto.events import Finished, Planned
 from impasto.options.fields import parse_seconds
 from impasto.planning import time_budget
-from impasto.planning.schedule import Scale, plan
-from impasto.planning.time_budget import LAST_LOOK, Pace, Rate, fit, seconds_for
+from impasto.planning.schedule import Scale, plan_scales
+from impasto.planning.time_budget import REPLAN_AFTER_STEPS, StepCost, TimeBudget, fit, seconds_for
 
-RATE = Rate(1e-6)
+RATE = StepCost(1e-6)
 
 
 @given(st.floats(5, 200), st.integers(64, 1024))
 def test_a_plan_takes_the_time_it_was_made_for(seconds: float, side: int) -> None:
-    usual = plan(side, side, quality="standard")
+    usual = plan_scales(side, side, quality="standard")
     fitted = fit(usual, RATE, seconds)
     least, most = (
         seconds_for([Scale(s.height, s.width, 1) for s in usual], RATE),
-        seconds_for([Scale(s.height, s.width, round(s.steps * time_budget.MOST_FACTOR)) for s in usual], RATE),
+        seconds_for([Scale(s.height, s.width, round(s.steps * time_budget.MAX_STEP_FACTOR)) for s in usual], RATE),
     )
     rounding = sum(RATE.of(scale) for scale in usual)
     assert min(max(seconds, least), most) == pytest.approx(seconds_for(fitted, RATE), abs=rounding)
@@ -36,7 +36,7 @@ def test_a_plan_takes_the_time_it_was_made_for(seconds: float, side: int) -> Non
 
 
 def test_a_rate_learns_from_what_was_seen() -> None:
-    rate = Rate(1.0)
+    rate = StepCost(1.0)
     rate.learn(Scale(10, 20, 5), 4.0)
     assert rate.of(Scale(10, 20, 5)) == pytest.approx(4.0)
     assert rate.of(Scale(20, 20, 5)) == pytest.approx(8.0)
@@ -95,7 +95,7 @@ def test_a_run_keeps_within_its_time(
     end = events[-1]
     assert isinstance(end, Finished)
     assert end.step == plans[-1].total_steps
-    assert end.step > LAST_LOOK
+    assert end.step > REPLAN_AFTER_STEPS
     assert end.result.record["decisions"]["scales"] == plans[-1].decisions["scales"]
     left = 0.5 - time_budget.SAVING_SECONDS
     assert clock.now == pytest.approx(left, rel=0.2)
@@ -107,6 +107,6 @@ def test_a_budget_and_a_number_of_steps_exclude_each_other(tiny_picture: NDArray
 
 
 def test_a_pace_that_is_late_still_gives_every_scale_a_step() -> None:
-    pace = Pace(1.0, began=-100.0)
-    pace.calibrate(Scale(8, 8, 1), lambda: None)
-    assert [scale.steps for scale in pace.plan([Scale(8, 8, 30), Scale(16, 16, 20)])] == [1, 1]
+    budget = TimeBudget(1.0, began=-100.0)
+    budget.calibrate(Scale(8, 8, 1), lambda: None)
+    assert [scale.steps for scale in budget.plan([Scale(8, 8, 30), Scale(16, 16, 20)])] == [1, 1]

@@ -15,7 +15,7 @@ from impasto.options import recipes
 from impasto.regions import color
 from impasto.regions.region_tensors import build_region_tensors
 from impasto.regions.spec import parse_regions
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 
 
 def test_content_colors_stay_to_the_saved_picture(paint: Any, photo: Any, paintings: Any) -> None:
@@ -26,16 +26,16 @@ def test_content_colors_stay_to_the_saved_picture(paint: Any, photo: Any, painti
     assert np.abs(found[..., 0] - wanted[..., 0]).mean() > 0.02
 
 
-def test_content_colors_are_compared_by_lightness_alone(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_content_colors_are_compared_by_lightness_alone(cache: TargetCache, photo: Any, paintings: Any) -> None:
     gray = color.desaturated(torch.from_numpy(paintings[0].transpose(2, 0, 1))[None])[0].permute(1, 2, 0).numpy()
-    one = evaluation_of(shared, photo, paintings[0], color="content")
+    one = evaluation_of(cache, photo, paintings[0], color="content")
     # The gray style is stored in float32, and the published matrices find lightness again to within 4e-8.
-    assert same(one, evaluation_of(shared, photo, gray, color="content"), 16 * 2**-24)
+    assert same(one, evaluation_of(cache, photo, gray, color="content"), 16 * 2**-24)
 
 
-def test_the_gradient_goes_through_the_view(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_the_gradient_goes_through_the_view(cache: TargetCache, photo: Any, paintings: Any) -> None:
     _, problem = problem_of(
-        shared, photo, None, {"regions": [{"mask": left(48, soft=20), "style": paintings[0], "color": "content"}]}
+        cache, photo, None, {"regions": [{"mask": left(48, soft=20), "style": paintings[0], "color": "content"}]}
     )
     weights = {name: 1 / value for name, value in problem.normalizers.items() if name != "tv"}
     canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4), dtype=torch.float64)

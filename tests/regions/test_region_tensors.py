@@ -21,9 +21,9 @@ from impasto.options import recipes
 from impasto.options.layer_names import BLOCKS
 from impasto.regions.region_tensors import build_region_tensors
 from impasto.regions.spec import parse_regions
-from impasto.run.job import Job, prepare
+from impasto.run.prepared_run import PreparedRun, prepare
 from impasto.run.result import Result
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 
 Pixels = NDArray[np.uint8]
 SIZE = (64, 96)
@@ -52,8 +52,8 @@ def tiny_state() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
-    return Shared(state=tiny_state())
+def cache() -> TargetCache:
+    return TargetCache(state=tiny_state())
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +81,9 @@ def left(columns: int = 48, soft: int = 0) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def paint(shared: Shared, photo: NDArray[np.float32]) -> Any:
+def paint(cache: TargetCache, photo: NDArray[np.float32]) -> Any:
     def run(style: Any, content: Any = photo, **options: Any) -> Result:
-        return stylize(content, style, shared=shared, **{**FEW, **options})
+        return stylize(content, style, cache=cache, **{**FEW, **options})
 
     return run
 
@@ -100,18 +100,20 @@ def in_float64(part: Any) -> Any:
 
 
 def problem_of(
-    shared: Shared, content: Any, style: Any, placed: dict[str, Any], **options: Any
-) -> tuple[Job, ScaleObjective]:
-    """Return a job and the problem of its first scale, all in float64: only rounding is left between equals."""
-    job = prepare(content, parse_regions(style, **placed), recipes.resolve(**{**FEW, **options}))
-    job = replace(job, place=replace(job.place, dtype=torch.float64), control=in_float64(job.control))
-    shared.encoder(job).double()  # the first convolution with the others
-    return job, shared.problem(job, job.scales[0])
+    cache: TargetCache, content: Any, style: Any, placed: dict[str, Any], **options: Any
+) -> tuple[PreparedRun, ScaleObjective]:
+    """Return a prepared and the problem of its first scale, all in float64: only rounding is left between equals."""
+    prepared = prepare(content, parse_regions(style, **placed), recipes.resolve(**{**FEW, **options}))
+    prepared = replace(
+        prepared, place=replace(prepared.compute, dtype=torch.float64), control=in_float64(prepared.control)
+    )
+    cache.encoder(prepared).double()  # the first convolution with the others
+    return prepared, cache.problem(prepared, prepared.scales[0])
 
 
-def evaluation_of(shared: Shared, content: Any, style: Any, canvas: Any = None, **options: Any) -> Any:
+def evaluation_of(cache: TargetCache, content: Any, style: Any, canvas: Any = None, **options: Any) -> Any:
     placed = {key: options.pop(key) for key in ("regions", "labels", "protect") if key in options}
-    _, problem = problem_of(shared, content, style, placed, **options)
+    _, problem = problem_of(cache, content, style, placed, **options)
     picture = problem.content * 0.8 + 0.1 if canvas is None else canvas
     weights = {name: (ref if name.startswith("blend") else 1 / ref) for name, ref in problem.normalizers.items()}
     return problem.objective.evaluate(picture, {**weights, "tv": 0.0})
@@ -124,34 +126,34 @@ def same(one: Any, other: Any, tolerance: float = ROUNDING) -> bool:
 # Regions
 
 
-def test_regions_of_one_style_are_one(shared: Shared, photo: Any, paintings: Any) -> None:
-    plain = evaluation_of(shared, photo, paintings[0])
+def test_regions_of_one_style_are_one(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    plain = evaluation_of(cache, photo, paintings[0])
     halves = [(left(), paintings[0]), (1 - left(), paintings[0])]
-    together = evaluation_of(shared, photo, None, regions=halves)
+    together = evaluation_of(cache, photo, None, regions=halves)
     assert same(together, plain)
     assert set(together.losses) == {"style", "content"}
-    with_rest = evaluation_of(shared, photo, paintings[0], regions=halves[:1])
+    with_rest = evaluation_of(cache, photo, paintings[0], regions=halves[:1])
     assert same(with_rest, plain)
     soft = [(left(soft=10), paintings[0]), (1 - left(soft=10), paintings[0])]
-    assert same(evaluation_of(shared, photo, None, regions=soft), plain)
+    assert same(evaluation_of(cache, photo, None, regions=soft), plain)
 
 
-def test_other_settings_keep_regions_apart(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_other_settings_keep_regions_apart(cache: TargetCache, photo: Any, paintings: Any) -> None:
     halves = [
         {"mask": left(), "style": paintings[0], "name": "a"},
         {"mask": 1 - left(), "style": paintings[0], "scale": 0.5},
     ]
-    assert len(evaluation_of(shared, photo, None, regions=halves).losses) == 4
+    assert len(evaluation_of(cache, photo, None, regions=halves).losses) == 4
 
 
-def test_order_of_regions_is_of_no_account(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_order_of_regions_is_of_no_account(cache: TargetCache, photo: Any, paintings: Any) -> None:
     regions = [
         {"mask": left(40), "style": paintings[0], "name": "a"},
         {"mask": 1 - left(56), "style": paintings[1], "name": "b"},
         {"mask": left(60) * (1 - left(36)), "style": paintings[1], "name": "c", "strength": 0.8},
     ]
-    one = evaluation_of(shared, photo, paintings[0][::-1], regions=regions)
-    other = evaluation_of(shared, photo, paintings[0][::-1], regions=regions[::-1])
+    one = evaluation_of(cache, photo, paintings[0][::-1], regions=regions)
+    other = evaluation_of(cache, photo, paintings[0][::-1], regions=regions[::-1])
     assert torch.equal(one.gradient, other.gradient)
     assert one.losses == other.losses
 
@@ -179,48 +181,48 @@ def test_neighbors_of_another_style_do_not_bleed(paint: Any, photo: Any, paintin
         assert inside.max() < 16 / 255  # far less than the two paintings differ, which is 100 levels and more
 
 
-def test_tiles_change_nothing(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_tiles_change_nothing(cache: TargetCache, photo: Any, paintings: Any) -> None:
     # Flat places would leave the choice of a maximum to rounding.
     canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 
     def at(tile: int | None) -> Any:
         return evaluation_of(
-            shared, photo, paintings[0], canvas, regions=[(left(40, soft=6), paintings[1])], color="content",
+            cache, photo, paintings[0], canvas, regions=[(left(40, soft=6), paintings[1])], color="content",
             tile=tile, style_layers="relu1_1+relu2_1", content_layers="relu2_1",
         )  # fmt: skip
 
     assert same(at(64), at(None))
 
 
-def test_a_style_mask_chooses_what_is_learnt(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_a_style_mask_chooses_what_is_learnt(cache: TargetCache, photo: Any, paintings: Any) -> None:
     joined = np.concatenate([paintings[0], paintings[1]], 1)
     half = np.zeros(joined.shape[:2], np.float32)
     half[:, :80] = 1
-    chosen = evaluation_of(shared, photo, {"style": joined, "style_mask": half}, style_layers="relu1_1", size=160)
-    cut = evaluation_of(shared, photo, paintings[0], style_layers="relu1_1", size=160, style_scales="0.5")
+    chosen = evaluation_of(cache, photo, {"style": joined, "style_mask": half}, style_layers="relu1_1", size=160)
+    cut = evaluation_of(cache, photo, paintings[0], style_layers="relu1_1", size=160, style_scales="0.5")
     assert chosen.losses["style"] == pytest.approx(cut.losses["style"], rel=0.05)
-    whole = evaluation_of(shared, photo, joined, style_layers="relu1_1", size=160)
+    whole = evaluation_of(cache, photo, joined, style_layers="relu1_1", size=160)
     assert not same(chosen, whole, 0.05)
 
 
-def test_labels_pair_regions(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_labels_pair_regions(cache: TargetCache, photo: Any, paintings: Any) -> None:
     content = np.zeros((*SIZE, 3), np.uint8)
     content[:, 48:, 0] = 255
     style = np.zeros((72, 80, 3), np.uint8)
     style[:30, :, 0] = 255
-    found = evaluation_of(shared, photo, paintings[0], labels=(content, style))
+    found = evaluation_of(cache, photo, paintings[0], labels=(content, style))
     assert set(found.losses) == {"style:#000000", "content:#000000", "style:#ff0000", "content:#ff0000"}
     one_label = (np.zeros_like(content), np.zeros_like(style))
     # Without the references: a deviation divides by n under a mask, and by n - 1 without one.
     plain, labeled = (
-        problem_of(shared, photo, paintings[0], placed)[1].objective for placed in ({}, {"labels": one_label})
+        problem_of(cache, photo, paintings[0], placed)[1].objective for placed in ({}, {"labels": one_label})
     )
-    canvas = 0.8 * in_float64(problem_of(shared, photo, paintings[0], {})[1].content) + 0.1
+    canvas = 0.8 * in_float64(problem_of(cache, photo, paintings[0], {})[1].content) + 0.1
     weights = {"style": 1.0, "content": 1.0}
     assert same(labeled.evaluate(canvas, weights), plain.evaluate(canvas, weights))
 
 
-def test_fifty_regions(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_fifty_regions(cache: TargetCache, photo: Any, paintings: Any) -> None:
     def regions(settings: bool) -> list[dict[str, Any]]:
         return [
             {"mask": left(2 * k + 2), "style": paintings[0], **({"strength": k / 50} if settings else {})}
@@ -228,33 +230,33 @@ def test_fifty_regions(shared: Shared, photo: Any, paintings: Any) -> None:
         ]
 
     with pytest.raises(OptionError, match="50 regions with different styles or settings"):
-        problem_of(shared, photo, None, {"regions": regions(True)})
-    assert set(evaluation_of(shared, photo, None, regions=regions(False)).losses) <= {"style", "content"} | {
-        name for name in evaluation_of(shared, photo, None, regions=regions(False)).losses if "+" in name
+        problem_of(cache, photo, None, {"regions": regions(True)})
+    assert set(evaluation_of(cache, photo, None, regions=regions(False)).losses) <= {"style", "content"} | {
+        name for name in evaluation_of(cache, photo, None, regions=regions(False)).losses if "+" in name
     }
 
 
 # Blends
 
 
-def test_a_blend_of_a_style_with_itself_is_that_style(shared: Shared, photo: Any, paintings: Any) -> None:
-    plain = evaluation_of(shared, photo, paintings[0])
+def test_a_blend_of_a_style_with_itself_is_that_style(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    plain = evaluation_of(cache, photo, paintings[0])
     for parts in ("0.5,0.5", "3,1", "0,1"):
-        assert same(evaluation_of(shared, photo, [paintings[0]] * 2, style_blend=parts), plain)
+        assert same(evaluation_of(cache, photo, [paintings[0]] * 2, style_blend=parts), plain)
 
 
-def test_a_blend_without_a_part_is_the_other_style(shared: Shared, photo: Any, paintings: Any) -> None:
-    one = evaluation_of(shared, photo, paintings, style_blend="1,0")
-    assert same(one, evaluation_of(shared, photo, paintings[0]))
-    between = evaluation_of(shared, photo, paintings, style_blend="0.5,0.5")
+def test_a_blend_without_a_part_is_the_other_style(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    one = evaluation_of(cache, photo, paintings, style_blend="1,0")
+    assert same(one, evaluation_of(cache, photo, paintings[0]))
+    between = evaluation_of(cache, photo, paintings, style_blend="0.5,0.5")
     assert not same(between, one, 0.01)
 
 
-def test_each_style_has_its_scale(shared: Shared, photo: Any, paintings: Any) -> None:
-    both = evaluation_of(shared, photo, [paintings[0]] * 2, style_scales="0.5,0.5")
-    assert same(both, evaluation_of(shared, photo, paintings[0], style_scale=0.5))
+def test_each_style_has_its_scale(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    both = evaluation_of(cache, photo, [paintings[0]] * 2, style_scales="0.5,0.5")
+    assert same(both, evaluation_of(cache, photo, paintings[0], style_scale=0.5))
     with pytest.raises(OptionError, match="style_scales has 1 numbers and there are 2 styles"):
-        evaluation_of(shared, photo, paintings, style_scales="0.5")
+        evaluation_of(cache, photo, paintings, style_scales="0.5")
 
 
 # Protection, transparency, tiling
@@ -276,22 +278,22 @@ def test_weaker_protection_holds_less(paint: Any, photo: Any, paintings: Any) ->
     assert kept[0] < 0.001 < kept[1] < kept[2] < kept[3]
 
 
-def test_protection_raises_the_content_and_leaves_the_style(shared: Shared, photo: Any, paintings: Any) -> None:
-    plain = evaluation_of(shared, photo, paintings[0])
-    held = evaluation_of(shared, photo, paintings[0], protect=left(40), protect_strength=0.5)
+def test_protection_raises_the_content_and_leaves_the_style(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    plain = evaluation_of(cache, photo, paintings[0])
+    held = evaluation_of(cache, photo, paintings[0], protect=left(40), protect_strength=0.5)
     assert set(held.losses) == {"style", "content", "content:protected"}
-    none = evaluation_of(shared, photo, paintings[0], protect=left(40), protect_strength=0.0)
+    none = evaluation_of(cache, photo, paintings[0], protect=left(40), protect_strength=0.0)
     assert same(none, plain)
 
 
-def test_faces_that_are_not_there_are_said(shared: Shared, photo: Any, paintings: Any) -> None:
-    events = list(iter_stylize(photo, paintings[0], protect="faces", shared=shared, **{**FEW, "steps": 1}))
+def test_faces_that_are_not_there_are_said(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    events = list(iter_stylize(photo, paintings[0], protect="faces", cache=cache, **{**FEW, "steps": 1}))
     assert any(isinstance(event, Warned) and "no face was found" in event.message for event in events)
 
 
-def test_everything_protected_leaves_the_content(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_everything_protected_leaves_the_content(cache: TargetCache, photo: Any, paintings: Any) -> None:
     whole = np.ones(SIZE, np.float32)
-    events = list(iter_stylize(photo, paintings[0], protect=whole, shared=shared, **FEW))
+    events = list(iter_stylize(photo, paintings[0], protect=whole, cache=cache, **FEW))
     assert np.abs(last(iter(events)).pixels - photo).max() < 0.5 / 255
     assert any(isinstance(event, Warned) and "is left to paint" in event.message for event in events)
 
@@ -338,11 +340,11 @@ def test_a_seamless_picture_tiles(paint: Any, photo: Any, paintings: Any) -> Non
         paint(paintings[0], seamless=True, tile=64)
 
 
-def test_rotation_turns_the_statistics(shared: Shared, photo: Any, paintings: Any) -> None:
-    turned = evaluation_of(shared, photo, paintings[0], rotate_style=90)
-    assert same(turned, evaluation_of(shared, photo, np.ascontiguousarray(np.rot90(paintings[0]))))
-    assert same(turned, evaluation_of(shared, photo, {"style": paintings[0], "rotate": 90}))
-    assert not same(turned, evaluation_of(shared, photo, paintings[0]), 0.01)
+def test_rotation_turns_the_statistics(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    turned = evaluation_of(cache, photo, paintings[0], rotate_style=90)
+    assert same(turned, evaluation_of(cache, photo, np.ascontiguousarray(np.rot90(paintings[0]))))
+    assert same(turned, evaluation_of(cache, photo, {"style": paintings[0], "rotate": 90}))
+    assert not same(turned, evaluation_of(cache, photo, paintings[0]), 0.01)
 
 
 def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -351,10 +353,10 @@ def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path
     monkeypatch.chdir(tmp_path)
     for name, picture in {"p": photo, "a": paintings[0], "b": paintings[1], "sky": left()}.items():
         Image.fromarray(quantize(picture, 8)).save(f"{name}.png")
-    shared = Shared(state=tiny_state())
-    first = stylize("p.png", "b.png", regions=["sky.png=a.png,strength=0.7"], output="one.png", shared=shared, **FEW)
+    cache = TargetCache(state=tiny_state())
+    first = stylize("p.png", "b.png", regions=["sky.png=a.png,strength=0.7"], output="one.png", cache=cache, **FEW)
     source = read_source("one.png")
-    source = type(source)(**{**vars(source), "shared": shared})
+    source = type(source)(**{**vars(source), "cache": cache})
     second = last(iter_replay(source, "two.png"))
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     assert second.record["decisions"]["placement"] == first.record["decisions"]["placement"]
@@ -363,18 +365,18 @@ def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path
 # Masks that do not fit
 
 
-def test_masks_that_do_not_fit_are_refused(shared: Shared, photo: Any, paintings: Any) -> None:
+def test_masks_that_do_not_fit_are_refused(cache: TargetCache, photo: Any, paintings: Any) -> None:
     with pytest.raises(ImageError, match="the mask of region region is 64x64 px and its picture 96x64"):
-        problem_of(shared, photo, None, {"regions": [(np.ones((64, 64), np.float32), paintings[0])]})
+        problem_of(cache, photo, None, {"regions": [(np.ones((64, 64), np.float32), paintings[0])]})
     with pytest.raises(ImageError, match="the mask of region region is zero everywhere"):
-        problem_of(shared, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})
+        problem_of(cache, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})
     with pytest.raises(ImageError, match="the mask of --protect"):
-        problem_of(shared, photo, paintings[0], {"protect": np.ones((64, 64), np.float32)})
+        problem_of(cache, photo, paintings[0], {"protect": np.ones((64, 64), np.float32)})
     wish = {"style": paintings[0], "style_mask": np.ones((64, 64), np.float32)}
     with pytest.raises(ImageError, match="the mask of style picture"):
-        problem_of(shared, photo, wish, {})
+        problem_of(cache, photo, wish, {})
     with pytest.raises(OptionError, match="sums to nothing"):
-        problem_of(shared, photo, paintings, {}, style_blend="0,0")
+        problem_of(cache, photo, paintings, {}, style_blend="0,0")
 
 
 def test_masks_of_any_size_come_to_the_canvas(photo: Any, paintings: Any) -> None:

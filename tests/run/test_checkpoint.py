@@ -22,9 +22,9 @@ from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
 from impasto.imaging import images
 from impasto.optimizers import Adam
 from impasto.run import checkpoint
-from impasto.run.checkpoint import Keeper, State, kept_picture, read_run
-from impasto.run.engine import Knobs, Run
-from impasto.run.target_cache import Shared
+from impasto.run.checkpoint import Checkpointer, State, load_input_copy, read_run
+from impasto.run.engine import LiveWeights, Run
+from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import RowShard
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
@@ -100,16 +100,16 @@ def test_the_command_line_resumes_after_a_kill(tmp_path: Path, tiny_files: tuple
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
+def cache() -> TargetCache:
     """Return random weights for the first block."""
-    return Shared(state_before("conv2"))
+    return TargetCache(state_before("conv2"))
 
 
-def begin(files: Any, shared: Shared, folder: Path, stop_after: int | None = None, **options: Any) -> list[Event]:
+def begin(files: Any, cache: TargetCache, folder: Path, stop_after: int | None = None, **options: Any) -> list[Event]:
     """Run, or leave the run alone after a step as a crash would, keeping every step."""
     events: list[Event] = []
     options = {**FEW, "checkpoint_seconds": 0.0, **options}
-    run = iter_stylize(*files, shared=shared, checkpoint_dir=folder, output=folder.with_suffix(".png"), **options)
+    run = iter_stylize(*files, cache=cache, checkpoint_dir=folder, output=folder.with_suffix(".png"), **options)
     for event in run:
         events.append(event)
         if isinstance(event, Stepped) and event.step == stop_after:
@@ -127,8 +127,8 @@ def warnings(events: Iterator[Event]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_states_are_kept(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
-    begin(tiny_files, shared, tmp_path / "run")
+def test_two_states_are_kept(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
+    begin(tiny_files, cache, tmp_path / "run")
     assert len(states(tmp_path / "run")) == 2
     assert len(list((tmp_path / "run").glob("checkpoint-*.safetensors"))) == 2
 
@@ -137,55 +137,55 @@ def test_two_states_are_kept(tmp_path: Path, tiny_files: Any, shared: Shared) ->
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 @pytest.mark.parametrize("damage", ["cut", "changed"])
 def test_a_damaged_state_falls_back_to_the_one_before(
-    tmp_path: Path, tiny_files: Any, shared: Shared, suffix: str, damage: str
+    tmp_path: Path, tiny_files: Any, cache: TargetCache, suffix: str, damage: str
 ) -> None:
-    begin(tiny_files, shared, tmp_path / "whole")
+    begin(tiny_files, cache, tmp_path / "whole")
     folder = tmp_path / "run"
-    begin(tiny_files, shared, folder, stop_after=6)
+    begin(tiny_files, cache, folder, stop_after=6)
     older, newest = states(folder)
     file = newest.with_suffix(suffix)
     data = bytearray(file.read_bytes())
     if damage == "changed":
         data[len(data) // 2] ^= 1
     file.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
-    events = list(iter_resume(folder, shared=shared))
+    events = list(iter_resume(folder, cache=cache))
     assert f"{newest.stem} is damaged; going on from {older.stem} before it" in warnings(iter(events))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
 @pytest.mark.slow
-def test_with_every_state_damaged_it_starts_again(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
-    begin(tiny_files, shared, tmp_path / "whole")
-    begin(tiny_files, shared, tmp_path / "run", stop_after=6)
+def test_with_every_state_damaged_it_starts_again(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
+    begin(tiny_files, cache, tmp_path / "whole")
+    begin(tiny_files, cache, tmp_path / "run", stop_after=6)
     for path in states(tmp_path / "run"):
         path.write_bytes(b"{}")
-    events = list(iter_resume(tmp_path / "run", shared=shared))
+    events = list(iter_resume(tmp_path / "run", cache=cache))
     assert any("there is none before it; starting again" in line for line in warnings(iter(events)))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_finished_run_resumes_to_the_same_file(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
-    begin(tiny_files, shared, tmp_path / "run")
+def test_a_finished_run_resumes_to_the_same_file(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
+    begin(tiny_files, cache, tmp_path / "run")
     before = (tmp_path / "run.png").read_bytes()
-    last(iter_resume(tmp_path / "run", shared=shared))
+    last(iter_resume(tmp_path / "run", cache=cache))
     assert (tmp_path / "run.png").read_bytes() == before
 
 
 @pytest.mark.slow
 def test_a_run_on_arrays_keeps_its_inputs(
-    tmp_path: Path, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8], shared: Shared
+    tmp_path: Path, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8], cache: TargetCache
 ) -> None:
     files = (tiny_picture, tiny_style)
-    begin(files, shared, tmp_path / "whole")
-    begin(files, shared, tmp_path / "run", stop_after=4)
-    last(iter_resume(tmp_path / "run", shared=shared))
+    begin(files, cache, tmp_path / "whole")
+    begin(files, cache, tmp_path / "run", stop_after=4)
+    last(iter_resume(tmp_path / "run", cache=cache))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
 @pytest.mark.slow
 def test_a_run_with_regions_and_protection_resumes(
-    tmp_path: Path, tiny_files: tuple[Path, Path], tiny_picture: NDArray[np.uint8], shared: Shared
+    tmp_path: Path, tiny_files: tuple[Path, Path], tiny_picture: NDArray[np.uint8], cache: TargetCache
 ) -> None:
     height, width = tiny_picture.shape[:2]
     left, spared = np.zeros((2, height, width), np.uint8)
@@ -198,31 +198,29 @@ def test_a_run_with_regions_and_protection_resumes(
         "protect": str(tmp_path / "spared.png"),
         "color": "content",
     }
-    begin(tiny_files, shared, tmp_path / "whole", **placed)
-    begin(tiny_files, shared, tmp_path / "run", stop_after=4, **placed)
-    last(iter_resume(tmp_path / "run", shared=shared))
+    begin(tiny_files, cache, tmp_path / "whole", **placed)
+    begin(tiny_files, cache, tmp_path / "run", stop_after=4, **placed)
+    last(iter_resume(tmp_path / "run", cache=cache))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
-    begin(tiny_files, shared, tmp_path / "plain")
+    begin(tiny_files, cache, tmp_path / "plain")
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "whole.png").read_bytes()
 
 
-def test_commands_are_on_disk_before_they_count(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+def test_commands_are_on_disk_before_they_count(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
     mailbox = Mailbox()
     mailbox.post("set", strength=0.9)
     log = tmp_path / "run" / checkpoint.STEERING
-    events = iter_stylize(*tiny_files, shared=shared, checkpoint_dir=tmp_path / "run", mailbox=mailbox, **FEW)
+    events = iter_stylize(*tiny_files, cache=cache, checkpoint_dir=tmp_path / "run", mailbox=mailbox, **FEW)
     for event in events:
         if isinstance(event, Steered):
             break
     assert json.loads(log.read_text())["entry"] == {"step": 1, "values": {"strength": 0.9}}
 
 
-def test_a_checkpoint_asked_for_is_there_when_it_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+def test_a_checkpoint_asked_for_is_there_when_it_is_said(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
     mailbox = Mailbox()
     folder = tmp_path / "run"
-    run = iter_stylize(
-        *tiny_files, shared=shared, checkpoint_dir=folder, checkpoint_seconds=1e6, mailbox=mailbox, **FEW
-    )
+    run = iter_stylize(*tiny_files, cache=cache, checkpoint_dir=folder, checkpoint_seconds=1e6, mailbox=mailbox, **FEW)
     for event in run:
         if isinstance(event, Stepped) and event.step == 3:
             assert not states(folder)
@@ -236,31 +234,31 @@ def test_a_checkpoint_asked_for_is_there_when_it_is_said(tmp_path: Path, tiny_fi
 
 
 @pytest.mark.slow
-def test_without_resume_the_folder_begins_anew(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+def test_without_resume_the_folder_begins_anew(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
     folder = tmp_path / "run"
-    begin(tiny_files, shared, folder, stop_after=5)
-    events = begin(tiny_files, shared, folder, seed=4)
+    begin(tiny_files, cache, folder, stop_after=5)
+    events = begin(tiny_files, cache, folder, seed=4)
     assert [event.step for event in events if isinstance(event, Stepped)] == list(range(1, 9))
 
 
 @pytest.mark.slow
-def test_another_run_is_not_gone_on_with(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
-    begin(tiny_files, shared, tmp_path / "run", stop_after=5)
+def test_another_run_is_not_gone_on_with(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
+    begin(tiny_files, cache, tmp_path / "run", stop_after=5)
     with pytest.raises(RecordError, match="the run in this folder has other options than this one"):
-        begin(tiny_files, shared, tmp_path / "run", resume=True, seed=4)
+        begin(tiny_files, cache, tmp_path / "run", resume=True, seed=4)
 
 
 @pytest.mark.slow
-def test_a_moved_input_is_found_by_its_hash(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+def test_a_moved_input_is_found_by_its_hash(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
     content, _ = tiny_files
-    begin(tiny_files, shared, tmp_path / "run", stop_after=5)
+    begin(tiny_files, cache, tmp_path / "run", stop_after=5)
     content.rename(tmp_path / "renamed.png")
-    assert isinstance(list(iter_resume(tmp_path / "run", shared=shared))[-1], Finished)
+    assert isinstance(list(iter_resume(tmp_path / "run", cache=cache))[-1], Finished)
     (tmp_path / "renamed.png").unlink()
     with pytest.raises(
         RecordError, match=r"the content 'content.png' .* is missing: .* say where it is with --content"
     ):
-        list(iter_resume(tmp_path / "run", shared=shared))
+        list(iter_resume(tmp_path / "run", cache=cache))
 
 
 def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
@@ -283,27 +281,27 @@ def test_a_description_that_cannot_be_used_is_said(tmp_path: Path, text: str, me
 
 
 @pytest.mark.slow
-def test_a_log_damaged_in_the_middle_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
-    begin(tiny_files, shared, tmp_path / "run", stop_after=3)
+def test_a_log_damaged_in_the_middle_is_said(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
+    begin(tiny_files, cache, tmp_path / "run", stop_after=3)
     (tmp_path / "run" / checkpoint.STEERING).write_text('{"broken\n{}\n')
     with pytest.raises(RecordError, match=r"steering.jsonl' is damaged at line 1: the run cannot be resumed"):
-        list(iter_resume(tmp_path / "run", shared=shared))
+        list(iter_resume(tmp_path / "run", cache=cache))
 
 
 def test_a_missing_kept_input_is_said(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"input-style.npz' is missing or damaged"):
-        kept_picture(tmp_path, "style")
+        load_input_copy(tmp_path, "style")
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tiny_files: Any, shared: Shared) -> None:
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(MachineError, match=r"the run cannot be kept in '.*run' \(.*\): choose another"):
-        list(iter_stylize(*tiny_files, shared=shared, checkpoint_dir=tmp_path / "file" / "run", **FEW))
+        list(iter_stylize(*tiny_files, cache=cache, checkpoint_dir=tmp_path / "file" / "run", **FEW))
 
 
 @pytest.mark.slow
 def test_a_full_disk_ends_no_run(
-    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_files: Any, cache: TargetCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = images.write_atomically
 
@@ -313,7 +311,7 @@ def test_a_full_disk_ends_no_run(
         write(path, data)
 
     monkeypatch.setattr(images, "write_atomically", full)
-    events = begin(tiny_files, shared, tmp_path / "run")
+    events = begin(tiny_files, cache, tmp_path / "run")
     assert any(
         "a checkpoint could not be written" in line and "No space left" in line for line in warnings(iter(events))
     )
@@ -357,13 +355,13 @@ def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
     loss, optimizer = Drawing(), Adam(torch.rand(1, 3, 4, 4, generator=generator))
     loss.refresh(generator, None)
     beginning = {"options": {}, "decisions": {}, "inputs": {}}
-    keeper = Keeper(tmp_path, 0.0, beginning, generator, resume=False)
-    keeper.normalizers = {"drawing": 2.5}
-    keeper.keep(Run(Knobs(0.5, 1.0, 1.0, 0.0), step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
+    checkpointer = Checkpointer(tmp_path, 0.0, beginning, generator, resume=False)
+    checkpointer.normalizers = {"drawing": 2.5}
+    checkpointer.save(Run(LiveWeights(0.5, 1.0, 1.0, 0.0), step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
     following = torch.rand(5, generator=generator)
 
     other, fresh = torch.Generator(), Drawing()
-    state = Keeper(tmp_path, 0.0, beginning, other, resume=True).state
+    state = Checkpointer(tmp_path, 0.0, beginning, other, resume=True).state
     assert isinstance(state, State)
     twin = Adam(torch.zeros(1, 3, 4, 4))
     state.restore(twin, Terms(fresh), other)  # type: ignore[arg-type]
@@ -375,10 +373,10 @@ def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
 
 def test_states_are_put_off_where_they_cost_much(tmp_path: Path) -> None:
     generator = torch.Generator()
-    keeper = Keeper(tmp_path, 5.0, {"options": {}, "decisions": {}, "inputs": {}}, generator, resume=False)
-    keeper._began = 100.0
-    keeper._due = 105.0
-    keeper._put_off(0.01)
-    assert keeper._due == 105.0
-    keeper._put_off(1.0)
-    assert keeper._due == pytest.approx(150.0)
+    checkpointer = Checkpointer(tmp_path, 5.0, {"options": {}, "decisions": {}, "inputs": {}}, generator, resume=False)
+    checkpointer._began = 100.0
+    checkpointer._due = 105.0
+    checkpointer._delay_next(0.01)
+    assert checkpointer._due == 105.0
+    checkpointer._delay_next(1.0)
+    assert checkpointer._due == pytest.approx(150.0)

@@ -16,7 +16,7 @@ from impasto.events import Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective.objective import Evaluation
 from impasto.optimizers import Adam, BoundedLBFGS
 from impasto.options.fields import declared
-from impasto.run.engine import LIVE, Knobs, Run, as_preview, descend
+from impasto.run.engine import LIVE, LiveWeights, Run, as_preview, descend
 from impasto.runtime.distributed import RowShard
 from waiting import HANG_SECONDS
 
@@ -73,14 +73,14 @@ class Calls(BoundedLBFGS):
         super().set_step_size(factor)
 
 
-def knobs(strength: float | None = 0.5, **others: Any) -> Knobs:
-    """Return the knobs of a run."""
-    return Knobs(strength, 1.0, 1.0, 0.1, **others)
+def live_weights(strength: float | None = 0.5, **others: Any) -> LiveWeights:
+    """Return the live_weights of a run."""
+    return LiveWeights(strength, 1.0, 1.0, 0.1, **others)
 
 
 def going(pulls: Pulls, optimizer: Any, run: Run | None = None, steps: int = 6, **others: Any) -> Iterator[Event]:
     """Start a run."""
-    run = run or Run(knobs())
+    run = run or Run(live_weights())
     return descend(run, pulls, optimizer, steps=steps, normalizers=REFERENCES, **others)  # type: ignore[arg-type]
 
 
@@ -95,7 +95,7 @@ def of(events: list[Event], kind: type[Any]) -> list[Any]:
 
 
 def test_a_step_is_an_evaluation() -> None:
-    pulls, run = Pulls(), Run(knobs(), step=10, scale=2)
+    pulls, run = Pulls(), Run(live_weights(), step=10, scale=2)
     events = list(going(pulls, BoundedLBFGS(start()), run))
     assert [event.step for event in of(events, Stepped)] == [11, 12, 13, 14, 15, 16]
     assert [event.scale_step for event in of(events, Stepped)] == [1, 2, 3, 4, 5, 6]
@@ -107,31 +107,31 @@ def test_a_step_is_an_evaluation() -> None:
 
 
 def test_strength_shares_between_the_terms() -> None:
-    weights = knobs(0.25).weights(REFERENCES, 3.0)
+    weights = live_weights(0.25).weights(REFERENCES, 3.0)
     assert weights == {"content": 0.75 * 3 / 2, "style": 0.25 / 0.5, "tv": 0.1 / 4}
-    assert knobs(0.0).weights(REFERENCES, 1.0)["style"] == 0
-    assert knobs(1.0).weights(REFERENCES, 1.0)["content"] == 0
-    raw = Knobs(None, 5.0, 100.0, 0.0).weights(dict.fromkeys(REFERENCES, 1.0), 1.0)
+    assert live_weights(0.0).weights(REFERENCES, 1.0)["style"] == 0
+    assert live_weights(1.0).weights(REFERENCES, 1.0)["content"] == 0
+    raw = LiveWeights(None, 5.0, 100.0, 0.0).weights(dict.fromkeys(REFERENCES, 1.0), 1.0)
     assert raw == {"content": 5.0, "style": 100.0, "tv": 0.0}
 
 
 def test_terms_of_one_kind_have_factors_of_their_own() -> None:
     normalizers = {"content": 1.0, "style:sky": 2.0, "style:ground": 4.0, "tv": 1.0}
-    turned = knobs()
-    turned.turn({"style:sky": 3.0}, list(normalizers))
+    turned = live_weights()
+    turned.apply({"style:sky": 3.0}, list(normalizers))
     weights = turned.weights(normalizers, 1.0)
     assert (weights["style:sky"], weights["style:ground"]) == (0.5 * 3 / 2, 0.5 / 4)
 
 
 def test_what_is_set_is_felt_at_the_next_step() -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
     events = going(pulls, Calls(start()), run, mailbox=box)
     next(events)
     box.post("set", strength=0.9)
     assert next(events) == Steered(2, "set", {"strength": 0.9})
     next(events)
-    assert pulls.seen[0] == knobs().weights(REFERENCES, 1.0)
-    assert pulls.seen[1] == knobs(0.9).weights(REFERENCES, 1.0)
+    assert pulls.seen[0] == live_weights().weights(REFERENCES, 1.0)
+    assert pulls.seen[1] == live_weights(0.9).weights(REFERENCES, 1.0)
     assert run.steering == [{"step": 2, "values": {"strength": 0.9}}]
 
 
@@ -172,7 +172,7 @@ def test_a_step_size_reaches_the_optimiser_once() -> None:
 def test_every_live_option_can_be_steered() -> None:
     assert {item.name for item in declared() if item.facts.get("live")} >= set(LIVE)
     for name in LIVE:
-        knobs().turn({name: 0.5}, [])
+        live_weights().apply({name: 0.5}, [])
 
 
 @pytest.mark.parametrize(
@@ -188,30 +188,30 @@ def test_every_live_option_can_be_steered() -> None:
     ],
 )
 def test_what_cannot_be_steered_is_said_and_changes_nothing(values: dict[str, float], message: str) -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
     box.post("set", tv_weight=3.0, **values)  # the good half must not be taken either
     events = list(going(pulls, Calls(start()), run, mailbox=box))
     assert of(events, Warned)[0].message.startswith(message)
     assert not of(events, Steered)
     assert run.steering == []
-    assert pulls.seen[0] == knobs().weights(REFERENCES, 1.0)
+    assert pulls.seen[0] == live_weights().weights(REFERENCES, 1.0)
 
 
 def test_a_raw_weight_takes_over_from_a_strength() -> None:
-    turned = knobs(0.8)
-    turned.turn({"content_weight": 0.1}, [])
+    turned = live_weights(0.8)
+    turned.apply({"content_weight": 0.1}, [])
     assert turned.weights(REFERENCES, 1.0) == {"content": 0.1 / 2, "style": 0.8 / 0.5, "tv": 0.1 / 4}
-    turned.turn({"strength": 0.3}, [])
-    assert turned.weights(REFERENCES, 1.0) == knobs(0.3).weights(REFERENCES, 1.0)
+    turned.apply({"strength": 0.3}, [])
+    assert turned.weights(REFERENCES, 1.0) == live_weights(0.3).weights(REFERENCES, 1.0)
 
 
 def test_a_run_with_raw_weights_has_no_strength() -> None:
     with pytest.raises(OptionError, match="this run has raw weights: set content_weight or style_weight"):
-        Knobs(None, 5.0, 100.0, 0.0, unitless=False).turn({"strength": 0.5}, [])
+        LiveWeights(None, 5.0, 100.0, 0.0, unitless=False).turn({"strength": 0.5}, [])
 
 
 def test_a_paused_run_waits_and_obeys_the_while() -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
     events = going(pulls, Calls(start()), run, mailbox=box)
     next(events)
     box.post("pause")
@@ -251,7 +251,7 @@ def test_a_pause_is_ended_from_another_thread() -> None:
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_stop_ends_the_run_before_the_next_step(paused: bool) -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(knobs())
+    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
     events = going(pulls, Calls(start()), run, mailbox=box)
     next(events)
     if paused:
@@ -282,12 +282,12 @@ def test_previews_and_snapshots_come_when_due() -> None:
 
 
 def test_replayed_steering_is_the_same_run() -> None:
-    box, run, first = Mailbox(), Run(knobs()), BoundedLBFGS(start())
+    box, run, first = Mailbox(), Run(live_weights()), BoundedLBFGS(start())
     pulls = Pulls(broken=(4,))
     for event in going(pulls, first, run, steps=9, mailbox=box):
         if isinstance(event, Stepped) and event.step in (2, 5):
             box.post("set", strength=event.step / 10, step_size=0.5)
-    again, second = Run(knobs()), BoundedLBFGS(start())
+    again, second = Run(live_weights()), BoundedLBFGS(start())
     list(going(Pulls(broken=(4,)), second, again, steps=9, replayed=run.steering))
     assert again.steering == run.steering
     assert again.losses == run.losses
@@ -297,7 +297,7 @@ def test_replayed_steering_is_the_same_run() -> None:
 @pytest.mark.parametrize("in_gradient", [False, True])
 @pytest.mark.parametrize("kind", [BoundedLBFGS, Adam])
 def test_not_a_number_is_caught_where_it_appears(kind: Any, in_gradient: bool) -> None:
-    pulls, run, optimizer = Pulls(broken=(3, 6), in_gradient=in_gradient), Run(knobs()), kind(start())
+    pulls, run, optimizer = Pulls(broken=(3, 6), in_gradient=in_gradient), Run(live_weights()), kind(start())
     events = list(going(pulls, optimizer, run, steps=6))
     warned = of(events, Warned)
     assert [event.message.split(":")[0] for event in warned] == ["not a number at step 3", "not a number at step 5"]
@@ -316,7 +316,7 @@ def test_after_a_turn_back_it_goes_on_from_a_good_picture() -> None:
 
 
 def test_three_turns_back_are_enough() -> None:
-    pulls, run, optimizer = Pulls(broken=(3, 4, 5, 6)), Run(knobs()), Calls(start())
+    pulls, run, optimizer = Pulls(broken=(3, 4, 5, 6)), Run(live_weights()), Calls(start())
     seen: list[Event] = []
     with pytest.raises(NumericalError, match=r"not a number at step 3, 3 halvings of the step size did not help"):
         seen.extend(going(pulls, optimizer, run))
@@ -326,7 +326,7 @@ def test_three_turns_back_are_enough() -> None:
 
 
 def test_without_a_mailbox_nothing_is_waited_for() -> None:
-    run = Run(knobs(), paused=True)
+    run = Run(live_weights(), paused=True)
     assert len(list(going(Pulls(), Calls(start()), run))) == 6
 
 

@@ -19,9 +19,9 @@ from impasto.objective.objective import Objective
 from impasto.options import validation
 from impasto.options.recipes import resolve
 from impasto.planning import memory
-from impasto.run.job import Job, prepare
-from impasto.run.out_of_memory import advice, is_shortage
-from impasto.run.target_cache import Shared
+from impasto.run.out_of_memory import advice, is_oom
+from impasto.run.prepared_run import PreparedRun, prepare
+from impasto.run.target_cache import TargetCache
 
 Files = tuple[Path, Path]
 FEW: dict[str, Any] = {"size": 48, "steps": 6, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu2_1"}
@@ -30,9 +30,9 @@ ERRORS = (MemoryError(), RuntimeError(SAID), torch.cuda.OutOfMemoryError("CUDA o
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
+def cache() -> TargetCache:
     """Return the network's weights, read once."""
-    return Shared(vgg19_state())
+    return TargetCache(vgg19_state())
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, count: int, error: BaseException) -> None:
@@ -50,11 +50,11 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, count: int, error: BaseException) -
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_shortage_is_told_with_what_would_do(
-    error: BaseException, shared: Shared, tiny_files: Files, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, cache: TargetCache, tiny_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_at(monkeypatch, 3, error)
     with pytest.raises(MachineError) as caught:
-        list(iter_stylize(*tiny_files, shared=shared, precision="fp32", **FEW))
+        list(iter_stylize(*tiny_files, cache=cache, precision="fp32", **FEW))
     said = str(caught.value)
     assert said.startswith("memory ran out at 48x36 px in one piece: give a smaller --size, such as 16")
     assert "\n" not in said
@@ -62,11 +62,11 @@ def test_a_shortage_is_told_with_what_would_do(
 
 
 def test_the_last_checkpoint_is_kept_and_named(
-    shared: Shared, tiny_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: TargetCache, tiny_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
     fail_at(monkeypatch, 3, MemoryError())
-    asked: dict[str, Any] = {"shared": shared, "checkpoint_dir": folder, "checkpoint_seconds": 0, "precision": "fp32"}
+    asked: dict[str, Any] = {"cache": cache, "checkpoint_dir": folder, "checkpoint_seconds": 0, "precision": "fp32"}
     with pytest.raises(MachineError, match=rf"the state before step \d is kept, for impasto resume {folder}") as caught:
         list(iter_stylize(*tiny_files, **asked, **FEW))
     named = re.search(r"before step (\d)", str(caught.value))
@@ -74,70 +74,72 @@ def test_the_last_checkpoint_is_kept_and_named(
     assert (folder / f"checkpoint-{int(named[1]) - 1:09d}.safetensors").exists()
 
 
-def test_other_errors_pass(shared: Shared, tiny_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not is_shortage(RuntimeError("shapes do not match"))
+def test_other_errors_pass(cache: TargetCache, tiny_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_oom(RuntimeError("shapes do not match"))
     fail_at(monkeypatch, 0, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        list(iter_stylize(*tiny_files, shared=shared, precision="fp32", **FEW))
+        list(iter_stylize(*tiny_files, cache=cache, precision="fp32", **FEW))
 
 
-def made(files: Files, **options: Any) -> Job:
+def made(files: Files, **options: Any) -> PreparedRun:
     return prepare(*files, resolve(precision="fp32", **options))
 
 
 def test_the_plan_for_less_gives_freed_memory_back(tiny_files: Files) -> None:
-    job = made(tiny_files, size=2048, memory="64GiB")
-    plan = job.plans[job.size]
-    said = advice(job, plan, int(0.7 * plan.bytes))
+    prepared = made(tiny_files, size=2048, memory="64GiB")
+    plan = prepared.memory_plans[prepared.size]
+    said = advice(prepared, plan, int(0.7 * plan.bytes))
     wanted = re.search(r"give --memory (\S+), which gives freed memory back at once; or a smaller --size", said)
     assert wanted is not None, said
-    assert made(tiny_files, size=2048, memory=wanted[1]).plans[job.size].frugal
+    assert made(tiny_files, size=2048, memory=wanted[1]).plans[prepared.size].release_eagerly
 
 
 def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
-    job = made(tiny_files, size=2048, memory="64GiB")
-    plan = job.plans[job.size]
+    prepared = made(tiny_files, size=2048, memory="64GiB")
+    plan = prepared.memory_plans[prepared.size]
     limit = int(0.3 * plan.bytes)
-    said = advice(job, plan, limit)
+    said = advice(prepared, plan, limit)
     wanted = re.search(
         r"give --memory (\S+), which paints it in tiles of (\d+) px; or a smaller --size, such as 1024", said
     )
     assert wanted is not None, said
-    again = made(tiny_files, size=2048, memory=wanted[1]).plans[job.size]
+    again = made(tiny_files, size=2048, memory=wanted[1]).plans[prepared.size]
     assert again.tile == int(wanted[2])
     assert again.bytes <= validation.parse_bytes(wanted[1]) < plan.bytes
 
 
 def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files) -> None:
-    job = made(tiny_files, size=2048, seamless=True, memory="64GiB")
-    frugal = int(1.2 * job.demand.peak(memory.Plan(frugal=True)))
-    assert not job.plans[job.size].frugal
-    assert "gives freed memory back at once" in advice(job, job.plans[job.size], frugal)
-    for limit in (frugal, 2**30):  # tried where it does not seem to fit
-        again = made(tiny_files, size=2048, seamless=True, memory=str(limit)).plans[job.size]
-        assert again.frugal
+    prepared = made(tiny_files, size=2048, seamless=True, memory="64GiB")
+    release_eagerly = int(1.2 * prepared.memory_model.peak(memory.MemoryPlan(release_eagerly=True)))
+    assert not prepared.memory_plans[prepared.size].release_eagerly
+    assert "gives freed memory back at once" in advice(prepared, prepared.memory_plans[prepared.size], release_eagerly)
+    for limit in (release_eagerly, 2**30):  # tried where it does not seem to fit
+        again = made(tiny_files, size=2048, seamless=True, memory=str(limit)).plans[prepared.size]
+        assert again.release_eagerly
         assert again.tile is None
 
 
 def test_a_tile_by_hand_is_to_be_left_away(tiny_files: Files) -> None:
-    job = made(tiny_files, size=2048, tile=1024)
-    assert advice(job, job.plans[job.size], 2**31).startswith("leave --tile away and give --memory 2.00GiB")
+    prepared = made(tiny_files, size=2048, tile=1024)
+    assert advice(prepared, prepared.memory_plans[prepared.size], 2**31).startswith(
+        "leave --tile away and give --memory 2.00GiB"
+    )
 
 
 @pytest.mark.parametrize("seamless", [False, True])
 def test_where_no_tile_fits_a_size_does(tiny_files: Files, seamless: bool) -> None:
-    job = made(tiny_files, size=2048, seamless=seamless, memory="64GiB")
-    said = advice(job, job.plans[job.size], 900 * 2**20)
+    prepared = made(tiny_files, size=2048, seamless=seamless, memory="64GiB")
+    said = advice(prepared, prepared.memory_plans[prepared.size], 900 * 2**20)
     found = re.search(r"give a smaller --size, such as (\d+)", said)
     assert found is not None, said
     side = int(found[1])
     assert 16 <= side < 2048
-    smaller = made(tiny_files, size=side, seamless=seamless, memory="64GiB").demand
+    smaller = made(tiny_files, size=side, seamless=seamless, memory="64GiB").memory_model
     if seamless:
-        assert smaller.peak(memory.Plan()) <= 900 * 2**20
+        assert smaller.peak(memory.MemoryPlan()) <= 900 * 2**20
     else:
         assert memory.fitting(smaller, 900 * 2**20) is not None
-        assert memory.fitting(made(tiny_files, size=side + 64).demand, 900 * 2**20) is None
+        assert memory.fitting(made(tiny_files, size=side + 64).memory_model, 900 * 2**20) is None
 
 
 def test_the_command_line_says_it_in_one_line(

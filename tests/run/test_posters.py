@@ -13,7 +13,7 @@ from impasto.api import last, stylize
 from impasto.imaging import images, samples
 from impasto.losses.regularizers.proof_anchor import cell_for
 from impasto.network.weights import vgg19_state
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import structural_similarity
 from impasto.workflows.replay import iter_replay, read_source
 
@@ -21,9 +21,9 @@ PROOF, POSTER = 64, 128
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
+def cache() -> TargetCache:
     """Return the network's weights, read once."""
-    return Shared(vgg19_state())
+    return TargetCache(vgg19_state())
 
 
 def likeness(one: Any, other: Any) -> float:
@@ -33,13 +33,13 @@ def likeness(one: Any, other: Any) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("strength", "style_scale"), [(0.3, 1.0), (0.7, 1.5)])
-def test_a_poster_reduced_is_its_proof(shared: Shared, tmp_path: Path, strength: float, style_scale: float) -> None:
+def test_a_poster_reduced_is_its_proof(cache: TargetCache, tmp_path: Path, strength: float, style_scale: float) -> None:
     paths = {path.stem: path for path in samples.write(tmp_path / "samples")}
     asked: dict[str, Any] = {"size": PROOF, "strength": strength, "style_scale": style_scale, "steps": 24}
     files = (paths["coffee"], paths["blue_swirls"])
-    proof = stylize(*files, output=tmp_path / "proof.png", shared=shared, precision="fp32", **asked)
+    proof = stylize(*files, output=tmp_path / "proof.png", cache=cache, precision="fp32", **asked)
     given = {"content": str(files[0]), "style": str(files[1])}
-    source = replace(read_source(tmp_path / "proof.png", None, given), shared=shared)
+    source = replace(read_source(tmp_path / "proof.png", None, given), cache=cache)
     poster = last(iter_replay(source, tmp_path / "poster.png", size=str(POSTER)))
     assert (source.record["options"]["strength"], source.record["options"]["style_scale"]) == (strength, style_scale)
     assert max(poster.pixels.shape) == POSTER

@@ -12,8 +12,8 @@ from impasto.events import Planned, Warned
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
 from impasto.run import precision_check
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 from impasto.runtime import device
 from random_weights import state_before
 
@@ -37,17 +37,17 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(3, 32, 32, generator=generator), torch.rand(3, 32, 32, generator=generator)
 
 
-def run(pair: Any, shared: Shared, **more: Any) -> tuple[str, list[str]]:
-    events = list(iter_stylize(*pair, shared=shared, **{**RUN, **more}))
+def run(pair: Any, cache: TargetCache, **more: Any) -> tuple[str, list[str]]:
+    events = list(iter_stylize(*pair, cache=cache, **{**RUN, **more}))
     (planned,) = [event for event in events if isinstance(event, Planned)]
     said = [event.message for event in events if isinstance(event, Warned)]
     return planned.decisions["precision"], [line for line in said if "bfloat16" in line]
 
 
 def test_good_arithmetic_is_trusted(pair: Any, state: Any) -> None:
-    shared = Shared(state=state)
-    assert run(pair, shared) == ("bf16", [])
-    (cosine,) = shared.agreements.values()
+    cache = TargetCache(state=state)
+    assert run(pair, cache) == ("bf16", [])
+    (cosine,) = cache.bf16_cosine.values()
     assert 0.98 < cosine <= 1.0
 
 
@@ -55,7 +55,7 @@ def test_another_gradient_falls_back_to_float32_and_says_so(
     pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision_check, "agreement", lambda *_, **__: 0.42)
-    decided, said = run(pair, Shared(state=state))
+    decided, said = run(pair, TargetCache(state=state))
     assert decided == "fp32"
     assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run uses float32"]
 
@@ -64,16 +64,16 @@ def test_slow_arithmetic_falls_back_to_float32_says_so_and_is_decided_once(
     pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 20.0))
-    decided, said = run(pair, Shared(state=state))
+    decided, said = run(pair, TargetCache(state=state))
     assert decided == "fp32"
     (line,) = said
     assert line.startswith("bfloat16 is slower than float32 on this CPU")
     decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
     monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 400.0))
-    assert run(pair, Shared(state=state), decisions=decisions) == ("fp32", [])
+    assert run(pair, TargetCache(state=state), decisions=decisions) == ("fp32", [])
     decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
     monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 20.0))
-    assert run(pair, Shared(state=state), decisions=decisions) == ("bf16", [])
+    assert run(pair, TargetCache(state=state), decisions=decisions) == ("bf16", [])
 
 
 @pytest.mark.slow
@@ -82,18 +82,18 @@ def test_what_was_asked_for_or_decided_is_not_looked_at(pair: Any, state: Any, m
         raise AssertionError
 
     monkeypatch.setattr(precision_check, "agreement", refuse)
-    assert run(pair, Shared(state=state), precision="bf16")[0] == "bf16"
-    assert run(pair, Shared(state=state), precision="fp32")[0] == "fp32"
+    assert run(pair, TargetCache(state=state), precision="bf16")[0] == "bf16"
+    assert run(pair, TargetCache(state=state), precision="fp32")[0] == "fp32"
     decisions = prepare(*pair, recipes.resolve(**RUN)).decisions
-    assert run(pair, Shared(state=state), decisions=decisions)[0] == "bf16"
+    assert run(pair, TargetCache(state=state), decisions=decisions)[0] == "bf16"
 
 
 @pytest.mark.slow
 def test_a_network_is_looked_at_once(pair: Any, state: Any) -> None:
-    shared = Shared(state=state)
-    run(pair, shared)
-    shared.agreements[next(iter(shared.agreements))] = 0.1
-    assert run(pair, shared)[0] == "fp32"
+    cache = TargetCache(state=state)
+    run(pair, cache)
+    cache.bf16_cosine[next(iter(cache.bf16_cosine))] = 0.1
+    assert run(pair, cache)[0] == "fp32"
 
 
 def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,17 +105,17 @@ def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, m
 
     monkeypatch.setattr(precision_check, "agreement", judge)
     monkeypatch.setattr(precision_check, "JUDGED_SIDE", 24)
-    assert run(pair, Shared(state=state)) == ("bf16", [])
+    assert run(pair, TargetCache(state=state)) == ("bf16", [])
     assert sizes == [(24, 24)]
 
 
 def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
-    job = prepare(*pair, recipes.resolve(**RUN))
-    shared = Shared(state=state)
-    problem = shared.problem(job, job.scales[0])
-    weights = job.knobs().weights(problem.normalizers, 1.0)
-    other = Shared(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(job)
+    prepared = prepare(*pair, recipes.resolve(**RUN))
+    cache = TargetCache(state=state)
+    problem = cache.problem(prepared, prepared.scales[0])
+    weights = prepared.initial_weights().weights(problem.normalizers, 1.0)
+    other = TargetCache(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(prepared)
     found = precision_check.agreement(problem, other, weights, tile=None, seed=0)
     assert found < precision_check.LEAST_COSINE
-    broken = Shared(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(job)
+    broken = TargetCache(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(prepared)
     assert precision_check.agreement(problem, broken, weights, tile=None, seed=0) == 0.0

@@ -17,11 +17,11 @@ from impasto.imaging import images, samples
 from impasto.options.recipes import resolve
 from impasto.planning import memory
 from impasto.planning.schedule import Scale
-from impasto.planning.time_budget import Pace
+from impasto.planning.time_budget import TimeBudget
 from impasto.regions.spec import parse_regions
 from impasto.run import checkpoint
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import ProcessGroup
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
@@ -37,12 +37,12 @@ PEAK = (
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
+def cache() -> TargetCache:
     """Return random weights for the first block."""
-    return Shared(state_before("conv2"))
+    return TargetCache(state_before("conv2"))
 
 
-def left_alone(files: Any, shared: Shared, folder: Path, after: int, **options: Any) -> list[Event]:
+def left_alone(files: Any, cache: TargetCache, folder: Path, after: int, **options: Any) -> list[Event]:
     """Run, keeping every step, and leave the run alone after one as a crash would."""
     events: list[Event] = []
     given = {
@@ -52,7 +52,7 @@ def left_alone(files: Any, shared: Shared, folder: Path, after: int, **options: 
         "output": folder.with_suffix(".png"),
         **options,
     }
-    run = iter_stylize(*files, shared=shared, **given)
+    run = iter_stylize(*files, cache=cache, **given)
     for event in run:
         events.append(event)
         if isinstance(event, Stepped) and event.step == after:
@@ -62,39 +62,39 @@ def left_alone(files: Any, shared: Shared, folder: Path, after: int, **options: 
 
 
 def test_other_memory_and_another_processor_change_no_plan(
-    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_files: Any, cache: TargetCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_alone(tiny_files, shared, tmp_path / "whole", 0, steps=6, scales=1)
-    left_alone(tiny_files, shared, tmp_path / "run", 3, steps=6, scales=1)
+    left_alone(tiny_files, cache, tmp_path / "whole", 0, steps=6, scales=1)
+    left_alone(tiny_files, cache, tmp_path / "run", 3, steps=6, scales=1)
     monkeypatch.setattr(memory, "free_bytes", lambda: 1)  # in which nothing could be planned
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "OTHER")
-    last(iter_resume(tmp_path / "run", shared=shared))
+    last(iter_resume(tmp_path / "run", cache=cache))
     ended = [images.load(tmp_path / f"{name}.png").pixels for name in ("whole", "run")]
     assert (ended[0] == ended[1]).all()
 
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_planned_time_is_kept_to(
-    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch, after: int
+    tmp_path: Path, tiny_files: Any, cache: TargetCache, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    def five(self: Pace, usual: list[Scale], *, begun: bool = False) -> list[Scale]:
+    def five(self: TimeBudget, usual: list[Scale], *, begun: bool = False) -> list[Scale]:
         return [Scale(scale.height, scale.width, 5, scale.content_factor) for scale in usual]
 
-    def usual(self: Pace, usual: list[Scale], *, begun: bool = False) -> list[Scale]:
+    def usual(self: TimeBudget, usual: list[Scale], *, begun: bool = False) -> list[Scale]:
         raise AssertionError("what was planned is planned no more")
 
-    monkeypatch.setattr(Pace, "plan", five)
+    monkeypatch.setattr(TimeBudget, "plan", five)
     if after:
-        left_alone(tiny_files, shared, tmp_path / "run", after, time="60s", scales=2)
-        monkeypatch.setattr(Pace, "plan", usual)
+        left_alone(tiny_files, cache, tmp_path / "run", after, time="60s", scales=2)
+        monkeypatch.setattr(TimeBudget, "plan", usual)
     else:  # before anything was kept
         begun = iter_stylize(
-            *tiny_files, shared=shared, output=tmp_path / "run.png", checkpoint_dir=tmp_path / "run", time="60s",
+            *tiny_files, cache=cache, output=tmp_path / "run.png", checkpoint_dir=tmp_path / "run", time="60s",
             scales=2, checkpoint_seconds=1e6, **FEW,
         )  # fmt: skip
         assert any(isinstance(event, ScaleStarted) for event in begun)
         begun.close()  # type: ignore[attr-defined]
-    events = list(iter_resume(tmp_path / "run", shared=shared))
+    events = list(iter_resume(tmp_path / "run", cache=cache))
     assert [event.steps for event in events if isinstance(event, ScaleStarted)] == [5, 5]
     assert [entry[2] for entry in events[-1].result.record["decisions"]["scales"]] == [5, 5]  # type: ignore[union-attr]
 
@@ -119,16 +119,16 @@ def test_threads_are_taken_again_by_as_many_processes(tiny_files: Any) -> None:
 
 
 def test_a_large_state_is_written_without_a_copy(
-    tmp_path: Path, tiny_files: Any, shared: Shared, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_files: Any, cache: TargetCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_alone(tiny_files, shared, tmp_path / "whole", 0, steps=8, scales=1)
+    left_alone(tiny_files, cache, tmp_path / "whole", 0, steps=8, scales=1)
     monkeypatch.setattr(checkpoint, "BESIDE", 0)
     written: list[bool] = []
     save = checkpoint.save_file
     monkeypatch.setattr(checkpoint, "save_file", lambda tensors, name: (written.append(True), save(tensors, name)))
     seen = []
     run = iter_stylize(
-        *tiny_files, shared=shared, output=tmp_path / "run.png", checkpoint_dir=tmp_path / "run", steps=8, scales=1,
+        *tiny_files, cache=cache, output=tmp_path / "run.png", checkpoint_dir=tmp_path / "run", steps=8, scales=1,
         checkpoint_seconds=0.0, **FEW,
     )  # fmt: skip
     for event in run:
@@ -138,7 +138,7 @@ def test_a_large_state_is_written_without_a_copy(
                 break
     run.close()  # type: ignore[attr-defined]
     assert seen == sorted(set(seen))
-    last(iter_resume(tmp_path / "run", shared=shared))
+    last(iter_resume(tmp_path / "run", cache=cache))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from impasto.planning.memory import Plan
+from impasto.planning.memory import MemoryPlan
 from impasto.runtime import allocator
 
 BLOCK = 64 * 2**20
@@ -125,14 +125,14 @@ def test_small_pictures_keep_their_blocks_too() -> None:
 
 
 def left_out_of_order() -> int:
-    kept, frugal, other = (
+    kept, release_eagerly, other = (
         allocator.retain_freed_memory(2 * BLOCK),
         allocator.release_freed_memory(),
         allocator.release_freed_memory(),
     )
-    for context in (frugal, kept, other):
+    for context in (release_eagerly, kept, other):
         context.__enter__()
-    frugal.__exit__(None, None, None)
+    release_eagerly.__exit__(None, None, None)
     other.__exit__(None, None, None)
     pages_touched(1)
     touched = pages_touched(4)
@@ -187,28 +187,30 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch)
     assert not allocator.can_release()
 
 
-@pytest.mark.parametrize(("plan", "keeps"), [(Plan(), True), (Plan(frugal=True), False), (Plan(tile=64), False)])
+@pytest.mark.parametrize(
+    ("plan", "keeps"), [(MemoryPlan(), True), (MemoryPlan(release_eagerly=True), False), (MemoryPlan(tile=64), False)]
+)
 def test_the_plan_says_what_becomes_of_freed_memory(
-    tiny_picture: Any, tiny_style: Any, plan: Plan, keeps: bool, monkeypatch: pytest.MonkeyPatch
+    tiny_picture: Any, tiny_style: Any, plan: MemoryPlan, keeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here, so that the processes above start without torch.
     from impasto.api import stylize
     from impasto.options.recipes import resolve
-    from impasto.run.job import prepare
-    from impasto.run.target_cache import Shared
+    from impasto.run.prepared_run import prepare
+    from impasto.run.target_cache import TargetCache
     from random_weights import state_before
 
-    def paint(plan: Plan) -> Any:
+    def paint(plan: MemoryPlan) -> Any:
         taken = {"plans": [[*size, *plan.as_data()]]}
-        return stylize(tiny_picture, tiny_style, shared=shared, decisions=taken, **FEW).pixels
+        return stylize(tiny_picture, tiny_style, cache=cache, decisions=taken, **FEW).pixels
 
     asked: list[int] = []
     monkeypatch.setattr(
         allocator, "_call", lambda name, *values: asked.append(values[-1]) if name == "mallopt" else None
     )
-    size, shared = prepare(tiny_picture, tiny_style, resolve(**FEW)).size, Shared(state_before("conv3"))
+    size, cache = prepare(tiny_picture, tiny_style, resolve(**FEW)).size, TargetCache(state_before("conv3"))
     done = paint(plan)
     assert (allocator.NEVER in asked) == keeps
     assert allocator.RELEASE_FROM in asked
     assert asked[-2:] == [allocator.DEFAULT_THRESHOLD, 2 * allocator.DEFAULT_THRESHOLD]
-    assert np.array_equal(done, paint(Plan(tile=plan.tile)))
+    assert np.array_equal(done, paint(MemoryPlan(tile=plan.tile)))

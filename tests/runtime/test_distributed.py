@@ -20,8 +20,8 @@ from impasto.events import Mailbox
 from impasto.objective.tiling import halo
 from impasto.optimizers.preconditioner import REACH, depth, precondition
 from impasto.options.recipes import resolve
-from impasto.planning.memory import Demand, Plan
-from impasto.run.job import check_together
+from impasto.planning.memory import MemoryModel, MemoryPlan
+from impasto.run.prepared_run import check_together
 from impasto.runtime import distributed
 from impasto.runtime.distributed import ALONE, BroadcastMailbox, ProcessGroup, RowShard
 from rounding import TIMES, assert_same
@@ -280,8 +280,8 @@ def test_torchrun_starts_a_training(tmp_path: Path, tiny_files: tuple[Path, Path
 
 
 def test_a_plan_counts_the_rows_of_one_process() -> None:
-    alone, half = Demand(4096, 4096), Demand(4096, 4096, ranks=2)
-    plan = Plan(tile=512, pairs=3)
+    alone, half = MemoryModel(4096, 4096), MemoryModel(4096, 4096, ranks=2)
+    plan = MemoryPlan(tile=512, pairs=3)
     assert half.pair(False) * 2 == alone.pair(False)
     assert half.read(512) == alone.read(512)
     assert half.tiles(512) * 2 == alone.tiles(512)

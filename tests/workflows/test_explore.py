@@ -12,7 +12,7 @@ import torch
 
 from impasto.errors import OptionError
 from impasto.imaging.images import load
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.explore import Axis, Cell, axes_of, iter_explore, parse_axis
 from random_weights import state_before
 
@@ -31,11 +31,11 @@ def state() -> dict[str, torch.Tensor]:
     return state_before("conv2")
 
 
-def explore(files: tuple[Path, Path], folder: Path, shared: Shared, *axes: str, **options: Any) -> list[Cell]:
+def explore(files: tuple[Path, Path], folder: Path, cache: TargetCache, *axes: str, **options: Any) -> list[Cell]:
     content, style = map(str, files)
     warm = options.pop("warm", True)
     return list(
-        iter_explore(content, [style], axes_of(axes, [style]), folder, warm=warm, shared=shared, **{**FEW, **options})
+        iter_explore(content, [style], axes_of(axes, [style]), folder, warm=warm, cache=cache, **{**FEW, **options})
     )
 
 
@@ -114,7 +114,7 @@ def test_a_value_out_of_range_is_refused_before_anything_is_painted(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
     with pytest.raises(OptionError, match=r"strength is 1.5; it goes from 0.0 to 1.0"):
-        explore(tiny_files, tmp_path / "sheet", Shared(state, keep=True), "strength=0.2,1.5")
+        explore(tiny_files, tmp_path / "sheet", TargetCache(state, retain=True), "strength=0.2,1.5")
     assert not (tmp_path / "sheet").exists()
 
 
@@ -122,7 +122,7 @@ def test_the_folder_holds_the_sheet_the_cells_and_their_options(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
     folder = tmp_path / "sheet"
-    cells = explore(tiny_files, folder, Shared(state, keep=True), "strength=0.2,0.8", "style-scale=0.5,1,2")
+    cells = explore(tiny_files, folder, TargetCache(state, retain=True), "strength=0.2,0.8", "style-scale=0.5,1,2")
     assert [(cell.row, cell.column) for cell in cells] == [(r, c) for r in (1, 2, 3) for c in (1, 2)]
     kept = json.loads((folder / "sheet.json").read_text())
     assert kept["axes"][0] == {"name": "style_scale", "values": ["0.5", "1.0", "2.0"]}
@@ -136,7 +136,9 @@ def test_the_folder_holds_the_sheet_the_cells_and_their_options(
 def test_neighbours_start_from_each_other_and_remember_it(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
-    cells = explore(tiny_files, tmp_path / "s", Shared(state, keep=True), "strength=0.2,0.8", "style-scale=0.5,1")
+    cells = explore(
+        tiny_files, tmp_path / "s", TargetCache(state, retain=True), "strength=0.2,0.8", "style-scale=0.5,1"
+    )
     assert [cell.result.steps for cell in cells] == [5, 2, 2, 2]
     chain = cells[3].result.record["parents"]  # up along the first column, then along the row
     told = [(parent["options"]["strength"], parent["options"]["style_scale"]) for parent in chain]
@@ -148,13 +150,13 @@ def test_neighbours_start_from_each_other_and_remember_it(
 def test_layers_and_seeds_start_afresh(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor], axes: tuple[str, ...]
 ) -> None:
-    cells = explore(tiny_files, tmp_path / "sheet", Shared(state, keep=True), *axes)
+    cells = explore(tiny_files, tmp_path / "sheet", TargetCache(state, retain=True), *axes)
     assert [cell.result.steps for cell in cells] == [5, 5]
     assert all(cell.result.record["parents"] == [] for cell in cells)
 
 
 def test_cold_is_cold(tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
-    cells = explore(tiny_files, tmp_path / "sheet", Shared(state, keep=True), "strength=0.2,0.8", warm=False)
+    cells = explore(tiny_files, tmp_path / "sheet", TargetCache(state, retain=True), "strength=0.2,0.8", warm=False)
     assert [cell.result.steps for cell in cells] == [5, 5]
 
 
@@ -170,7 +172,7 @@ def test_targets_are_made_once_for_each_objective(
         return build(*arguments, **settings)
 
     monkeypatch.setattr(module, "build", counted)
-    explore(tiny_files, tmp_path / "s", Shared(state, keep=True), "strength=0.2,0.5,0.8", "style-scale=0.5,1")
+    explore(tiny_files, tmp_path / "s", TargetCache(state, retain=True), "strength=0.2,0.5,0.8", "style-scale=0.5,1")
     assert len(made) == 2
 
 
@@ -179,7 +181,7 @@ def test_a_folder_that_cannot_be_made_is_said(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OptionError, match=r"the folder '.*sheet' cannot be made \(Not a directory\): name another"):
-        explore(tiny_files, tmp_path / "file" / "sheet", Shared(state, keep=True), "strength=0.2,0.8")
+        explore(tiny_files, tmp_path / "file" / "sheet", TargetCache(state, retain=True), "strength=0.2,0.8")
 
 
 def test_labels_say_the_option_and_the_value() -> None:
@@ -192,13 +194,13 @@ def test_a_proof_has_no_time_to_keep(
     options: dict[str, Any] = {**FEW, "steps": None, "time": "30s", "quality": "draft"}
     content, style = map(str, tiny_files)
     axes = axes_of(["strength=0.2,0.8"], [style])
-    shared = Shared(state, keep=True)
-    cells = list(iter_explore(content, [style], axes, tmp_path / "sheet", shared=shared, **options))
+    cache = TargetCache(state, retain=True)
+    cells = list(iter_explore(content, [style], axes, tmp_path / "sheet", cache=cache, **options))
     assert all(cell.result.options.descent.time is None for cell in cells)
 
 
 def test_an_axis_of_steps_is_not_overruled(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
-    cells = explore(tiny_files, tmp_path / "sheet", Shared(state, keep=True), "steps=2,4", tolerance=0.0)
+    cells = explore(tiny_files, tmp_path / "sheet", TargetCache(state, retain=True), "steps=2,4", tolerance=0.0)
     assert [cell.result.steps for cell in cells] == [2, 4]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.reconstruct import Reconstruction, iter_anatomy
 from random_weights import state_before
 
@@ -19,16 +19,18 @@ FEW: dict[str, Any] = {"size": "48", "steps": 25, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
-def shared() -> Shared:
+def cache() -> TargetCache:
     """Return random weights for the first two blocks."""
-    return Shared(state_before("conv3"))
+    return TargetCache(state_before("conv3"))
 
 
 @pytest.mark.slow
-def test_content_comes_back_and_style_does_not(tmp_path: Path, tiny_picture: NDArray[np.uint8], shared: Shared) -> None:
+def test_content_comes_back_and_style_does_not(
+    tmp_path: Path, tiny_picture: NDArray[np.uint8], cache: TargetCache
+) -> None:
     output = tmp_path / "anatomy.png"
     parts: list[Reconstruction] = list(
-        iter_anatomy(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], shared=shared, **FEW)
+        iter_anatomy(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], cache=cache, **FEW)
     )
     assert [(part.kind, part.layers) for part in parts] == [
         ("content", "relu1_1"),

@@ -37,11 +37,11 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
             print(f"impasto: {message}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        from impasto.run.out_of_memory import is_shortage, of_work
+        from impasto.run.out_of_memory import is_oom, oom_error
 
-        if not is_shortage(error):
+        if not is_oom(error):
             raise
-        print(f"impasto: {of_work()}", file=sys.stderr)
+        print(f"impasto: {oom_error()}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED

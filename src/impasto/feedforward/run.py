@@ -1,7 +1,7 @@
-"""A run without steps: a prepared job, one or two passes of a network, a finished picture.
+"""A run without steps: one or two passes of a network instead of an optimization.
 
-In: a ``Job`` whose options select ``fast`` or a trained ``model``. Out: the events of a run, and a ``Result`` with a
-record like any other. The picture can also be the optimizer's start, see ``starting_picture``.
+In: a ``PreparedRun`` whose options select ``fast`` or a trained ``model``. Out: the events of a run, and a ``Result``
+with a record like any other. The picture can also be the optimizer's start, see ``starting_picture``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from impasto.options.fields import Options
 from impasto.regions.canvas_view import CanvasView
 from impasto.regions.region_tensors import RegionTensors
 from impasto.run import record
-from impasto.run.job import Job
+from impasto.run.prepared_run import PreparedRun
 from impasto.run.result import Result, save
 
 FULL_PASS_STRENGTH = 0.5  # the strength at which a trained network's output is used unchanged
@@ -53,41 +53,41 @@ def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
     return style
 
 
-def iter_paint(job: Job, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[Event]:
-    """Paint a job in one pass and yield the events of a run."""
-    height, width = job.size
+def iter_paint(prepared: PreparedRun, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[Event]:
+    """Paint a prepared run in one pass and yield the events of a run."""
+    height, width = prepared.size
     model = None
-    if job.options.instant.model is not None:
-        model = load(job.options.instant.model, job.place.device, job.place.dtype)
-    painted = _painter(job, model)
-    yield Planned(({"height": height, "width": width, "steps": 0},), 0, job.decisions)
-    for note in job.notes:
+    if prepared.options.instant.model is not None:
+        model = load(prepared.options.instant.model, prepared.compute.device, prepared.compute.dtype)
+    painted = _painter(prepared, model)
+    yield Planned(({"height": height, "width": width, "steps": 0},), 0, prepared.decisions)
+    for note in prepared.notes:
         yield Warned(note)
     yield ScaleStarted(0, 1, height, width, 0)
-    yield Finished(0, False, finish(job, painted(), parents, model))
+    yield Finished(0, False, finish(prepared, painted(), parents, model))
 
 
-def starting_picture(job: Job) -> Tensor:
+def starting_picture(prepared: PreparedRun) -> Tensor:
     """Return the start of ``init=fast``: ``[1, 3, H, W]``, one pass at the run's size, at most 1024 px."""
-    height, width = job.size
+    height, width = prepared.size
     factor = min(1.0, 1024 / max(height, width))
     size = max(16, round(height * factor)), max(16, round(width * factor))
-    return _adain(job)(job.control, size, FULL_PASS_STRENGTH)
+    return _adain(prepared)(prepared.control, size, FULL_PASS_STRENGTH)
 
 
-def _adain(job: Job) -> FastStylizer:
-    return FastStylizer(adain_state(), device=job.place.device, dtype=job.place.dtype)
+def _adain(prepared: PreparedRun) -> FastStylizer:
+    return FastStylizer(adain_state(), device=prepared.compute.device, dtype=prepared.compute.dtype)
 
 
-def _painter(job: Job, model: Model | None) -> Callable[[], Tensor]:
-    """Load the network and return the function that paints the job; unusable weights raise here."""
-    strength = job.options.tradeoff.strength
+def _painter(prepared: PreparedRun, model: Model | None) -> Callable[[], Tensor]:
+    """Load the network and return the function that paints the prepared run; unusable weights raise here."""
+    strength = prepared.options.tradeoff.strength
     strength = FULL_PASS_STRENGTH if strength is None else strength
-    tile = job.options.machine.tile
+    tile = prepared.options.machine.tile
     if model is not None:
-        return lambda: by_model(model, job.control, job.size, strength, tile)
-    stylizer = _adain(job)
-    return lambda: stylizer(job.control, job.size, strength, tile)
+        return lambda: by_model(model, prepared.control, prepared.size, strength, tile)
+    stylizer = _adain(prepared)
+    return lambda: stylizer(prepared.control, prepared.size, strength, tile)
 
 
 def by_model(
@@ -114,15 +114,17 @@ def by_model(
         return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)
 
 
-def finish(job: Job, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None) -> Result:
-    """Quantize a picture, save it if the job has an output file, and return the result."""
-    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
+def finish(
+    prepared: PreparedRun, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None
+) -> Result:
+    """Quantize a picture, save it if the prepared run has an output file, and return the result."""
+    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), prepared.options.output.bits)
     pixels = images.unit(levels)
-    about = record.make(job.options.flat(), job.decisions, job.files, parents=parents)
+    about = record.make(prepared.options.flat(), prepared.decisions, prepared.files, parents=parents)
     if model is not None and model.shape.any_style:  # one that knows a style is the style's file, and there already
         about["inputs"]["model"] = {"name": model.name, "sha256": model.sha256}
     about |= {"steps": 0, "stopped": False, "losses": {}}
-    path: Path | None = save(job, levels, about) if job.output is not None else None
-    alpha = job.files["content"].alpha
-    alpha = None if alpha is None else images.resize(alpha, job.size)
-    return Result(pixels, alpha, job.options, [], {}, 0, False, about, path)
+    path: Path | None = save(prepared, levels, about) if prepared.output is not None else None
+    alpha = prepared.files["content"].alpha
+    alpha = None if alpha is None else images.resize(alpha, prepared.size)
+    return Result(pixels, alpha, prepared.options, [], {}, 0, False, about, path)

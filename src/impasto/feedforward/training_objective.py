@@ -30,7 +30,7 @@ from impasto.objective.scale_objective import build_scale_objective
 from impasto.options.fields import Options, parse_weights
 from impasto.planning.schedule import Scale
 from impasto.regions.region_tensors import single_style
-from impasto.run.engine import Knobs
+from impasto.run.engine import LiveWeights
 
 
 @dataclass(eq=False)
@@ -67,7 +67,9 @@ class TrainingObjective:
         tradeoff = self.options.tradeoff
         content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
         style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
-        knobs = Knobs(tradeoff.strength, content, style, tradeoff.tv_weight, unitless=tradeoff.units == "unitless")
+        live_weights = LiveWeights(
+            tradeoff.strength, content, style, tradeoff.tv_weight, unitless=tradeoff.units == "unitless"
+        )
         sums: dict[str, float] = {}
         for photograph, painting in pairs:
             control = single_style(photograph, painting, self.options.features.style_scale)
@@ -77,7 +79,7 @@ class TrainingObjective:
             )
             for name, value in found.normalizers.items():
                 sums[name] = sums.get(name, 0.0) + value / len(pairs)
-        self.weights = knobs.weights(sums, 1.0)
+        self.weights = live_weights.weights(sums, 1.0)
 
     def loss_and_gradient(
         self, painted: Tensor, pictures: Tensor, style: Loss, seed: int = 0

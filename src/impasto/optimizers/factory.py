@@ -9,13 +9,13 @@ from impasto.optimizers.adam import Adam
 from impasto.optimizers.lbfgs import BoundedLBFGS
 from impasto.optimizers.low_memory_adam import LowMemoryAdam
 from impasto.optimizers.pyramid import LaplacianPyramidAdam
-from impasto.planning.memory import Plan
+from impasto.planning.memory import MemoryPlan
 from impasto.runtime.distributed import RowShard
 
 Chosen = BoundedLBFGS | Adam | LowMemoryAdam | LaplacianPyramidAdam
 
 
-def optimizer_for(name: str, start: Tensor, plan: Plan, shard: RowShard | None = None) -> Chosen:
+def optimizer_for(name: str, start: Tensor, plan: MemoryPlan, shard: RowShard | None = None) -> Chosen:
     """Return an optimizer at a picture ``[1, 3, H, W]``, or at the rows of it that this process owns.
 
     Args:
@@ -24,9 +24,9 @@ def optimizer_for(name: str, start: Tensor, plan: Plan, shard: RowShard | None =
         plan: how much state fits.
         shard: which rows those are; all if absent. The pyramid's bands of frequencies are not split.
     """
-    if plan.lean:
+    if plan.first_order:
         return LowMemoryAdam(start, shard=shard)
     if name == "lbfgs":
-        kept = torch.bfloat16 if plan.half else torch.float32
+        kept = torch.bfloat16 if plan.bf16_history else torch.float32
         return BoundedLBFGS(start, history=plan.pairs, history_dtype=kept, shard=shard)
     return Adam(start, shard=shard) if name == "adam" else LaplacianPyramidAdam(start)

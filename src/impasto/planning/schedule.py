@@ -41,7 +41,7 @@ class Scale:
         return [self.height, self.width, self.steps, self.content_factor, *[True] * self.apart]
 
     @classmethod
-    def of_data(cls, data: Sequence[float]) -> Scale:
+    def from_data(cls, data: Sequence[float]) -> Scale:
         """Return what ``as_data`` gave."""
         height, width, steps, factor, *apart = data
         return cls(int(height), int(width), int(steps), float(factor), bool(apart))
@@ -56,7 +56,7 @@ def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     descent = options.descent
     share = options.features.apart if options.features.style_loss == "nearest" else 0.0
     steps = None if descent.steps is None else max(1, round((1 - share) * descent.steps))
-    scales = plan(height, width, quality=descent.quality, scales=descent.scales, steps=steps)
+    scales = plan_scales(height, width, quality=descent.quality, scales=descent.scales, steps=steps)
     large = [scale for scale in scales[:-1] if min(scale.height, scale.width) >= SMALLEST_SIDE] + scales[-1:]
     if steps is not None:
         large[-1] = replace(large[-1], steps=large[-1].steps + steps - sum(scale.steps for scale in large))
@@ -64,7 +64,9 @@ def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     return [*large, replace(large[-1], steps=last, apart=True)] if last else large
 
 
-def plan(height: int, width: int, *, quality: str, scales: int | None = None, steps: int | None = None) -> list[Scale]:
+def plan_scales(
+    height: int, width: int, *, quality: str, scales: int | None = None, steps: int | None = None
+) -> list[Scale]:
     """Return the scales of a run, coarsest first, the last being ``(height, width)``.
 
     Args:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from impasto.planning.schedule import Scale
 
 SETUP_EVALUATIONS = 2.0  # targets and reference points of a scale cost about as much
-LAST_LOOK = 3  # steps of the last scale before its plan is corrected
+REPLAN_AFTER_STEPS = 3  # steps of the last scale before its plan is corrected
 SAVING_SECONDS = 0.3
-MOST_FACTOR = 20.0  # past this many times the usual steps nothing is gained
+MAX_STEP_FACTOR = 20.0  # past this many times the usual steps nothing is gained
 
 
 @dataclass
-class Rate:
+class StepCost:
     """Seconds per pixel and evaluation, as last measured.
 
     Args:
@@ -38,12 +38,12 @@ class Rate:
         self.seconds_per_pixel = seconds / (scale.height * scale.width)
 
 
-def seconds_for(scales: Sequence[Scale], rate: Rate) -> float:
+def seconds_for(scales: Sequence[Scale], rate: StepCost) -> float:
     """Return how long scales take, their targets included."""
     return sum((scale.steps + SETUP_EVALUATIONS) * rate.of(scale) for scale in scales)
 
 
-def fit(scales: Sequence[Scale], rate: Rate, seconds: float) -> list[Scale]:
+def fit(scales: Sequence[Scale], rate: StepCost, seconds: float) -> list[Scale]:
     """Return the scales with their steps multiplied by one factor, so that they take so many seconds.
 
     Every scale keeps at least one step. A budget too small for that is overdrawn.
@@ -55,11 +55,11 @@ def fit(scales: Sequence[Scale], rate: Rate, seconds: float) -> list[Scale]:
     """
     setup = sum(SETUP_EVALUATIONS * rate.of(scale) for scale in scales)
     stepping = sum(scale.steps * rate.of(scale) for scale in scales)
-    factor = min(max(0.0, seconds - setup) / max(stepping, 1e-12), MOST_FACTOR)
+    factor = min(max(0.0, seconds - setup) / max(stepping, 1e-12), MAX_STEP_FACTOR)
     return [replace(scale, steps=max(1, round(scale.steps * factor))) for scale in scales]
 
 
-class Pace:
+class TimeBudget:
     """Keeps a run within its time: plans the scales from what evaluations really take.
 
     Args:
@@ -69,14 +69,14 @@ class Pace:
 
     def __init__(self, seconds: float, began: float) -> None:
         self._deadline = began + seconds
-        self.rate: Rate | None = None
+        self.rate: StepCost | None = None
 
     def calibrate(self, scale: Scale, evaluate: Callable[[], object]) -> None:
         """Time an evaluation at a scale; the first, which prepares things, does not count."""
         evaluate()
         began = time.perf_counter()
         evaluate()
-        self.rate = Rate((time.perf_counter() - began) / (scale.height * scale.width))
+        self.rate = StepCost((time.perf_counter() - began) / (scale.height * scale.width))
 
     def learn(self, scale: Scale, steps: int, seconds: float) -> None:
         """Take what so many steps of a scale took."""

@@ -41,16 +41,18 @@ from impasto.imaging import images
 from impasto.losses.summaries.protocol import Refreshing
 from impasto.objective.objective import Objective
 from impasto.planning.schedule import Scale
-from impasto.run.engine import Knobs, Optimizer, Run
+from impasto.run.engine import LiveWeights, Optimizer, Run
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
 FORMAT = 1
 RUN, STEERING = "run.json", "steering.jsonl"
-KEPT = 2
-LARGEST_SHARE = 0.02  # of the run's time that checkpoints may take
-BESIDE = 64 * 2**20  # bytes of a state that is copied, to be written while the run goes on; larger ones the run awaits
-SHAPE = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
-MACHINE = ("ranks", "threads", "cpu")  # but for these decisions: how many processes, and what they run on
+CHECKPOINTS_KEPT = 2
+MAX_TIME_SHARE = 0.02  # of the run's time that checkpoints may take
+ASYNC_LIMIT_BYTES = (
+    64 * 2**20
+)  # bytes of a state that is copied, to be written while the run goes on; larger ones the run awaits
+IDENTITY_KEYS = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
+MACHINE_KEYS = ("ranks", "threads", "cpu")  # but for these decisions: how many processes, and what they run on
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class State:
         return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
 
 
-class Keeper:
+class Checkpointer:
     """Keeps one run in one folder.
 
     Args:
@@ -114,9 +116,9 @@ class Keeper:
             # The others wait in ``told`` until the folder is what it is to be.
             same = group.broadcast(_begin(folder, beginning, resume) if group.is_first else None)
             self._log = _read_log(folder / STEERING)
-            self.state = self._newest() if same else None
+            self.state = self._load_newest() if same else None
         except OSError as error:
-            raise _cannot_keep(folder, error) from error
+            raise _folder_error(folder, error) from error
         self._logged_before = len(self._log)
         self._given_before = int(self._log[-1]["given"]) if self._log else 0
         self._due = time.monotonic() + seconds
@@ -140,7 +142,7 @@ class Keeper:
             _sync_folder(self.folder)
         self._log.append(line)
 
-    def keep(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
+    def save(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
         """Keep the state at the top of a step if that is due, or now; return what the person should know."""
         waits = time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())
         if not objective.shard.group.broadcast(now or not waits):
@@ -155,7 +157,7 @@ class Keeper:
                 tensors |= {f"loss.{name}/{key}": value for key, value in loss.state().items()}
         if not self._group.is_first:
             return []
-        beside = sum(value.nbytes for value in tensors.values()) <= BESIDE
+        beside = sum(value.nbytes for value in tensors.values()) <= ASYNC_LIMIT_BYTES
         copy = beside and objective.shard.is_whole  # what was gathered is a copy
         copies = {key: value.detach().to("cpu", copy=copy).contiguous() for key, value in tensors.items()}
         about = {
@@ -197,26 +199,26 @@ class Keeper:
         name = f"checkpoint-{step:09d}"
         try:
             file = self.folder / f"{name}.safetensors"
-            images.write_atomically(file, lambda opened: save_file(_apart(tensors), opened.name))
+            images.write_atomically(file, lambda opened: save_file(_without_aliases(tensors), opened.name))
             whole = _json({**json.loads(about), "sha256": _digest(file)})
             images.write_atomically(
                 self.folder / f"{name}.json", _json({"state": whole.decode(), "sha256": _sha(whole)})
             )
             _sync_folder(self.folder)
-            kept = [path.stem for path in _states(self.folder)[:KEPT]]
+            kept = [path.stem for path in _states(self.folder)[:CHECKPOINTS_KEPT]]
             for path in self.folder.glob("checkpoint-*"):
                 if path.stem not in kept:
                     path.unlink(missing_ok=True)
         except OSError as error:
             self._failure = error
-        self._put_off(self._cost + clock() - began)
+        self._delay_next(self._cost + clock() - began)
 
-    def _put_off(self, cost: float) -> None:
+    def _delay_next(self, cost: float) -> None:
         """Let the next state wait until this one's cost is a small share of the time; every 0 s is every step."""
         if self.seconds > 0:
-            self._due = max(self._due, self._began + cost / LARGEST_SHARE)
+            self._due = max(self._due, self._began + cost / MAX_TIME_SHARE)
 
-    def _newest(self) -> State | None:
+    def _load_newest(self) -> State | None:
         """Return the newest state that is whole, noting those that are not."""
         damaged = []
         for path in _states(self.folder):
@@ -263,7 +265,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     return dict(beginning)
 
 
-def keep_picture(folder: Path, part: str, picture: images.Picture) -> None:
+def save_input(folder: Path, part: str, picture: images.Picture) -> None:
     """Keep an input that is no file: an array, a tensor, a picture in memory."""
     empty = np.zeros(0, np.float32)
     file = io.BytesIO()
@@ -277,11 +279,11 @@ def keep_picture(folder: Path, part: str, picture: images.Picture) -> None:
     try:
         images.write_atomically(folder / f"input-{part}.npz", file.getvalue())
     except OSError as error:
-        raise _cannot_keep(folder, error) from error
+        raise _folder_error(folder, error) from error
 
 
-def kept_picture(folder: Path, part: str) -> images.Picture:
-    """Return what ``keep_picture`` kept.
+def load_input_copy(folder: Path, part: str) -> images.Picture:
+    """Return what ``save_input`` kept.
 
     Raises:
         RecordError: it is missing or damaged.
@@ -296,23 +298,23 @@ def kept_picture(folder: Path, part: str) -> images.Picture:
         raise RecordError(f"{str(path)!r} is missing or damaged: the run cannot be resumed, start it again") from None
 
 
-def _cannot_keep(folder: Path, error: OSError) -> MachineError:
+def _folder_error(folder: Path, error: OSError) -> MachineError:
     reason = error.strerror or str(error)
     return MachineError(f"the run cannot be kept in {str(folder)!r} ({reason}): choose another folder")
 
 
 def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
     now = json.loads(_json(beginning))
-    for part in SHAPE:
-        if _lasting(kept.get(part)) != _lasting(now.get(part)):
+    for part in IDENTITY_KEYS:
+        if _portable(kept.get(part)) != _portable(now.get(part)):
             raise RecordError(
                 f"the run in this folder has other {part} than this one: resume it as it was, or choose another folder"
             )
 
 
-def _lasting(part: Any) -> Any:
+def _portable(part: Any) -> Any:
     """Return a part of a beginning without what may change."""
-    return {key: value for key, value in part.items() if key not in MACHINE} if isinstance(part, dict) else part
+    return {key: value for key, value in part.items() if key not in MACHINE_KEYS} if isinstance(part, dict) else part
 
 
 def _clear(folder: Path) -> None:
@@ -337,7 +339,9 @@ def _read_state(path: Path) -> State:
     with safe_open(file, framework="pt") as kept:
         # Copied, so that every tensor lies in memory as the run's own did: sums may depend on it.
         tensors = {key: kept.get_tensor(key).clone() for key in kept.keys()}  # noqa: SIM118 - it is no mapping
-    run = Run(**{**about["run"], "knobs": Knobs(**about["run"]["knobs"])})
+    saved = dict(about["run"])
+    weights = LiveWeights(**(saved.pop("knobs", None) or saved.pop("live_weights")))  # older checkpoints say "knobs"
+    run = Run(**saved, live_weights=weights)
     return State(run, about["scales"], about["references"], tensors)
 
 
@@ -364,7 +368,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_aliases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors of which no two share memory, which the format does not allow."""
     seen: set[int] = set()
     found = {}

@@ -43,7 +43,7 @@ class Optimizer(Protocol):
 
 
 @dataclass
-class Knobs:
+class LiveWeights:
     """What a person can turn during a run.
 
     With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs
@@ -60,7 +60,7 @@ class Knobs:
     unitless: bool = True
     strengths: dict[str, float] = field(default_factory=dict)
 
-    def turn(self, values: Mapping[str, float], names: Sequence[str]) -> None:
+    def apply(self, values: Mapping[str, float], names: Sequence[str]) -> None:
         """Change values; a term's own name multiplies its weight.
 
         Raises:
@@ -129,7 +129,7 @@ class Run:
     ``steering`` lists the commands that were obeyed; ``repeated`` counts those of an earlier run that were looked at.
     """
 
-    knobs: Knobs
+    live_weights: LiveWeights
     step: int = 0
     scale: int = 0
     scale_step: int = 0
@@ -141,14 +141,14 @@ class Run:
     losses: list[dict[str, float]] = field(default_factory=list)
 
 
-class Keeper(Protocol):
+class Checkpointer(Protocol):
     """Who makes a run survive its process (see ``impasto.run.checkpoint``)."""
 
     def log(self, run: Run, entry: Mapping[str, Any]) -> None:
         """Write a command down, durably, before it is obeyed."""
         ...
 
-    def keep(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
+    def save(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
         """Keep the state if that is due, or now, and return what the person should know."""
         ...
 
@@ -179,7 +179,7 @@ def descend(
     content_factor: float = 1.0,
     mailbox: Mailbox | BroadcastMailbox | None = None,
     replayed: Sequence[Mapping[str, Any]] = (),
-    keeper: Keeper | None = None,
+    checkpointer: Checkpointer | None = None,
     preview_every: int = 0,
     snapshot_every: int = 0,
     seed: int = 0,
@@ -196,7 +196,7 @@ def descend(
         content_factor: multiplies the content's weight at this scale.
         mailbox: commands from outside.
         replayed: steering of an earlier run, as ``run.steering`` recorded it, to be repeated at the same steps.
-        keeper: keeps commands and states on disk.
+        checkpointer: keeps commands and states on disk.
         preview_every, snapshot_every: every how many steps a picture goes along; 0 for never.
         seed: of the samples that losses draw anew.
         tolerance: the scale ends once ``PATIENCE`` steps gain less than this part of the loss; 0 for never.
@@ -204,21 +204,21 @@ def descend(
     Raises:
         NumericalError: not-a-number appeared again after three halvings of the step.
     """
-    weights = run.knobs.weights(normalizers, content_factor)
+    weights = run.live_weights.weights(normalizers, content_factor)
     while run.scale_step < steps and not run.stopped:
         told = set()
         for command in _commands(run, replayed, mailbox):
             told.add(command.name)
-            yield from _obey(run, command, (objective, optimizer), list(normalizers), keeper)
+            yield from _obey(run, command, (objective, optimizer), list(normalizers), checkpointer)
         if "set" in told:
-            turned = run.knobs.weights(normalizers, content_factor)
+            turned = run.live_weights.weights(normalizers, content_factor)
             if turned != weights:
                 weights = turned
                 optimizer.on_objective_change()
         if "stop" in told:
             return
         # Only now can a resumed run begin with the state: commands are obeyed, the history dropped where it must be.
-        yield from _keep(run, optimizer, objective, keeper, "checkpoint" in told)
+        yield from _keep(run, optimizer, objective, checkpointer, "checkpoint" in told)
         _refresh(run, objective, optimizer, seed)
         evaluation = objective.evaluate(optimizer.canvas(), weights)
         if not (math.isfinite(evaluation.total) and math.isfinite(float(evaluation.gradient.sum()))):
@@ -310,41 +310,45 @@ def _obey(
     command: Command,
     painting: tuple[Objective, Optimizer],
     names: Sequence[str],
-    keeper: Keeper | None,
+    checkpointer: Checkpointer | None,
 ) -> Iterator[Event]:
     step, (objective, optimizer) = run.step + 1, painting
     if command.name == "checkpoint":
         return
     if command.name == "set":
-        knobs = deepcopy(run.knobs)
+        live_weights = deepcopy(run.live_weights)
         try:
-            knobs.turn(command.values, names)
+            live_weights.apply(command.values, names)
         except OptionError as error:
             yield Warned(str(error))
             return
-        _note(run, {"step": step, "values": dict(command.values)}, keeper)
-        if knobs.step_size != run.knobs.step_size:  # else a step that was halved for good reason would grow again
-            optimizer.set_step_size(knobs.step_size)
-        run.knobs = knobs
+        _note(run, {"step": step, "values": dict(command.values)}, checkpointer)
+        if (
+            live_weights.step_size != run.live_weights.step_size
+        ):  # else a step that was halved for good reason would grow again
+            optimizer.set_step_size(live_weights.step_size)
+        run.live_weights = live_weights
     elif command.name in ("pause", "resume"):
         run.paused = command.name == "pause"
     elif command.name == "stop":
-        _note(run, {"step": step, "command": "stop"}, keeper)
+        _note(run, {"step": step, "command": "stop"}, checkpointer)
         run.stopped, run.paused = True, False
     elif command.name == "snapshot":
         yield Snapshot(run.step, run.scale, _shown(objective, optimizer))
     yield Steered(step, command.name, dict(command.values))
 
 
-def _note(run: Run, entry: dict[str, Any], keeper: Keeper | None) -> None:
-    if keeper is not None:
-        keeper.log(run, entry)
+def _note(run: Run, entry: dict[str, Any], checkpointer: Checkpointer | None) -> None:
+    if checkpointer is not None:
+        checkpointer.log(run, entry)
     run.steering.append(entry)
 
 
-def _keep(run: Run, optimizer: Optimizer, objective: Objective, keeper: Keeper | None, now: bool) -> Iterator[Event]:
-    if keeper is not None:
-        for note in keeper.keep(run, optimizer, objective, now=now):
+def _keep(
+    run: Run, optimizer: Optimizer, objective: Objective, checkpointer: Checkpointer | None, now: bool
+) -> Iterator[Event]:
+    if checkpointer is not None:
+        for note in checkpointer.save(run, optimizer, objective, now=now):
             yield Warned(note)
         if now:
             yield Steered(run.step + 1, "checkpoint", {})

@@ -24,7 +24,7 @@ from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import ScaleObjective, style_noise
 from impasto.options.layer_names import SMALLEST_SIDE
 from impasto.planning.schedule import Scale
-from impasto.run.job import Job
+from impasto.run.prepared_run import PreparedRun
 
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
@@ -32,40 +32,42 @@ JUDGED_SIDE = 512  # px; a coarsest scale that is larger is judged at this long 
 PIECE = 1 << 22  # values that are turned to float64 at once
 
 
-class Maker(Protocol):
-    """Who makes networks and targets (see ``target_cache.Shared``); ``agreements`` remembers networks that were
+class TargetProvider(Protocol):
+    """Who makes networks and targets (see ``target_cache.TargetCache``); ``bf16_cosine`` remembers networks that were
     judged."""
 
-    agreements: dict[Encoder, float]
+    bf16_cosine: dict[Encoder, float]
 
-    def encoder(self, job: Job) -> Encoder: ...
-    def problem(self, job: Job, scale: Scale) -> ScaleObjective: ...
+    def encoder(self, prepared: PreparedRun) -> Encoder: ...
+    def problem(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective: ...
 
 
-def settle(job: Job, shared: Maker, apart: Maker, *, decided: bool) -> tuple[Job, ScaleObjective | None]:
-    """Return the job in a precision that can be trusted, and the problem of its first scale if that was made.
+def choose_precision(
+    prepared: PreparedRun, cache: TargetProvider, fp32_cache: TargetProvider, *, decided: bool
+) -> tuple[PreparedRun, ScaleObjective | None]:
+    """Return the prepared run in a precision that can be trusted, and the problem of its first scale if that was made.
 
     Args:
-        job: made ready.
-        shared: makes and keeps networks and targets.
-        apart: makes the network in float32, which is thrown away with it.
+        prepared: made ready.
+        cache: makes and keeps networks and targets.
+        fp32_cache: makes the network in float32, which is thrown away with it.
         decided: an earlier run has decided the precision.
     """
-    if decided or job.options.machine.precision != "auto" or job.place.dtype != torch.bfloat16:
-        return job, None
-    encoder, scale, problem = shared.encoder(job), _judged(job.scales[0]), None
-    whole = replace(job, place=replace(job.place, dtype=torch.float32))
-    if encoder not in shared.agreements:
-        problem = shared.problem(job, scale)
-        weights = job.knobs().weights(problem.normalizers, scale.content_factor)
-        tile, seed = job.options_at(scale).machine.tile, job.options.descent.seed
-        found = agreement(problem, apart.encoder(whole), weights, tile=tile, seed=seed)
-        shared.agreements[encoder] = job.group.broadcast(found) or 0.0  # all take the first process's
-    cosine = shared.agreements[encoder]
+    if decided or prepared.options.machine.precision != "auto" or prepared.compute.dtype != torch.bfloat16:
+        return prepared, None
+    encoder, scale, problem = cache.encoder(prepared), _judged(prepared.scales[0]), None
+    whole = replace(prepared, compute=replace(prepared.compute, dtype=torch.float32))
+    if encoder not in cache.bf16_cosine:
+        problem = cache.problem(prepared, scale)
+        weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
+        tile, seed = prepared.options_at(scale).machine.tile, prepared.options.descent.seed
+        found = agreement(problem, fp32_cache.encoder(whole), weights, tile=tile, seed=seed)
+        cache.bf16_cosine[encoder] = prepared.group.broadcast(found) or 0.0  # all take the first process's
+    cosine = cache.bf16_cosine[encoder]
     if cosine >= LEAST_COSINE:
-        return job, problem if scale == job.scales[0] else None
+        return prepared, problem if scale == prepared.scales[0] else None
     note = f"bfloat16 gives another gradient than float32 here (cosine {cosine:.2f}): the run uses float32"
-    return replace(whole, notes=[*job.notes, note]), None
+    return replace(whole, notes=[*prepared.notes, note]), None
 
 
 def _judged(scale: Scale) -> Scale:

@@ -1,6 +1,6 @@
-"""A run made ready: pictures loaded and checked, sizes planned, the machine chosen.
+"""Preparation of a run: load and check the pictures, plan sizes and memory, choose the device.
 
-In: what the person gave. Out: a ``Job``, which nothing changes afterwards. Everything that can be refused is refused
+In: the pictures and options of the user. Out: an immutable ``PreparedRun``. Everything that can be refused is refused
 here, before the network is loaded.
 """
 
@@ -28,7 +28,7 @@ from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
 from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
 from impasto.regions.spec import RegionSpec, parse_regions
-from impasto.run.engine import Knobs
+from impasto.run.engine import LiveWeights
 from impasto.runtime import allocator
 from impasto.runtime.device import ComputeSettings, devices, resolve_device
 from impasto.runtime.distributed import ALONE, ProcessGroup
@@ -38,12 +38,13 @@ NAMED_STARTS = ("content", "random", "style", "fast")
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """Everything that a run reads and nothing that it changes.
+class PreparedRun:
+    """The immutable inputs of a run.
 
-    ``control`` holds the content and what is painted where, at its own size, on the run's device; ``start`` is the
-    picture ``[1, 3, H, W]`` that the canvas begins as, where one was given, and ``is_proof`` says that the canvas is
-    held near it, too. ``size`` is that of the result, ``(height, width)``; ``demand`` is what it asks of memory there.
+    ``control`` holds the content and the regions at the content's own size, on the device of the run. ``start`` is the
+    picture ``[1, 3, H, W]`` that initializes the canvas, if one was given; ``is_proof`` says that the composition is
+    also anchored to it. ``size`` is the size of the result, ``(height, width)``; ``memory_model`` predicts the memory
+    at that size.
     """
 
     options: Options
@@ -52,13 +53,13 @@ class Job:
     start: Tensor | None
     files: Mapping[str, images.Picture]
     output: Path | None
-    place: ComputeSettings
+    compute: ComputeSettings
     scales: Sequence[Scale]
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
     size: tuple[int, int]
-    plans: Mapping[tuple[int, int], memory.Plan]
-    demand: memory.Demand
+    memory_plans: Mapping[tuple[int, int], memory.MemoryPlan]
+    memory_model: memory.MemoryModel
     notes: Sequence[str] = field(default_factory=tuple)
     group: ProcessGroup = ALONE
     is_proof: bool = False
@@ -72,16 +73,16 @@ class Job:
     def decisions(self) -> dict[str, Any]:
         """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
         placed: dict[str, Any] = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
-        if self.options.machine.tile is None and not all(plan.is_plain for plan in self.plans.values()):
+        if self.options.machine.tile is None and not all(plan.is_plain for plan in self.memory_plans.values()):
             placed["plans"] = self._planned_sizes
         if self.group.world_size > 1:
             placed["ranks"] = self.group.world_size
         if self.is_proof:
             placed["proof"] = True
         return placed | {
-            "device": str(self.place.device),
-            "precision": self.place.precision,
-            "threads": self.place.threads,
+            "device": str(self.compute.device),
+            "precision": self.compute.precision,
+            "threads": self.compute.threads,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "tile": self.options.machine.tile,
             "scales": [scale.as_data() for scale in self.scales],
@@ -96,12 +97,12 @@ class Job:
 
     @property
     def _planned_sizes(self) -> list[list[Any]]:
-        return [[*size, *plan.as_data()] for size, plan in self.plans.items()]
+        return [[*size, *plan.as_data()] for size, plan in self.memory_plans.items()]
 
-    def knobs(self) -> Knobs:
+    def initial_weights(self) -> LiveWeights:
         """Return the weights that a run begins with."""
         tradeoff = self.options.tradeoff
-        return Knobs(
+        return LiveWeights(
             tradeoff.strength,
             1.0 if tradeoff.content_weight is None else tradeoff.content_weight,
             1.0 if tradeoff.style_weight is None else tradeoff.style_weight,
@@ -111,9 +112,9 @@ class Job:
             strengths={**self.control.strengths(), PROTECTED: 0.0},
         )
 
-    def check_room(self, folder: Path) -> None:
+    def check_disk_space(self, folder: Path) -> None:
         """Raise MachineError where a disk has no room for this run's checkpoints in a folder and for its picture."""
-        states = [self.demand.at(*size).state(plan) for size, plan in self.plans.items()]
+        states = [self.memory_model.at(*size).state(plan) for size, plan in self.memory_plans.items()]
         there = sum(path.stat().st_size for path in folder.glob("checkpoint-*"))
         wants = [(folder, max(0, STATES * max(states, default=0) - there), "its checkpoints")]
         if self.output is not None:
@@ -123,22 +124,23 @@ class Job:
         if (short := disk_shortfall(wants)) is not None:
             raise MachineError(short)
 
-    def plan_at(self, height: int, width: int) -> memory.Plan:
+    def memory_plan_at(self, height: int, width: int) -> memory.MemoryPlan:
         """Return how a scale fits the memory."""
-        return self.plans.get((height, width), memory.Plan(self.options.machine.tile))
+        return self.memory_plans.get((height, width), memory.MemoryPlan(self.options.machine.tile))
 
-    def freed_at(self, scale: Scale) -> AbstractContextManager[None]:
-        """Return what becomes of freed memory at a scale: it is kept where no scale of the run has to be frugal.
+    def allocator_at(self, scale: Scale) -> AbstractContextManager[None]:
+        """Return a context that sets how the allocator treats freed memory at a scale.
 
-        What was kept at one scale would be taken again at the next before new blocks are, and not be given back.
+        Freed memory is retained unless some scale of the run has to release it: what one scale retains, the next would
+        reuse and never return to the system.
         """
-        if any(plan.gives_back for plan in self.plans.values()):
+        if any(plan.releases_memory for plan in self.memory_plans.values()):
             return allocator.release_freed_memory()
-        return allocator.retain_freed_memory(2 * self.demand.at(scale.height, scale.width).block)
+        return allocator.retain_freed_memory(2 * self.memory_model.at(scale.height, scale.width).block)
 
     def options_at(self, scale: Scale) -> Options:
         """Return the options with the tile that a scale is computed in."""
-        tile = self.plan_at(scale.height, scale.width).tile
+        tile = self.memory_plan_at(scale.height, scale.width).tile
         return replace(self.options, machine=replace(self.options.machine, tile=tile))
 
 
@@ -151,7 +153,7 @@ def prepare(
     start: Any = None,
     decisions: Mapping[str, Any] | None = None,
     group: ProcessGroup = ALONE,
-) -> Job:
+) -> PreparedRun:
     """Load and check everything that a run needs.
 
     Args:
@@ -168,7 +170,7 @@ def prepare(
         MachineError: the device or precision is not there.
     """
     decided = decisions or {}
-    machine = _place(options, decided, group)
+    machine = _compute_settings(options, decided, group)
     style_layers = decided.get("style_layers") or parse_weights(
         options.features.style_layers or default_style_layers(options), "style_layers"
     )
@@ -189,26 +191,26 @@ def prepare(
     target = None if output is None else _target(output, files, size, options.output.bits)
     controlled = build_region_tensors(placement, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
-    demand = _demand(size, (*style_layers, *content_layers), options, machine, controlled, files, group)
-    plans = _plans(scales, options, machine, demand, decided)
-    return Job(
+    memory_model = _memory_model(size, (*style_layers, *content_layers), options, machine, controlled, files, group)
+    plans = _plans(scales, options, machine, memory_model, decided)
+    return PreparedRun(
         options=options,
         control=controlled,
         placement=placement,
         start=tensor(files["init"].pixels).to(machine.device) if "init" in files else None,
         files=files,
         output=target,
-        place=machine,
+        compute=machine,
         scales=scales,
         style_layers=style_layers,
         content_layers=content_layers,
         size=size,
-        plans=plans,
-        demand=demand,
+        memory_plans=plans,
+        memory_model=memory_model,
         notes=[
             *_notes(files, size, options),
             *controlled.notes,
-            *_told(plans[size]),
+            *_memory_notes(plans[size]),
             *([machine.note] if machine.note else []),
         ],
         group=group,
@@ -234,7 +236,7 @@ def check_together(options: Options, group: ProcessGroup, *, decided: bool = Fal
             raise OptionError(f"{option} in {group.world_size} processes: {why}, or start one without torchrun", option)
 
 
-def _demand(
+def _memory_model(
     size: tuple[int, int],
     layers: Sequence[str],
     options: Options,
@@ -242,18 +244,18 @@ def _demand(
     controlled: RegionTensors,
     files: Mapping[str, images.Picture],
     group: ProcessGroup,
-) -> memory.Demand:
+) -> memory.MemoryModel:
     """Return what the largest scale asks of memory."""
-    return memory.Demand(
+    return memory.MemoryModel(
         *size,
         depth=max(map(block, layers), default=0),
-        half=machine.dtype is torch.bfloat16,
+        bf16_features=machine.dtype is torch.bfloat16,
         optimizer=options.descent.optimizer,
         masks=controlled.maps,
         inputs=sum(file.height * file.width for file in files.values()),
-        recolour=options.control.recolour > 0,
+        recolor=options.control.recolour > 0,
         ranks=group.world_size,
-        gives_back=machine.device.type == "cpu" and allocator.can_release(),
+        can_release=machine.device.type == "cpu" and allocator.can_release(),
     )
 
 
@@ -266,7 +268,7 @@ def _check_sides(files: Mapping[str, images.Picture]) -> None:
             )
 
 
-def _place(options: Options, decided: Mapping[str, Any], group: ProcessGroup) -> ComputeSettings:
+def _compute_settings(options: Options, decided: Mapping[str, Any], group: ProcessGroup) -> ComputeSettings:
     """Return the place that an earlier run had, as far as this machine has it and as many processes share it."""
     wanted = options.machine
     if "device" in decided and decided["device"] in devices():
@@ -294,7 +296,7 @@ def _target(
 
 def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any]) -> list[Scale]:
     if "scales" in decided:
-        scales = [Scale.of_data(data) for data in decided["scales"]]
+        scales = [Scale.from_data(data) for data in decided["scales"]]
         if (scales[-1].height, scales[-1].width) != size:
             raise RecordError(
                 f"the record's plan ends at {scales[-1].width}x{scales[-1].height} px and its options at "
@@ -308,38 +310,38 @@ def _plans(
     scales: Sequence[Scale],
     options: Options,
     machine: ComputeSettings,
-    demand: memory.Demand,
+    memory_model: memory.MemoryModel,
     decided: Mapping[str, Any],
-) -> dict[tuple[int, int], memory.Plan]:
+) -> dict[tuple[int, int], memory.MemoryPlan]:
     """Return by size how each scale fits the memory; an earlier run's plans are taken again."""
     if "plans" in decided:
-        return {(entry[0], entry[1]): memory.Plan.of_data(entry[2:]) for entry in decided["plans"]}
+        return {(entry[0], entry[1]): memory.MemoryPlan.from_data(entry[2:]) for entry in decided["plans"]}
     wanted = options.machine
     if wanted.memory is not None:
         limit: int | None = validation.parse_bytes(wanted.memory)
     elif machine.device.type == "cuda":
-        limit = int(memory.SHARE * torch.cuda.mem_get_info(machine.device)[0])
+        limit = int(memory.FREE_SHARE * torch.cuda.mem_get_info(machine.device)[0])
     else:
         free = memory.free_bytes()
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if demand.ranks > 1 else 1
-        limit = None if free is None else int(memory.SHARE * free) // here
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if memory_model.ranks > 1 else 1
+        limit = None if free is None else int(memory.FREE_SHARE * free) // here
     if wanted.tile is not None:  # chosen by hand
-        return {(scale.height, scale.width): memory.Plan(wanted.tile) for scale in scales}
+        return {(scale.height, scale.width): memory.MemoryPlan(wanted.tile) for scale in scales}
     plans = {}
     for scale in scales:
-        split = not ProcessGroup(0, demand.ranks).shard(scale.height).is_whole
-        asked = replace(demand.at(scale.height, scale.width), ranks=demand.ranks if split else 1)
+        split = not ProcessGroup(0, memory_model.ranks).shard(scale.height).is_whole
+        asked = replace(memory_model.at(scale.height, scale.width), ranks=memory_model.ranks if split else 1)
         if options.control.seamless:  # only possible whole, and tried where it does not seem to fit
             found = memory.fitting(asked, limit, whole=True)
-            plans[scale.height, scale.width] = found or memory.Plan(frugal=asked.gives_back)
+            plans[scale.height, scale.width] = found or memory.MemoryPlan(release_eagerly=asked.can_release)
         else:
-            plans[scale.height, scale.width] = memory.plan(asked, limit)
+            plans[scale.height, scale.width] = memory.plan_memory(asked, limit)
     return plans
 
 
-def _told(plan: memory.Plan) -> list[str]:
+def _memory_notes(plan: memory.MemoryPlan) -> list[str]:
     """Return what a person should know of the plan of the last scale."""
-    if plan.lean:
+    if plan.first_order:
         return ["memory is short: a first-order method takes L-BFGS's place at the largest size"]
     if plan.pairs < memory.PAIRS:
         return [f"memory is short: L-BFGS remembers {plan.pairs} steps instead of {memory.PAIRS} at the largest size"]

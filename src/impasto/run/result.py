@@ -22,7 +22,7 @@ from impasto.regions.final_recolor import recolored
 from impasto.regions.region_tensors import tensor
 from impasto.run import record
 from impasto.run.engine import Run
-from impasto.run.job import Job
+from impasto.run.prepared_run import PreparedRun
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -73,59 +73,63 @@ class Result:
 
 
 def finish(
-    job: Job, run: Run, canvas: Tensor, problem: ScaleObjective, parents: Sequence[Mapping[str, Any]] = ()
+    prepared: PreparedRun, run: Run, canvas: Tensor, problem: ScaleObjective, parents: Sequence[Mapping[str, Any]] = ()
 ) -> Result:
     """Round the canvas, measure it, save it if a file was asked for, and return it.
 
     Args:
-        job: what the run read.
+        prepared: what the run read.
         run: where it ended.
         canvas: ``[1, 3, H, W]`` in [0, 1], enlarged here if the run was stopped before its last scale.
         problem: of the last scale that was painted.
         parents: records of the pictures that the run started from.
     """
-    canvas = resize(canvas, job.size)
-    if job.options.control.recolour:
-        canvas = canvas.lerp(recolored(canvas, job.control.at(job.size)), job.options.control.recolour)
-    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), job.options.output.bits)
+    canvas = resize(canvas, prepared.size)
+    if prepared.options.control.recolour:
+        canvas = canvas.lerp(recolored(canvas, prepared.control.at(prepared.size)), prepared.options.control.recolour)
+    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), prepared.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)
-    at_size = run.scale == len(job.scales) - 1
-    saved = losses_of(pixels, problem, run, job) if at_size else {}
-    about = record.make(job.options.flat(), job.decisions, job.files, steering=run.steering, parents=parents)
+    at_size = run.scale == len(prepared.scales) - 1
+    saved = losses_of(pixels, problem, run, prepared) if at_size else {}
+    about = record.make(
+        prepared.options.flat(), prepared.decisions, prepared.files, steering=run.steering, parents=parents
+    )
     about |= {"steps": run.step, "stopped": run.stopped, "losses": saved}
-    path = save(job, levels, about) if job.output is not None else None
+    path = save(prepared, levels, about) if prepared.output is not None else None
     del levels
     if path is not None and at_size and path.suffix.lower() not in LOSSLESS:
-        saved = losses_of(images.load(path, max_pixels=pixels.size).pixels, problem, run, job)
-    return Result(pixels, _alpha(job), job.options, run.losses, saved, run.step, run.stopped, about, path)
+        saved = losses_of(images.load(path, max_pixels=pixels.size).pixels, problem, run, prepared)
+    return Result(pixels, _alpha(prepared), prepared.options, run.losses, saved, run.step, run.stopped, about, path)
 
 
-def losses_of(pixels: NDArray[np.float32], problem: ScaleObjective, run: Run, job: Job) -> dict[str, float]:
+def losses_of(
+    pixels: NDArray[np.float32], problem: ScaleObjective, run: Run, prepared: PreparedRun
+) -> dict[str, float]:
     """Return the weighted terms of a picture ``[H, W, 3]`` of the last scale's size."""
-    weights = run.knobs.weights(problem.normalizers, job.scales[run.scale].content_factor)
-    values = problem.objective.values(tensor(pixels).to(job.place.device))
+    weights = run.live_weights.weights(problem.normalizers, prepared.scales[run.scale].content_factor)
+    values = problem.objective.values(tensor(pixels).to(prepared.compute.device))
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 
-def save(job: Job, pixels: NDArray[Any], about: Mapping[str, Any] | None) -> Path:
-    """Write a picture ``[H, W, 3]``, levels or float, where the job says, with its record unless that is not wanted."""
-    assert job.output is not None
-    options = job.options.output
-    inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, job.output)
+def save(prepared: PreparedRun, pixels: NDArray[Any], about: Mapping[str, Any] | None) -> Path:
+    """Write a picture ``[H, W, 3]``, levels or float, where the prepared run says, with its record unless that is not wanted."""
+    assert prepared.output is not None
+    options = prepared.options.output
+    inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, prepared.output)
     if side is not None:
-        images.write_atomically(record.side_file(job.output), side)
+        images.write_atomically(record.side_file(prepared.output), side)
     return images.save(
-        job.output,
+        prepared.output,
         pixels,
-        alpha=_alpha(job),
-        exif=None if options.no_metadata else job.files["content"].exif,
+        alpha=_alpha(prepared),
+        exif=None if options.no_metadata else prepared.files["content"].exif,
         bits=options.bits,
         dpi=options.dpi,
         record=inside,
     )
 
 
-def _alpha(job: Job) -> NDArray[np.float32] | None:
-    alpha = job.files["content"].alpha
-    return None if alpha is None else images.resize(alpha, job.size)
+def _alpha(prepared: PreparedRun) -> NDArray[np.float32] | None:
+    alpha = prepared.files["content"].alpha
+    return None if alpha is None else images.resize(alpha, prepared.size)

@@ -15,7 +15,7 @@ from impasto.network.weights import stored, vgg16_state, vgg19_state
 from impasto.objective.scale_objective import ScaleObjective, build_scale_objective
 from impasto.planning.schedule import Scale
 from impasto.run import record
-from impasto.run.job import Job
+from impasto.run.prepared_run import PreparedRun
 
 # Options that the engine reads by itself: runs that differ only in these have the same objective.
 ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
@@ -24,24 +24,24 @@ IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales", "time", "tolerance"
 
 
 @dataclass
-class Shared:
+class TargetCache:
     """What several runs on the same pictures have in common, made once and used again.
 
     Args:
         state: weights of the network instead of those that the options name, as ``weights.vgg19_state`` returns them.
-        keep: keep targets for runs to come; a single run has no use for those of the scales behind it.
+        retain: keep targets for runs to come; a single run has no use for those of the scales behind it.
     """
 
     state: Mapping[str, Tensor] | None = None
-    keep: bool = False
+    retain: bool = False
     _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
     _problems: dict[tuple[Any, ...], ScaleObjective] = field(default_factory=dict)
-    agreements: dict[Encoder, float] = field(default_factory=dict)
+    bf16_cosine: dict[Encoder, float] = field(default_factory=dict)
 
-    def encoder(self, job: Job) -> Encoder:
-        """Return the network that a job asks for."""
-        asked, place, file = job.options.features, job.place, job.options.machine.weights
-        padding: Padding = "circular" if job.options.control.seamless else "replicate"
+    def encoder(self, prepared: PreparedRun) -> Encoder:
+        """Return the network that a prepared run asks for."""
+        asked, place, file = prepared.options.features, prepared.compute, prepared.options.machine.weights
+        padding: Padding = "circular" if prepared.options.control.seamless else "replicate"
         key = (asked.network, asked.pooling, padding, place.dtype, place.device, file)
         if key not in self._encoders:
             state = self.state
@@ -57,24 +57,27 @@ class Shared:
             )
         return self._encoders[key]
 
-    def problem(self, job: Job, scale: Scale) -> ScaleObjective:
-        """Return the targets and terms of one scale of a job."""
-        flat = job.options.flat()
+    def problem(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective:
+        """Return the targets and terms of one scale of a prepared run."""
+        flat = prepared.options.flat()
         settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
-        read = {part: file for part, file in job.files.items() if part != "init" or job.is_proof}
+        read = {part: file for part, file in prepared.files.items() if part != "init" or prepared.is_proof}
         pictures = [(part, file.sha256, file.crop) for part, file in read.items()]
-        placed = record.text(job.placement.as_data())
-        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, job.place.dtype)
+        placed = record.text(prepared.placement.as_data())
+        key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, prepared.compute.dtype)
         if key in self._problems:
             return self._problems[key]
-        encoder = self.encoder(job)
-        layers, keep = (job.style_layers, job.content_layers), job.plan_at(scale.height, scale.width).keep
-        shard = job.group.shard(scale.height)
+        encoder = self.encoder(prepared)
+        layers, kept_tiles = (
+            (prepared.style_layers, prepared.content_layers),
+            prepared.memory_plan_at(scale.height, scale.width).kept_tiles,
+        )
+        shard = prepared.group.shard(scale.height)
         problem = build_scale_objective(
-            encoder, job.control, scale, job.options_at(scale), *layers, keep, shard, job.proof
+            encoder, prepared.control, scale, prepared.options_at(scale), *layers, kept_tiles, shard, prepared.proof
         )
         # What a loss has drawn or matched belongs to one run alone.
-        if self.keep and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
+        if self.retain and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
             self._problems[key] = problem
         return problem
 

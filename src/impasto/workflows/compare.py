@@ -22,7 +22,7 @@ from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.run.result import Result
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Judge
 
 SHEET, TABLE = "sheet.png", "compare.json"
@@ -66,7 +66,7 @@ def plan(text: str, **options: Any) -> dict[str, Options]:
 
 
 def iter_compare(
-    content: str, style: str, planned: Mapping[str, Options], folder: Path, *, shared: Shared | None = None
+    content: str, style: str, planned: Mapping[str, Options], folder: Path, *, cache: TargetCache | None = None
 ) -> Iterator[Entry]:
     """Paint one picture a recipe, telling when it is done; the sheet is complete when it ends.
 
@@ -74,7 +74,7 @@ def iter_compare(
         content, style: paths of the pictures.
         planned: options by name, as ``plan`` returned them.
         folder: where everything goes.
-        shared: what other runs have prepared.
+        cache: what other runs have prepared.
 
     Raises:
         InputError: a picture or an option cannot be used.
@@ -83,12 +83,12 @@ def iter_compare(
         raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, style])
     judge, note = _judge(content, style)
-    shared = shared or Shared()
+    cache = cache or TargetCache()
     entries = []
     for name, options in planned.items():
         began = time.perf_counter()
         path = folder / f"{name.replace('@', '-')}.png"
-        result = last(iter_stylize(content, style, output=path, resolved=options, shared=shared))
+        result = last(iter_stylize(content, style, output=path, resolved=options, cache=cache))
         seconds = time.perf_counter() - began
         entries.append(Entry(name, result, seconds, judge(path) if judge is not None else {}, note))
         yield entries[-1]

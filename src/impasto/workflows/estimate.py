@@ -16,10 +16,10 @@ from impasto.objective.scale_objective import starting_canvas
 from impasto.options import recipes
 from impasto.options.fields import parse_seconds
 from impasto.planning.schedule import Scale
-from impasto.planning.time_budget import Pace, seconds_for
+from impasto.planning.time_budget import TimeBudget, seconds_for
 from impasto.regions.spec import RegionSpec, parse_regions
-from impasto.run.job import prepare
-from impasto.run.target_cache import Shared
+from impasto.run.prepared_run import prepare
+from impasto.run.target_cache import TargetCache
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def forecast(
     protect: Any = None,
     output: Any = None,
     began: float | None = None,
-    shared: Shared | None = None,
+    cache: TargetCache | None = None,
     **options: Any,
 ) -> Forecast:
     """Say what a run would take.
@@ -66,7 +66,7 @@ def forecast(
     Args:
         content, style, regions, labels, protect, output, options: as for ``iter_stylize``.
         began: when the clock started, as ``time.perf_counter`` tells it; now if absent.
-        shared: what other runs have prepared.
+        cache: what other runs have prepared.
 
     Raises:
         InputError: as ``iter_stylize`` would.
@@ -80,18 +80,18 @@ def forecast(
     if not isinstance(style, RegionSpec):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
-    job = prepare(content, style, chosen, output)
-    scale = job.scales[0]
-    problem = (shared or Shared()).problem(job, scale)
+    prepared = prepare(content, style, chosen, output)
+    scale = prepared.scales[0]
+    problem = (cache or TargetCache()).problem(prepared, scale)
     generator = torch.Generator().manual_seed(chosen.descent.seed)
-    canvas = starting_canvas(first_picture(job), problem, chosen.descent.init, generator)
-    weights = job.knobs().weights(problem.normalizers, scale.content_factor)
-    pace = Pace(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
-    with job.freed_at(scale):
-        pace.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
+    canvas = starting_canvas(first_picture(prepared), problem, chosen.descent.init, generator)
+    weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
+    budget = TimeBudget(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
+    with prepared.allocator_at(scale):
+        budget.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
     started = time.perf_counter() - began
-    scales = pace.plan(job.scales) if chosen.descent.time else list(job.scales)
-    assert pace.rate is not None
-    last = job.plan_at(scales[-1].height, scales[-1].width)
-    most = max(job.plan_at(s.height, s.width).bytes for s in scales)
-    return Forecast(scales, started + seconds_for(scales, pace.rate), most, last.tile)
+    scales = budget.plan(prepared.scales) if chosen.descent.time else list(prepared.scales)
+    assert budget.rate is not None
+    last = prepared.memory_plan_at(scales[-1].height, scales[-1].width)
+    most = max(prepared.memory_plan_at(s.height, s.width).bytes for s in scales)
+    return Forecast(scales, started + seconds_for(scales, budget.rate), most, last.tile)

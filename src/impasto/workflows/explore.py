@@ -23,7 +23,7 @@ from impasto.options import recipes
 from impasto.options.fields import Declared, Options, declared
 from impasto.run import record
 from impasto.run.result import Result
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 
 PROOF_SIZE = "192"
 STEPS = {"draft": 15, "standard": 30, "fine": 60}
@@ -149,7 +149,7 @@ def iter_explore(
     folder: Path,
     *,
     warm: bool = True,
-    shared: Shared | None = None,
+    cache: TargetCache | None = None,
     **options: Any,
 ) -> Iterator[Cell]:
     """Paint a sheet, telling when a cell is done; the files are complete when it ends.
@@ -160,7 +160,7 @@ def iter_explore(
         axes: as ``axes_of`` returned them.
         folder: where the sheet, the cells and ``sheet.json`` go.
         warm: let cells start from their neighbours where their axis allows it.
-        shared: what other runs have prepared.
+        cache: what other runs have prepared.
         options: what all cells have in common.
 
     Raises:
@@ -173,7 +173,7 @@ def iter_explore(
         for r in range(len(rows.values) if rows else 1)
     ]
     named = {*options, *(axis.name for axis in axes)}
-    shared = shared or Shared(keep=True)
+    cache = cache or TargetCache(retain=True)
     done: dict[tuple[int, int], Result] = {}
     count = len(plans) * len(plans[0])
     if (reason := why_not_writable(folder)) is not None:
@@ -183,7 +183,7 @@ def iter_explore(
         for c, (style, chosen) in enumerate(row):
             start = _neighbour(done, rows, columns, r, c) if warm else None
             path = folder / f"cell-{r + 1}-{c + 1}.png"
-            done[r, c] = _paint(content, style, _proof(chosen, start is not None, named), start, path, shared)
+            done[r, c] = _paint(content, style, _proof(chosen, start is not None, named), start, path, cache)
             yield Cell(r + 1, c + 1, count, done[r, c])
     _write(folder, plans, rows, columns, done)
 
@@ -220,7 +220,7 @@ def _neighbour(
     return None
 
 
-def _paint(content: str, style: str, options: Options, start: Result | None, path: Path, shared: Shared) -> Result:
+def _paint(content: str, style: str, options: Options, start: Result | None, path: Path, cache: TargetCache) -> Result:
     parents: list[dict[str, Any]] = []
     if start is not None:
         parents = [*start.record["parents"], {key: v for key, v in start.record.items() if key != "parents"}]
@@ -232,7 +232,7 @@ def _paint(content: str, style: str, options: Options, start: Result | None, pat
             resolved=options,
             start=None if start is None else start.pixels,
             parents=parents,
-            shared=shared,
+            cache=cache,
         )
     )
 

@@ -21,7 +21,7 @@ from impasto.api import iter_stylize, last
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.layer_names import check_layers
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 
 SIZE = "192"
 STEPS = 60
@@ -44,7 +44,7 @@ def iter_anatomy(
     content_layers: Sequence[str],
     style_layers: Sequence[str],
     *,
-    shared: Shared | None = None,
+    cache: TargetCache | None = None,
     **options: Any,
 ) -> Iterator[Reconstruction]:
     """Reconstruct a picture from what single layers keep, and draw the sheet at the end.
@@ -54,7 +54,7 @@ def iter_anatomy(
         output: where the sheet goes.
         content_layers: one reconstruction each.
         style_layers: one reconstruction for the first, the first two, and so on.
-        shared: what other runs have prepared.
+        cache: what other runs have prepared.
         options: such as ``size``, ``steps`` and ``seed``; the strength and the layers are set here.
 
     Raises:
@@ -73,10 +73,10 @@ def iter_anatomy(
     ]
     plans += [("style", layers, {"strength": 1.0, "style_layers": layers, "content_layers": first}) for layers in sets]
     chosen = [recipes.resolve(**{**usual, **options, **settings}) for _, _, settings in plans]
-    shared = shared or Shared()
+    cache = cache or TargetCache()
     found: dict[str, list[NDArray[np.float32]]] = {"content": [], "style": []}
     for number, ((kind, layers, _), resolved) in enumerate(zip(plans, chosen, strict=True), start=1):
-        pixels = last(iter_stylize(source, source, resolved=resolved, shared=shared)).pixels
+        pixels = last(iter_stylize(source, source, resolved=resolved, cache=cache)).pixels
         found[kind].append(pixels)
         yield Reconstruction(kind, layers, number, len(plans), pixels)
     captions = [list(content_layers), [f"up to {layer}" for layer in style_layers]]

@@ -26,9 +26,9 @@ from impasto.options.fields import Options
 from impasto.planning.schedule import scales_for
 from impasto.regions.spec import RegionSpec, as_words
 from impasto.run import record
-from impasto.run.checkpoint import kept_picture, read_run
-from impasto.run.job import NAMED_STARTS
-from impasto.run.target_cache import Shared
+from impasto.run.checkpoint import load_input_copy, read_run
+from impasto.run.prepared_run import NAMED_STARTS
+from impasto.run.target_cache import TargetCache
 
 Record = Mapping[str, Any]
 
@@ -41,17 +41,17 @@ class Source:
         record: of the picture.
         folders: where inputs are looked for.
         path: the picture itself, if there is one.
-        large: options to use where another size is asked for, if the picture is a cell of a sheet.
-        given: where the person says that inputs are, by their part.
-        shared: what several runs have in common.
+        full_size_options: options to use where another size is asked for, if the picture is a cell of a sheet.
+        input_overrides: where the person says that inputs are, by their part.
+        cache: what several runs have in common.
     """
 
     record: Record
     folders: tuple[Path, ...]
     path: Path | None = None
-    large: Options | None = None
-    given: Mapping[str, str] | None = None
-    shared: Shared = field(default_factory=Shared)
+    full_size_options: Options | None = None
+    input_overrides: Mapping[str, str] | None = None
+    cache: TargetCache = field(default_factory=TargetCache)
 
 
 def read_source(
@@ -74,7 +74,7 @@ def read_source(
     if path.suffix.lower() != ".json":
         if cell is not None:
             raise OptionError(f"--cell is for the JSON file of a sheet, and {path.name!r} is a picture", "cell")
-        return Source(record.read(path), folders, path, given=given)
+        return Source(record.read(path), folders, path, input_overrides=given)
     sheet = read_sheet(path)
     if cell is None:
         raise OptionError(f"{path.name!r} is a sheet: choose one of its pictures with --cell ROW,COLUMN", "cell")
@@ -190,7 +190,7 @@ def iter_replay(
     """
     _check_asked(size, dpi, memory, more_steps)
     about = source.record
-    options, start, rest = _asked_for(source, size, dpi, memory, more_steps)
+    options, start, rest = _requested_run(source, size, dpi, memory, more_steps)
     if seed is not None:
         options = options.replace(seed=seed)
     if seed is None and size is None and more_steps is None:
@@ -205,21 +205,25 @@ def iter_replay(
         output=output,
         resolved=options,
         start=start,
-        shared=source.shared,
+        cache=source.cache,
         **rest,
         **listeners,
     )
 
 
-def _asked_for(
+def _requested_run(
     source: Source, size: str | None, dpi: float | None, memory: str | None, more_steps: int | None
 ) -> tuple[Options, Any, dict[str, Any]]:
     """Return the options of the new run, what it starts from, and what else it takes over from the record."""
     about = source.record
-    options = source.large if size is not None and source.large is not None else record.options_of(about)
+    options = (
+        source.full_size_options
+        if size is not None and source.full_size_options is not None
+        else record.options_of(about)
+    )
     decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
     start: Any = None
-    finer: list[list[float]] | None = None
+    upscaled: list[list[float]] | None = None
     if more_steps is not None:
         if source.path is None or not source.path.exists():
             raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
@@ -232,13 +236,13 @@ def _asked_for(
         start = images.load(source.path)
         parents.append({key: value for key, value in about.items() if key != "parents"})
         options = options.replace(steps=more_steps, scales=1, time=None)
-    elif size is not None and source.large is not None:
+    elif size is not None and source.full_size_options is not None:
         parents = []
         options = options.replace(size=size, dpi=dpi or options.output.dpi)
     else:
         options = options if size is None else options.replace(size=size, dpi=dpi or options.output.dpi)
-        finer = None if size is None else _finer(source, options)
-        if finer is None:
+        upscaled = None if size is None else _upscale_schedule(source, options)
+        if upscaled is None:
             start = _start(source)
         else:
             assert source.path is not None
@@ -246,8 +250,8 @@ def _asked_for(
             parents.append({key: value for key, value in about.items() if key != "parents"})
     if size is not None or more_steps is not None:
         decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans", "proof")}
-        decisions |= {"scales": finer, "proof": True} if finer else {}
-        steering = _from_the_first_step(steering, held=finer is not None)
+        decisions |= {"scales": upscaled, "proof": True} if upscaled else {}
+        steering = _from_the_first_step(steering, held=upscaled is not None)
         options = options if memory is None else options.replace(memory=memory)
     return options, start, {"decisions": decisions, "steering": steering, "parents": parents}
 
@@ -264,14 +268,14 @@ def _check_asked(size: str | None, dpi: float | None, memory: str | None, more_s
 def _with_model(source: Source, options: Options, style: Any) -> Options:
     """Return options with the trained network's file where it lies now."""
     if "model" in source.record["inputs"]:  # a network of any style: the painting is an input beside it
-        given = (source.given or {}).get("model")
+        given = (source.input_overrides or {}).get("model")
         options = options.replace(model=record.find_input(source.record, "model", given, source.folders))
     if options.instant.model is not None and isinstance(style, images.Picture) and style.source is not None:
         options = options.replace(model=str(style.source)) if style.name == options.instant.model else options
     return options
 
 
-def _finer(source: Source, options: Options) -> list[list[float]] | None:
+def _upscale_schedule(source: Source, options: Options) -> list[list[float]] | None:
     """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
     if source.path is None or not source.path.exists() or options.descent.scales == 1 or options.instant.at_once:
         return None
@@ -279,8 +283,8 @@ def _finer(source: Source, options: Options) -> list[list[float]] | None:
     height, width = input_of(source, "content").size
     if options.output.size is not None:
         height, width = images.parse_size(options.output.size, options.output.dpi).fit(height, width)
-    finer = [scale for scale in scales_for(options, height, width) if max(scale.height, scale.width) > proof]
-    return [scale.as_data() for scale in finer] or None
+    upscaled = [scale for scale in scales_for(options, height, width) if max(scale.height, scale.width) > proof]
+    return [scale.as_data() for scale in upscaled] or None
 
 
 def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | RegionSpec:
@@ -295,7 +299,7 @@ def input_of(source: Source, part: str) -> images.Picture:
     Raises:
         RecordError: it is missing or changed.
     """
-    place = record.find_input(source.record, part, (source.given or {}).get(part), source.folders)
+    place = record.find_input(source.record, part, (source.input_overrides or {}).get(part), source.folders)
     if part == "style" and source.record["options"].get("model") and "model" not in source.record["inputs"]:
         # A network that knows one style is itself the input; one of any style is an input of its own.
         return replace(load(place).style_thumbnail(), source=Path(place))
@@ -310,7 +314,7 @@ def _start(source: Source) -> images.Picture | None:
     try:
         return input_of(source, "init")
     except RecordError:
-        if not parents or "init" in (source.given or {}):
+        if not parents or "init" in (source.input_overrides or {}):
             raise
     name, wanted = str(about["inputs"]["init"]["name"]), about["inputs"]["init"]["sha256"]
     parent = replace(source, record={**parents[-1], "parents": parents[:-1]}, path=None)
@@ -363,7 +367,7 @@ def iter_resume(folder: str | Path, *, given: Mapping[str, str] | None = None, *
             )
             pictures[part] = record.load_input(beginning, part, place)
         else:
-            pictures[part] = kept_picture(folder, part)
+            pictures[part] = load_input_copy(folder, part)
     options = record.options_of(beginning)
     if beginning.get("weights"):
         options = options.replace(weights=beginning["weights"])

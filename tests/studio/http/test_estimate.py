@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from problem_asserts import NOBODY, problem
 
-from impasto.planning.schedule import plan
-from impasto.planning.time_budget import Rate, seconds_for
+from impasto.planning.schedule import plan_scales
+from impasto.planning.time_budget import StepCost, seconds_for
 from impasto.studio.http.estimate import estimate
 from impasto.studio.store.database import Store
 from impasto.studio.store.lease import Lease, claim
@@ -39,9 +39,9 @@ def test_the_finest_scale_tells_the_pace(store: Store, clock: Any, lease: Lease)
     paint(store, clock, lease, 10, 7.0)
     paint(store, clock, lease, 100, 2.0)
     found = estimate(store, store.job(lease.job.id), 600)
-    scales = plan(400, 600, quality="standard")
+    scales = plan_scales(400, 600, quality="standard")
     assert (found.width, found.height, found.steps) == (600, 400, sum(scale.steps for scale in scales))
-    assert found.seconds == pytest.approx(seconds_for(scales, Rate(2.0 / 100**2)), abs=0.0501)
+    assert found.seconds == pytest.approx(seconds_for(scales, StepCost(2.0 / 100**2)), abs=0.0501)
 
 
 def test_a_pause_is_no_work(store: Store, clock: Any, lease: Lease) -> None:

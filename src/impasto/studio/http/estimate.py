@@ -11,7 +11,7 @@ from statistics import median
 
 from impasto.options import recipes
 from impasto.planning.schedule import scales_for
-from impasto.planning.time_budget import Rate, seconds_for
+from impasto.planning.time_budget import StepCost, seconds_for
 from impasto.studio.http.views import Estimate
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import Job, StoredEvent
@@ -53,7 +53,7 @@ def _log(store: Store, job: Job) -> list[StoredEvent]:
     return events
 
 
-def _rate(events: list[StoredEvent]) -> Rate | None:
+def _rate(events: list[StoredEvent]) -> StepCost | None:
     """Return what a pixel of a step took at the finest scale that was reached; pauses do not move a median."""
     pixels, last = 0, None
     took: dict[int, list[float]] = {}
@@ -70,4 +70,4 @@ def _rate(events: list[StoredEvent]) -> Rate | None:
     if not took:
         return None
     finest = max(took)
-    return Rate(median(took[finest]) / finest)
+    return StepCost(median(took[finest]) / finest)

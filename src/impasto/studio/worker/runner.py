@@ -21,7 +21,7 @@ from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.options.sizes import parse_size
 from impasto.regions.spec import RegionSpec, parse_regions
-from impasto.run.target_cache import Shared
+from impasto.run.target_cache import TargetCache
 from impasto.studio.store.exports import Exporter, ExportInput
 from impasto.studio.store.records import ExportKind
 from impasto.studio.worker.loop import PictureWriters, Saved, Task
@@ -39,7 +39,7 @@ INSTANT_OPTIONS = ("strength", "color", "saturation", "style_blend", "rotate_sty
 PAINTED = "painted.part.png"  # a name that is swept away if the worker dies before it is renamed
 
 _state: Mapping[str, Any] = vgg19_state()
-_shared: tuple[tuple[Path, ...], Shared] | None = None
+_cache: tuple[tuple[Path, ...], TargetCache] | None = None
 
 
 def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
@@ -49,7 +49,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     if len(task.styles) > 1:
         total = sum(weight for _, weight in task.styles)
         options.setdefault("style_blend", ",".join(f"{weight / total:.6g}" for _, weight in task.styles))
-    shared = _shared_for((task.content, *styles, *(region["style"] for region in task.regions)))
+    cache = _cache_for((task.content, *styles, *(region["style"] for region in task.regions)))
     chosen = recipes.resolve(**options)
     limits: dict[str, Any] = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
 
@@ -71,7 +71,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
         checkpoint_dir=task.checkpoint_dir,
         checkpoint_seconds=CHECKPOINT_SECONDS,
         resume=task.resume,
-        shared=shared,
+        cache=cache,
         **options,
     )
 
@@ -101,12 +101,12 @@ def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Ite
         return  # what is wrong, the run itself will say
 
 
-def _shared_for(pictures: tuple[Path, ...]) -> Shared:
+def _cache_for(pictures: tuple[Path, ...]) -> TargetCache:
     """Return what runs on the same pictures share; other pictures' targets are dropped, for they are large."""
-    global _shared  # noqa: PLW0603 - one worker, one job at a time
-    if _shared is None or _shared[0] != pictures:
-        _shared = (pictures, Shared(state=_state))
-    return _shared[1]
+    global _cache  # noqa: PLW0603 - one worker, one job at a time
+    if _cache is None or _cache[0] != pictures:
+        _cache = (pictures, TargetCache(state=_state))
+    return _cache[1]
 
 
 def _preview(picture: NDArray[np.uint8], path: Path) -> Saved:
