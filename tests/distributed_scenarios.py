@@ -259,7 +259,7 @@ class Runs:
 
         def task(joined: ProcessGroup) -> dict[str, Any]:
             folder, mailbox = self.root / name, Mailbox()
-            listeners: dict[str, Any] = {"mailbox": mailbox, "shared": TargetCache(self.state), "group": joined}
+            listeners: dict[str, Any] = {"mailbox": mailbox, "cache": TargetCache(self.state), "group": joined}
             listeners["preview_every"] = 4
             if resume:
                 events = iter_resume(folder, **listeners)

@@ -122,7 +122,7 @@ def test_a_large_state_is_written_without_a_copy(
     tmp_path: Path, tiny_files: Any, cache: TargetCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_alone(tiny_files, cache, tmp_path / "whole", 0, steps=8, scales=1)
-    monkeypatch.setattr(checkpoint, "BESIDE", 0)
+    monkeypatch.setattr(checkpoint, "ASYNC_LIMIT_BYTES", 0)
     written: list[bool] = []
     save = checkpoint.save_file
     monkeypatch.setattr(checkpoint, "save_file", lambda tensors, name: (written.append(True), save(tensors, name)))

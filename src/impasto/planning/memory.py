@@ -50,7 +50,7 @@ class MemoryPlan:
     """How one scale is computed.
 
     ``tile`` is the side of a tile in px, None for the whole picture. ``pairs`` is the length of the L-BFGS history,
-    ``bf16_history`` stores it in bfloat16, and ``first_order`` replaces L-BFGS by a first-order method. ``bytes`` is the
+    ``bf16_history`` stores it in bfloat16, ``first_order`` replaces L-BFGS by a first-order method. ``bytes`` is the
     predicted peak. ``kept_tiles`` tiles keep the activations of their first pass, which saves time and changes no
     result. ``release_eagerly`` returns freed memory to the system at once although the picture is whole; tiles always
     do.

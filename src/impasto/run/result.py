@@ -113,7 +113,7 @@ def losses_of(
 
 
 def save(prepared: PreparedRun, pixels: NDArray[Any], about: Mapping[str, Any] | None) -> Path:
-    """Write a picture ``[H, W, 3]``, levels or float, where the prepared run says, with its record unless that is not wanted."""
+    """Write a picture ``[H, W, 3]``, levels or float, to the output file, with its record unless switched off."""
     assert prepared.output is not None
     options = prepared.options.output
     inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, prepared.output)
