@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_region_tensors import SIZE, evaluation_of, left, paint, paintings, photo, problem_of, same, shared
+from test_region_tensors import SIZE, cache, evaluation_of, left, paint, paintings, photo, problem_of, same
 
 from impasto.imaging.images import load, quantize
 from impasto.options import recipes

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_region_tensors import FEW, left, paintings, photo, shared
+from test_region_tensors import FEW, cache, left, paintings, photo
 
 from impasto.api import iter_stylize, last, stylize
 from impasto.events import Mailbox, ScaleStarted, Steered, Warned
