@@ -72,7 +72,7 @@ def test_where_memory_cannot_be_given_back_no_plan_counts_on_it(optimizer: str) 
 def test_a_longer_history_goes_before_a_larger_tile() -> None:
     for limit in (4, 5, 6, 8):
         made = planned(4096, limit * GIB)
-        larger = replace(made, tile=1024, keep=1)
+        larger = replace(made, tile=1024, kept_tiles=1)
         assert made.tile == 1024 or SLACK * MemoryModel(4096, 4096).peak(larger) > limit * GIB
 
 
@@ -96,9 +96,9 @@ def test_a_plan_keeps_to_its_limit(height: int, width: int, mebibytes: int) -> N
     assert MemoryPlan.from_data(made.as_data()) == made
 
 
-def test_the_least_that_would_do_would_do() -> None:
+def test_the_smallest_limit_that_works_works() -> None:
     with pytest.raises(
-        MachineError, match=r"4096x4096 px do not fit into 1\.00GiB: the least .* --memory \d"
+        MachineError, match=r"4096x4096 px do not fit into 1\.00GiB: the smallest limit .* --memory \d"
     ) as caught:
         planned(4096, GIB)
     least = str(caught.value).partition("--memory ")[2].partition(";")[0]
@@ -162,7 +162,7 @@ def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:
 def test_moving_the_colours_in_the_end_is_counted() -> None:
     plain, moved = MemoryModel(2000, 2000), MemoryModel(2000, 2000, recolor=True)
     small, lean = MemoryPlan(256, 3, bf16_history=True), MemoryPlan(256, 0, first_order=True)
-    assert moved.peak(lean) == memory.BASE + 4e6 * (memory.RECOLOUR + memory.TARGET * 2)
+    assert moved.peak(lean) == memory.BASE + 4e6 * (memory.RECOLOR + memory.TARGET * 2)
     assert moved.peak(small) > plain.peak(small)
     with pytest.raises(MachineError, match=r"2000x2000 px do not fit into 1\.50GiB"):
         plan_memory(moved, 3 * 2**29)

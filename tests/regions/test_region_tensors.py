@@ -105,7 +105,7 @@ def problem_of(
     """Return a prepared and the problem of its first scale, all in float64: only rounding is left between equals."""
     prepared = prepare(content, parse_regions(style, **placed), recipes.resolve(**{**FEW, **options}))
     prepared = replace(
-        prepared, place=replace(prepared.compute, dtype=torch.float64), control=in_float64(prepared.control)
+        prepared, compute=replace(prepared.compute, dtype=torch.float64), control=in_float64(prepared.control)
     )
     cache.encoder(prepared).double()  # the first convolution with the others
     return prepared, cache.problem(prepared, prepared.scales[0])

@@ -207,7 +207,7 @@ def test_a_raw_weight_takes_over_from_a_strength() -> None:
 
 def test_a_run_with_raw_weights_has_no_strength() -> None:
     with pytest.raises(OptionError, match="this run has raw weights: set content_weight or style_weight"):
-        LiveWeights(None, 5.0, 100.0, 0.0, unitless=False).turn({"strength": 0.5}, [])
+        LiveWeights(None, 5.0, 100.0, 0.0, unitless=False).apply({"strength": 0.5}, [])
 
 
 def test_a_paused_run_waits_and_obeys_the_while() -> None:

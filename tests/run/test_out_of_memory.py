@@ -91,7 +91,7 @@ def test_the_plan_for_less_gives_freed_memory_back(tiny_files: Files) -> None:
     said = advice(prepared, plan, int(0.7 * plan.bytes))
     wanted = re.search(r"give --memory (\S+), which gives freed memory back at once; or a smaller --size", said)
     assert wanted is not None, said
-    assert made(tiny_files, size=2048, memory=wanted[1]).plans[prepared.size].release_eagerly
+    assert made(tiny_files, size=2048, memory=wanted[1]).memory_plans[prepared.size].release_eagerly
 
 
 def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
@@ -103,7 +103,7 @@ def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
         r"give --memory (\S+), which paints it in tiles of (\d+) px; or a smaller --size, such as 1024", said
     )
     assert wanted is not None, said
-    again = made(tiny_files, size=2048, memory=wanted[1]).plans[prepared.size]
+    again = made(tiny_files, size=2048, memory=wanted[1]).memory_plans[prepared.size]
     assert again.tile == int(wanted[2])
     assert again.bytes <= validation.parse_bytes(wanted[1]) < plan.bytes
 
@@ -114,7 +114,7 @@ def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files
     assert not prepared.memory_plans[prepared.size].release_eagerly
     assert "gives freed memory back at once" in advice(prepared, prepared.memory_plans[prepared.size], release_eagerly)
     for limit in (release_eagerly, 2**30):  # tried where it does not seem to fit
-        again = made(tiny_files, size=2048, seamless=True, memory=str(limit)).plans[prepared.size]
+        again = made(tiny_files, size=2048, seamless=True, memory=str(limit)).memory_plans[prepared.size]
         assert again.release_eagerly
         assert again.tile is None
 

@@ -106,12 +106,12 @@ def test_threads_are_taken_again_by_as_many_processes(tiny_files: Any) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert prepare(content, parse_regions(style), options, decisions=decided).place.threads == 1
+        assert prepare(content, parse_regions(style), options, decisions=decided).compute.threads == 1
         torch.set_num_threads(2)
-        assert prepare(content, parse_regions(style), options, decisions={**decided, "ranks": 2}).place.threads == 2
+        assert prepare(content, parse_regions(style), options, decisions={**decided, "ranks": 2}).compute.threads == 2
         torch.set_num_threads(2)
         assert (
-            prepare(content, parse_regions(style), options, decisions=decided, group=ProcessGroup(0, 2)).place.threads
+            prepare(content, parse_regions(style), options, decisions=decided, group=ProcessGroup(0, 2)).compute.threads
             == 2
         )
     finally:

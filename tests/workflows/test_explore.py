@@ -165,13 +165,13 @@ def test_targets_are_made_once_for_each_objective(
 ) -> None:
     made: list[Any] = []
     module = importlib.import_module("impasto.run.target_cache")
-    build = module.build
+    build = module.build_scale_objective
 
     def counted(*arguments: Any, **settings: Any) -> Any:
         made.append(arguments)
         return build(*arguments, **settings)
 
-    monkeypatch.setattr(module, "build", counted)
+    monkeypatch.setattr(module, "build_scale_objective", counted)
     explore(tiny_files, tmp_path / "s", TargetCache(state, retain=True), "strength=0.2,0.5,0.8", "style-scale=0.5,1")
     assert len(made) == 2
 

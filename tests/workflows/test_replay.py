@@ -267,7 +267,9 @@ def test_a_plan_for_little_memory_is_followed_and_taken_again(
 ) -> None:
     monkeypatch.setattr(memory, "BASE", 0)
     monkeypatch.setattr(memory, "GROUPS", ((None,), (64,)))
-    with pytest.raises(MachineError, match=r"96x72 px do not fit .* the least that would do is --memory 0\.\d+GiB"):
+    with pytest.raises(
+        MachineError, match=r"96x72 px do not fit .* the smallest limit that works is --memory 0\.\d+GiB"
+    ):
         painted("none.png", size="96", memory="1MiB", scales=1)
     monkeypatch.setattr(memory, "MARGIN", 0)
     memory_model = prepare(*tiny_files, recipes.resolve(**{**FEW, "size": "96", "scales": 1})).memory_model
