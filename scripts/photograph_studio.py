@@ -104,7 +104,7 @@ def paint(browser: Any, address: str, folder: Path) -> None:
         other = opened(browser, address + run, **looks)
         other.wait_for_selector("#picture:not([hidden])")
         if looks is PHONE:
-            other.evaluate("document.getElementById('knobs').scrollIntoView(); window.scrollBy(0, -340)")
+            other.evaluate("document.getElementById('settings').scrollIntoView(); window.scrollBy(0, -340)")
         other.wait_for_timeout(1000)
         photograph(other, folder / name, width)
 
@@ -115,7 +115,7 @@ def explore(browser: Any, address: str, folder: Path) -> None:
     give(page)
     page.click("#tab-explore")
     page.click("#sheet-form button")
-    page.get_by_text("All proofs are ready").wait_for(timeout=230_000)
+    page.get_by_text("All variations are ready").wait_for(timeout=230_000)
     page.wait_for_timeout(1000)
     photograph(page, folder / "explore.jpg", full_page=True)
 

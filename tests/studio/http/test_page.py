@@ -112,12 +112,12 @@ def page(studio: Studio, browser: Any) -> Iterator[Any]:
     context.close()
     strangers = [url for url in asked if not url.startswith((studio.address, "data:", "blob:"))]
     assert strangers == []
-    # What the server refuses, and that it was restarted, is told in the page; the browser notes it here as well.
+    # What the server refuses, and that it was restarted, is shown on the page; the browser logs it here as well.
     assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
 def fill(page: Any) -> None:
-    """Give a content and a style as files."""
+    """Add a photo and a painting as files."""
     for part, value in (("content", 90), ("style", 200)):
         body = fake_runner.png(np.full((40, 60, 3), value, np.uint8))
         file = {"name": "any.png", "mimeType": "image/png", "buffer": body}
@@ -129,7 +129,7 @@ def fill(page: Any) -> None:
 def controls(page: Any) -> Any:
     frame = page.frame_locator("#controls")
     frame.locator(STRENGTH).wait_for()
-    playwright.expect(page.locator("#knobs-state")).to_contain_text("at once")
+    playwright.expect(page.locator("#settings-state")).to_contain_text("while it paints")
     return frame
 
 
@@ -167,7 +167,7 @@ def test_the_whole_way(page: Any, studio: Studio) -> None:
         slider.press("ArrowRight")
     page.click("#stop")
     status(page, "stopped early")
-    playwright.expect(page.locator("#curves-text")).to_contain_text("turned")
+    playwright.expect(page.locator("#curves-text")).to_contain_text("changed")
     assert page.locator("#curves line").count() >= 1
     assert page.locator("#curves polyline").count() == 2
     with page.expect_download() as download:
@@ -184,7 +184,7 @@ def test_the_whole_way(page: Any, studio: Studio) -> None:
     assert "strength 0.7" in first.inner_text()
     first.get_by_text("Record").click()
     playwright.expect(first.locator("pre")).to_contain_text("chain")
-    first.get_by_role("button", name="Use these settings").click()
+    first.get_by_role("button", name="Use this look").click()
     frame = controls(page)
     playwright.expect(frame.locator("#option-strength input[type=number]")).to_have_value("0.7")
     playwright.expect(frame.locator("#option-size").locator("input, textarea")).to_have_value("64")
@@ -201,12 +201,12 @@ def test_the_whole_way(page: Any, studio: Studio) -> None:
 def test_every_part_has_an_empty_state(page: Any) -> None:
     clear(page)
     assert page.is_disabled("#start")
-    assert "Give a content and a style" in page.inner_text("#canvas")
+    assert "Add a photo and a painting" in page.inner_text("#canvas")
     page.click("#tab-explore")
     page.click("#sheet-form button")
-    assert "needs a content and a style" in page.inner_text("#sheet-state")
+    assert "need a photo and a painting" in page.inner_text("#sheet-state")
     page.click("#tab-history")
-    playwright.expect(page.locator("#history-state")).to_contain_text("Nothing was painted yet")
+    playwright.expect(page.locator("#history-state")).to_contain_text("Nothing painted yet")
 
 
 def test_a_sheet_of_proofs(page: Any, studio: Studio) -> None:
@@ -215,21 +215,21 @@ def test_a_sheet_of_proofs(page: Any, studio: Studio) -> None:
     page.fill("#sheet-strengths", "0.2, 0.8")
     page.fill("#sheet-scales", "1")
     page.click("#sheet-form button")
-    playwright.expect(page.locator("#sheet-state")).to_contain_text("All proofs are ready")
+    playwright.expect(page.locator("#sheet-state")).to_contain_text("All variations are ready")
     zoom = "image => image.decode().then(() => image.getBoundingClientRect().width / image.naturalWidth)"
     assert all(image.evaluate(zoom) <= 2.01 for image in page.locator("#sheet img").all())
     studio.endless.touch()
     page.locator("#sheet button").nth(1).click()
     page.wait_for_selector("#picture:not([hidden])")
     page.click("#cancel")
-    status(page, "thrown away")
+    status(page, "discarded")
     studio.endless.unlink()
     page.click("#tab-history")
     page.locator("#jobs li").first.wait_for()
     assert page.locator("#jobs li").count() == 1
     page.once("dialog", lambda dialog: dialog.accept())
     page.click("#clean")
-    playwright.expect(page.locator("#history-state")).to_contain_text("Nothing was painted yet")
+    playwright.expect(page.locator("#history-state")).to_contain_text("Nothing painted yet")
 
 
 def test_two_runs_are_compared(page: Any) -> None:
@@ -274,7 +274,7 @@ def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     fill(page)
     page.click("#add-region")
     page.click("#brush-save")
-    playwright.expect(page.locator("#brush-state")).to_contain_text("Nothing is painted yet")
+    playwright.expect(page.locator("#brush-state")).to_contain_text("The mask is empty")
     canvas = page.locator("#brush canvas")
     canvas.focus()
     canvas.press("Space")
@@ -283,9 +283,9 @@ def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     page.wait_for_selector("#regions li")
     with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
         page.click("#start")
-    wish = sent.value.post_data_json
-    assert [region["name"] for region in wish["regions"]] == ["region_1"]
-    assert wish["regions"][0]["asset"] != wish["styles"][0]["asset"]
+    body = sent.value.post_data_json
+    assert [region["name"] for region in body["regions"]] == ["region_1"]
+    assert body["regions"][0]["asset"] != body["styles"][0]["asset"]
     page.wait_for_selector("#pause:not([disabled])")
     page.click("#pause")
     status(page, "paused")
@@ -295,9 +295,9 @@ def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     page.click("#stop")
     status(page, "stopped early")
     page.click("#tab-history")
-    page.locator("#jobs li").first.get_by_role("button", name="Use these settings").click()
+    page.locator("#jobs li").first.get_by_role("button", name="Use this look").click()
     assert page.locator("#regions input").input_value() == "2"
-    page.locator("#regions li").get_by_role("button", name="Brush").click()
+    page.locator("#regions li").get_by_role("button", name="Edit").click()
     page.wait_for_selector("#brush[open]")
     page.click("#brush-save")  # the earlier strokes are there again
     page.wait_for_selector("#brush", state="hidden")
@@ -316,8 +316,8 @@ def test_film_report_and_the_estimate_of_a_large_one(page: Any) -> None:
         assert download.value.suggested_filename.startswith("impasto-")
         playwright.expect(page.locator("#export-help")).to_contain_text(f"{kind} is ready")
     page.click("#large")
-    playwright.expect(page.locator("#larger-time")).to_contain_text("2048×1365 px in")
-    playwright.expect(page.locator("#larger-time")).to_contain_text("on this machine")
+    playwright.expect(page.locator("#larger-time")).to_contain_text("2048×1365 px, ")
+    playwright.expect(page.locator("#larger-time")).to_contain_text("on this computer")
     with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
         page.click("#larger-go")
     assert sent.value.post_data_json["options"]["size"] == "2048"
@@ -325,7 +325,7 @@ def test_film_report_and_the_estimate_of_a_large_one(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_what_needs_a_new_run_is_painted_again_by_itself(page: Any) -> None:
+def test_what_needs_a_new_run_is_repainted_automatically(page: Any) -> None:
     fill(page)
     frame = controls(page)
     page.click("#start")
@@ -334,7 +334,7 @@ def test_what_needs_a_new_run_is_painted_again_by_itself(page: Any) -> None:
     frame.locator("#option-color").get_by_text("match").click()
     playwright.expect(page.locator("#pending")).to_contain_text("A new color needs a new run")
     with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
-        page.check("#by-itself")
+        page.check("#auto-repaint")
     assert sent.value.post_data_json["options"] == {"color": "match"}
     playwright.expect(page.locator("#pending")).to_be_hidden()
     page.click("#pause")
@@ -370,7 +370,7 @@ def test_a_picture_at_once(page: Any, there: bool) -> None:
 def test_what_is_refused_is_said(page: Any) -> None:
     file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
     page.set_input_files("#drop-content input[type=file]", file)
-    playwright.expect(page.locator("#alert")).to_contain_text("no picture that can be read")
+    playwright.expect(page.locator("#alert")).to_contain_text("not a picture that can be read")
 
 
 def test_everything_has_a_name(page: Any) -> None:

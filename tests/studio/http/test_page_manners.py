@@ -29,7 +29,7 @@ def test_nothing_is_deleted_unasked(page: Any) -> None:
     page.click("#start")
     page.wait_for_selector("#cancel:not([disabled])")
     page.click("#cancel")
-    status(page, "thrown away")
+    status(page, "discarded")
     page.click("#tab-history")
     first = page.locator("#jobs li").first
     first.wait_for()
@@ -74,7 +74,7 @@ def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
     for field in (frame.locator("#option-size").locator("input, textarea"), page.locator("#theme")):
         field.focus()
         page.keyboard.press("s")
-    page.locator("#by-itself").focus()
+    page.locator("#auto-repaint").focus()
     page.keyboard.press("s")
     status(page, "stopped early")
     assert page.get_attribute("#pause", "aria-keyshortcuts") == "p"

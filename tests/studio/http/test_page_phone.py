@@ -18,7 +18,7 @@ def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> N
     page.goto(studio.address)
     page.wait_for_selector("#loaded", state="attached")
     controls(page)
-    page.evaluate("document.getElementById('knobs').scrollIntoView()")
+    page.evaluate("document.getElementById('settings').scrollIntoView()")
     page.evaluate("window.scrollBy(0, 300)")
     box = page.locator("#canvas").bounding_box()
     assert 0 <= box["y"] < 20

@@ -1,7 +1,7 @@
-"""The page: our own HTML and scripts for pictures and canvas, and a frame for the controls that Gradio draws.
+"""The page: static HTML and scripts for the pictures and the canvas, and a frame for the controls that Gradio draws.
 
-In: an app. Out: the app with ``/``, ``/static/`` and, as soon as Gradio is imported, ``/controls/``. The page answers
-at once and can be used before the controls are there.
+In: an app. Out: the app with ``/``, ``/static/`` and, as soon as Gradio is imported, ``/controls/``. The page is
+served immediately and can be used before the controls have loaded.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 
 
 class Frame:
-    """The controls, from the wish to their being there."""
+    """The loading state of the controls."""
 
     def __init__(self) -> None:
         self.state: Literal["loading", "ready", "failed", "off"] = "loading"
 
     def load(self, app: FastAPI) -> None:
-        """Import Gradio, build the controls and mount them; whatever goes wrong, the rest of the page lives on."""
+        """Import Gradio, build the controls and mount them; if that fails, the rest of the page still works."""
         try:
             from impasto.studio.http.ui import mount
 
             mount(app, CONTROLS)
-        except Exception:  # the page guards itself: without Gradio it says so and keeps working
+        except Exception:  # without Gradio the page says so and keeps working
             logging.getLogger("impasto.studio").exception("the controls could not be loaded")
             self.state = "failed"
         else:
@@ -42,7 +42,7 @@ class Frame:
 
 
 def install(app: FastAPI, frame: Frame) -> None:
-    """Give an app its page."""
+    """Add the routes of the page to an app."""
 
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
@@ -60,7 +60,7 @@ def install(app: FastAPI, frame: Frame) -> None:
 
 
 def _static(name: str) -> FileResponse:
-    """Send one of our own files."""
+    """Send a static file."""
     path = STATIC / name
     if not re.fullmatch(r"[a-z_]+\.[a-z]+", name) or not path.is_file():
         raise NotFoundError(f"there is no {name}")

@@ -1,8 +1,8 @@
-"""The controls, drawn by Gradio and read off the options; nothing is uploaded, computed or kept in them.
+"""The controls, drawn by Gradio from the declared options; they upload, compute and store nothing.
 
-In: ``fields.declared()`` and the recipes. Out: a page of labelled controls at ``/controls/``, framed by the studio's
-own page. A small script in it tells that page what was turned, so that Gradio's own queue and upload routes are never
-used; all but the routes that draw the page are shut.
+In: ``fields.declared()`` and the recipes. Out: a page of labeled controls at ``/controls/``, shown in a frame of the
+studio's page. A small script reports changes to that page, so Gradio's own queue and upload routes are never used; only
+the routes that draw the page are open.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from impasto.studio.http.forms import INITS, SERVER_OWNED
 FIRST = ("strength", "style_scale", "color", "size", "quality")
 HIDDEN = SERVER_OWNED | {"style_blend", "style_scales", "no_metadata", "keep_location"}
 TITLES = {
-    "tradeoff": "Weights",
+    "tradeoff": "Balance",
     "features": "Network",
-    "descent": "Steps",
-    "control": "Colours and places",
+    "descent": "Process",
+    "control": "Colors and areas",
     "output": "File",
-    "machine": "Machine",
+    "machine": "Computer",
 }
-# What a page of controls asks for, and nothing else of Gradio's: no upload, no queue, no file, no proxy.
-OPEN = re.compile(
+# The routes of Gradio that the controls need: no upload, no queue, no file, no proxy.
+OPEN_ROUTES = re.compile(
     r"/?|/config|/theme\.css|/gradio_api/(info|heartbeat/\w+|startup-events|app_id)|/(assets|static|svelte)/[\w./@-]+"
     r"|/manifest\.json|/favicon\.ico"
 )
-# The theme's own labels are orange on orange and its help is pale grey, too faint to read.
-READABLE = {
+# The theme's labels are orange on orange and its help is pale gray, too faint to read.
+READABLE_COLORS = {
     "block_title_text_color": "#1c2333",
     "block_title_text_color_dark": "#eceef4",
     "block_title_background_fill": "transparent",
@@ -52,7 +52,7 @@ def build() -> Any:
     """Draw the controls.
 
     Returns:
-        Gradio Blocks, in which every control's ``elem_id`` is ``option-`` and the option's name.
+        Gradio Blocks; the ``elem_id`` of a control is ``option-`` plus the name of the option.
     """
     import gradio as gr
 
@@ -65,7 +65,7 @@ def build() -> Any:
             [*BUILT_IN, *recipes.own()],
             value=recipes.DEFAULT,
             label="Recipe",
-            info="a whole method at once; what you turn yourself comes on top",
+            info="A complete set of settings; your own changes override it.",
             elem_id="option-recipe",
             interactive=True,
         )
@@ -78,13 +78,13 @@ def build() -> Any:
 
 
 def _control(option: Declared) -> Any:
-    """Draw one option: its range as a slider, its choices as buttons, the rest as a field that may be empty."""
+    """Draw one option: a range as a slider, choices as buttons, anything else as a text field that may be empty."""
     import gradio as gr
 
     choices = INITS if option.name == "init" else option.choices
-    text = str(option.facts.get("help", "")).replace("--", "")  # written for the command line
+    text = str(option.facts.get("help", "")).replace("--", "")  # the help is written for the command line
     if option.facts.get("live"):
-        text += " (acts at once)"
+        text += " Live: changes the run while it paints."
     common: dict[str, Any] = {
         "label": option.name.replace("_", " ").capitalize(),
         "info": text,
@@ -95,14 +95,14 @@ def _control(option: Declared) -> Any:
     if choices:
         named = [(str(choice), str(choice)) for choice in choices]
         if option.default is None:
-            return gr.Radio([("as the recipe", ""), *named], value="", **common)
+            return gr.Radio([("From the recipe", ""), *named], value="", **common)
         return gr.Radio(named, value=str(option.default), **common)
     if option.type is bool:
         return gr.Checkbox(value=option.default, **common)
     if option.type is float and option.default is not None and low is not None and high is not None and high <= 10:
         return gr.Slider(low, high, value=option.default, step=0.01, buttons=[], **common)
     shown = "" if option.default is None else str(option.default)
-    return gr.Textbox(value=shown, placeholder="chosen by the recipe", max_lines=1, **common)
+    return gr.Textbox(value=shown, placeholder="From the recipe", max_lines=1, **common)
 
 
 def mount(app: FastAPI, path: str) -> None:
@@ -120,7 +120,7 @@ def mount(app: FastAPI, path: str) -> None:
             blocks,
             path,
             theme=gr.themes.Soft(primary_hue="orange", font=system, font_mono=["ui-monospace", "monospace"]).set(
-                **READABLE
+                **READABLE_COLORS
             ),
             css_paths=None,
             css="footer {display: none !important} .gradio-container, .gradio-container main {padding: 0 !important}",
@@ -130,11 +130,11 @@ def mount(app: FastAPI, path: str) -> None:
             show_error=False,
             max_file_size=1,
         )
-    app.router.routes.append(Mount(path, app=_Shut(inner, path)))
+    app.router.routes.append(Mount(path, app=_OnlyOpenRoutes(inner, path)))
 
 
-class _Shut:
-    """Lets through what draws the controls."""
+class _OnlyOpenRoutes:
+    """Passes on only the requests that draw the controls."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self.app = app
@@ -142,18 +142,18 @@ class _Shut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(self.prefix)
-        allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and OPEN.fullmatch(path)
+        allowed = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and OPEN_ROUTES.fullmatch(path)
         if scope["type"] == "http" and not allowed:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": b"not here"})
+            await send({"type": "http.response.body", "body": b"not found"})
             return
-        # Gradio was mounted with the whole path, so it is given the whole path.
+        # Gradio was mounted with the whole path, so it needs the whole path here.
         await self.app({**scope, "root_path": ""}, receive, send)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Gradio's warnings about its own parts off the terminal."""
+    """Hide Gradio's warnings about its own code."""
     import warnings
 
     with warnings.catch_warnings():

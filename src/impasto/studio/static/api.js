@@ -1,67 +1,53 @@
-// Talks to the studio's API; what goes wrong comes back as one sentence.
+// The client of the studio's API; every failure is a Problem with one sentence.
+
+import { OVER } from "./dom.js";
 
 const ROOT = "/api/v1";
 
 export class Problem extends Error {
   constructor(body, status) {
-    super(body.detail || `the server answered ${status}`);
+    super(body.detail || `The server answered with status ${status}.`);
     this.status = status;
     this.fields = (body.errors || []).map((error) => error.field);
   }
 }
 
-// `patience`: after how many milliseconds no answer counts as none; without it, the browser's own.
-export async function call(method, path, body, type, patience) {
+// `timeoutMs`: give up after that many milliseconds; without it, the browser decides.
+export async function call(method, path, payload, type, timeoutMs) {
   const headers = {};
-  if (body !== undefined) headers["Content-Type"] = type || "application/json";
-  let answer;
+  if (payload !== undefined) headers["Content-Type"] = type || "application/json";
+  let response;
   try {
-    answer = await fetch(ROOT + path, { method, headers, body: body === undefined || type ? body : JSON.stringify(body), signal: patience ? AbortSignal.timeout(patience) : undefined });
+    response = await fetch(ROOT + path, { method, headers, body: payload === undefined || type ? payload : JSON.stringify(payload), signal: timeoutMs ? AbortSignal.timeout(timeoutMs) : undefined });
   } catch {
-    throw new Problem({ detail: "the studio does not answer: is it still running?" }, 0);
+    throw new Problem({ detail: "The studio does not answer. Is it still running?" }, 0);
   }
-  if (answer.status === 204) return null;
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const wait = answer.headers.get("Retry-After");
-    if (wait) told.detail = `${told.detail}; try again in ${wait} s`;
-    throw new Problem(told, answer.status);
+  if (response.status === 204) return null;
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    const wait = response.headers.get("Retry-After");
+    if (wait) body.detail = `${body.detail}; try again in ${wait} s`;
+    throw new Problem(body, response.status);
   }
-  return told;
+  return body;
 }
 
 export const upload = (blob) => call("POST", `/assets${blob.name ? `?name=${encodeURIComponent(blob.name)}` : ""}`, blob, "application/octet-stream");
 export const assetUrl = (id) => `${ROOT}/assets/${id}/file`;
 export const resultUrl = (job, step, extra = "") => `${ROOT}/jobs/${job}/results/${step}${extra}`;
 
-// Follow a job's events; the browser itself comes back with Last-Event-ID after a lost connection.
+// Follow a job's events; the browser reconnects with Last-Event-ID after a lost connection.
 const KINDS = ["state", "planned", "scale", "resumed", "step", "snapshot", "steered", "warned", "finished", "deleted"];
 
-export function follow(job, tell, lost) {
+export function follow(job, onEvent, onLost) {
   const source = new EventSource(`${ROOT}/jobs/${job}/events`);
-  source.onerror = lost;
+  source.onerror = onLost;
   for (const kind of KINDS) {
     source.addEventListener(kind, (event) => {
       const data = JSON.parse(event.data);
-      tell(kind, data);
-      if (kind === "deleted" || (kind === "state" && ["done", "cancelled", "failed"].includes(data.state))) source.close();
+      onEvent(kind, data);
+      if (kind === "deleted" || (kind === "state" && OVER.includes(data.state))) source.close();
     });
   }
   return () => source.close();
-}
-
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children);
-  return made;
-}
-
-export function complain(error) {
-  const place = document.getElementById("alert");
-  place.textContent = error ? error.message : "";
-  place.hidden = !error;
 }

@@ -1,37 +1,37 @@
-// Paint a mask over the content: white where the brush went, black elsewhere, in the content's proportions.
+// Paints a mask over the photo: white under the brush, black elsewhere, with the photo's aspect ratio.
 
-import { assetUrl, complain, upload } from "./api.js";
+import { assetUrl, upload } from "./api.js";
+import { byId, showError } from "./dom.js";
 import { pictures } from "./inputs.js";
 
 const LONG_SIDE = 1024;
-const byId = (id) => document.getElementById(id);
 const picture = (url) => new Promise((resolve, reject) => {
   const image = new Image();
   image.onload = () => resolve(image);
-  image.onerror = () => reject(new Error("this browser cannot show the content, so it cannot be brushed over"));
+  image.onerror = () => reject(new Error("This browser cannot show the photo, so no mask can be painted on it."));
   image.src = url;
 });
 
-let dialog, canvas, pen, mask, ink;
+let dialog, canvas, view, mask, ink;
 let content = null;
-let at = null;
+let brush = null;
 let down = false;
-let touched = false;
+let changed = false;
 let save = null;
 
-// Open the brush; what is painted goes to `done` as the id of an asset, and the dialog closes if it resolves to true.
+// Open the brush. The finished mask is uploaded and its asset id passed to `done`; the dialog stays open if that returns a message.
 export async function openBrush({ title, help, label, before = null, painting = false, done }) {
   try {
     content = await picture(assetUrl(pictures.content));
     const scale = Math.min(1, LONG_SIDE / Math.max(content.naturalWidth, content.naturalHeight));
-    for (const one of [canvas, mask]) {
-      one.width = Math.max(1, Math.round(content.naturalWidth * scale));
-      one.height = Math.max(1, Math.round(content.naturalHeight * scale));
+    for (const layer of [canvas, mask]) {
+      layer.width = Math.max(1, Math.round(content.naturalWidth * scale));
+      layer.height = Math.max(1, Math.round(content.naturalHeight * scale));
     }
-    touched = before !== null;
-    if (before) await recall(before);
+    changed = before !== null;
+    if (before) await loadMask(before);
   } catch (error) {
-    complain(error);
+    showError(error);
     return;
   }
   byId("brush-title").textContent = title;
@@ -41,13 +41,13 @@ export async function openBrush({ title, help, label, before = null, painting = 
   byId("brush-state").textContent = "";
   byId("brush-erase").checked = false;
   save = done;
-  at = { x: canvas.width / 2, y: canvas.height / 2 };
+  brush = { x: canvas.width / 2, y: canvas.height / 2 };
   dialog.showModal();
   draw();
 }
 
-// Show an earlier mask again: what was white is ink.
-async function recall(id) {
+// Load an earlier mask: white pixels become brush strokes.
+async function loadMask(id) {
   ink.globalCompositeOperation = "source-over";
   ink.drawImage(await picture(assetUrl(id)), 0, 0, mask.width, mask.height);
   const pixels = ink.getImageData(0, 0, mask.width, mask.height);
@@ -56,17 +56,17 @@ async function recall(id) {
 }
 
 function draw() {
-  pen.globalAlpha = 1;
-  pen.drawImage(content, 0, 0, canvas.width, canvas.height);
-  pen.globalAlpha = 0.55;
-  pen.drawImage(tinted(), 0, 0);
-  if (!at) return;
-  pen.globalAlpha = 1;
-  pen.strokeStyle = "#fff";
-  pen.lineWidth = 2;
-  pen.beginPath();
-  pen.arc(at.x, at.y, Number(byId("brush-size").value), 0, 7);
-  pen.stroke();
+  view.globalAlpha = 1;
+  view.drawImage(content, 0, 0, canvas.width, canvas.height);
+  view.globalAlpha = 0.55;
+  view.drawImage(tinted(), 0, 0);
+  if (!brush) return;
+  view.globalAlpha = 1;
+  view.strokeStyle = "#fff";
+  view.lineWidth = 2;
+  view.beginPath();
+  view.arc(brush.x, brush.y, Number(byId("brush-size").value), 0, 7);
+  view.stroke();
 }
 
 function tinted() {
@@ -81,7 +81,7 @@ function tinted() {
 }
 
 function stroke(from, to) {
-  touched = true;
+  changed = true;
   ink.globalCompositeOperation = byId("brush-erase").checked ? "destination-out" : "source-over";
   ink.strokeStyle = "#fff";
   ink.lineCap = "round";
@@ -92,15 +92,15 @@ function stroke(from, to) {
   ink.stroke();
 }
 
-function where(event) {
+function position(event) {
   const box = canvas.getBoundingClientRect();
   return { x: ((event.clientX - box.left) * canvas.width) / box.width, y: ((event.clientY - box.top) * canvas.height) / box.height };
 }
 
-async function keep() {
+async function saveMask() {
   const state = byId("brush-state");
-  if (!touched) {
-    state.textContent = "Nothing is painted yet: brush over the picture first.";
+  if (!changed) {
+    state.textContent = "The mask is empty. Paint over the picture first.";
     return;
   }
   const whole = document.createElement("canvas");
@@ -108,12 +108,12 @@ async function keep() {
   const paint = whole.getContext("2d");
   paint.fillRect(0, 0, whole.width, whole.height);
   paint.drawImage(mask, 0, 0);
-  state.textContent = "sending";
+  state.textContent = "Uploading the mask";
   try {
     const blob = await new Promise((resolve) => { whole.toBlob(resolve, "image/png"); });
-    const refused = await save((await upload(blob)).id);
-    state.textContent = refused || "";
-    if (!refused) dialog.close();
+    const message = await save((await upload(blob)).id);
+    state.textContent = message || "";
+    if (!message) dialog.close();
   } catch (error) {
     state.textContent = error.message;
   }
@@ -122,33 +122,33 @@ async function keep() {
 export function startBrush() {
   dialog = byId("brush");
   canvas = dialog.querySelector("canvas");
-  pen = canvas.getContext("2d");
+  view = canvas.getContext("2d");
   mask = document.createElement("canvas");
   ink = mask.getContext("2d", { willReadFrequently: true });
   canvas.addEventListener("pointerdown", (event) => {
     down = true;
     canvas.setPointerCapture(event.pointerId);
-    at = where(event);
-    stroke(at, at);
+    brush = position(event);
+    stroke(brush, brush);
     draw();
   });
   canvas.addEventListener("pointermove", (event) => {
-    const now = where(event);
-    if (down) stroke(at, now);
-    at = now;
+    const now = position(event);
+    if (down) stroke(brush, now);
+    brush = now;
     draw();
   });
   for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { down = false; });
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const step = Math.max(4, Number(byId("brush-size").value) / 2);
-    if (event.key in moves) at = { x: at.x + moves[event.key][0] * step, y: at.y + moves[event.key][1] * step };
-    else if (event.key === " ") stroke(at, at);
+    if (event.key in moves) brush = { x: brush.x + moves[event.key][0] * step, y: brush.y + moves[event.key][1] * step };
+    else if (event.key === " ") stroke(brush, brush);
     else return;
     event.preventDefault();
     draw();
   });
   byId("brush-size").addEventListener("input", draw);
-  byId("brush-clear").addEventListener("click", () => { ink.clearRect(0, 0, mask.width, mask.height); touched = false; draw(); });
-  byId("brush-save").addEventListener("click", keep);
+  byId("brush-clear").addEventListener("click", () => { ink.clearRect(0, 0, mask.width, mask.height); changed = false; draw(); });
+  byId("brush-save").addEventListener("click", saveMask);
 }

@@ -1,8 +1,8 @@
-// Loss curves: one line a term, on a logarithmic scale, with a mark where a knob was turned.
+// Loss curves: one line per term on a logarithmic scale, with a dashed line where a setting was changed.
 
 const SVG = "http://www.w3.org/2000/svg";
-const COLOURS = ["var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)", "var(--g)", "var(--h)"];
-const [WIDTH, HEIGHT, EDGE] = [600, 160, 8];
+const COLORS = ["var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)", "var(--g)", "var(--h)"];
+const [WIDTH, HEIGHT, MARGIN] = [600, 160, 8];
 
 export class Curves {
   constructor(figure) {
@@ -26,15 +26,15 @@ export class Curves {
 
   add(step, losses) {
     this.points.push({ step, losses });
-    this.later();
+    this.scheduleDraw();
   }
 
   mark(step, values) {
     this.marks.push({ step, text: Object.entries(values).map(([name, value]) => `${name} ${value}`).join(", ") });
-    this.later();
+    this.scheduleDraw();
   }
 
-  later() {
+  scheduleDraw() {
     if (this.due) return;
     this.due = true;
     requestAnimationFrame(() => { this.due = false; this.draw(); });
@@ -46,14 +46,14 @@ export class Curves {
     const values = this.points.flatMap((point) => Object.values(point.losses)).filter((value) => value > 0);
     const [low, high] = [Math.log(Math.min(...values)), Math.log(Math.max(...values))];
     const last = Math.max(2, this.points.at(-1).step);
-    const x = (step) => EDGE + ((step - 1) / (last - 1)) * (WIDTH - 2 * EDGE);
-    const y = (value) => HEIGHT - EDGE - ((Math.log(value) - low) / (high - low || 1)) * (HEIGHT - 2 * EDGE);
+    const x = (step) => MARGIN + ((step - 1) / (last - 1)) * (WIDTH - 2 * MARGIN);
+    const y = (value) => HEIGHT - MARGIN - ((Math.log(value) - low) / (high - low || 1)) * (HEIGHT - 2 * MARGIN);
     const drawn = names.map((name, index) => {
       const line = document.createElementNS(SVG, "polyline");
-      const places = this.points.filter((point) => point.losses[name] > 0)
+      const points = this.points.filter((point) => point.losses[name] > 0)
         .map((point) => `${x(point.step).toFixed(1)},${y(point.losses[name]).toFixed(1)}`);
-      line.setAttribute("points", places.join(" "));
-      line.style.stroke = COLOURS[index % COLOURS.length];
+      line.setAttribute("points", points.join(" "));
+      line.style.stroke = COLORS[index % COLORS.length];
       line.dataset.name = name;
       return line;
     });
@@ -75,10 +75,10 @@ export class Curves {
     this.text.replaceChildren(...names.flatMap((name, index) => {
       const swatch = document.createElement("b");
       swatch.textContent = "▬ ";
-      swatch.style.color = COLOURS[index % COLOURS.length];
+      swatch.style.color = COLORS[index % COLORS.length];
       const value = now[name] === null || now[name] === undefined ? "not a number" : now[name].toPrecision(3);
       return [swatch, `${name} ${value}  `];
     }));
-    if (this.marks.length) this.text.append(`(turned ${this.marks.length} time${this.marks.length > 1 ? "s" : ""})`);
+    if (this.marks.length) this.text.append(`(changed ${this.marks.length} time${this.marks.length > 1 ? "s" : ""})`);
   }
 }

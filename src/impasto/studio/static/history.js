@@ -1,19 +1,18 @@
-// Earlier runs: open, use their settings, compare any two, clear away.
+// Earlier runs: open them, use their settings, compare two, delete them.
 
-import { call, complain, element, resultUrl } from "./api.js";
+import { call, resultUrl } from "./api.js";
+import { OVER, STATE_LABELS, byId, element, showError } from "./dom.js";
 
-const byId = (id) => document.getElementById(id);
-const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "finished", cancelled: "thrown away", failed: "failed" };
 const chosen = new Set();
 let next = null;
-let acts = null;
+let callbacks = null;
 
 export function startHistory(actions) {
-  acts = actions;
+  callbacks = actions;
   byId("more").addEventListener("click", () => load(next));
   byId("compare").addEventListener("click", compare);
   byId("clean").addEventListener("click", clean);
-  byId("comparison").querySelector("input").addEventListener("input", (event) => uncover(event.target.value));
+  byId("comparison").querySelector("input").addEventListener("input", (event) => reveal(event.target.value));
 }
 
 export async function load(before = null) {
@@ -22,18 +21,18 @@ export async function load(before = null) {
   if (before === null) {
     chosen.clear();
     list.replaceChildren();
-    state.textContent = "loading";
+    state.textContent = "Loading";
   }
   try {
     const page = await call("GET", `/jobs?purpose=picture&limit=24${before ? `&before=${before}` : ""}`);
     list.append(...page.jobs.map(item));
     next = page.next_before;
     byId("more").hidden = next === null;
-    state.textContent = list.children.length ? "" : "Nothing was painted yet. What you paint will be here, also tomorrow.";
+    state.textContent = list.children.length ? "" : "Nothing painted yet. Your pictures will appear here and stay after a restart.";
     const health = await call("GET", "/health");
-    byId("disk").textContent = `The studio keeps ${megabytes(health.disk_bytes)}; ${megabytes(health.disk_free_bytes)} are free.`;
+    byId("disk").textContent = `${megabytes(health.disk_bytes)} used, ${megabytes(health.disk_free_bytes)} free.`;
   } catch (error) {
-    state.textContent = `The history cannot be shown: ${error.message}.`;
+    state.textContent = `Could not load the history: ${error.message}`;
   }
   choose();
 }
@@ -47,65 +46,65 @@ function item(job) {
   const title = `Run ${job.number}`;
   const when = new Date(job.created * 1000).toLocaleString();
   const settings = Object.entries({ ...job.options, ...job.steering }).map(([name, value]) => `${name} ${value}`).join(", ");
-  const image = element("img", { src: resultUrl(job.id, "latest"), alt: `${title}, as it was left`, loading: "lazy" });
-  const regions = job.regions.length ? `${job.regions.length} region${job.regions.length > 1 ? "s" : ""}` : "";
-  const several = job.styles.length > 1 ? `${job.styles.length} styles` : "";
-  image.onerror = () => image.replaceWith(element("p", { class: "help" }, "no picture was kept"));
+  const image = element("img", { src: resultUrl(job.id, "latest"), alt: `Latest picture of ${title}`, loading: "lazy" });
+  const regions = job.regions.length ? `${job.regions.length} area${job.regions.length > 1 ? "s" : ""}` : "";
+  const several = job.styles.length > 1 ? `${job.styles.length} paintings` : "";
+  image.onerror = () => image.replaceWith(element("p", { class: "help" }, "No picture"));
   const box = element("input", { type: "checkbox", "data-job": job.id, onchange: (event) => { event.target.checked ? chosen.add(job.id) : chosen.delete(job.id); choose(); } });
   const button = (text, act) => element("button", { type: "button", "aria-label": `${text}: ${title}`, onclick: act }, text);
   const record = element("details", {}, element("summary", {}, "Record"), element("pre", { tabindex: 0 }));
   record.addEventListener("toggle", async () => {
     if (!record.open) return;
     const whole = await call("GET", `/jobs/${job.id}`).catch((error) => ({ error: error.message }));
-    record.querySelector("pre").textContent = whole.traceback || JSON.stringify(whole.record || whole.error || "no record: the run was not finished", null, 2);
+    record.querySelector("pre").textContent = whole.traceback || JSON.stringify(whole.record || whole.error || "No record: the run did not finish.", null, 2);
   });
-  const made = element("li", { "data-job": job.id }, image,
+  const entry = element("li", { "data-job": job.id }, image,
     element("strong", {}, title),
-    element("span", { class: `quiet state-${job.state}` }, `${WORDS[job.state]}${job.stopped ? " early" : ""}, ${job.step} steps, ${megabytes(job.disk_bytes)}, ${when}`),
-    element("span", { class: "help" }, [several, regions, job.protect ? "protected areas" : "", settings].filter(Boolean).join(", ") || "all settings as they come"),
+    element("span", { class: `quiet state-${job.state}` }, `${STATE_LABELS[job.state]}${job.stopped ? " early" : ""}, ${job.step} steps, ${megabytes(job.disk_bytes)}, ${when}`),
+    element("span", { class: "help" }, [several, regions, job.protect ? "protected area" : "", settings].filter(Boolean).join(", ") || "default settings"),
     job.error && job.state === "failed" ? element("span", { class: "state-failed help" }, job.error) : "",
     element("div", { class: "buttons" },
-      button("Open", () => acts.open(job)),
-      button("Use these settings", () => acts.use(job)),
-      button("Delete", () => remove(job, made))),
-    element("label", { class: "help" }, box, " compare"), record);
-  return made;
+      button("Open", () => callbacks.open(job)),
+      button("Use this look", () => callbacks.use(job)),
+      button("Delete", () => remove(job, entry))),
+    element("label", { class: "help" }, box, " Compare"), record);
+  return entry;
 }
 
-async function remove(job, place) {
-  if (!window.confirm(`Delete run ${job.number} and its pictures for good? ${megabytes(job.disk_bytes)} are freed.`)) return;
+async function remove(job, entry) {
+  if (!window.confirm(`Delete run ${job.number} and its pictures permanently? This frees ${megabytes(job.disk_bytes)}.`)) return;
   try {
     await call("DELETE", `/jobs/${job.id}`);
-    place.remove();
+    entry.remove();
     chosen.delete(job.id);
     choose();
-    acts.deleted(job.id);
+    callbacks.deleted(job.id);
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
-// What goes when all is cleared away, in numbers.
-function farewell(jobs) {
+// The question before a clean-up, with what it would delete.
+function cleanUpQuestion(jobs) {
   const proofs = jobs.filter((job) => job.purpose === "proof").length;
   const bytes = megabytes(jobs.reduce((sum, job) => sum + job.disk_bytes, 0));
   const runs = jobs.length === 1 ? "1 run" : `${jobs.length} runs`;
-  const kinds = `${proofs} of them proofs, ${jobs.length - proofs} failed or thrown away`;
-  return `Clear away ${jobs.length ? `${runs} for good (${kinds}; ${bytes}), and` : "for good"} every uploaded picture that nothing uses any more?`;
+  const kinds = `${proofs} variations, ${jobs.length - proofs} failed or discarded`;
+  return `Permanently delete ${jobs.length ? `${runs} (${kinds}; ${bytes}) and ` : ""}all uploaded pictures that no run uses?`;
 }
 
 async function clean() {
   try {
-    const going = new Map(); // by id: a proof that failed is found twice
+    const deleted = new Map(); // by id: a variation that failed is listed twice
     for (const query of ["purpose=proof", "state=failed", "state=cancelled"]) {
       const { jobs } = await call("GET", `/jobs?limit=1000&${query}`);
-      for (const job of jobs) if (["done", "failed", "cancelled"].includes(job.state)) going.set(job.id, job);
+      for (const job of jobs) if (OVER.includes(job.state)) deleted.set(job.id, job);
     }
-    if (!window.confirm(farewell([...going.values()]))) return;
-    for (const id of going.keys()) await call("DELETE", `/jobs/${id}`);
+    if (!window.confirm(cleanUpQuestion([...deleted.values()]))) return;
+    for (const id of deleted.keys()) await call("DELETE", `/jobs/${id}`);
     await call("DELETE", "/assets");
   } catch (error) {
-    complain(error);
+    showError(error);
   }
   load();
 }
@@ -119,12 +118,12 @@ function compare() {
   const place = byId("comparison");
   const images = place.querySelectorAll("img");
   [...chosen].forEach((id, index) => { images[index].src = resultUrl(id, "latest"); });
-  place.querySelector("p").textContent = "Left of the line is the second picture chosen, right of it the first.";
+  place.querySelector("p").textContent = "The picture selected second is on the left, the first on the right.";
   place.hidden = false;
-  uncover(place.querySelector("input").value);
+  reveal(place.querySelector("input").value);
   place.scrollIntoView({ block: "nearest" });
 }
 
-function uncover(share) {
+function reveal(share) {
   byId("comparison").querySelectorAll("img")[1].style.clipPath = `inset(0 ${100 - share}% 0 0)`;
 }

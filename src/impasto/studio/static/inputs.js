@@ -1,17 +1,18 @@
-// The two places for pictures: dropped, pasted, chosen, from samples, from the webcam.
+// The photo and the paintings: dropped, pasted, chosen as files, from samples or from the webcam.
 
-import { assetUrl, call, complain, element, upload } from "./api.js";
+import { assetUrl, call, upload } from "./api.js";
+import { byId, element, showError } from "./dom.js";
 
 export const pictures = { content: null, styles: [], regions: [], protect: null };
 const listeners = [];
-const MOST_STYLES = 8;
+const MAX_STYLES = 8;
 
 export const onPictures = (listener) => listeners.push(listener);
 
-// Tell everybody; `turned` says whether a person did it, or the page itself.
-export function changed(turned) {
+// Notify the listeners; `byUser` is false where the page itself made the change.
+export function changed(byUser) {
   draw();
-  listeners.forEach((listener) => listener(turned));
+  listeners.forEach((listener) => listener(byUser));
 }
 
 export function setPictures(content, styles, regions, protect) {
@@ -20,23 +21,23 @@ export function setPictures(content, styles, regions, protect) {
 }
 
 async function take(part, source) {
-  const place = document.getElementById(`drop-${part}`);
+  const place = byId(`drop-${part}`);
   place.classList.add("busy");
   place.setAttribute("aria-busy", "true");
-  complain(null);
+  showError(null);
   try {
     const asset = await source();
     if (part === "content") {
-      // What was brushed over the old content has no place on a new one.
+      // Masks of the old photo do not fit a new one.
       if (asset.id !== pictures.content) Object.assign(pictures, { content: asset.id, regions: [], protect: null });
-    } else if (pictures.styles.length < MOST_STYLES) {
+    } else if (pictures.styles.length < MAX_STYLES) {
       pictures.styles.push({ asset: asset.id, weight: 1 });
     } else {
-      throw new Error(`at most ${MOST_STYLES} styles can be blended; remove one first`);
+      throw new Error(`At most ${MAX_STYLES} paintings can be blended. Remove one first.`);
     }
     changed(true);
   } catch (error) {
-    complain(error);
+    showError(error);
   } finally {
     place.classList.remove("busy");
     place.removeAttribute("aria-busy");
@@ -48,27 +49,27 @@ const takeFiles = async (part, files) => {
 };
 
 function draw() {
-  const content = document.getElementById("drop-content");
+  const content = byId("drop-content");
   const figure = content.querySelector("figure");
   figure.hidden = !pictures.content;
   if (pictures.content) shown(figure.querySelector("img"), assetUrl(pictures.content), figure.querySelector("figcaption"));
-  const list = document.getElementById("styles");
+  const list = byId("styles");
   list.replaceChildren(...pictures.styles.map(styleItem));
 }
 
 function shown(image, url, caption) {
   if (image.getAttribute("src") === url) return;
   caption.textContent = "";
-  image.onerror = () => { caption.textContent = "This browser cannot show the format; it will be painted all the same."; };
+  image.onerror = () => { caption.textContent = "This browser cannot show this format, but it can be painted."; };
   image.src = url;
 }
 
 function styleItem(style, index) {
   const caption = element("span", { class: "help" });
-  const image = element("img", { alt: `Style ${index + 1}` });
+  const image = element("img", { alt: `Painting ${index + 1}` });
   shown(image, assetUrl(style.asset), caption);
   const remove = element("button", {
-    type: "button", "aria-label": `Remove style ${index + 1}`,
+    type: "button", "aria-label": `Remove painting ${index + 1}`,
     onclick: () => { pictures.styles.splice(index, 1); changed(true); },
   }, "Remove");
   const item = element("li", {}, image, caption);
@@ -77,14 +78,14 @@ function styleItem(style, index) {
       type: "range", min: 0.05, max: 1, step: 0.05, value: style.weight,
       oninput: (event) => { style.weight = Number(event.target.value); listeners.forEach((listener) => listener(true)); },
     });
-    item.append(element("label", { class: "help" }, `Part of style ${index + 1} in the blend`, slider));
+    item.append(element("label", { class: "help" }, `Weight of painting ${index + 1}`, slider));
   }
   item.append(remove);
   return item;
 }
 
 function place(part) {
-  const drop = document.getElementById(`drop-${part}`);
+  const drop = byId(`drop-${part}`);
   drop.querySelector("input[type=file]").addEventListener("change", async (event) => {
     await takeFiles(part, event.target.files);
     event.target.value = "";
@@ -103,9 +104,9 @@ function place(part) {
 }
 
 async function webcam(part) {
-  const dialog = document.getElementById("webcam");
+  const dialog = byId("webcam");
   const video = dialog.querySelector("video");
-  const help = document.getElementById("webcam-help");
+  const help = byId("webcam-help");
   dialog.showModal();
   let stream = null;
   try {
@@ -115,11 +116,11 @@ async function webcam(part) {
       return;
     }
     video.srcObject = stream;
-    help.textContent = "The picture is taken when you press the button.";
+    help.textContent = "Press the button to take the picture.";
   } catch {
-    help.textContent = "No camera can be used here: none is there, or the browser was not allowed to.";
+    help.textContent = "No camera is available, or the browser has no permission to use it.";
   }
-  const button = document.getElementById("webcam-take");
+  const button = byId("webcam-take");
   button.disabled = !stream;
   button.onclick = () => {
     const still = element("canvas", { width: video.videoWidth, height: video.videoHeight });

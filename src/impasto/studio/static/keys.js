@@ -1,15 +1,15 @@
-// The keys that order a run about, heard in the page and in the frame of its controls.
+// The keyboard shortcuts of a run, for the page and for the frame of its controls.
 
 export const KEYS = { p: "pause", s: "stop" };
-const UNWRITTEN = ["button", "checkbox", "color", "file", "image", "radio", "range", "reset", "submit"];
+const NOT_TEXT = ["button", "checkbox", "color", "file", "image", "radio", "range", "reset", "submit"];
 
-const written = (place) => place.isContentEditable || place.matches?.("textarea, select")
-  || (place.matches?.("input") && !UNWRITTEN.includes(place.type));
+const isTextField = (node) => node.isContentEditable || node.matches?.("textarea, select")
+  || (node.matches?.("input") && !NOT_TEXT.includes(node.type));
 
-// Call `act` with the name of the order, unless the key is a letter that somebody writes.
-export function hearKeys(act) {
+// Call `act` with the name of the command, unless the key is typed into a text field.
+export function listenForKeys(act) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.defaultPrevented || written(event.target)) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.defaultPrevented || isTextField(event.target)) return;
     const name = KEYS[event.key.toLowerCase()];
     if (name) act(name);
   });

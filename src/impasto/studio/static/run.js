@@ -1,26 +1,23 @@
 // One run on the canvas: its events, its pictures, its buttons.
 
-import { assetUrl, call, complain, element, follow, resultUrl } from "./api.js";
+import { assetUrl, call, follow, resultUrl } from "./api.js";
 import { Curves } from "./curves.js";
-
-const byId = (id) => document.getElementById(id);
-const OVER = ["done", "cancelled", "failed"];
-const WORDS = { queued: "waiting", running: "painting", paused: "paused", done: "finished", cancelled: "thrown away", failed: "failed" };
+import { OVER, STATE_LABELS, byId, element, showError } from "./dom.js";
 
 export const run = { job: null, kept: [], scale: null, seconds: null, pausing: false };
-const KEEPSAKE_MS = 400;
+const EXPORT_POLL_MS = 400;
 let curves = null;
 let unfollow = null;
-let wanted = null;
+let selected = null;
 let loading = false;
 let lastStep = null;
 let lost = null;
-let silent = null;
+let offlineMessage = null;
 
-// Say that the server does not answer, or, with null, that it does again.
-export function hush(message) {
-  if (silent === message) return;
-  silent = message;
+// Show that the server does not answer; null means that it answers again.
+export function setOffline(message) {
+  if (offlineMessage === message) return;
+  offlineMessage = message;
   refresh();
 }
 
@@ -31,32 +28,32 @@ export function show(job) {
   Object.assign(run, { job, kept: [], scale: null, seconds: null, pausing: false });
   lastStep = null;
   curves.clear();
-  forget();
+  resetExport();
   byId("canvas-error").hidden = true;
   byId("picture").hidden = true;
   byId("canvas-empty").hidden = false;
-  byId("canvas-empty").textContent = "The first picture is on its way.";
+  byId("canvas-empty").textContent = "Waiting for the first picture.";
   byId("before").src = assetUrl(job.content);
   byId("pending").hidden = true;
   location.hash = job.id;
   const mine = job.id;
-  unfollow = follow(job.id, (kind, data) => { if (run.job?.id === mine) hear(kind, data); }, lost);
+  unfollow = follow(job.id, (kind, data) => { if (run.job?.id === mine) handleEvent(kind, data); }, lost);
   refresh();
 }
 
-export function leave() {
+export function clearRun() {
   unfollow?.();
   Object.assign(run, { job: null, kept: [], scale: null, seconds: null, pausing: false });
   location.hash = "";
   byId("picture").hidden = true;
   byId("before").hidden = true;
-  forget();
+  resetExport();
   byId("canvas-empty").hidden = false;
-  byId("canvas-empty").textContent = "The run was deleted. Give two pictures and press Paint.";
+  byId("canvas-empty").textContent = "The run was deleted. Add a photo and a painting, then press Paint.";
   refresh();
 }
 
-function hear(kind, data) {
+function handleEvent(kind, data) {
   const { job } = run;
   if (kind === "state") {
     job.state = data.state;
@@ -68,21 +65,21 @@ function hear(kind, data) {
   else if (kind === "resumed") {
     job.step = data.step;
     curves.cut(data.step);
-    run.kept = run.kept.filter((one) => one.step <= data.step);
+    run.kept = run.kept.filter((picture) => picture.step <= data.step);
   } else if (kind === "step") step(data);
   else if (kind === "snapshot") keep(data.step, "snapshot");
   else if (kind === "steered" && data.command === "set") curves.mark(data.step, data.values);
-  else if (kind === "warned") complain(new Error(data.message));
+  else if (kind === "warned") showError(new Error(data.message));
   else if (kind === "finished") {
     job.step = data.step;
     job.stopped = data.stopped;
     keep(data.step, "final");
-  } else if (kind === "deleted") { leave(); return; }
+  } else if (kind === "deleted") { clearRun(); return; }
   refresh();
 }
 
 function step(data) {
-  const now = data.at; // the worker's own clock: a run that is opened again tells its steps all at once
+  const now = data.at; // the worker's clock: when a run is opened again, all its steps arrive at once
   if (lastStep !== null && now > lastStep) {
     const took = now - lastStep;
     run.seconds = run.seconds === null ? took : run.seconds * 0.8 + took * 0.2;
@@ -100,12 +97,12 @@ function keep(step, kind) {
   scrub.max = run.kept.length - 1;
   if (live) {
     scrub.value = scrub.max;
-    look();
+    showSelected();
   }
 }
 
-// A preview that is kept no more, as long runs keep every second one: the slider passes it over.
-function passOver(picture) {
+// Remove a preview that was deleted meanwhile (long runs keep every second one) from the slider.
+function dropPreview(picture) {
   const place = run.kept.indexOf(picture);
   if (place < 0 || run.kept.length < 2) return;
   run.kept.splice(place, 1);
@@ -113,15 +110,15 @@ function passOver(picture) {
   const chosen = Number(scrub.value);
   scrub.max = run.kept.length - 1;
   scrub.value = chosen > place ? chosen - 1 : Math.min(chosen, run.kept.length - 1);
-  wanted = run.kept[Number(scrub.value)];
+  selected = run.kept[Number(scrub.value)];
   refresh();
 }
 
-// Show the chosen step; while one picture loads the ones between are passed over.
-function look() {
-  wanted = run.kept[Number(byId("scrub").value)] || null;
-  if (!wanted || loading || !run.job) return;
-  const showing = wanted;
+// Show the selected step; while one picture loads, the ones in between are skipped.
+function showSelected() {
+  selected = run.kept[Number(byId("scrub").value)] || null;
+  if (!selected || loading || !run.job) return;
+  const showing = selected;
   const job = run.job.id;
   const next = new Image();
   loading = true;
@@ -135,8 +132,8 @@ function look() {
       byId("before").hidden = false;
       byId("canvas-empty").hidden = true;
     }
-    if (!worked && run.job?.id === job) passOver(showing);
-    if (wanted !== showing) look();
+    if (!worked && run.job?.id === job) dropPreview(showing);
+    if (selected !== showing) showSelected();
   };
   next.onload = () => done(true);
   next.onerror = () => done(false);
@@ -149,11 +146,11 @@ export function refresh() {
   const state = job?.state;
   const going = active();
   byId("pause").disabled = !going || state === "queued" || run.pausing;
-  byId("pause").textContent = run.pausing ? "pausing …" : (state === "paused" ? "Resume" : "Pause");
+  byId("pause").textContent = run.pausing ? "Pausing …" : (state === "paused" ? "Resume" : "Pause");
   byId("stop").disabled = !going || !job.step;
   byId("cancel").disabled = !going;
   byId("large").disabled = state !== "done";
-  for (const kind of ["film", "report"]) byId(kind).disabled = state !== "done" || making?.kind === kind;
+  for (const kind of ["film", "report"]) byId(kind).disabled = state !== "done" || exporting?.kind === kind;
   const download = byId("download");
   const ready = run.kept.length > 0;
   download.setAttribute("aria-disabled", String(!ready));
@@ -162,22 +159,22 @@ export function refresh() {
   byId("split").disabled = !ready;
   byId("scrub").disabled = run.kept.length < 2;
   const chosen = run.kept[Number(byId("scrub").value)];
-  byId("scrub-out").textContent = chosen ? (chosen.step ? `step ${chosen.step}` : "instant picture") : "no step yet";
+  byId("scrub-out").textContent = chosen ? (chosen.step ? `Step ${chosen.step}` : "Instant preview") : "No step yet";
   byId("progress").value = job?.total_steps ? job.step / job.total_steps : 0;
-  byId("status").textContent = job ? sentence(job) : "Nothing is painted yet.";
+  byId("status").textContent = job ? sentence(job) : "Nothing painted yet.";
   byId("status").dataset.state = state || "none";
   byId("canvas-error").hidden = state !== "failed";
   if (state === "failed") {
-    byId("canvas-error").textContent = `The run failed: ${job.error || "see the history"}.`;
+    byId("canvas-error").textContent = `The run failed: ${job.error || "see the history for details"}.`;
     byId("canvas-empty").hidden = true;
   }
-  if (state === "cancelled" && !run.kept.length) byId("canvas-empty").textContent = "This run was thrown away before it had a picture.";
+  if (state === "cancelled" && !run.kept.length) byId("canvas-empty").textContent = "This run was discarded before it had a picture.";
 }
 
 function sentence(job) {
-  if (silent && active()) return `Run ${job.number}: ${silent}${job.step ? ` It was at step ${job.step}.` : ""}`;
-  const parts = [`Run ${job.number}: ${run.pausing ? "pausing …" : WORDS[job.state]}`];
-  if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} before it`);
+  if (offlineMessage && active()) return `Run ${job.number}: ${offlineMessage}${job.step ? ` It was at step ${job.step}.` : ""}`;
+  const parts = [`Run ${job.number}: ${run.pausing ? "pausing …" : STATE_LABELS[job.state]}`];
+  if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} ahead of it`);
   if (job.step) parts.push(`step ${job.step}${job.total_steps ? ` of ${job.total_steps}` : ""}`);
   if (job.state === "running" && run.scale) parts.push(`at ${run.scale.width}×${run.scale.height}`);
   if (job.state === "running" && !run.pausing && run.seconds !== null && job.total_steps) {
@@ -193,62 +190,62 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-// Have the film or the report made, wait until it is there, and hand it over as a file.
-let making = null;
-let advice = ""; // what the page says of film and report while none is asked for
+// Request the film or the report, wait until it is ready, and download it.
+let exporting = null;
+let exportHelp = ""; // the text of the page while no export is under way
 
-// What was made of one run says nothing of the next.
-function forget() {
-  making = null;
-  byId("export-help").textContent = advice;
+// The state of one run's export says nothing about the next run.
+function resetExport() {
+  exporting = null;
+  byId("export-help").textContent = exportHelp;
 }
 
-async function keepsake(kind) {
+async function exportRun(kind) {
   const { job } = run;
   const path = `/jobs/${job.id}/exports/${kind}`;
   const mine = { kind };
-  const tell = (text) => { if (making === mine) byId("export-help").textContent = text; };
-  making = mine;
+  const report = (text) => { if (exporting === mine) byId("export-help").textContent = text; };
+  exporting = mine;
   refresh();
   try {
     let now = await call("POST", path);
     while (["waiting", "making"].includes(now.state)) {
-      tell(now.state === "waiting" ? `The ${kind} waits for the painter.` : `The ${kind} is being made.`);
-      await new Promise((resolve) => setTimeout(resolve, KEEPSAKE_MS));
+      report(now.state === "waiting" ? `The ${kind} is in line.` : `Creating the ${kind}.`);
+      await new Promise((resolve) => setTimeout(resolve, EXPORT_POLL_MS));
       now = await call("GET", path);
     }
-    tell(now.state === "ready" ? `The ${kind} is ready.` : `The ${kind} cannot be made: ${now.error}.`);
+    report(now.state === "ready" ? `The ${kind} is ready.` : `Could not create the ${kind}: ${now.error}`);
     if (now.state === "ready") element("a", { href: `/api/v1${path}/file`, download: "" }).click();
   } catch (error) {
-    tell(error.message);
+    report(error.message);
   }
-  if (making === mine) making = null;
+  if (exporting === mine) exporting = null;
   refresh();
 }
 
-const order = (name) => async () => {
+const command = (name) => async () => {
   try {
-    // What comes of it is told by the events; the answer may be older than they are.
+    // The result arrives as an event; this response may be older than the latest event.
     await call("POST", `/jobs/${run.job.id}/${name}`);
-    complain(null);
+    showError(null);
     refresh();
     return true;
   } catch (error) {
-    complain(error);
+    showError(error);
     return false;
   }
 };
 
-// A step may take its time: that the wish was heard is told before it ends.
+// A step may take a while, so the button changes before the worker has paused.
 async function pause() {
   const { job } = run;
   if (job.state === "paused") {
-    await order("resume")();
+    await command("resume")();
     return;
   }
   run.pausing = true;
   refresh();
-  if (!(await order("pause")()) && run.job === job) {
+  if (!(await command("pause")()) && run.job === job) {
     run.pausing = false;
     refresh();
   }
@@ -256,13 +253,13 @@ async function pause() {
 
 export function startRun(onLost) {
   lost = onLost;
-  advice = byId("export-help").textContent;
+  exportHelp = byId("export-help").textContent;
   curves = new Curves(byId("curves"));
   byId("pause").addEventListener("click", pause);
-  byId("stop").addEventListener("click", order("stop"));
-  byId("cancel").addEventListener("click", order("cancel"));
-  for (const kind of ["film", "report"]) byId(kind).addEventListener("click", () => keepsake(kind));
-  byId("scrub").addEventListener("input", () => { look(); refresh(); });
+  byId("stop").addEventListener("click", command("stop"));
+  byId("cancel").addEventListener("click", command("cancel"));
+  for (const kind of ["film", "report"]) byId(kind).addEventListener("click", () => exportRun(kind));
+  byId("scrub").addEventListener("input", () => { showSelected(); refresh(); });
   byId("split").addEventListener("input", (event) => {
     byId("before").style.clipPath = `inset(0 ${100 - event.target.value}% 0 0)`;
   });

@@ -1,17 +1,17 @@
-// The page: tabs, theme, controls, and what joins the parts.
+// The page: tabs, theme, controls, and the connections between the modules.
 
-import { call, complain, element } from "./api.js";
+import { call } from "./api.js";
+import { drawAreas, jobPictures, regionWeights, startAreas } from "./areas.js";
 import { startBrush } from "./brush.js";
+import { byId, element, showError } from "./dom.js";
 import { startExplore } from "./explore.js";
 import { load, startHistory } from "./history.js";
 import { onPictures, pictures, setPictures, startInputs } from "./inputs.js";
-import { KEYS, hearKeys } from "./keys.js";
-import { drawPlaces, parts, startPlaces, terms } from "./places.js";
-import { active, duration, hush, leave, run, show, startRun } from "./run.js";
+import { KEYS, listenForKeys } from "./keys.js";
+import { active, clearRun, duration, run, setOffline, show, startRun } from "./run.js";
 
-const byId = (id) => document.getElementById(id);
 const TABS = ["paint", "explore", "history"];
-const PATIENCE_MS = 10000;
+const HEALTH_TIMEOUT_MS = 10000;
 const STEER_MS = 80;
 const REPAINT_MS = 800;
 const RECIPE = "impasto";
@@ -48,26 +48,26 @@ function startTabs() {
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 const theme = () => {
-  const wish = byId("theme").value;
-  return wish === "auto" ? (system.matches ? "dark" : "light") : wish;
+  const choice = byId("theme").value;
+  return choice === "auto" ? (system.matches ? "dark" : "light") : choice;
 };
 
-function dress() {
+function applyTheme() {
   document.documentElement.dataset.theme = theme();
   frame?.contentWindow?.postMessage({ from: "studio", theme: theme() }, location.origin);
 }
 
 function startTheme() {
   byId("theme").value = localStorage.getItem("theme") || "auto";
-  byId("theme").addEventListener("change", () => { localStorage.setItem("theme", byId("theme").value); dress(); });
-  system.addEventListener("change", dress);
-  dress();
+  byId("theme").addEventListener("change", () => { localStorage.setItem("theme", byId("theme").value); applyTheme(); });
+  system.addEventListener("change", applyTheme);
+  applyTheme();
 }
 
 // Controls -----------------------------------------------------------------------------------------------------------
 
-function valued(name, value) {
-  const option = presets.options.find((one) => one.name === name);
+function parseValue(name, value) {
+  const option = presets.options.find((candidate) => candidate.name === name);
   if (!option || value === "") return value === "" ? undefined : value;
   if (option.type === "int" || option.type === "float") {
     const number = Number(value);
@@ -79,12 +79,12 @@ function valued(name, value) {
 let steering = {};
 let timer = null;
 
-function turned(name, value) {
-  const now = valued(name, value);
+function optionChanged(name, value) {
+  const now = parseValue(name, value);
   if (options[name] === now) return;
   if (now === undefined) delete options[name];
   else options[name] = now;
-  if (name === "recipe") explain(now);
+  if (name === "recipe") showRecipe(now);
   if (!steers(name)) pending();
   else if (active()) {
     steering[name] = now;
@@ -92,24 +92,24 @@ function turned(name, value) {
   }
 }
 
-const steers = (name) => typeof options[name] === "number" && presets.options.some((one) => one.name === name && one.live);
+const steers = (name) => typeof options[name] === "number" && presets.options.some((option) => option.name === name && option.live);
 
-// What does not act at once: the person starts over, or has said that it be done for them.
+// A setting that does not apply during a run needs a new run, started by the user or automatically.
 let repaint = null;
-let own = { options: {}, parts: "" }; // what the run on the canvas was asked for
+let current = { options: {}, pictures: "" }; // of the run on the canvas
 
 function onCanvas(job) {
-  own = { options: { ...options }, parts: JSON.stringify(parts()) };
+  current = { options: { ...options }, pictures: JSON.stringify(jobPictures()) };
   show(job);
 }
 
-// What differs from the run on the canvas and cannot be steered, as a person would say it.
+// The settings that differ from the run on the canvas and cannot be steered, in words.
 function changes() {
-  const value = (set, name) => String(set[name] ?? presets.options.find((one) => one.name === name)?.default ?? (name === "recipe" ? RECIPE : ""));
-  const names = [...new Set([...Object.keys(own.options), ...Object.keys(options)])]
-    .filter((name) => !steers(name) && value(options, name) !== value(own.options, name))
+  const value = (set, name) => String(set[name] ?? presets.options.find((option) => option.name === name)?.default ?? (name === "recipe" ? RECIPE : ""));
+  const names = [...new Set([...Object.keys(current.options), ...Object.keys(options)])]
+    .filter((name) => !steers(name) && value(options, name) !== value(current.options, name))
     .map((name) => name.replaceAll("_", " "));
-  const others = JSON.stringify(parts()) === own.parts ? [] : ["other pictures"];
+  const others = JSON.stringify(jobPictures()) === current.pictures ? [] : ["other pictures"];
   return { many: others.length + names.length > 1, list: [...others, ...names.map((name, index) => (index ? name : `a new ${name}`))] };
 }
 
@@ -123,19 +123,19 @@ function pending() {
   const text = many ? `${list.slice(0, -1).join(", ")} and ${list.at(-1)}` : list[0];
   const verb = many || text === "other pictures" ? "need" : "needs";
   place.querySelector("span").textContent = `${text[0].toUpperCase()}${text.slice(1)} ${verb} a new run.`;
-  if (byId("by-itself").checked) repaint = setTimeout(again, REPAINT_MS);
+  if (byId("auto-repaint").checked) repaint = setTimeout(again, REPAINT_MS);
 }
 
-// The weight of a region's painting, while it paints.
-function weighed(term, weight) {
+// Steer the weight of a region's painting during the run.
+function weightChanged(term, weight) {
   if (!active()) return;
   steering.terms = { ...steering.terms, [term]: weight };
   timer ??= setTimeout(steer, STEER_MS);
 }
 
-function explain(name) {
-  const recipe = presets.recipes.find((one) => one.name === name);
-  if (recipe) byId("knobs-state").textContent = `${recipe.name}: ${recipe.summary} (${recipe.source}).`;
+function showRecipe(name) {
+  const recipe = presets.recipes.find((entry) => entry.name === name);
+  if (recipe) byId("settings-state").textContent = `${recipe.name}: ${recipe.summary} (${recipe.source}).`;
 }
 
 async function steer() {
@@ -143,16 +143,16 @@ async function steer() {
   [steering, timer] = [{}, null];
   try {
     Object.assign(run.job, { steering: (await call("PATCH", `/jobs/${run.job.id}`, values)).steering });
-    complain(null);
+    showError(null);
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
 function setOptions(values) {
   for (const name of Object.keys(options)) delete options[name];
   Object.assign(options, values);
-  const all = Object.fromEntries(presets.options.map((one) => [one.name, one.default]));
+  const all = Object.fromEntries(presets.options.map((option) => [option.name, option.default]));
   frame?.contentWindow?.postMessage({ from: "studio", options: { recipe: RECIPE, ...all, ...values } }, location.origin);
 }
 
@@ -162,57 +162,57 @@ function startControls() {
     if (event.origin !== location.origin || event.data?.from !== "controls") return;
     if (event.data.ready) {
       frame.hidden = false;
-      byId("knobs-state").textContent = "What is marked as acting at once steers the run that is on the canvas.";
-      dress();
+      byId("settings-state").textContent = "Settings marked as live change the run on the canvas while it paints.";
+      applyTheme();
       setOptions({ ...options });
-    } else if (Object.values(KEYS).includes(event.data.order)) press(event.data.order);
+    } else if (Object.values(KEYS).includes(event.data.command)) press(event.data.command);
     else if (event.data.height) frame.style.height = `${event.data.height + 24}px`;
-    else if (event.data.name) turned(event.data.name, event.data.value);
+    else if (event.data.name) optionChanged(event.data.name, event.data.value);
   });
 }
 
 let framed = false;
 let next = null;
 
-// What is known of the server, now and then; at once where a run's events break off.
-async function look() {
+// Ask for the server's health from time to time, and immediately when a run's events break off.
+async function pollHealth() {
   clearTimeout(next);
-  next = setTimeout(look, 2 * PATIENCE_MS); // replaced below by a sooner one
+  next = setTimeout(pollHealth, 2 * HEALTH_TIMEOUT_MS); // replaced below by a sooner one
   const place = byId("health");
   try {
-    const health = await call("GET", "/health", undefined, undefined, PATIENCE_MS);
-    hush(null);
-    const waiting = health.jobs.queued ? `, ${health.jobs.queued} waiting` : "";
-    place.textContent = health.status === "ok" ? `ready${waiting}` : "the painter is starting";
+    const health = await call("GET", "/health", undefined, undefined, HEALTH_TIMEOUT_MS);
+    setOffline(null);
+    const waiting = health.jobs.queued ? `${health.jobs.queued} in line` : "Ready";
+    place.textContent = health.status === "ok" ? waiting : "Starting the worker";
     if (!framed && health.page === "ready") {
       framed = true;
       frame.hidden = false;
       frame.src = `/controls/?__theme=${theme()}`;
-    } else if (health.page === "failed") byId("knobs-state").textContent = "The controls could not be loaded; runs use the default settings. The terminal says why.";
-    else if (health.page === "off") byId("knobs-state").textContent = "The controls were switched off when the studio was started.";
+    } else if (health.page === "failed") byId("settings-state").textContent = "The controls could not be loaded, so runs use the default settings. See the terminal for the error.";
+    else if (health.page === "off") byId("settings-state").textContent = "The controls are turned off.";
     clearTimeout(next);
-    next = setTimeout(look, framed && health.status === "ok" ? 5000 : 400);
+    next = setTimeout(pollHealth, framed && health.status === "ok" ? 5000 : 400);
   } catch (error) {
     place.textContent = error.message;
-    if (error.status === 0) hush(error.message);
+    if (error.status === 0) setOffline(error.message);
     clearTimeout(next);
-    next = setTimeout(look, 2000);
+    next = setTimeout(pollHealth, 2000);
   }
 }
 
 // Runs ---------------------------------------------------------------------------------------------------------------
 
 async function paint(more = {}) {
-  complain(null);
+  showError(null);
   byId("start").disabled = true;
   try {
-    const job = await call("POST", "/jobs", { ...parts(), options: { ...options, ...more } });
-    const weights = terms();
+    const job = await call("POST", "/jobs", { ...jobPictures(), options: { ...options, ...more } });
+    const weights = regionWeights();
     if (Object.keys(weights).length && !more.fast) await call("PATCH", `/jobs/${job.id}`, { terms: weights });
     onCanvas(job);
     open("paint");
   } catch (error) {
-    complain(error);
+    showError(error);
   } finally {
     ready();
   }
@@ -234,14 +234,14 @@ function startLarger() {
   const dialog = byId("larger");
   const guess = async () => {
     const place = byId("larger-time");
-    const wanted = byId("larger-size").value;
-    place.textContent = "reckoning";
+    const requested = byId("larger-size").value;
+    place.textContent = "Estimating";
     try {
-      const found = await call("GET", `/jobs/${run.job.id}/estimate?long_side=${wanted}`);
-      if (wanted !== byId("larger-size").value) return;
+      const found = await call("GET", `/jobs/${run.job.id}/estimate?long_side=${requested}`);
+      if (requested !== byId("larger-size").value) return;
       const size = `${found.width}×${found.height} px`;
-      place.textContent = found.seconds === null ? `${size}; how long it takes cannot be told from this run.`
-        : `${size} in ${found.steps} steps: about ${duration(found.seconds)} on this machine.`;
+      place.textContent = found.seconds === null ? `${size}. This run has no timing to estimate from.`
+        : `${size}, ${found.steps} steps: about ${duration(found.seconds)} on this computer.`;
     } catch (error) {
       place.textContent = error.message;
     }
@@ -257,12 +257,12 @@ function startLarger() {
 }
 
 function use(job) {
-  const known = (name) => presets.options.some((one) => one.name === name);
-  const turned = Object.entries(job.steering);
+  const known = (name) => presets.options.some((option) => option.name === name);
+  const steered = Object.entries(job.steering);
   const regions = job.regions.map((region) => ({ ...region, weight: job.steering[`style:${region.name}`] ?? 1 }));
   setPictures(job.content, job.styles.map((style) => ({ ...style })), regions, job.protect);
-  const { fast, ...settings } = job.options; // painting at once is a button's, not a setting that stays
-  setOptions({ ...settings, ...Object.fromEntries(turned.filter(([name]) => known(name))) });
+  const { fast, ...settings } = job.options; // the instant preview is a button, not a setting to keep
+  setOptions({ ...settings, ...Object.fromEntries(steered.filter(([name]) => known(name))) });
 }
 
 async function reopen() {
@@ -277,7 +277,7 @@ async function reopen() {
   }
 }
 
-// A tab that shows no run yet joins the newest one that paints, or else one that is held or waits.
+// A tab without a run shows the newest one that is painting, or else one that is paused or in line.
 async function join() {
   try {
     for (const state of ["running", "paused", "queued"]) {
@@ -289,11 +289,11 @@ async function join() {
       return;
     }
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
-// A key was pressed; what lies behind an open dialog is left alone.
+// Handle a shortcut, unless a dialog is open.
 function press(name) {
   if (!document.querySelector("dialog[open]")) byId(name).click();
 }
@@ -302,39 +302,39 @@ async function start() {
   startTabs();
   startTheme();
   startControls();
-  startRun(look);
+  startRun(pollHealth);
   startBrush();
   startLarger();
-  onPictures((turnedByHand) => {
-    drawPlaces();
+  onPictures((byUser) => {
+    drawAreas();
     ready();
-    if (turnedByHand) pending();
+    if (byUser) pending();
   });
-  byId("by-itself").checked = localStorage.getItem("by-itself") === "yes";
-  byId("by-itself").addEventListener("change", (event) => {
-    localStorage.setItem("by-itself", event.target.checked ? "yes" : "no");
+  byId("auto-repaint").checked = localStorage.getItem("auto-repaint") === "yes";
+  byId("auto-repaint").addEventListener("change", (event) => {
+    localStorage.setItem("auto-repaint", event.target.checked ? "yes" : "no");
     if (event.target.checked && !byId("pending").hidden) again();
   });
   byId("start").addEventListener("click", () => again());
   byId("instant").addEventListener("click", () => again({ fast: true }));
   byId("again").addEventListener("click", () => again());
   for (const button of document.querySelectorAll("dialog .close")) button.addEventListener("click", () => button.closest("dialog").close());
-  hearKeys(press);
+  listenForKeys(press);
   startExplore(() => options, (settings) => { setOptions(settings); paint(); });
   startHistory({
     open: (job) => { use(job); onCanvas({ ...job, step: 0 }); open("paint"); },
     use: (job) => { use(job); open("paint"); },
-    deleted: (id) => { if (run.job?.id === id) leave(); },
+    deleted: (id) => { if (run.job?.id === id) clearRun(); },
   });
-  look();
+  pollHealth();
   try {
     presets = await call("GET", "/presets");
   } catch (error) {
-    complain(error);
+    showError(error);
   }
   startInputs(presets.samples);
-  startPlaces(presets.samples, weighed);
-  byId("instant").title = presets.instant ? "One quick pass in any style, without steps" : "Instant mode needs: impasto weights fetch adain";
+  startAreas(presets.samples, weightChanged);
+  byId("instant").title = presets.instant ? "One quick pass, without optimization steps" : "Needs its weights: run impasto weights fetch adain";
   await reopen();
   if (!run.job) await join();
   document.body.append(element("span", { id: "loaded", hidden: true }));

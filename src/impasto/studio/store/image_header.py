@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 HEAD_BYTES = 1 << 20  # as far as a JPEG's metadata and a HEIC's boxes are looked through
-ACCEPTED = "PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF or BMP"
+ACCEPTED = "PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF, BMP"
 
 
 class UnknownFormatError(ValueError):
@@ -49,9 +49,9 @@ def sniff(head: bytes, whole: bool = False) -> Header | None:
     except (struct.error, IndexError):
         header = None
     if header is None and (whole or (len(head) >= HEAD_BYTES and not head.startswith(LATE))):
-        raise UnknownFormatError(f"this is no picture that can be read; give {ACCEPTED}")
+        raise UnknownFormatError(f"this is not a picture that can be read; accepted formats: {ACCEPTED}")
     if header is not None and (header.width < 1 or header.height < 1):
-        raise UnknownFormatError("the picture says that it has no pixels")
+        raise UnknownFormatError("the picture has no pixels")
     return header
 
 
@@ -73,7 +73,7 @@ def _read(head: bytes) -> Header | None:
         return _tiff(head)
     if head[4:8] == b"ftyp":
         return _heif(head)
-    raise UnknownFormatError(f"this is no picture that can be read; give {ACCEPTED}")
+    raise UnknownFormatError(f"this is not a picture that can be read; accepted formats: {ACCEPTED}")
 
 
 def _jpeg(head: bytes) -> Header | None:
@@ -117,7 +117,7 @@ def _tiff(head: bytes) -> Header | None:
         if tag in (256, 257):
             sides[tag] = struct.unpack(order + ("H" if kind == 3 else "I"), entry[8 : 10 if kind == 3 else 12])[0]
     if len(sides) < 2:
-        raise UnknownFormatError("the TIFF does not tell its size; save it again")
+        raise UnknownFormatError("the TIFF has no size; save it again")
     return Header("image/tiff", ".tif", sides[256], sides[257])
 
 
@@ -131,7 +131,7 @@ def _heif(head: bytes) -> Header | None:
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(length, 256), 4))}
     kinds = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
     if not kinds and not brands.intersection(_HEIC):
-        raise UnknownFormatError(f"this is no picture that can be read; give {ACCEPTED}")
+        raise UnknownFormatError(f"this is not a picture that can be read; accepted formats: {ACCEPTED}")
     media_type, extension = kinds[0] if kinds else ("image/heic", ".heic")
     sizes = []
     at = head.find(b"ispe")
