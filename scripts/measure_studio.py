@@ -188,7 +188,7 @@ def previews(folder: Path) -> None:
     for name in ("coffee", "blue_swirls"):
         incoming = store.folder / "incoming" / name
         incoming.write_bytes(samples.stored(name)[1])
-        store.keep_asset(Asset(name, "image/png", ".png", 1, 1, 1, 0.0), incoming)
+        store.add_asset(Asset(name, "image/png", ".png", 1, 1, 1, 0.0), incoming)
     pictures = {"content": "coffee", "styles": [{"asset": "blue_swirls", "weight": 1.0}]}
     inner = runner.iter_stylize
     ratios, shown = [], []

@@ -56,7 +56,7 @@ def asset(store: Store, picture: bytes) -> Asset:
     incoming = store.folder / "incoming" / "one"
     incoming.write_bytes(picture)
     name = hashlib.sha256(picture).hexdigest()
-    return store.keep_asset(Asset(name, "image/png", ".png", len(picture), 60, 40, store.clock()), incoming)
+    return store.add_asset(Asset(name, "image/png", ".png", len(picture), 60, 40, store.clock()), incoming)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def order(store: Store) -> None:
     name = hashlib.sha256(content).hexdigest()
     incoming = store.folder / "incoming" / f"{os.getpid()}"
     incoming.write_bytes(content)
-    store.keep_asset(Asset(name, "image/png", ".png", len(content), 48, 48, 0.0), incoming)
+    store.add_asset(Asset(name, "image/png", ".png", len(content), 48, 48, 0.0), incoming)
     pictures = {"content": name, "styles": [{"asset": name, "weight": 1.0}]}
     job = store.create_job("one", pictures, [name], {})
     with (store.folder / "ordered.txt").open("a") as ordered:

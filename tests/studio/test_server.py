@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import InputError
-from impasto.studio.server import Settings, _address, _listening, access_rules, is_loopback, serve
+from impasto.studio.server import Settings, _address, _bound_socket, access_rules, is_loopback, serve
 from waiting import HANG_SECONDS, wait_until
 
 START = """
@@ -187,7 +187,7 @@ def test_tokens(tmp_path: Path) -> None:
 
 def test_a_token_stands_in_the_address_as_browsers_read_it(tmp_path: Path) -> None:
     rules = access_rules(settings := Settings(tmp_path, host=EVERYWHERE, token=ODD))
-    with _listening(replace(settings, host="127.0.0.1", port=0)) as listener:
+    with _bound_socket(replace(settings, host="127.0.0.1", port=0)) as listener:
         query = urlsplit(_address(settings, listener, rules)).query
     assert parse_qsl(query) == [("token", ODD)]
 
@@ -217,5 +217,5 @@ def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:
         await server.wait_closed()
         return found
 
-    with _listening(Settings(tmp_path, port=0)) as listener:
+    with _bound_socket(Settings(tmp_path, port=0)) as listener:
         assert asyncio.run(visited(listener)) != 0

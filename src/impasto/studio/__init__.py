@@ -1,5 +1,5 @@
-"""The studio: a local server whose page starts runs, watches them and turns their knobs.
+"""The studio: a local server with a web page that starts, shows and steers runs.
 
-The arrows inside: ``store`` <- ``worker`` on one side, ``store`` <- ``http`` <- ``server`` on the other. The two sides
-meet in the store alone, so that either may be killed at any moment.
+``worker`` and ``http`` import ``store``, ``server`` imports all three. The worker processes and the server communicate
+only through the store, so that either may be killed at any moment.
 """

@@ -1,7 +1,7 @@
-"""``impasto studio``: one process that answers, and a supervisor that paints.
+"""``impasto studio``: the server process and its workers.
 
-In: where to listen, where to keep things. Out: a running server, an address on the terminal, a page in the browser.
-This process never loads torch. Whatever is not loopback needs a token, asked for or made.
+In: an address to listen on and a data folder. Out: a running server, its address on the terminal, the page in the
+browser. The server process never loads torch. Any address but a loopback address needs a token, given or generated.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ PORT = 7860
 
 @dataclass(frozen=True)
 class Settings:
-    """How a studio is started.
+    """The settings of a studio.
 
     Args:
-        data: the folder for everything that is kept.
+        data: the data folder.
         host: the address to listen on.
-        port: 0 takes any that is free.
-        token: what visitors must know; made if need be.
-        names: DNS names that the server answers to, besides localhost and this machine's own.
-        workers: how many jobs are painted at once.
-        module: where the workers find ``run``, ``writers`` and ``exporters``.
-        browser: whether to open it.
-        controls: whether to load the controls, which takes some seconds.
+        port: 0 chooses a free port.
+        token: required from visitors; generated if one is needed and this is None.
+        names: DNS names that the server accepts, besides localhost and the host's own name.
+        workers: number of jobs that run at the same time.
+        module: name of the module with ``run``, ``writers`` and ``exporters``.
+        browser: whether to open the page in a browser.
+        controls: whether to load the controls, which takes a few seconds.
     """
 
     data: Path
@@ -62,14 +62,14 @@ class Settings:
 
 
 def default_data() -> Path:
-    """Return where the studio keeps things unless told otherwise."""
+    """Return the default data folder."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("impasto")) / "studio"
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether nobody but this machine can reach an address."""
+    """Return whether an address is reachable from this computer only."""
     if host == "localhost":
         return True
     try:
@@ -79,17 +79,17 @@ def is_loopback(host: str) -> bool:
 
 
 def access_rules(settings: Settings) -> AccessRules:
-    """Decide who may come in.
+    """Return the access rules for these settings.
 
     Raises:
-        InputError: the token could not be sent in a header.
+        InputError: the token cannot be sent in a header.
     """
     token = settings.token
     if token is not None and (
         not token.isascii() or not token.isprintable() or set(token) & set(' ",;\\') or not token
     ):
         raise InputError(
-            "the token may only have visible ASCII characters without quotes, commas, semicolons, backslashes"
+            "the token may contain only visible ASCII characters, and no quotes, commas, semicolons or backslashes"
         )
     if is_loopback(settings.host):
         return AccessRules(token=token, names=settings.names)
@@ -101,16 +101,16 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
     """Run the studio until it is interrupted.
 
     Args:
-        settings: how.
-        say: where the address goes.
+        settings: of the studio.
+        say: receives the line with the address.
 
     Raises:
-        InputError: the port is taken, or another studio uses the data folder.
+        InputError: the port is in use, the data folder is not writable, or another studio uses it.
     """
     rules = access_rules(settings)
     if (reason := why_not_writable(settings.data)) is not None:
-        raise InputError(f"--data {settings.data}: the folder {reason}; name another")
-    with _alone(settings.data), _listening(settings) as listener:
+        raise InputError(f"--data {settings.data}: the folder {reason}; choose another")
+    with _locked(settings.data), _bound_socket(settings) as listener:
         store = Store(settings.data)
         supervisor = WorkerSupervisor(store, settings.workers, settings.module)
         frame = page.Frame()
@@ -125,7 +125,7 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
         _on_start(app, lambda: _open(settings, supervisor, frame, app, address, say))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
         try:
-            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a studio is meant to end
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop a studio
                 uvicorn.Server(config).run(sockets=[listener])
         finally:
             supervisor.stop()
@@ -140,8 +140,8 @@ def _open(
     address: str,
     say: Callable[[str], None],
 ) -> None:
-    """Do what can wait until the server answers."""
-    say(f"the studio is at {address}")
+    """Start what can wait until the server answers: the workers, the browser, the controls."""
+    say(f"Impasto studio is running at {address}")
     if settings.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     supervisor.start()
@@ -152,7 +152,7 @@ def _open(
 
 
 def _on_start(app: FastAPI, act: Callable[[], None]) -> None:
-    """Call something once the app has started."""
+    """Call ``act`` once the app has started."""
     inner = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
@@ -165,35 +165,35 @@ def _on_start(app: FastAPI, act: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Claim a data folder for one server; the system lets go of it however the server ends."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a data folder for one server; the operating system releases the lock when the process ends."""
     with (folder / "server.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"another studio uses {folder}; stop it, or give another --data folder") from error
+            raise InputError(f"another studio uses {folder}; stop it, or use another --data folder") from error
         yield
 
 
 @contextlib.contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
-    """Take the port, so that a taken one is told in a sentence."""
+def _bound_socket(settings: Settings) -> Iterator[socket.socket]:
+    """Bind the port before the server starts, so that a port in use gives a one-line error."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # Only where the protocol is named does asyncio send small answers at once instead of after 40 ms.
+    # asyncio sets TCP_NODELAY only if the protocol is named; without it small responses take 40 ms.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             raise InputError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; give another --port"
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; use another --port"
             ) from error
-        listener.listen()  # from now on visitors wait instead of being turned away
+        listener.listen()  # from here on connections wait instead of being refused
         yield listener
 
 
 def _address(settings: Settings, listener: socket.socket, rules: AccessRules) -> str:
-    """Return the address to visit, with the token if one is needed."""
+    """Return the address of the page, with the token if there is one."""
     host = settings.host if settings.host not in ("0.0.0.0", "::") else socket.gethostname()  # noqa: S104
     if ":" in host:
         host = f"[{host}]"

@@ -84,7 +84,7 @@ def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, pictu
     assert "2 of content, at most 1" in problem(client.post(jobs, files=files), 422, "content")
     both = {"content": ("a", picture), "style": ("b", picture)}
     assert "not JSON" in problem(client.post(jobs, files=both, data={"options": "{"}), 422, "options")
-    assert "no picture" in problem(client.post(jobs, files={**both, "style": ("b", b"text " * 20)}), 415, "style")
+    assert "not a picture" in problem(client.post(jobs, files={**both, "style": ("b", b"text " * 20)}), 415, "style")
 
 
 def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> None:
@@ -171,7 +171,7 @@ def test_a_flood_is_told_when_to_come_back(client: TestClient, studio: Studio, a
     for _ in range(2):
         assert client.post("/api/v1/jobs", json=job_body(asset)).status_code == 201
     refused = client.post("/api/v1/jobs", json=job_body(asset))
-    assert "2 of your jobs wait already" in problem(refused, 429)
+    assert "2 of your jobs are waiting" in problem(refused, 429)
     assert refused.headers["retry-after"] == "17"
 
 
@@ -181,7 +181,7 @@ def test_steering(client: TestClient, asset: Any) -> None:
     assert steered.json()["steering"] == {"strength": 0.9, "style:sky": 2.0}
     problem(client.patch(path, json={"strength": -1.0}), 422, "strength")
     problem(client.patch(path, json={"size": "512"}), 422, "size")
-    assert "nothing to steer" in problem(client.patch(path, json={}), 422, "body")
+    assert "no value is given" in problem(client.patch(path, json={}), 422, "body")
     problem(client.patch(f"/api/v1/jobs/{NOBODY}", json={"strength": 0.9}), 404)
 
 
@@ -189,7 +189,7 @@ def test_orders_and_conflicts(client: TestClient, asset: Any) -> None:
     path = client.post("/api/v1/jobs", json=job_body(asset)).headers["location"]
     states = [client.post(f"{path}/{order}").json()["state"] for order in ("pause", "resume", "snapshot", "cancel")]
     assert states == ["paused", "queued", "queued", "cancelled"]
-    assert "takes no more commands" in problem(client.post(f"{path}/pause"), 409)
+    assert "accepts no more commands" in problem(client.post(f"{path}/pause"), 409)
     assert client.delete(path).status_code == 204
     problem(client.get(path), 404)
     problem(client.delete(path), 404)
@@ -219,11 +219,11 @@ def test_results_at_any_kept_step(client: TestClient, store: Store, worker: Work
     assert final.headers["content-disposition"] == 'attachment; filename="impasto-1-25.png"'
     assert client.get(f"{path}/latest").content == final.content == client.get(f"{path}/25").content
     assert client.get(f"{path}/25", params={"kind": "preview"}).content != final.content
-    assert "kept no picture at step 99" in problem(client.get(f"{path}/99"), 404)
+    assert "has no picture at step 99" in problem(client.get(f"{path}/99"), 404)
     problem(client.get(f"{path}/..%2f..%2fstudio.sqlite3"), 404)
     problem(client.get(f"{path}/x"), 422, "step")
     (store.job_folder(job.id) / "0000001-preview.png").unlink()
-    assert "cleared away" in problem(client.get(f"{path}/1"), 404)
+    assert "was deleted" in problem(client.get(f"{path}/1"), 404)
     detail = client.get(f"/api/v1/jobs/{job.id}").json()
     assert detail["record"] == {"chain": fake_runner.expected()}
     assert detail["disk_bytes"] > 0

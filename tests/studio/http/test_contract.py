@@ -31,7 +31,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     incoming = store.folder / "incoming" / "a"
     incoming.write_bytes(body)
     asset = Asset(hashlib.sha256(body).hexdigest(), "image/png", ".png", len(body), 20, 20, 0.0)
-    store.keep_asset(asset, incoming)
+    store.add_asset(asset, incoming)
     pictures = {"content": asset.id, "styles": [{"asset": asset.id, "weight": 1.0}]}
     store.create_job("one", pictures, [asset.id], {})
     Worker(store, fake_runner.run, fake_runner.writers, Intervals(poll=0.01)).work_once()

@@ -61,7 +61,7 @@ def test_a_picture_keeps_its_own_name(client: TestClient, picture: bytes, told: 
 
 def test_an_asset_in_use_stays(client: TestClient, asset: Any) -> None:
     client.post("/api/v1/jobs", json=job_body(asset))
-    assert "delete them first" in problem(client.delete(f"/api/v1/assets/{asset.id}"), 409)
+    assert "delete the jobs first" in problem(client.delete(f"/api/v1/assets/{asset.id}"), 409)
 
 
 def test_what_no_job_uses_is_cleared_away(client: TestClient, store: Store, clock: Any, asset: Any) -> None:
@@ -97,7 +97,7 @@ def test_uploads_are_capped_while_they_stream(client: TestClient, studio: Studio
     studio.caps = UploadLimits(pixels=2400)
     assert client.post("/api/v1/assets", content=picture).status_code == 201
     assert "empty" in problem(client.post("/api/v1/assets", content=b""), 422, "body")
-    assert "give PNG, JPEG" in problem(client.post("/api/v1/assets", content=b"<svg>" * 20), 415, "body")
+    assert "accepted formats: PNG, JPEG" in problem(client.post("/api/v1/assets", content=b"<svg>" * 20), 415, "body")
     assert list((store.folder / "incoming").iterdir()) == []
 
 

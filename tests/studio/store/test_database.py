@@ -81,12 +81,12 @@ def test_one_client_cannot_fill_the_queue(store: Store, asset: Asset, submit: Su
     limits = QueueLimits(queue=5, client=2, retry_after=9)
     for _ in range(2):
         store.create_job("greedy", {}, [asset.id], {}, limits)
-    with pytest.raises(QueueFullError, match="2 of your jobs wait already, 2 may") as refused:
+    with pytest.raises(QueueFullError, match="2 of your jobs are waiting, and 2 are allowed") as refused:
         store.create_job("greedy", {}, [], {}, limits)
     assert refused.value.retry_after == 9
     for name in ("a", "b", "c"):
         store.create_job(name, {}, [], {}, limits)
-    with pytest.raises(QueueFullError, match="5 jobs wait already, 5 may"):
+    with pytest.raises(QueueFullError, match="5 jobs are waiting, and 5 are allowed"):
         store.create_job("d", {}, [], {}, limits)
 
 
@@ -140,7 +140,7 @@ def test_a_deleted_job_takes_everything_with_it(store: Store, submit: Submit, as
 def test_the_same_bytes_twice_are_one_asset(store: Store, asset: Asset, picture: bytes) -> None:
     again = store.folder / "incoming" / "two"
     again.write_bytes(picture)
-    assert store.keep_asset(replace(asset, created=5.0), again) == replace(asset, created=5.0)
+    assert store.add_asset(replace(asset, created=5.0), again) == replace(asset, created=5.0)
     assert [kept.id for kept in store.assets()] == [asset.id]
     assert not again.exists()
 
@@ -149,7 +149,7 @@ def test_a_name_is_kept_until_another_is_told(store: Store, asset: Asset, pictur
     for told, kept in (("cat.png", "cat.png"), ("", "cat.png"), ("dog.png", "dog.png")):
         incoming = store.folder / "incoming" / "again"
         incoming.write_bytes(picture)
-        assert store.keep_asset(replace(asset, name=told), incoming).name == kept
+        assert store.add_asset(replace(asset, name=told), incoming).name == kept
 
 
 def test_assets_from_before_names_have_none(tmp_path: Path) -> None:
@@ -187,17 +187,17 @@ def test_a_job_without_a_worker_obeys_at_once(store: Store, submit: Submit, inbo
 
 def test_a_job_that_is_over_takes_no_commands(store: Store, submit: Submit) -> None:
     job = store.command(submit().id, "cancel")
-    with pytest.raises(ConflictError, match="the job is cancelled and takes no more commands"):
+    with pytest.raises(ConflictError, match="the job is cancelled and accepts no more commands"):
         store.command(job.id, "set", {"strength": 0.1})
 
 
 @pytest.mark.parametrize(
     ("first", "then", "message"),
     [
-        ("stop", "resume", "on its way to stop"),
+        ("stop", "resume", "will stop and cannot"),
         ("stop", "pause", "being stopped"),
         ("cancel", "stop", "being cancelled"),
-        ("cancel", "resume", "on its way to cancel"),
+        ("cancel", "resume", "will cancel and cannot"),
     ],
 )
 def test_orders_that_contradict_are_refused(store: Store, submit: Submit, first: str, then: str, message: str) -> None:

@@ -34,7 +34,7 @@ def make(store: Store) -> bool:
     return export_next(store, "w", fake_runner.exporters)
 
 
-def test_a_film_from_the_wish_to_the_file(client: TestClient, store: Store, done: Job) -> None:
+def test_a_film_from_the_request_to_the_file(client: TestClient, store: Store, done: Job) -> None:
     path = f"/api/v1/jobs/{done.id}/exports/film"
     assert "POST to this address first" in problem(client.get(path), 404)
     wished = client.post(path)
@@ -50,7 +50,7 @@ def test_a_film_from_the_wish_to_the_file(client: TestClient, store: Store, done
     assert client.post(path).json()["state"] == "ready"  # not made again
     assert not make(store)
     (store.job_folder(done.id) / "film.mp4").unlink()
-    assert "cleared away" in problem(client.get(f"{path}/file"), 404)
+    assert "was deleted" in problem(client.get(f"{path}/file"), 404)
 
 
 def test_a_paused_job_lets_go_for_a_film(client: TestClient, store: Store, done: Job, submit: Submit) -> None:

@@ -57,13 +57,13 @@ def test_a_cut_head_asks_for_more_or_tells_the_truth(kind: str, how: dict[str, A
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "give PNG, JPEG"),
-        (b"%PDF-1.7" + b" " * 40, "give PNG, JPEG"),
-        (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "give PNG, JPEG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "accepted formats: PNG, JPEG"),
+        (b"%PDF-1.7" + b" " * 40, "accepted formats: PNG, JPEG"),
+        (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "accepted formats: PNG, JPEG"),
         (b"\xff\xd8\xff\xe0\0\x04ab" + b"x" * 40, "the JPEG is damaged"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + b"\0" * 16, "no pixels"),
-        (b"II*\0\x08\0\0\0\0\0" + b"\0" * 40, "does not tell its size"),
-        (b"", "give PNG, JPEG"),
+        (b"II*\0\x08\0\0\0\0\0" + b"\0" * 40, "the TIFF has no size"),
+        (b"", "accepted formats: PNG, JPEG"),
     ],
 )
 def test_what_is_no_picture_is_refused(body: bytes, words: str) -> None:

@@ -66,10 +66,10 @@ def test_a_lease_runs_out_and_the_old_holder_may_write_no_more(store: Store, clo
         lambda: old.requests(0),
         old.pause,
         old.resume,
-        lambda: old.forget([FINAL]),
+        lambda: old.delete_results([FINAL]),
     ]
     for use in uses:
-        with pytest.raises(LeaseLostError, match="held by another worker, or was deleted"):
+        with pytest.raises(LeaseLostError, match="claimed by another worker, or deleted"):
             use()
     new.heartbeat()
 
@@ -90,7 +90,7 @@ def test_three_deaths_without_progress_fail_a_job(store: Store, clock: Any, subm
         clock.now += 61
     assert claim(store, "w", 60) is None
     job = store.job(job.id)
-    assert (job.state, job.error) == ("failed", "the worker died while it held this job")
+    assert (job.state, job.error) == ("failed", "the worker died while it ran this job")
 
 
 def test_getting_further_forgives_and_getting_as_far_does_not(store: Store, clock: Any, submit: Submit) -> None:

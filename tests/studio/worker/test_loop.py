@@ -53,7 +53,7 @@ def heard(condition: Callable[[], bool]) -> None:
 def order(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, str], None]:
     """Return what tells a running job something and waits until its listening thread has heard."""
     targets: list[str | None] = []
-    hear = worker_module._Run._hear
+    hear = worker_module._Run._read_requests
 
     def hear_and_tell(self: Any) -> None:
         hear(self)
@@ -63,7 +63,7 @@ def order(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, str],
         store.command(job.id, command)
         heard(lambda: targets[-1] == command)
 
-    monkeypatch.setattr(worker_module._Run, "_hear", hear_and_tell)
+    monkeypatch.setattr(worker_module._Run, "_read_requests", hear_and_tell)
     return order
 
 
@@ -138,7 +138,7 @@ def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submi
 
 
 def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
-    worker.intervals = replace(worker.intervals, patience=0.0)
+    worker.intervals = replace(worker.intervals, yield_after=0.0)
     job, other = submit(), submit()
     when(worker, 5, lambda mailbox: order(job, "pause") if store.job(job.id).state == "running" else None)
     worker.work_once()

@@ -36,7 +36,7 @@ def put(store: Store, pixels: Any, called: str = "") -> str:
     name = hashlib.sha256(body).hexdigest()
     incoming = store.folder / "incoming" / name
     incoming.write_bytes(body)
-    store.keep_asset(Asset(name, "image/png", ".png", len(body), *pixels.shape[1::-1], 0.0, called), incoming)
+    store.add_asset(Asset(name, "image/png", ".png", len(body), *pixels.shape[1::-1], 0.0, called), incoming)
     return name
 
 

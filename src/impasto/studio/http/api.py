@@ -1,4 +1,4 @@
-"""The studio's REST API: the app, its error answers, its guard, its OpenAPI document.
+"""The studio's REST API: the app, its error handlers, its guard and its OpenAPI document.
 
 In: a ``Studio``. Out: an ASGI app. The API computes nothing: it writes requests into the store
 and reads what the workers have written there.
@@ -21,7 +21,7 @@ from impasto.studio.http.views import NewJob
 
 
 def create_app(studio: Studio) -> FastAPI:
-    """Build the application; nothing is started until a server runs it."""
+    """Build the application; its background task starts with the server."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -33,7 +33,7 @@ def create_app(studio: Studio) -> FastAPI:
     app = FastAPI(
         title="Impasto studio",
         version=__version__,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
         lifespan=lifespan,

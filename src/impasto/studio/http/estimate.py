@@ -1,7 +1,7 @@
-"""How long a job's settings would take at another size, judged by the log of the job itself.
+"""Estimate the time of a job at another size from the job's own log.
 
-In: a job that has made some steps. Out: the size, the steps and the seconds of the same run at another long side. A
-step costs about the same per pixel at every size, as ``time_budget`` has it; nothing is computed here.
+In: a job with some finished steps. Out: the size, the steps and the seconds of the same run at another long side. The
+cost of a step is about the same per pixel at every size, as in ``planning.time_budget``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from impasto.studio.store.records import Job, StoredEvent
 
 
 def estimate(store: Store, job: Job, long_side: int) -> Estimate:
-    """Say what a job would take.
+    """Estimate a job at another size.
 
     Args:
-        store: where its log is.
-        job: that has been painted, in part at least.
+        store: the store with its log.
+        job: a job, finished or not.
         long_side: in px.
     """
     content = store.asset(job.pictures["content"])
@@ -40,10 +40,10 @@ def estimate(store: Store, job: Job, long_side: int) -> Estimate:
 
 
 def _upright(height: int, width: int, log: list[StoredEvent]) -> tuple[int, int]:
-    """Return a photograph's sides as it was painted: files of telephones may lie on their side."""
+    """Return the size as it was painted: the files of phones may need a rotation by 90 degrees."""
     painted = [json.loads(event.data) for event in log if event.kind == "scale"]
-    lies = bool(painted) and (painted[-1]["height"] - painted[-1]["width"]) * (height - width) < 0
-    return (width, height) if lies else (height, width)
+    rotated = bool(painted) and (painted[-1]["height"] - painted[-1]["width"]) * (height - width) < 0
+    return (width, height) if rotated else (height, width)
 
 
 def _log(store: Store, job: Job) -> list[StoredEvent]:
@@ -54,20 +54,20 @@ def _log(store: Store, job: Job) -> list[StoredEvent]:
 
 
 def _rate(events: list[StoredEvent]) -> StepCost | None:
-    """Return what a pixel of a step took at the finest scale that was reached; pauses do not move a median."""
+    """Return the time per pixel and step at the finest scale reached; the median is not affected by pauses."""
     pixels, last = 0, None
-    took: dict[int, list[float]] = {}
+    durations: dict[int, list[float]] = {}
     for event in events:
         if event.kind == "scale":
             data = json.loads(event.data)
             pixels, last = data["height"] * data["width"], None
         elif event.kind == "step":
             if last is not None and pixels:
-                took.setdefault(pixels, []).append(event.created - last)
+                durations.setdefault(pixels, []).append(event.created - last)
             last = event.created
         else:
             last = None
-    if not took:
+    if not durations:
         return None
-    finest = max(took)
-    return StepCost(median(took[finest]) / finest)
+    finest = max(durations)
+    return StepCost(median(durations[finest]) / finest)

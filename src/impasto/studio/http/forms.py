@@ -1,7 +1,7 @@
-"""Request models, read off the option dataclasses, so that the API can offer nothing that the options do not have.
+"""Request models generated from the declared options, so that the API has exactly those options.
 
-In: ``fields.declared()``. Out: pydantic models with the same names, ranges, choices and help. What a server must not
-let a visitor choose (the device, a file of the server's as the start) is left out.
+In: ``fields.declared()``. Out: pydantic models with the same names, ranges, choices and help. Options that a visitor
+must not choose (the device, a file on the server as the start) are excluded.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ ASSET_ID = r"^[0-9a-f]{64}$"
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def option_model(name: str, options: Iterable[Declared], left_out: Collection[str] = SERVER_OWNED) -> type[BaseModel]:
-    """Make a request model of options; all are optional, and what is not given is left to the recipe.
+def option_model(name: str, options: Iterable[Declared], excluded: Collection[str] = SERVER_OWNED) -> type[BaseModel]:
+    """Build a request model; all options are optional, and the recipe supplies those that are missing.
 
     Args:
         name: of the model in the OpenAPI document.
-        options: as declared.
-        left_out: names that are not offered.
+        options: the declared options.
+        excluded: names of options to exclude.
 
     Returns:
-        A model that refuses unknown fields, NaN and infinity.
+        A model that rejects unknown fields, NaN and infinity.
     """
     fields: dict[str, Any] = {}
     for option in options:
-        if option.name in left_out:
+        if option.name in excluded:
             continue
         choices = INITS if option.name == "init" else option.choices
         kind: Any = Literal[choices] if choices else option.type
@@ -49,32 +49,32 @@ def option_model(name: str, options: Iterable[Declared], left_out: Collection[st
 
 
 def live_options() -> list[Declared]:
-    """Return the options that can be changed while a run goes on."""
+    """Return the options that can be changed during a run."""
     return [option for option in declared() if option.facts.get("live")]
 
 
 class _RecipeName(BaseModel):
     model_config = STRICT
 
-    recipe: str | None = Field(default=None, max_length=100, description="a preset's name; default impasto")
+    recipe: str | None = Field(default=None, max_length=100, description="name of a recipe; default impasto")
 
 
 class _Terms(BaseModel):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1}, **STRICT)
 
     terms: dict[str, float] | None = Field(
-        default=None, max_length=40, description="factors on single terms, such as style:sky"
+        default=None, max_length=40, description="factors for single terms, such as style:sky"
     )
 
     @model_validator(mode="after")
     def some(self) -> Self:
-        """Refuse an empty wish."""
+        """Reject an empty request."""
         if not self.amounts():
-            raise ValueError("nothing to steer is given: name at least one value")
+            raise ValueError("no value is given: name at least one option or term")
         return self
 
     def amounts(self) -> dict[str, float]:
-        """Return what is to be set, by name."""
+        """Return the values to set, by name."""
         given = self.model_dump(exclude_none=True)
         terms = given.pop("terms", {})
         return {**given, **terms}
@@ -84,22 +84,22 @@ OptionsForm: type[BaseModel] = type("OptionsForm", (option_model("OptionFields",
 Steer = cast(type[_Terms], type("Steer", (_Terms, option_model("SteerFields", live_options(), ())), {}))
 
 
-def resolved(form: BaseModel) -> dict[str, Any]:
-    """Return the options that a job is stored with: what was given, checked together with its recipe.
+def validated_options(form: BaseModel) -> dict[str, Any]:
+    """Return the given options, validated together with their recipe.
 
     Raises:
-        OptionError: naming the option that does not go with the others.
+        OptionError: naming the option that conflicts with the others.
     """
     given = form.model_dump(exclude_none=True)
     chosen = recipes.resolve(**given)
     for name, needed in (("fast", chosen.instant.fast), ("init", chosen.descent.init == "fast")):
-        if needed and not instant():
+        if needed and not instant_available():
             raise OptionError(
-                f"{name} needs weights that are not here; fetch them on the server: impasto weights fetch adain", name
+                f"{name} needs weights that are not installed; on the server, run: impasto weights fetch adain", name
             )
     return given
 
 
-def instant() -> bool:
-    """Say whether the weights of instant mode have been fetched."""
+def instant_available() -> bool:
+    """Return whether the weights of the feed-forward network are installed."""
     return weights.stored("adain").is_file()

@@ -1,8 +1,8 @@
-"""Who may come in, and what the browser may do with what it gets.
+"""Access control and security headers.
 
-In: every request, before any route sees it. Out: a problem document, or the request with a cap on its body and the
-answer with security headers. Host is checked against rebinding, Origin against other pages, the token against everybody
-else.
+In: every request, before any route. Out: a problem document, or the request with a limit on its body and the response
+with security headers. Host is checked against DNS rebinding, Origin against requests of other sites, the token against
+other users.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 @dataclass(frozen=True)
 class AccessRules:
-    """What the guard insists on.
+    """The access rules of the guard.
 
     Args:
-        token: who has it may come in; None on loopback, where nobody else can.
-        names: DNS names by which the server may be called, besides localhost.
-        any_address: whether any IP address may be called; else only loopback's. A page that rebinds a DNS name to
-            this machine always calls it by that name, never by a number.
-        body_bytes: the largest request.
+        token: required from every client; None on loopback, which only this computer can reach.
+        names: DNS names accepted as Host, besides localhost.
+        any_address: whether any IP address is accepted as Host, or only loopback addresses. DNS rebinding always uses
+            a name, never an address.
+        body_bytes: the largest request body.
     """
 
     token: str | None = None
@@ -51,7 +51,7 @@ class AccessRules:
 
 
 class Guard:
-    """ASGI middleware around the whole app, the page's own routes included."""
+    """ASGI middleware around the whole app, including the page."""
 
     def __init__(self, app: ASGIApp, rules: AccessRules, loose: Iterable[str] = ()) -> None:
         self.app = app
@@ -80,19 +80,19 @@ class Guard:
             await self.app(scope, self._capped(receive), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        """Return status and reason if the request may not pass."""
+        """Return status and reason if the request is refused."""
         host = headers.get("host", "")
         if not self._host_allowed(host):
-            return 400, f"this server does not answer to the name {host!r}; start it with --allow-host to add one"
+            return 400, f"the host name {host!r} is not allowed; start the studio with --allow-host to add it"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return 403, f"a page from {origin} may not talk to this server"
+            return 403, f"requests from {origin} are not allowed"
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "another site's page may not talk to this server"
+            return 403, "requests from other sites are not allowed"
         if self.rules.token is not None and not self._token_given(scope, headers):
             return (
                 401,
-                "this server wants its token: open the address that it printed, or send Authorization: Bearer",
+                "a token is required: open the address that the studio printed, or send Authorization: Bearer",
             )
         try:
             length = int(headers.get("content-length", "0"))
@@ -119,7 +119,7 @@ class Guard:
         scheme, _, value = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             candidates.append(value.strip())
-        # Cookies of other programs on this host may hold what the standard library's parser stops at.
+        # Cookies of other programs on this host may contain characters at which the standard library's parser stops.
         if COOKIE in (cookies := cookie_parser(headers.get("cookie", ""))):
             candidates.append(cookies[COOKIE])
         if scope.get("method") == "GET" and not scope["path"].startswith(API):
@@ -128,18 +128,18 @@ class Guard:
         return any(hmac.compare_digest(candidate.encode(), expected) for candidate in candidates)
 
     def _token_in_address(self, scope: Scope) -> str | None:
-        """Return the address without its token, so that it stays neither in the history nor in a link."""
+        """Return the address without its token, to keep the token out of the history and of links."""
         if self.rules.token is None or scope["method"] != "GET" or scope["path"].startswith(API):
             return None
         query = _query(scope)
         rest = [(name, value) for name, value in query if name != "token"]
         if len(rest) == len(query):
             return None
-        path = "/" + str(scope["path"]).lstrip("/")  # two slashes would lead to another host
+        path = "/" + str(scope["path"]).lstrip("/")  # two slashes would redirect to another host
         return path + (f"?{urlencode(rest)}" if rest else "")
 
     def _capped(self, receive: Receive) -> Receive:
-        """Count a body whose length nobody told."""
+        """Limit a body without Content-Length."""
         seen = 0
 
         async def counting() -> Message:
@@ -181,7 +181,7 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 async def _answer(scope: Scope, send: Send, status: int, detail: str) -> None:
-    """Send a problem document without an app."""
+    """Send a problem document from the middleware."""
     problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -198,7 +198,7 @@ async def _answer(scope: Scope, send: Send, status: int, detail: str) -> None:
 
 
 async def _redirect(send: Send, location: str, cookie: str) -> None:
-    """Send the browser on, with the token in its pocket."""
+    """Redirect the browser, with the token in a cookie."""
     headers = [(b"location", location.encode("ascii", "replace")), (b"set-cookie", cookie.encode("ascii"))]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,4 @@
-"""What a server can say of itself: memory, disk, and that torch stayed out."""
+"""Health figures of the server process: memory, disk, and whether torch is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def memory_bytes() -> int:
-    """Return this process's resident memory; where the system does not tell, its peak."""
+    """Return the resident memory of this process, or its peak where the system reports only that."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():
@@ -22,15 +22,15 @@ def memory_bytes() -> int:
 
 
 def torch_loaded() -> bool:
-    """Say whether torch is in this process, where it should not be."""
+    """Return whether torch is loaded in this process (it should not be)."""
     return "torch" in sys.modules
 
 
 def disk_bytes(folder: Path) -> tuple[int, int]:
-    """Return what a folder takes up, and what is free on its disk."""
+    """Return the bytes that a folder uses, and the bytes free on its disk."""
     used = 0
-    for place, _, names in os.walk(folder):  # passes over a folder that is removed while it looks
+    for place, _, names in os.walk(folder):  # skips folders deleted meanwhile
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a worker renamed or removed it meanwhile
+            with contextlib.suppress(FileNotFoundError):  # a worker renamed or deleted it meanwhile
                 used += os.lstat(Path(place, name)).st_size
     return used, shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""Routes of jobs: create, list, steer, order about, follow, and the pictures that they leave behind.
+"""Routes for jobs: create, list, steer, command and follow them, and download their pictures.
 
 In: requests. Out: rows of the store, event streams, files. Nothing is computed here.
 """
@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, Studio, StudioDep
-from impasto.studio.http.forms import Steer, resolved
+from impasto.studio.http.forms import Steer, validated_options
 from impasto.studio.http.preflight import preflight
 from impasto.studio.http.problems import ProblemError, problem_responses
 from impasto.studio.http.stream import EventTail
@@ -80,7 +80,7 @@ async def create_job(request: Request, response: Response, studio: StudioDep) ->
             new_job = await _from_form(form, studio)
     else:
         raise ProblemError(415, "send application/json or multipart/form-data")
-    options = resolved(new_job.options)
+    options = validated_options(new_job.options)
     client = request.client.host if request.client else "unknown"
 
     def create() -> JobView:
@@ -165,35 +165,35 @@ def list_jobs(
     state: State | None = None,
     purpose: Purpose | None = None,
 ) -> Response:
-    """List the newest jobs first."""
+    """List the jobs, newest first."""
     jobs = studio.store.jobs(limit, before, state, purpose, brief=True)
     last = jobs[-1].number if len(jobs) == limit else None
     listed = JobList(jobs=JobView.several(jobs, studio.store), next_before=last)
-    # Written here, since the framework would check a thousand jobs once more.
+    # Serialized here, because the framework would validate a thousand jobs a second time.
     return Response(listed.model_dump_json(), media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=JobDetail, responses=problem_responses(404, 422))
 def read_job(job_id: JobId, studio: StudioDep) -> JobDetail:
-    """Show a job, its results and its record."""
+    """Return a job with its results and its record."""
     return JobDetail.of(studio.store.job(job_id), studio.store)
 
 
 @router.patch("/{job_id}", response_model=JobView, responses=problem_responses(404, 409, 422))
 def steer_job(job_id: JobId, steer: Steer, studio: StudioDep) -> JobView:  # type: ignore[valid-type]
-    """Turn a job's knobs, now or when it starts."""
+    """Change live options of a job, now or when it starts."""
     return JobView.of(studio.store.command(job_id, "set", steer.amounts()), studio.store)  # type: ignore[attr-defined]
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(404, 422))
 def delete_job(job_id: JobId, studio: StudioDep) -> Response:
-    """Forget a job and its pictures, running or not."""
+    """Delete a job and its pictures, running or not."""
     studio.store.delete_job(job_id)
     return Response(status_code=204)
 
 
 def _add_order(name: Command, text: str) -> None:
-    """Make a route of an order."""
+    """Add the route of a command."""
 
     @router.post(
         f"/{{job_id}}/{name}",
@@ -209,11 +209,11 @@ def _add_order(name: Command, text: str) -> None:
 for _name, _text in zip(
     COMMANDS,
     (
-        "Claim a job; its worker keeps it as long as nobody else waits",
-        "Let a paused job go on",
-        "End a job now and keep its picture",
-        "End a job and keep no picture",
-        "Keep the picture as it is at this step",
+        "Pause a job; its worker keeps it while no other job waits",
+        "Resume a paused job",
+        "Stop a job and keep its picture",
+        "Cancel a job without a picture",
+        "Save a snapshot of the current step",
     ),
     strict=True,
 ):
@@ -224,7 +224,7 @@ _EVENT = {
     "type": "object",
     "required": ["event", "data"],
     "properties": {
-        "id": {"type": "string", "description": "the event's number; goes back as Last-Event-ID"},
+        "id": {"type": "string", "description": "number of the event, to be sent back as Last-Event-ID"},
         "event": {"enum": [*KINDS, "deleted"]},
         "data": {"type": "string", "description": "JSON"},
     },
@@ -235,8 +235,8 @@ _EVENT = {
     "/{job_id}/events",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "events from then on"},
-        204: {"description": "the job is over and all its events are known"},
+        200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "the events after the given number"},
+        204: {"description": "the job has ended and all its events are known"},
         **problem_responses(404, 422),
     },
 )
@@ -244,16 +244,16 @@ async def follow_job(
     job_id: JobId,
     request: Request,
     studio: StudioDep,
-    after: Annotated[int, Query(ge=0, le=2**53, description="the last number already known")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53, description="number of the last known event")] = 0,
     last_event_id: Annotated[
         str | None, Header(pattern=r"^\d{1,15}$", description="the same, as browsers send it")
     ] = None,
 ) -> Response:
-    """Tell a job's events as they happen, as server-sent events; numbers go on where a lost connection ended."""
+    """Stream the events of a job as server-sent events; a lost connection resumes after its last number."""
     known = int(last_event_id) if last_event_id is not None else after
     job = studio.store.job(job_id)
     if job.over and known >= job.last_event:
-        return Response(status_code=204)  # the one answer after which a browser does not come back
+        return Response(status_code=204)  # the only status after which a browser does not reconnect
     tail: EventTail = request.app.state.tail
     return StreamingResponse(
         tail.follow(job_id, known),
@@ -264,7 +264,7 @@ async def follow_job(
 
 @router.get("/{job_id}/results", response_model=list[ResultView], responses=problem_responses(404, 422))
 def list_results(job_id: JobId, studio: StudioDep) -> list[ResultView]:
-    """List the pictures that a job has kept, by step."""
+    """List the stored pictures of a job, by step."""
     studio.store.job(job_id)
     return [ResultView.of(result) for result in studio.store.results(job_id)]
 
@@ -284,19 +284,19 @@ def read_result(
     kind: Literal["preview", "snapshot", "final"] | None = None,
     download: bool = False,
 ) -> FileResponse:
-    """Send a job's picture at a step that it kept."""
+    """Return the picture of a job at a step."""
     job = studio.store.job(job_id)
     result = _chosen(studio.store.results(job_id), step, kind)
     path = studio.store.job_folder(job_id) / result.file
     if not path.is_file():
-        raise NotFoundError(f"the picture of step {result.step} was cleared away")
+        raise NotFoundError(f"the picture of step {result.step} was deleted")
     name = f"impasto-{job.number}-{result.step}{path.suffix}" if download else None
     headers = {"Cache-Control": "private, no-cache"}
     return FileResponse(path, media_type=result.media_type, filename=name, headers=headers)
 
 
 def _chosen(results: list[StoredResult], step: str, kind: str | None) -> StoredResult:
-    """Pick a result: the most finished one of its step."""
+    """Choose a result; of several at one step, final before snapshot before preview."""
     if step == "final":
         kind = "final"
     rank = ("preview", "snapshot", "final")
@@ -306,5 +306,5 @@ def _chosen(results: list[StoredResult], step: str, kind: str | None) -> StoredR
         if (kind is None or result.kind == kind) and (not step.isdigit() or result.step == int(step))
     ]
     if not matching:
-        raise NotFoundError(f"the job has kept no {kind or 'picture'} at step {step}")
+        raise NotFoundError(f"the job has no {kind or 'picture'} at step {step}")
     return max(matching, key=lambda result: (result.step, rank.index(result.kind)))

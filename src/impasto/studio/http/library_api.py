@@ -1,6 +1,6 @@
-"""Routes of everything but jobs: uploaded pictures, samples, presets, health.
+"""Routes for uploaded pictures, samples, presets and health.
 
-In: pictures and questions. Out: assets by content hash, and lists that a form can be built from.
+In: uploads and queries. Out: assets by content hash, and the lists that the page's form is built from.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import declared
 from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
-from impasto.studio.http.forms import INITS, SERVER_OWNED, instant
+from impasto.studio.http.forms import INITS, SERVER_OWNED, instant_available
 from impasto.studio.http.health import disk_bytes, memory_bytes, torch_loaded
 from impasto.studio.http.problems import problem_responses
 from impasto.studio.http.uploads import receive
@@ -43,21 +43,21 @@ router = APIRouter(prefix=PREFIX, responses=COMMON_RESPONSES)
 async def create_asset(
     request: Request,
     studio: StudioDep,
-    name: Annotated[str, Query(max_length=1000, description="the file's own name, to be shown")] = "",
+    name: Annotated[str, Query(max_length=1000, description="the name of the file, for display")] = "",
 ) -> AssetView:
-    """Take in a picture, sent as the plain body; its first bytes say what it is."""
+    """Upload a picture as the request body; its format is detected from the first bytes."""
     return AssetView.of(await receive(studio.store, request.stream(), studio.caps, "body", name))
 
 
 @router.get("/assets", response_model=list[AssetView])
 def list_assets(studio: StudioDep) -> list[AssetView]:
-    """List the newest pictures first."""
+    """List the uploaded pictures, newest first."""
     return [AssetView.of(asset) for asset in studio.store.assets()]
 
 
 @router.get("/assets/{asset_id}", response_model=AssetView, responses=problem_responses(404, 422))
 def read_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> AssetView:
-    """Show what is known of a picture."""
+    """Return the description of a picture."""
     return AssetView.of(studio.store.asset(asset_id))
 
 
@@ -70,7 +70,7 @@ def read_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> Asset
     },
 )
 def read_asset_file(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> FileResponse:
-    """Send a picture as it was uploaded."""
+    """Return a picture as it was uploaded."""
     asset = studio.store.asset(asset_id)
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return FileResponse(studio.store.asset_path(asset), media_type=asset.media_type, headers=headers)
@@ -81,21 +81,21 @@ def delete_unused_assets(
     studio: StudioDep,
     older_than: Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False, description="seconds")] = 3600.0,
 ) -> Cleaned:
-    """Remove every picture that no job uses and that was not uploaded just now."""
+    """Delete every picture that no job uses and that is older than the limit."""
     removed, freed = studio.store.delete_unused_assets(older_than)
     return Cleaned(removed=removed, freed_bytes=freed)
 
 
 @router.delete("/assets/{asset_id}", status_code=204, responses=problem_responses(404, 409, 422))
 def delete_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> Response:
-    """Remove a picture that no job uses."""
+    """Delete a picture that no job uses."""
     studio.store.delete_asset(asset_id)
     return Response(status_code=204)
 
 
 @router.post("/samples/{name}", response_model=AssetView, responses=problem_responses(404, 422))
-async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: StudioDep) -> AssetView:
-    """Make an asset of a sample picture."""
+async def create_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: StudioDep) -> AssetView:
+    """Create an asset from a sample picture."""
     if name not in samples.names():
         raise NotFoundError(f"there is no sample {name!r}; choose from: {', '.join(samples.names())}")
     suffix, body = await run_in_threadpool(samples.stored, name)
@@ -108,10 +108,13 @@ async def take_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], stud
 
 @router.get("/presets", response_model=Presets)
 def list_presets() -> Presets:
-    """List recipes, options and samples: all that a form needs."""
+    """List the recipes, options and samples for a form."""
     names = [*BUILT_IN, *recipes.own()]
     return Presets(
-        recipes=[_recipe(name) for name in names], options=_options(), samples=list(samples.names()), instant=instant()
+        recipes=[_recipe(name) for name in names],
+        options=_options(),
+        samples=list(samples.names()),
+        instant=instant_available(),
     )
 
 
@@ -146,16 +149,16 @@ def _options() -> list[OptionView]:
 
 @router.get("/health", response_model=Health)
 def health(studio: StudioDep) -> Health:
-    """Say how the server is."""
-    health = studio.health()
+    """Return the health of the server."""
+    workers = studio.health()
     used, free = disk_bytes(studio.store.folder)
     return Health(
-        status="ok" if health["workers"] else "no workers",
+        status="ok" if workers["workers"] else "no workers",
         version=__version__,
         memory_bytes=memory_bytes(),
         torch_loaded=torch_loaded(),
         jobs=studio.store.counts(),
         disk_bytes=used,
         disk_free_bytes=free,
-        **health,
+        **workers,
     )

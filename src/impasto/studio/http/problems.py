@@ -1,7 +1,6 @@
-"""Errors as problem documents (RFC 9457), the field at fault named.
+"""Errors as problem documents (RFC 9457) that name the invalid field.
 
-In: whatever a route raised. Out: ``application/problem+json`` with a title, a sentence, and ``errors`` where a form can
-show them.
+In: an exception raised by a route. Out: ``application/problem+json`` with a title, a sentence, and ``errors`` by field.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """An error of one field."""
 
     field: str = Field(description="path of the field, such as options.strength")
     detail: str
@@ -42,13 +41,13 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """A route's way to answer with a problem document.
+    """An error that is sent as a problem document.
 
     Args:
-        status: of the answer.
+        status: HTTP status.
         detail: one sentence for the user.
-        field: which field is at fault, if one is.
-        headers: to go along.
+        field: the invalid field, if any.
+        headers: additional response headers.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ def respond(
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what a route's OpenAPI entry says of its problems."""
+    """Return the OpenAPI entries of the problems that a route may answer with."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
         for status in statuses
@@ -91,11 +90,11 @@ _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 
 
 def install(app: FastAPI) -> None:
-    """Make an app answer every error with a problem document."""
+    """Install handlers that answer every error with a problem document."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = [(_path(item["loc"]), str(item["msg"])) for item in error.errors()]
+        wrong = [(_path(item["loc"]), str(item["msg"]).removeprefix("Value error, ")) for item in error.errors()]
         detail = "; ".join(f"{field}: {text}" for field, text in wrong)
         return respond(422, detail, request.url.path, wrong)
 
@@ -131,7 +130,7 @@ def install(app: FastAPI) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
-    """Return every method that some route has for the path; the router itself tells only the first route's."""
+    """Return the methods of all routes with this path; the router reports only those of the first."""
     methods: set[str] = set()
     for path, operations in app.openapi()["paths"].items():
         if compile_path(path)[0].match(request.url.path):
@@ -140,7 +139,7 @@ def _methods(app: FastAPI, request: Request) -> set[str]:
 
 
 def _path(location: Sequence[Any]) -> str:
-    """Join a validation error's location, without the word for where the value came in."""
+    """Join the location of a validation error, without its first word (body, query, ...)."""
     parts = [str(part) for part in location]
     inside = parts[1:] if parts and parts[0] in ("body", "query", "path", "header") else parts
     return ".".join(inside) or "body"

@@ -1,7 +1,7 @@
-"""A job's events as server-sent events, resumable by number.
+"""The events of a job as server-sent events, resumable by number.
 
-In: the store, which workers in other processes write to. Out: text/event-stream. One look at SQLite's ``data_version``
-tells all listeners whether anything has changed, so that fifty of them cost little more than one.
+In: the store, which workers in other processes write to. Out: text/event-stream. A single poll of SQLite's
+``data_version`` serves all listeners, so fifty cost little more than one.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ BATCH = 500
 
 
 class EventTail:
-    """Wakes whoever waits when any process has written to the store.
+    """Wakes the listeners when any process has written to the store.
 
     Args:
-        store: its event loop thread's connection is used to look.
-        look_seconds: how often.
-        keep_alive_seconds: a comment is sent after so much silence, so that nothing between here and there hangs up.
+        store: polled through the connection of the event loop's thread.
+        poll_seconds: interval of the polls.
+        keep_alive_seconds: a comment is sent after that time without events, so that no proxy closes the connection.
     """
 
-    def __init__(self, store: Store, look_seconds: float = 0.05, keep_alive_seconds: float = 15.0) -> None:
+    def __init__(self, store: Store, poll_seconds: float = 0.05, keep_alive_seconds: float = 15.0) -> None:
         self.store = store
-        self.look_seconds = look_seconds
+        self.poll_seconds = poll_seconds
         self.keep_alive_seconds = keep_alive_seconds
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to look."""
-        self._task = asyncio.create_task(self._look())
+        """Start polling."""
+        self._task = asyncio.create_task(self._poll())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         connection = self.store.connection()
         version = None
         while True:
@@ -51,13 +51,13 @@ class EventTail:
                 version = now
                 changed, self._changed = self._changed, asyncio.Event()
                 changed.set()
-            await asyncio.sleep(self.look_seconds)
+            await asyncio.sleep(self.poll_seconds)
 
     async def follow(self, job_id: str, after: int) -> AsyncIterator[str]:
-        """Yield a job's events above ``after`` as text, until it is over and all is told."""
+        """Yield the events of a job after number ``after`` as text, until the job has ended and all are sent."""
         yield "retry: 1000\n\n"
         while True:
-            changed = self._changed  # taken before reading, so that nothing falls between
+            changed = self._changed  # taken before reading, so that no change is missed
             try:
                 job = self.store.job(job_id)
             except NotFoundError:
@@ -74,9 +74,9 @@ class EventTail:
             try:
                 await asyncio.wait_for(changed.wait(), self.keep_alive_seconds)
             except TimeoutError:
-                yield ": still here\n\n"
+                yield ": keep-alive\n\n"
 
 
 def text_of(event: StoredEvent) -> str:
-    """Write one event as the standard wants it; the data is JSON on one line."""
+    """Return one event in the wire format of server-sent events; the data is JSON on one line."""
     return f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n"

@@ -1,7 +1,7 @@
-"""Take a picture in as it streams, count it, name it by its content.
+"""Stream an upload into the store, with limits, under the hash of its content.
 
-In: chunks of bytes from anybody. Out: an asset in the store. Bytes and pixels are capped on the way, the user's file
-name is kept to be shown and never a path, and nothing is decoded: that is the worker's part, under its own limits.
+In: chunks of bytes. Out: an asset in the store. Bytes and pixels are limited during the upload, the user's file name is
+kept for display and never used as a path, and nothing is decoded: the worker does that under its own limits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,42 +19,42 @@ from impasto.studio.store.database import Store
 from impasto.studio.store.image_header import HEAD_BYTES, Header, UnknownFormatError, sniff
 from impasto.studio.store.records import Asset
 
-LONGEST_NAME = 80
-# A comma, a hash, an equals or an at sign would mean something else in the command that a report shows.
-_UNFIT = re.compile(r"[^\w .()-]+")
+MAX_NAME_LENGTH = 80
+# Commas, hashes, equals and at signs have a meaning in the command that a report shows.
+_UNSAFE = re.compile(r"[^\w .()-]+")
 
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """The largest picture that is taken in."""
+    """The limits on an uploaded picture."""
 
     bytes: int = 64 << 20
     pixels: int = 120_000_000
 
 
 async def receive(store: Store, chunks: AsyncIterator[bytes], caps: UploadLimits, field: str, name: str = "") -> Asset:
-    """Write a picture to the store while it comes in.
+    """Write an upload to the store as it arrives.
 
     Args:
-        store: where to.
-        chunks: the picture's bytes.
-        caps: what is too large.
-        field: what the form calls it, for the problem document.
-        name: of the user's file.
+        store: receives the picture.
+        chunks: the bytes of the picture.
+        caps: the limits.
+        field: name of the field, for the problem document.
+        name: the user's file name.
 
     Raises:
-        ProblemError: 413 too many bytes or pixels; 415 no picture; 422 empty.
+        ProblemError: 413 too many bytes or pixels; 415 not a picture; 422 empty.
     """
-    part = store.folder / "incoming" / secrets.token_hex(8)
+    temp_path = store.folder / "incoming" / secrets.token_hex(8)
     digest, size, head = hashlib.sha256(), 0, b""
     header: Header | None = None
     try:
-        with part.open("wb") as file:
+        with temp_path.open("wb") as file:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > caps.bytes:
                     raise ProblemError(
-                        413, f"the picture has more than {caps.bytes >> 20} MiB; give a smaller one", field
+                        413, f"the picture has more than {caps.bytes >> 20} MiB; upload a smaller one", field
                     )
                 digest.update(chunk)
                 file.write(chunk)
@@ -65,28 +64,28 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: UploadLimits
         if size == 0:
             raise ProblemError(422, "the picture is empty", field)
         if header is None:
-            header = _checked(await run_in_threadpool(part.read_bytes), True, caps, field)
+            header = _checked(await run_in_threadpool(temp_path.read_bytes), True, caps, field)
         assert header is not None
         kind = (header.media_type, header.extension, size, header.width, header.height)
         asset = Asset(digest.hexdigest(), *kind, store.clock(), sanitize_name(name, header.extension))
-        return await run_in_threadpool(store.keep_asset, asset, part)
+        return await run_in_threadpool(store.add_asset, asset, temp_path)
     finally:
-        part.unlink(missing_ok=True)
+        temp_path.unlink(missing_ok=True)
 
 
 def sanitize_name(name: str, extension: str) -> str:
-    """Return a file's name as it can be shown, typed and given to a file; empty where nothing is left of it."""
+    """Return a file name that is safe to display, to type and to use; empty if nothing is left of it."""
     last = re.split(r"[/\\]", name)[-1]
-    fit = _UNFIT.sub("_", last).strip(" .-")
+    fit = _UNSAFE.sub("_", last).strip(" .-")
     stem, dot, suffix = fit.rpartition(".")
     if not dot or not 1 <= len(suffix) <= 5:
         stem, suffix = fit, extension.lstrip(".")
-    stem = stem[: LONGEST_NAME - len(suffix) - 1].strip(" .-")
+    stem = stem[: MAX_NAME_LENGTH - len(suffix) - 1].strip(" .-")
     return f"{stem}.{suffix}" if stem.strip("_") else ""
 
 
 def _checked(head: bytes, whole: bool, caps: UploadLimits, field: str) -> Header | None:
-    """Read the header as far as it is there, and refuse what is too large."""
+    """Read the header if enough of it has arrived, and refuse a picture that is too large."""
     try:
         header = sniff(head, whole)
     except UnknownFormatError as error:
@@ -95,14 +94,7 @@ def _checked(head: bytes, whole: bool, caps: UploadLimits, field: str) -> Header
         raise ProblemError(
             413,
             f"the picture has {header.width}x{header.height} pixels, more than {caps.pixels // 1_000_000} million; "
-            "give a smaller one",
+            "upload a smaller one",
             field,
         )
     return header
-
-
-async def chunks_of(path: Path, size: int = 1 << 16) -> AsyncIterator[bytes]:
-    """Read a file on this machine as an upload would come."""
-    with path.open("rb") as file:
-        while chunk := await run_in_threadpool(file.read, size):
-            yield chunk

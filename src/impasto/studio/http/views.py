@@ -1,6 +1,6 @@
-"""What the API shows of the store, as models for the OpenAPI document.
+"""Request and response models of the API, for the OpenAPI document.
 
-In: the store's rows. Out: pydantic models; paths, tokens and other visitors' addresses stay inside.
+In: the rows of the store. Out: pydantic models, without paths, tokens and client addresses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the pic
 
 
 class StylePart(BaseModel):
-    """One style and its share in the blend."""
+    """A style and its weight in the blend."""
 
     model_config = STRICT
 
@@ -37,43 +37,45 @@ class StylePart(BaseModel):
 
 
 class Region(BaseModel):
-    """A part of the content that is painted like a painting of its own."""
+    """A region of the content with its own style."""
 
     model_config = STRICT
 
-    mask: AssetId = Field(description="a picture: where it is white the region is")
-    asset: AssetId = Field(description="the painting; SHA-256 of its bytes")
+    mask: AssetId = Field(description="a mask: white inside the region")
+    asset: AssetId = Field(description="the style; SHA-256 of its bytes")
     name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,30}$", description="steered as style:NAME")
-    strength: float | None = Field(default=None, ge=0.0, le=1.0, description="the run's own if absent")
-    scale: float | None = Field(default=None, ge=0.05, le=8.0, description="size of strokes; the run's own if absent")
+    strength: float | None = Field(default=None, ge=0.0, le=1.0, description="the setting of the run if absent")
+    scale: float | None = Field(
+        default=None, ge=0.05, le=8.0, description="stroke size; the setting of the run if absent"
+    )
     rotate: float | None = Field(default=None, ge=-360.0, le=360.0, description="degrees counter-clockwise")
-    color: Color | None = Field(default=None, description="the run's own if absent")
+    color: Color | None = Field(default=None, description="the setting of the run if absent")
 
 
 class NewJob(BaseModel):
-    """A job as it is asked for."""
+    """The request for a job."""
 
     model_config = STRICT
 
     content: AssetId
-    styles: list[StylePart] = Field(default=[], max_length=8, description="what no region takes is painted like these")
+    styles: list[StylePart] = Field(default=[], max_length=8, description="the styles outside all regions")
     regions: list[Region] = Field(default=[], max_length=8)
-    protect: AssetId | None = Field(default=None, description="a mask: where it is white the content stays")
+    protect: AssetId | None = Field(default=None, description="a mask: white where the content is kept")
     purpose: Purpose = "picture"
     options: OptionsForm = Field(default_factory=OptionsForm)  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def painted(self) -> Self:
-        """Refuse a wish without any style, and regions that share a name."""
+        """Reject a request without any style, and regions that share a name."""
         if not self.styles and not self.regions:
-            raise ValueError("no style is given: name a painting in 'styles', or one for each of 'regions'")
+            raise ValueError("no style is given: add one to 'styles' or to 'regions'")
         names = [region.name or f"region_{number}" for number, region in enumerate(self.regions, 1)]
         if len(set(names)) < len(names):
-            raise ValueError("two regions have the same name: give each its own")
+            raise ValueError("two regions have the same name: rename one")
         return self
 
     def pictures(self) -> dict[str, Any]:
-        """Return which asset plays which part, as a job is stored with."""
+        """Return the asset ids by role, as the store expects them."""
         return {
             "content": self.content,
             "styles": [style.model_dump() for style in self.styles],
@@ -85,13 +87,13 @@ class NewJob(BaseModel):
         }
 
     def assets(self) -> list[str]:
-        """Return every asset that the wish names."""
+        """Return every asset id of the request."""
         parts = [part for region in self.regions for part in (region.mask, region.asset)]
         return [self.content, *(style.asset for style in self.styles), *parts, *filter(None, [self.protect])]
 
 
 class AssetView(BaseModel):
-    """A picture that was uploaded."""
+    """An uploaded picture."""
 
     id: str
     media_type: str
@@ -99,16 +101,16 @@ class AssetView(BaseModel):
     width: int
     height: int
     created: float = Field(description="seconds since 1970")
-    name: str = Field(description="of the file that was uploaded last with these bytes; empty if it had none")
+    name: str = Field(description="name of the file that was last uploaded with these bytes, or empty")
 
     @classmethod
     def of(cls, asset: Asset) -> AssetView:
-        """Show an asset."""
+        """Return the view of an asset."""
         return cls(**{name: getattr(asset, name) for name in cls.model_fields})
 
 
 class ResultView(BaseModel):
-    """A picture that a job left behind."""
+    """A stored picture of a job."""
 
     step: int
     kind: ResultKind
@@ -119,7 +121,7 @@ class ResultView(BaseModel):
 
     @classmethod
     def of(cls, result: StoredResult) -> ResultView:
-        """Show a result."""
+        """Return the view of a result."""
         return cls(**{name: getattr(result, name) for name in cls.model_fields})
 
 
@@ -153,19 +155,19 @@ class JobView(BaseModel):
 
     @classmethod
     def of(cls, job: Job, store: Store) -> JobView:
-        """Show a job."""
+        """Return the view of a job."""
         return cls.several([job], store)[0]
 
     @classmethod
     def several(cls, jobs: list[Job], store: Store) -> list[JobView]:
-        """Show jobs, what they share looked up once."""
+        """Return the views of several jobs with two queries in all."""
         sizes = store.sizes([job.id for job in jobs])
         waiting = store.waiting() if any(job.state == "queued" for job in jobs) else {}
         return [cls(**_shown(job), disk_bytes=sizes.get(job.id, 0), queue_position=waiting.get(job.id)) for job in jobs]
 
 
 class JobDetail(JobView):
-    """A job by itself."""
+    """A job with its results, record and traceback."""
 
     traceback: str | None = None
     record: dict[str, Any] | None = None
@@ -173,14 +175,14 @@ class JobDetail(JobView):
 
     @classmethod
     def of(cls, job: Job, store: Store) -> JobDetail:
-        """Show all of a job."""
+        """Return the detailed view of a job."""
         results = [ResultView.of(result) for result in store.results(job.id)]
         view = JobView.of(job, store).model_dump()
         return cls(**view, traceback=job.traceback, record=job.record, results=results)
 
 
 class ExportView(BaseModel):
-    """How far a film or a report has come."""
+    """The state of a film or a report."""
 
     kind: ExportKind
     state: Literal["waiting", "making", "ready", "failed"]
@@ -189,21 +191,21 @@ class ExportView(BaseModel):
 
     @classmethod
     def of(cls, export: Export) -> ExportView:
-        """Show an export."""
+        """Return the view of an export."""
         return cls(**{name: getattr(export, name) for name in cls.model_fields})
 
 
 class Estimate(BaseModel):
-    """What the same run would take at another size, judged by how long its steps took."""
+    """The estimated time of the same run at another size."""
 
     width: int
     height: int
     steps: int
-    seconds: float | None = Field(description="null where nothing was timed: a run of instant mode, or not begun")
+    seconds: float | None = Field(description="null if no step was timed: a feed-forward run, or not started")
 
 
 class Cleaned(BaseModel):
-    """What a clean-up came to."""
+    """The result of a clean-up."""
 
     removed: int
     freed_bytes: int
@@ -213,11 +215,11 @@ class JobList(BaseModel):
     """A page of the history."""
 
     jobs: list[JobView]
-    next_before: int | None = Field(description="give it as 'before' for the next page; null at the end")
+    next_before: int | None = Field(description="pass it as 'before' for the next page; null at the end")
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """The health of the server."""
 
     status: Literal["ok", "no workers"]
     version: str
@@ -232,7 +234,7 @@ class Health(BaseModel):
 
 
 class RecipeView(BaseModel):
-    """A preset."""
+    """A recipe."""
 
     name: str
     summary: str
@@ -256,16 +258,16 @@ class OptionView(BaseModel):
 
 
 class Presets(BaseModel):
-    """Everything that can be chosen."""
+    """All recipes, options and samples."""
 
     recipes: list[RecipeView]
     options: list[OptionView]
     samples: list[str]
-    instant: bool = Field(description="whether the weights of instant mode are here")
+    instant: bool = Field(description="whether the weights of the feed-forward network are installed")
 
 
 def _shown(job: Job) -> dict[str, Any]:
-    """Pick what everybody may see."""
+    """Return the public fields of a job."""
     shown = {name: getattr(job, name) for name in JobView.model_fields if hasattr(job, name)}
     pictures = job.pictures
     protect = pictures.get("masks", {}).get("protect")

@@ -1,8 +1,8 @@
-"""The studio's memory: assets, jobs, commands, events and results in one SQLite file, pictures beside it.
+"""The store: assets, jobs, commands, events and results in one SQLite file, pictures in folders beside it.
 
-In: what the API wants of jobs. Out: rows as small value objects. This is the API's half; the worker's half (claims,
-leases, writing events) is ``lease``. Everything that changes a job happens inside BEGIN IMMEDIATE, so that any process
-may be killed between any two statements.
+In: the requests of the API. Out: rows as value objects. This is the API's side; the worker's side (claims, leases,
+events) is ``lease``. Every change to a job happens in a BEGIN IMMEDIATE transaction, so any process may be killed
+between any two statements.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Store:
     """A data folder: ``studio.sqlite3``, ``assets/``, ``jobs/<id>/``, ``incoming/``.
 
     Args:
-        folder: made if missing.
-        clock: seconds since the epoch; tests pass their own.
+        folder: created if missing.
+        clock: returns seconds since the epoch.
 
     Raises:
-        RecordError: a newer version wrote the store.
+        RecordError: the store was written by a newer version.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
@@ -57,7 +57,7 @@ class Store:
         schema.migrate(self.connection())
 
     def connection(self) -> sqlite3.Connection:
-        """Return this thread's connection, opening it at first use."""
+        """Return this thread's connection, opened at first use."""
         if getattr(self._local, "process", None) != os.getpid():
             self._local.connection = schema.connect(self.folder / "studio.sqlite3")
             self._local.process = os.getpid()
@@ -72,7 +72,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Claim the write lock; commit at the end, roll back on any exception."""
+        """Run a write transaction: commit at the end, roll back on any exception."""
         connection = self.connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -87,27 +87,27 @@ class Store:
         return self.folder / "jobs" / job_id
 
     def asset_path(self, asset: Asset) -> Path:
-        """Return where an asset's bytes are."""
+        """Return the path of an asset's file."""
         return self.folder / "assets" / f"{asset.id}{asset.extension}"
 
     # Assets ----------------------------------------------------------------------------------------------------------
 
-    def keep_asset(self, asset: Asset, incoming: Path) -> Asset:
-        """Take a received file into the store; the same bytes twice are one asset.
+    def add_asset(self, asset: Asset, incoming: Path) -> Asset:
+        """Move an uploaded file into the store; the same bytes uploaded twice are one asset.
 
         Args:
-            asset: what is known of it; ``id`` is the SHA-256 of the bytes.
-            incoming: the file in ``incoming/``, moved away.
+            asset: its description; ``id`` is the SHA-256 of the bytes.
+            incoming: the file in ``incoming/``, which is moved.
 
         Returns:
             The asset as stored.
         """
         with self.transaction() as connection:
-            # The rename is inside the transaction, so that a deletion of the same asset cannot slip between.
+            # The rename is inside the transaction, so that a deletion of the same asset cannot come in between.
             incoming.replace(self.asset_path(asset))
             connection.execute(
                 "INSERT INTO assets VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET created = excluded.created, "  # wanted again, so not to be cleared away
+                "ON CONFLICT DO UPDATE SET created = excluded.created, "  # uploaded again, so not unused
                 "name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END",
                 (
                     asset.id, asset.media_type, asset.extension, asset.size, asset.width, asset.height, asset.created,
@@ -129,17 +129,17 @@ class Store:
         return [Asset(**row) for row in rows]
 
     def delete_asset(self, asset_id: str) -> None:
-        """Remove an asset that no job uses."""
+        """Delete an asset that no job uses."""
         with self.transaction() as connection:
             asset = self.asset(asset_id)
             users = connection.execute("SELECT COUNT(*) FROM uses WHERE asset = ?", (asset_id,)).fetchone()[0]
             if users:
-                raise ConflictError(f"{users} job(s) in the history use this picture: delete them first")
+                raise ConflictError(f"{users} job(s) in the history use this picture: delete the jobs first")
             connection.execute("DELETE FROM assets WHERE id = ?", (asset_id,))
             self.asset_path(asset).unlink(missing_ok=True)
 
     def delete_unused_assets(self, older_than_seconds: float) -> tuple[int, int]:
-        """Remove the assets that no job uses and that nobody can be about to use; return how many, and their bytes."""
+        """Delete the assets that no job uses and that are older than the limit; return their number and bytes."""
         with self.transaction() as connection:
             rows = connection.execute(
                 "DELETE FROM assets WHERE created <= ? AND id NOT IN (SELECT asset FROM uses) RETURNING *",
@@ -164,16 +164,16 @@ class Store:
         """Put a job at the end of the queue.
 
         Args:
-            client: whose job it is, for fairness.
-            pictures: which asset plays which part, JSON-able.
-            assets: every asset id that ``pictures`` names.
-            options: JSON-able.
-            limits: how much may wait already.
-            purpose: a picture for its own sake, or a proof to choose by.
+            client: who submitted the job, for fair scheduling.
+            pictures: asset ids by role, JSON-compatible.
+            assets: every asset id in ``pictures``.
+            options: by name, JSON-compatible.
+            limits: on the number of waiting jobs.
+            purpose: a picture, or a proof (a small variation to choose from).
 
         Raises:
-            NotFoundError: an asset is not there.
-            QueueFullError: the client, or everybody together, has too much waiting.
+            NotFoundError: an asset does not exist.
+            QueueFullError: the client, or all clients together, have too many jobs waiting.
         """
         limits = limits or QueueLimits()
         job_id = secrets.token_hex(8)
@@ -184,9 +184,11 @@ class Store:
                 (client,),
             ).fetchone()
             if own >= limits.client:
-                raise QueueFullError(f"{own} of your jobs wait already, {limits.client} may", limits.retry_after)
+                raise QueueFullError(
+                    f"{own} of your jobs are waiting, and {limits.client} are allowed", limits.retry_after
+                )
             if waiting >= limits.queue:
-                raise QueueFullError(f"{waiting} jobs wait already, {limits.queue} may", limits.retry_after)
+                raise QueueFullError(f"{waiting} jobs are waiting, and {limits.queue} are allowed", limits.retry_after)
             connection.execute(
                 "INSERT INTO jobs (id, client, purpose, pictures, options, created) VALUES (?, ?, ?, ?, ?, ?)",
                 (job_id, client, purpose, json.dumps(pictures), json.dumps(options), self.clock()),
@@ -212,7 +214,7 @@ class Store:
         purpose: Purpose | None = None,
         brief: bool = False,
     ) -> list[Job]:
-        """Return the newest jobs first, from below job number ``before`` on; ``brief`` leaves the records out."""
+        """Return the newest jobs first, from below job number ``before`` on; ``brief`` omits the records."""
         columns = ", ".join(
             f"NULL AS {name}" if brief and name in ("record", "traceback") else name
             for name in Job.__dataclass_fields__
@@ -226,14 +228,14 @@ class Store:
         return [job_from_row(row) for row in rows]
 
     def waiting(self) -> dict[str, int]:
-        """Return how many jobs wait before each that waits, as if they were one client's."""
+        """Return the number of jobs ahead of each waiting job, as if all were one client's."""
         rows = self.connection().execute(
             "SELECT id FROM jobs WHERE state = 'queued' ORDER BY purpose = 'proof', number"
         )
         return {row["id"]: position for position, row in enumerate(rows)}
 
     def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
-        """Return how many bytes of pictures, films and reports jobs keep."""
+        """Return the bytes of the pictures, films and reports of each job."""
         ids, sizes = json.dumps(list(job_ids)), dict.fromkeys(job_ids, 0)
         for table in ("results", "keepsakes"):
             rows = self.connection().execute(
@@ -246,26 +248,26 @@ class Store:
         return sizes
 
     def counts(self) -> dict[str, int]:
-        """Return how many jobs there are in every state."""
+        """Return the number of jobs in each state."""
         rows = dict(self.connection().execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
         return {state: int(rows.get(state, 0)) for state in get_args(State)}
 
     def command(self, job_id: str, name: Command, amounts: Mapping[str, float] | None = None) -> Job:
-        """Tell a job something; what it should come to is durable, so that no crash forgets it.
+        """Send a command to a job; it is stored, so that no crash loses it.
 
         Args:
-            job_id: which.
-            name: ``set`` with ``amounts`` steers; the others speak for themselves.
-            amounts: only for ``set``.
+            job_id: of the job.
+            name: ``set`` steers the job with ``amounts``; the others need no values.
+            amounts: option values by name, only for ``set``.
 
         Raises:
-            NotFoundError: no such job.
-            ConflictError: the job is over, or is not in the state that the command is for.
+            NotFoundError: the job does not exist.
+            ConflictError: the job has ended, or the command is not possible in its state.
         """
         with self.transaction() as connection:
             job = self.job(job_id)
             if job.over:
-                raise ConflictError(f"the job is {job.state} and takes no more commands")
+                raise ConflictError(f"the job is {job.state} and accepts no more commands")
             connection.execute(
                 "INSERT INTO commands (job, name, amounts, created) VALUES (?, ?, ?, ?)",
                 (job_id, name, json.dumps(dict(amounts or {})), self.clock()),
@@ -274,14 +276,14 @@ class Store:
                 merged = json.dumps({**job.steering, **(amounts or {})})
                 connection.execute("UPDATE jobs SET steering = ? WHERE id = ?", (merged, job_id))
             elif name != "snapshot":
-                self._turn(connection, job, name)
+                self._set_target(connection, job, name)
             return self.job(job_id)
 
-    def _turn(self, connection: sqlite3.Connection, job: Job, name: Command) -> None:
-        """Write what a job should come to, and bring it there at once if no worker holds it."""
+    def _set_target(self, connection: sqlite3.Connection, job: Job, name: Command) -> None:
+        """Set the target state of a job, and its state as well if no worker has claimed it."""
         target_state = {"pause": "pause", "resume": "run", "stop": "stop", "cancel": "cancel"}[name]
         if name == "resume" and job.target_state not in ("pause", "run"):
-            raise ConflictError(f"the job is on its way to {job.target_state} and cannot be resumed")
+            raise ConflictError(f"the job will {job.target_state} and cannot be resumed")
         if job.target_state == "cancel" and name != "cancel":
             raise ConflictError("the job is being cancelled")
         if name == "pause" and job.target_state == "stop":
@@ -305,14 +307,14 @@ class Store:
         self.add_event(connection, job_id, "state", {"state": state, **more})
 
     def delete_job(self, job_id: str) -> None:
-        """Forget a job and its pictures; a worker that holds it loses its lease."""
+        """Delete a job and its pictures; a worker that has claimed it loses its lease."""
         with self.transaction() as connection:
             self.job(job_id)
             connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
 
     def sweep_job(self, job_id: str) -> None:
-        """Remove the folder of a job that is no longer known."""
+        """Delete the folder of a job that no longer exists."""
         known = self.connection().execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if known is None:
             shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
@@ -340,7 +342,7 @@ class Store:
         return [StoredEvent(**row) for row in rows]
 
     def results(self, job_id: str) -> list[StoredResult]:
-        """Return a job's kept pictures by step."""
+        """Return the stored pictures of a job, by step."""
         rows = self.connection().execute(
             "SELECT step, kind, file, media_type, size, width, height FROM results WHERE job = ? ORDER BY step, kind",
             (job_id,),

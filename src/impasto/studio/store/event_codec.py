@@ -1,6 +1,6 @@
-"""Events as plain data, as they lie in the store and go to the page.
+"""Events as JSON, for the store and the page.
 
-In: ``impasto.events``. Out: a kind and a JSON-able dictionary, pictures left out.
+In: ``impasto.events``. Out: a kind and a JSON-able dictionary, without pictures.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 from impasto.events import Event, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
 
 KINDS = (
-    "state",  # the store's own: queued, running, paused, done, cancelled, failed
+    "state",  # written by the store: queued, running, paused, done, cancelled, failed
     "planned",
     "scale",
-    "resumed",  # steps above the one named are undone and will come again
+    "resumed",  # the steps after this one are undone and will be repeated
     "step",
     "snapshot",
     "steered",
@@ -26,7 +26,7 @@ KINDS = (
 
 
 def encode_event(event: Event) -> tuple[str, dict[str, Any]]:
-    """Return an event's kind and its plain data; what is not a finite number becomes None."""
+    """Return the kind of an event and its data; NaN and infinities become None."""
     if isinstance(event, Planned):
         scales = [dict(scale) for scale in event.scales]
         return "planned", _plain({"scales": scales, "total_steps": event.total_steps, "decisions": event.decisions})
@@ -45,7 +45,7 @@ def encode_event(event: Event) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Make anything JSON-able."""
+    """Return a JSON-compatible copy."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

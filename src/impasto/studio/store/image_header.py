@@ -1,7 +1,7 @@
-"""Tell a picture's format and size from its first bytes, without decoding any of it.
+"""Read the format and size of a picture from its first bytes, without decoding it.
 
-In: the head of a file. Out: media type, width, height, so that the server can refuse what is too large before it is all
-there, and need not load a decoder. Whether the rest is sound, the worker will see.
+In: the head of a file. Out: media type, width and height, so that the server can refuse a picture that is too large
+during the upload, and needs no decoder. The worker decodes the file and finds any damage.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-HEAD_BYTES = 1 << 20  # as far as a JPEG's metadata and a HEIC's boxes are looked through
+HEAD_BYTES = 1 << 20  # how far the metadata of a JPEG and the boxes of a HEIC are searched
 ACCEPTED = "PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF, BMP"
 
 
 class UnknownFormatError(ValueError):
-    """The bytes are no picture that Impasto reads."""
+    """The bytes are not a picture in a format that Impasto reads."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's head says."""
+    """The format and size of a picture."""
 
     media_type: str
     extension: str
@@ -27,22 +27,22 @@ class Header:
     height: int
 
 
-# Formats whose size may come after much else: TIFF has it anywhere, JPEG after all that cameras put before.
+# Formats whose size may come late: TIFF has it anywhere, JPEG after the camera's metadata.
 LATE = (b"II*\0", b"MM\0*", b"\xff\xd8\xff")
 
 
 def sniff(head: bytes, whole: bool = False) -> Header | None:
-    """Read a picture's format and size.
+    """Read the format and size of a picture.
 
     Args:
         head: the file's first bytes, or all of them.
-        whole: nothing more will come.
+        whole: whether ``head`` is the complete file.
 
     Returns:
         None if more bytes are needed.
 
     Raises:
-        UnknownFormatError: this is no picture, or it ends before its size is told.
+        UnknownFormatError: this is not a picture, or the file ends before its size.
     """
     try:
         header = _read(head)

@@ -1,8 +1,8 @@
-"""The worker's half of the store: claim a job, hold it by a lease, write what happens, let it go.
+"""The worker's side of the store: claim a job under a lease, store its events, release it.
 
-In: events as plain data. Out: rows, but only while the lease is held: every write names the claim's token, and a
-worker that was thought dead and wakes up finds that its token is worth nothing. A job is thus claimed by one, finished
-once, and never lost: whoever dies leaves a row whose lease runs out.
+In: events as JSON. Out: rows, but only while the lease is valid: every write checks the token of the claim, and the
+token of a worker that was considered dead is no longer valid. So a job is claimed by one worker, finished once, and
+never lost: a worker that dies leaves a row whose lease expires.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_FAILURES = 3
 
 
 class LeaseLostError(ImpastoError):
-    """The job belongs to somebody else by now, or is gone."""
+    """The job was claimed by another worker, or deleted."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class QueuedCommand:
 
 @dataclass(frozen=True)
 class Requests:
-    """What the people want of a held job: where it should come to, and what to steer."""
+    """The requests for a claimed job: its target state and new commands."""
 
     target_state: str
     commands: tuple[QueuedCommand, ...]
@@ -47,22 +47,23 @@ class Requests:
 
 
 def worker_name() -> str:
-    """Return a name that tells host and process, for people and for ``release_dead``."""
+    """Return a name with host and process id, for logs and for ``release_dead``."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = MAX_FAILURES) -> Lease | None:
-    """Take the next job: one whose worker died, else the longest-waiting client's oldest; its
-    pictures come before its proofs, since one may go on from a proof while others still wait.
+    """Claim the next job: one whose worker died, else the oldest job of the client that has waited longest.
+
+    Pictures come before proofs, because a user may pick a proof and paint it while other proofs still wait.
 
     Args:
-        store: where.
-        worker: who claims.
-        lease_seconds: how long the claim holds without a heartbeat.
-        max_failures: a job whose workers died this often without getting any further is marked failed.
+        store: the store with the queue.
+        worker: name of the worker.
+        lease_seconds: how long the claim is valid without a heartbeat.
+        max_failures: a job is marked failed after that many failures without progress.
 
     Returns:
-        The lease, or None if nothing waits.
+        The lease, or None if no job waits.
     """
     with store.transaction() as connection:
         now = store.clock()
@@ -90,7 +91,7 @@ def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = M
 
 
 def _expire_leases(store: Store, connection: sqlite3.Connection, now: float, max_failures: int) -> None:
-    """Put the jobs of dead workers back into the queue; count the death against them."""
+    """Put the jobs of dead workers back into the queue, and count a failure for each."""
     rows = connection.execute(
         "SELECT id, target_state, failures, state FROM jobs "
         "WHERE worker IS NOT NULL AND state IN ('running', 'paused') AND lease_until < ?",
@@ -102,9 +103,9 @@ def _expire_leases(store: Store, connection: sqlite3.Connection, now: float, max
             store.set_state(connection, row["id"], "cancelled")
             continue
         if row["state"] == "paused" and row["target_state"] == "pause":
-            continue  # nothing was being computed: no fault of the job's
+            continue  # it was paused, so the job did not cause the death
         failures = row["failures"] + 1
-        error = "the worker died while it held this job"
+        error = "the worker died while it ran this job"
         connection.execute("UPDATE jobs SET failures = ?, error = ? WHERE id = ?", (failures, error, row["id"]))
         if failures >= max_failures:
             _give_up(store, connection, row["id"], error)
@@ -113,15 +114,15 @@ def _expire_leases(store: Store, connection: sqlite3.Connection, now: float, max
 
 
 def _give_up(store: Store, connection: sqlite3.Connection, job_id: str, error: str) -> None:
-    """Mark a job failed, the reason kept."""
+    """Mark a job failed, with the reason."""
     store.set_state(connection, job_id, "failed", error=error)
 
 
 def release_dead(store: Store) -> int:
-    """End the leases of this host's workers that no longer live, so that nobody waits for them to run out.
+    """End the leases of dead workers on this host, so that their jobs need not wait until the leases expire.
 
     Returns:
-        How many leases were ended.
+        The number of leases ended.
     """
     host, ended = socket.gethostname(), 0
     with store.transaction() as connection:
@@ -131,7 +132,7 @@ def release_dead(store: Store) -> int:
             ).fetchall():
                 name, _, _random = worker.rpartition(":")
                 name, _, process = name.rpartition(":")
-                if name == host and process.isdigit() and not _lives(int(process)):
+                if name == host and process.isdigit() and not _is_alive(int(process)):
                     dead = connection.execute(
                         f"UPDATE {table} SET lease_until = 0 WHERE worker = ?",  # noqa: S608 - a name of our own
                         (worker,),
@@ -140,8 +141,8 @@ def release_dead(store: Store) -> int:
     return ended
 
 
-def _lives(process: int) -> bool:
-    """Say whether a process id is somebody's."""
+def _is_alive(process: int) -> bool:
+    """Return whether a process with this id exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -152,7 +153,7 @@ def _lives(process: int) -> bool:
 
 
 class Lease:
-    """One worker's hold on one job. Every method raises ``LeaseLostError`` once the hold is gone."""
+    """One worker's lease on one job. Every method raises ``LeaseLostError`` once it is lost."""
 
     def __init__(self, store: Store, job: Job, token: str, lease_seconds: float) -> None:
         self.store = store
@@ -161,24 +162,24 @@ class Lease:
         self.lease_seconds = lease_seconds
 
     @contextmanager
-    def _held(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction in which the job is surely ours; it also is a heartbeat."""
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction that verifies and renews the lease."""
         with self.store.transaction() as connection:
             held = connection.execute(
                 "UPDATE jobs SET lease_until = ? WHERE id = ? AND token = ? RETURNING 1",
                 (self.store.clock() + self.lease_seconds, self.job.id, self.token),
             ).fetchone()
             if held is None:
-                raise LeaseLostError(f"job {self.job.id} is held by another worker, or was deleted")
+                raise LeaseLostError(f"job {self.job.id} was claimed by another worker, or deleted")
             yield connection
 
     def heartbeat(self) -> None:
-        """Keep the job for another lease."""
-        with self._held():
+        """Renew the lease."""
+        with self._transaction():
             pass
 
     def requests(self, after: int) -> Requests:
-        """Read the requests, without taking the write lock.
+        """Read the target state and new commands, without taking the write lock.
 
         Args:
             after: number of the last command already known.
@@ -191,7 +192,7 @@ class Lease:
             (self.job.id, self.token),
         ).fetchone()
         if row is None:
-            raise LeaseLostError(f"job {self.job.id} is held by another worker, or was deleted")
+            raise LeaseLostError(f"job {self.job.id} was claimed by another worker, or deleted")
         rows = connection.execute(
             "SELECT number, name, amounts FROM commands WHERE job = ? AND number > ? AND name IN ('set', 'snapshot') "
             "ORDER BY number",
@@ -208,18 +209,18 @@ class Lease:
         result: StoredResult | None = None,
         applied: int | None = None,
     ) -> None:
-        """Log events, and with them in one transaction the progress and the picture that they speak of.
+        """Store events, and in the same transaction the progress and the picture that belong to them.
 
         Args:
             events: kinds and data.
-            step: how far the run is; further than ever clears the count of failures.
-            total_steps: how far it goes.
+            step: the last finished step; a new maximum resets the count of failures.
+            total_steps: number of steps of the run.
             result: a picture that was written.
             applied: number of the last command that the run has applied.
         """
-        with self._held() as connection:
+        with self._transaction() as connection:
             if result is not None:
-                self._keep(connection, result)
+                self._insert_result(connection, result)
             for kind, data in events:
                 self.store.add_event(connection, self.job.id, kind, data)
             connection.execute(
@@ -229,7 +230,7 @@ class Lease:
                 (step, total_steps, applied, self.job.id),
             )
 
-    def _keep(self, connection: sqlite3.Connection, result: StoredResult) -> None:
+    def _insert_result(self, connection: sqlite3.Connection, result: StoredResult) -> None:
         """Write a result's row."""
         connection.execute(
             "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -239,31 +240,31 @@ class Lease:
             ),
         )  # fmt: skip
 
-    def forget(self, results: Sequence[StoredResult]) -> None:
-        """Drop results' rows; the caller removes the files afterwards."""
-        with self._held() as connection:
+    def delete_results(self, results: Sequence[StoredResult]) -> None:
+        """Delete the rows of results; the caller deletes the files afterwards."""
+        with self._transaction() as connection:
             connection.executemany(
                 "DELETE FROM results WHERE job = ? AND step = ? AND kind = ?",
                 [(self.job.id, result.step, result.kind) for result in results],
             )
 
     def pause(self) -> None:
-        """Mark the job paused but keep it, so that it can go on at once."""
-        with self._held() as connection:
+        """Mark the job paused but keep the lease, so that it can resume immediately."""
+        with self._transaction() as connection:
             self.store.set_state(connection, self.job.id, "paused")
 
     def resume(self) -> None:
-        """Mark a held job running again."""
-        with self._held() as connection:
+        """Mark a paused job running again."""
+        with self._transaction() as connection:
             self.store.set_state(connection, self.job.id, "running")
 
     def release(self, state: State) -> bool:
-        """Let go of the job: ``queued`` for the next worker, ``paused`` until somebody resumes it, or ``cancelled``.
+        """Release the job: ``queued`` for the next worker, ``paused`` until it is resumed, or ``cancelled``.
 
         Returns:
-            False if somebody has resumed it in the meantime and it is still ours.
+            False if it was resumed in the meantime and the lease is kept.
         """
-        with self._held() as connection:
+        with self._transaction() as connection:
             target_state = connection.execute("SELECT target_state FROM jobs WHERE id = ?", (self.job.id,)).fetchone()[
                 "target_state"
             ]
@@ -271,12 +272,12 @@ class Lease:
                 return False
             if state == "queued" and target_state == "pause":
                 state = "paused"
-            self._let_go(connection)
+            self._clear_claim(connection)
             self.store.set_state(connection, self.job.id, state)
             return True
 
-    def _let_go(self, connection: sqlite3.Connection) -> None:
-        """Take the worker's name off the job."""
+    def _clear_claim(self, connection: sqlite3.Connection) -> None:
+        """Clear the job's worker, token and lease."""
         connection.execute(
             "UPDATE jobs SET worker = NULL, token = NULL, lease_until = NULL WHERE id = ?", (self.job.id,)
         )
@@ -284,35 +285,35 @@ class Lease:
     def finish(
         self, event: Mapping[str, Any], result: StoredResult, record: Mapping[str, Any] | None, stopped: bool
     ) -> None:
-        """Mark the job done: result, last event and state in one transaction, so that it happens once or not at all."""
-        with self._held() as connection:
-            self._keep(connection, result)
+        """Mark the job done: result, last event and state in one transaction."""
+        with self._transaction() as connection:
+            self._insert_result(connection, result)
             self.store.add_event(connection, self.job.id, "finished", event)
             connection.execute(
                 "UPDATE jobs SET step = ?, stopped = ?, record = ?, error = NULL WHERE id = ?",
                 (result.step, stopped, json.dumps(record) if record is not None else None, self.job.id),
             )
-            self._let_go(connection)
+            self._clear_claim(connection)
             self.store.set_state(connection, self.job.id, "done")
 
     def fail(self, error: str, traceback: str, final: bool = False, max_failures: int = MAX_FAILURES) -> bool:
-        """Count a failure, its traceback kept; the job goes back into the queue until it has had enough of them.
+        """Count a failure and store its traceback; the job returns to the queue until it has failed too often.
 
         Args:
             error: one line.
-            traceback: the whole of it.
-            final: trying again would be of no use.
-            max_failures: how many are enough.
+            traceback: the complete traceback.
+            final: whether a retry would be useless.
+            max_failures: number of failures after which the job is marked failed.
 
         Returns:
             Whether the job is now marked failed.
         """
-        with self._held() as connection:
+        with self._transaction() as connection:
             failures = connection.execute(
                 "UPDATE jobs SET failures = failures + 1, error = ?, traceback = ? WHERE id = ? RETURNING failures",
                 (error, traceback, self.job.id),
             ).fetchone()[0]
-            self._let_go(connection)
+            self._clear_claim(connection)
             if final or failures >= max_failures:
                 _give_up(self.store, connection, self.job.id, error)
                 return True

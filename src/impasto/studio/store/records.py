@@ -1,6 +1,6 @@
-"""The studio's nouns as value objects, read off the store's rows, and what can be wrong with a wish.
+"""The rows of the store as value objects, and the errors of the store.
 
-In: rows. Out: frozen dataclasses that no transaction hangs on.
+In: rows. Out: frozen dataclasses, independent of any transaction.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ ExportKind = Literal["film", "report"]
 
 
 class NotFoundError(ImpastoError):
-    """There is no such job, asset or result."""
+    """The job, asset or result does not exist."""
 
 
 class ConflictError(ImpastoError):
-    """What is asked for cannot be done in the state that things are in."""
+    """The request is not possible in the current state."""
 
 
 class QueueFullError(ImpastoError):
-    """Too many jobs wait already; ``retry_after`` is in seconds."""
+    """Too many jobs are waiting; ``retry_after`` is in seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class QueueFullError(ImpastoError):
 
 @dataclass(frozen=True)
 class Asset:
-    """An uploaded picture, known by the SHA-256 of its bytes; ``name`` is what people call it, empty if not told."""
+    """An uploaded picture, identified by the SHA-256 of its bytes; ``name`` is the user's file name, or empty."""
 
     id: str
     media_type: str
@@ -52,7 +52,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Job:
-    """One run, from the wish to the picture."""
+    """One run, from the request to the picture."""
 
     number: int
     id: str
@@ -80,7 +80,7 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether nothing will happen to the job any more."""
+        """Whether the job has ended."""
         return self.state in OVER
 
 
@@ -96,7 +96,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A picture that a job has left behind at a step."""
+    """A stored picture of a job at a step."""
 
     step: int
     kind: ResultKind
@@ -109,7 +109,7 @@ class StoredResult:
 
 @dataclass(frozen=True)
 class Export:
-    """A film or a report of a finished job, wished for or made; ``file`` is its name inside the job's folder."""
+    """A film or a report of a finished job, requested or written; ``file`` is its name in the job's folder."""
 
     job: str
     kind: ExportKind
@@ -122,7 +122,7 @@ class Export:
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """How much may wait: jobs not yet over, in all and of one client."""
+    """The number of unfinished jobs allowed, in total and for one client."""
 
     queue: int = 500
     client: int = 40
@@ -130,7 +130,7 @@ class QueueLimits:
 
 
 def job_from_row(row: sqlite3.Row) -> Job:
-    """Read a job off a row of its table."""
+    """Build a job from its row."""
     every = dict(row)
     values = {name: every[name] for name in Job.__dataclass_fields__}
     for name in ("pictures", "options", "steering", "record"):

@@ -1,7 +1,7 @@
-"""The job store's tables, as numbered migrations over one SQLite file.
+"""The tables of the store, as numbered migrations of one SQLite file.
 
-In: the path of a store, old, new or not there yet. Out: a connection whose tables are today's. A store that a newer
-version wrote is refused rather than guessed at.
+In: the path of a store, of any earlier version or missing. Out: a connection with the current tables. A store written
+by a newer version is refused. Migrations that were released are never edited, their names included.
 """
 
 from __future__ import annotations
@@ -129,21 +129,21 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
-    # NORMAL survives any death of a process; only a power cut may take the last moments with it.
+    # NORMAL survives the death of any process; only a power failure may lose the last transactions.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
-    """Bring a store's tables up to today, one numbered step after the other.
+    """Apply the migrations that a store has not had yet, one transaction each.
 
     Args:
         connection: from ``connect``.
-        migrations: SQL scripts; the store's ``user_version`` says how many of them it has had.
+        migrations: SQL scripts; the store's ``user_version`` is the number already applied.
 
     Raises:
-        RecordError: the store has had more migrations than this version knows.
+        RecordError: the store has more migrations than this version.
     """
     while True:
         connection.execute("BEGIN IMMEDIATE")
@@ -151,11 +151,11 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRAT
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version > len(migrations):
                 raise RecordError(
-                    f"the studio's store has version {version}, this Impasto knows versions up to {len(migrations)}: "
-                    "update Impasto, or start the studio with another --data folder"
+                    f"the studio's store has version {version}, and this Impasto supports up to {len(migrations)}: "
+                    "update Impasto, or use another --data folder"
                 )
             if version < len(migrations):
-                # executescript would commit first, and a migration must be whole or not at all.
+                # Not executescript, which commits first: a migration is applied completely or not at all.
                 for statement in _statements(migrations[version]):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version + 1}")
@@ -168,7 +168,7 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRAT
 
 
 def _statements(script: str) -> list[str]:
-    """Split a script at the ends of its statements."""
+    """Split a script into its statements; each ends a line."""
     statements, pending = [], ""
     for line in script.splitlines():
         pending += line + "\n"

@@ -1,1 +1,1 @@
-"""The studio's worker processes: their supervisor, their loop, and the runner that paints."""
+"""The studio's worker processes: their supervisor, their loop, and the runner."""

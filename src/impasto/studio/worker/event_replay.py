@@ -1,7 +1,7 @@
-"""A finished run told again, to those who listen to runs: its film and its report.
+"""The events of a finished run, replayed from the store's log into the film and report writers.
 
-In: a job's log and kept pictures, out of the store. Out: the same events as then, as far as they were kept, and with
-them a film (MP4) or a report (one HTML file).
+In: the log and the stored pictures of a job. Out: the events of the run, and from them a film (MP4) or a report (one
+HTML file).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from impasto.workflows.timelapse import Film
 
 
 def events_from_log(export_input: ExportInput) -> Iterator[Event]:
-    """Yield a finished run's events; steps whose preview was thinned out come without one.
+    """Yield the events of a finished run; steps whose preview was deleted have none.
 
-    A run that went on after a crash is told as if it had not stopped.
+    The steps that a crash undid appear once, as in a run that was not interrupted.
     """
     steps: dict[int, Stepped] = {}
     scales: tuple[dict[str, Any], ...] = ()
@@ -38,49 +38,49 @@ def events_from_log(export_input: ExportInput) -> Iterator[Event]:
             total = float("nan") if data["total"] is None else data["total"]
             steps[data["step"]] = Stepped(data["step"], data["scale"], data["scale_step"], total, losses)
     steps = {step: steps[step] for step in sorted(steps) if step <= export_input.job.step}
-    # A run that was stopped is told whole: its film ends where it ended.
+    # A stopped run counts as complete, so its film ends with its last step.
     yield Planned(scales, max(1, export_input.job.step), {})
     for number, step in steps.items():
         preview = images.load(pictures[number]).pixels if number in pictures else None
-        shown = None if preview is None else images.quantize(preview).astype("uint8")
-        yield Stepped(number, step.scale, step.scale_step, step.total, step.losses, shown)
+        image = None if preview is None else images.quantize(preview).astype("uint8")
+        yield Stepped(number, step.scale, step.scale_step, step.total, step.losses, image)
     yield Finished(export_input.job.step, export_input.job.stopped, _result(export_input, list(steps.values())))
 
 
 def film(export_input: ExportInput, path: Path) -> str:
-    """Write a run's film and return its media type."""
-    telling = Film(path)
+    """Write the film of a run and return its media type."""
+    listener = Film(path)
     try:
         for event in events_from_log(export_input):
-            telling(event)
+            listener(event)
     finally:
-        telling.close()
+        listener.close()
     return "video/mp4"
 
 
 def report(export_input: ExportInput, path: Path) -> str:
-    """Write a run's report and return its media type."""
+    """Write the report of a run and return its media type."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        telling = Report(folder, export_input.content, export_input.style)
+        listener = Report(folder, export_input.content, export_input.style)
         for event in events_from_log(export_input):
-            telling(event)
+            listener(event)
         (Path(folder) / PAGE).replace(path)
     return "text/html"
 
 
 def _result(export_input: ExportInput, steps: list[Stepped]) -> Result:
-    """Put a result together again from its file and its record."""
-    about = export_input.job.record
-    assert about is not None
+    """Rebuild a result from its file and its record."""
+    job_record = export_input.job.record
+    assert job_record is not None
     picture = images.load(export_input.final)
     return Result(
         pixels=picture.pixels,
         alpha=picture.alpha,
-        options=record.options_of(about),
+        options=record.options_of(job_record),
         losses=[{"step": step.step, "scale": step.scale, "total": step.total, **step.losses} for step in steps],
-        saved_losses=dict(about.get("losses", {})),
+        saved_losses=dict(job_record.get("losses", {})),
         steps=export_input.job.step,
         stopped=export_input.job.stopped,
-        record=about,
+        record=job_record,
         path=export_input.final,
     )

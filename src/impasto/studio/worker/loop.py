@@ -1,8 +1,8 @@
-"""A worker: claims a job, runs it, writes down what happens, obeys what it is told, and starts again.
+"""The loop of a worker: claim a job, run it, store its events, apply its commands, repeat.
 
-In: jobs and commands out of the store. Out: events, previews, checkpoints and results into it. The run itself is a
-``Runner``, a generator of ``impasto.events``, so that this module needs no torch and its tests neither. A run is
-paused by not asking the generator for more; a file appears under its name only when it is whole.
+In: jobs and commands from the store. Out: events, previews, checkpoints and results in the store. The run itself is a
+``Runner``, a generator of ``impasto.events``, so neither this module nor its tests need torch. A run is paused by not
+advancing the generator. Files are written under a temporary name and renamed when complete.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PREVIEWS_KEPT = 120
 
 @dataclass(frozen=True)
 class Task:
-    """What a runner is given: paths, options, and where its checkpoints live."""
+    """The input of a runner: paths, options, and the checkpoint folder."""
 
     job: str
     content: Path
@@ -43,19 +43,19 @@ class Task:
     options: Mapping[str, Any]
     regions: tuple[Mapping[str, Any], ...] = field(default=(), kw_only=True)
     purpose: Purpose = field(default="picture", kw_only=True)
-    names: Mapping[Path, str] = field(default_factory=dict, kw_only=True)  # what people call the pictures
+    names: Mapping[Path, str] = field(default_factory=dict, kw_only=True)  # the users' file names
     checkpoint_dir: Path
     resume: bool
 
 
-# A runner checkpoints by itself, and keeps in ``checkpoint_dir`` what it was told: a command that it has applied (its
-# ``Steered`` is out) is not told again after a crash.
+# A runner writes its own checkpoints, with the commands that it has applied: a command whose ``Steered`` event was
+# yielded is not sent again after a crash.
 Runner = Callable[[Task, Mailbox], Iterator[Event]]
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a saver says of the file that it wrote."""
+    """The properties of a file that a writer wrote."""
 
     media_type: str
     width: int
@@ -65,11 +65,11 @@ class Saved:
 
 @dataclass(frozen=True)
 class PictureWriters:
-    """How pictures become files; both write to the path given and may be slow.
+    """The functions that write pictures to a path; both may be slow.
 
     Args:
-        preview: takes ``[H, W, 3]`` uint8.
-        result: takes the run's ``Result``.
+        preview: writes ``[H, W, 3]`` uint8.
+        result: writes the ``Result`` of the run.
     """
 
     preview: Callable[[Any, Path], Saved]
@@ -80,18 +80,18 @@ class PictureWriters:
 
 @dataclass(frozen=True)
 class Intervals:
-    """How often things happen, in seconds."""
+    """The intervals of a worker, in seconds."""
 
     lease: float = 15.0
     poll: float = 0.1
     preview: float = 0.2
     idle: float = 0.2
-    patience: float = 2.0  # a paused job keeps its worker that long while others wait
+    yield_after: float = 2.0  # a paused job is released after that time if others wait
 
 
 @dataclass
 class _Inbox:
-    """What the listening thread has heard, for the thread that runs the job."""
+    """What the listening thread has read, for the thread that runs the job."""
 
     target_state: str = "run"
     others_wait: bool = False
@@ -105,12 +105,12 @@ class Worker:
 
     Args:
         store: where the jobs are.
-        runner: makes events of a task.
-        writers: make files of pictures.
-        intervals: how often things happen.
-        name: who claims.
-        max_failures: after how many a job is given up.
-        exporters: of films and reports, by kind; requests for them are granted between two jobs.
+        runner: yields the events of a task.
+        writers: write pictures to files.
+        intervals: how often the worker polls, saves previews and renews its lease.
+        name: of the worker, for the store.
+        max_failures: number of failures after which a job is marked failed.
+        exporters: write films and reports, by kind, between two jobs.
     """
 
     def __init__(
@@ -133,13 +133,13 @@ class Worker:
         self.stopping = threading.Event()
 
     def work(self) -> None:
-        """Run jobs until ``stopping`` is set; a job under way is checkpointed and put back into the queue."""
+        """Run jobs until ``stopping`` is set; the current job is checkpointed and put back into the queue."""
         while not self.stopping.is_set():
             if not export_next(self.store, self.name, self.exporters) and not self.work_once():
                 self.stopping.wait(self.intervals.idle)
 
     def work_once(self) -> bool:
-        """Run one job, if one waits, and say whether one did."""
+        """Run the next job of the queue, and return whether there was one."""
         lease = claim(self.store, self.name, self.intervals.lease, self.max_failures)
         if lease is None:
             return False
@@ -147,10 +147,10 @@ class Worker:
             if lease.job.target_state == "cancel":
                 lease.release("cancelled")
             else:
-                _Run(self, lease).go()
+                _Run(self, lease).run()
         except LeaseLostError:
-            self.store.sweep_job(lease.job.id)  # somebody else has it, or it was deleted
-        except Exception as error:  # the worker guards the job: whatever it was, it is kept and the next one runs
+            self.store.sweep_job(lease.job.id)  # another worker has it, or it was deleted
+        except Exception as error:  # the error is stored with the job, and the worker goes on
             line, whole = f"{type(error).__name__}: {error}", traceback.format_exc()
             final = isinstance(error, InputError)
             try:
@@ -161,7 +161,7 @@ class Worker:
 
 
 class _Run:
-    """One job in the hands of one worker."""
+    """One job, run by one worker."""
 
     def __init__(self, worker: Worker, lease: Lease) -> None:
         self.worker = worker
@@ -175,17 +175,17 @@ class _Run:
         self.step = lease.job.step
         self.resuming = lease.job.step > 0
         self.stop_posted = False
-        self.at_checkpoint = False  # whether all that was computed is on disk
+        self.at_checkpoint = False  # whether the last step is on disk
         self.checkpoint_asked = False
         self.preview_due = 0.0
 
-    def go(self) -> None:
-        """Run the job until it ends, is paused for long, is cancelled, or the worker stops."""
+    def run(self) -> None:
+        """Run the job until it ends, is released while paused, is cancelled, or the worker stops."""
         job = self.lease.job
         self.folder.mkdir(parents=True, exist_ok=True)
-        for litter in self.folder.glob("*.part*"):
-            litter.unlink(missing_ok=True)
-        self._hear()  # what was told before this life, in order and before the first step
+        for leftover in self.folder.glob("*.part*"):
+            leftover.unlink(missing_ok=True)
+        self._read_requests()  # earlier commands, in order and before the first step
         listener = threading.Thread(target=self._listen, name=f"listen-{job.id}", daemon=True)
         listener.start()
         events = self.worker.runner(self._task(), self.mailbox)
@@ -197,21 +197,21 @@ class _Run:
             listener.join()
 
     def _task(self) -> Task:
-        """Turn asset ids into paths."""
+        """Build the runner's task, with paths in place of asset ids."""
         job = self.lease.job
         names: dict[Path, str] = {}
 
         def path(asset_id: str) -> Path:
             asset = self.store.asset(asset_id)
-            place = self.store.asset_path(asset)
-            names[place] = asset.name or place.name
-            return place
+            asset_path = self.store.asset_path(asset)
+            names[asset_path] = asset.name or asset_path.name
+            return asset_path
 
         return Task(
             job=job.id,
             content=path(job.pictures["content"]),
             styles=tuple((path(style["asset"]), float(style["weight"])) for style in job.pictures["styles"]),
-            masks={part: path(asset_id) for part, asset_id in job.pictures.get("masks", {}).items()},
+            masks={role: path(asset_id) for role, asset_id in job.pictures.get("masks", {}).items()},
             regions=tuple(
                 {
                     **{key: value for key, value in region.items() if key != "asset"},
@@ -230,23 +230,23 @@ class _Run:
     # The listening thread --------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Heartbeat and hear, until the run ends."""
-        beat_due = time.monotonic() + self.intervals.lease / 3
+        """Renew the lease and read commands until the run ends."""
+        renewal_due = time.monotonic() + self.intervals.lease / 3
         try:
             while not self.ended.wait(self.intervals.poll):
-                # A lock held by others for long is no reason to stop listening.
+                # Another process may hold the lock for long; try again later.
                 with contextlib.suppress(sqlite3.OperationalError):
-                    if time.monotonic() >= beat_due:
+                    if time.monotonic() >= renewal_due:
                         self.lease.heartbeat()
-                        beat_due = time.monotonic() + self.intervals.lease / 3
-                    self._hear()
+                        renewal_due = time.monotonic() + self.intervals.lease / 3
+                    self._read_requests()
         except LeaseLostError:
             self.inbox.lost = True
         finally:
             self.store.close()
 
-    def _hear(self) -> None:
-        """Pass new commands on to the mailbox."""
+    def _read_requests(self) -> None:
+        """Pass new commands to the mailbox."""
         requests = self.lease.requests(self.inbox.last_command)
         for command in requests.commands:
             self.inbox.posted.append(command)
@@ -258,7 +258,7 @@ class _Run:
     # The running thread ----------------------------------------------------------------------------------------------
 
     def _follow(self, events: Iterator[Event]) -> None:
-        """Write every event down; look at the inbox in between."""
+        """Store every event, and act on requests between events."""
         while not self.inbox.lost:
             if self.inbox.target_state == "cancel":
                 self.lease.release("cancelled")
@@ -266,12 +266,12 @@ class _Run:
             if self.inbox.target_state == "stop" and not self.stop_posted:
                 self.mailbox.post("stop")
                 self.stop_posted = True
-            stand_still = self.worker.stopping.is_set() or self.inbox.target_state == "pause"
-            if stand_still and self.at_checkpoint:
-                if self._let_go_or_wait():
+            must_pause = self.worker.stopping.is_set() or self.inbox.target_state == "pause"
+            if must_pause and self.at_checkpoint:
+                if self._wait_while_paused():
                     return
                 continue
-            if stand_still and not self.checkpoint_asked:
+            if must_pause and not self.checkpoint_asked:
                 self.mailbox.post("checkpoint")
                 self.checkpoint_asked = True
             event = next(events, None)
@@ -280,14 +280,14 @@ class _Run:
             if self._write(event):
                 return
 
-    def _let_go_or_wait(self) -> bool:
-        """Claim a paused job as long as nobody else needs the worker; say whether it was let go."""
+    def _wait_while_paused(self) -> bool:
+        """Wait while the job is paused; return whether it was released because the worker stops or others wait."""
         if self.worker.stopping.is_set():
             return self.lease.release("queued")
         self.lease.pause()
-        patience = time.monotonic() + self.intervals.patience
+        release_due = time.monotonic() + self.intervals.yield_after
         while self.inbox.target_state == "pause" and not self.inbox.lost:
-            needed = self.worker.stopping.is_set() or (self.inbox.others_wait and time.monotonic() > patience)
+            needed = self.worker.stopping.is_set() or (self.inbox.others_wait and time.monotonic() > release_due)
             if needed and self.lease.release("paused"):
                 return True
             time.sleep(self.intervals.poll / 2)
@@ -296,7 +296,7 @@ class _Run:
         return self.inbox.lost
 
     def _write(self, event: Event) -> bool:
-        """Write an event down and say whether it was the last."""
+        """Store an event, and return whether it was the last."""
         total_steps, result = None, None
         lines: list[tuple[str, dict[str, Any]]] = []
         if isinstance(event, Finished):
@@ -307,30 +307,30 @@ class _Run:
         elif isinstance(event, Stepped):
             self.step = event.step
             self.at_checkpoint = False
-            # The checkpoint may be ahead of its note in the store, so the run itself says where it goes on from.
+            # The checkpoint may be newer than the step in the store, so the first step of the run decides.
             if self.resuming:
                 lines.append(("resumed", {"step": event.step - 1}))
                 self.resuming = False
             if event.preview is not None and time.monotonic() >= self.preview_due:
                 self.preview_due = time.monotonic() + self.intervals.preview
-                result = self._keep(event.step, "preview", event.preview)
+                result = self._save_picture(event.step, "preview", event.preview)
         elif isinstance(event, Snapshot):
-            result = self._keep(event.step, "snapshot", event.picture)
+            result = self._save_picture(event.step, "snapshot", event.picture)
         kind, data = encode_event(event)
         if kind == "step":
-            data["at"] = round(self.store.clock(), 3)  # for those who read it later and want to know the intervals
+            data["at"] = round(self.store.clock(), 3)  # for readers who measure the speed of the run
         if result is not None:
             data["picture"] = result.kind
-        applied = self._applied(event) if isinstance(event, Steered) else None
+        applied = self._applied_command(event) if isinstance(event, Steered) else None
         self.lease.append([*lines, (kind, data)], self.step, total_steps, result, applied)
         if isinstance(event, Steered) and event.command == "checkpoint":
             self.at_checkpoint, self.checkpoint_asked = True, False
         if result is not None and result.kind == "preview":
-            self._thin()
+            self._thin_previews()
         return False
 
-    def _applied(self, event: Steered) -> int | None:
-        """Return the number of the command that an event answers; those before it were refused."""
+    def _applied_command(self, event: Steered) -> int | None:
+        """Return the number of the command that an event confirms; the commands before it were refused."""
         posted = self.inbox.posted
         for command in list(posted):
             if command.name == event.command and command.amounts == dict(event.values):
@@ -339,40 +339,40 @@ class _Run:
                 return command.number
         return None
 
-    def _keep(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
-        """Write a picture of a step: under a temporary name, then renamed."""
+    def _save_picture(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
+        """Write the picture of a step, atomically."""
         name = f"{step:07d}-{kind}{self.worker.writers.preview_suffix}"
-        saved = write_whole(self.folder / name, lambda path: self.worker.writers.preview(picture, path))
-        return stored(self.folder / name, step, kind, saved)
+        saved = write_atomically(self.folder / name, lambda path: self.worker.writers.preview(picture, path))
+        return result_row(self.folder / name, step, kind, saved)
 
-    def _thin(self) -> None:
-        """Drop every second preview, the newest excepted, once there are too many."""
+    def _thin_previews(self) -> None:
+        """Delete every second preview, except the newest, once there are too many."""
         previews = [result for result in self.store.results(self.lease.job.id) if result.kind == "preview"]
         if len(previews) <= PREVIEWS_KEPT:
             return
         dropped = previews[1:-1:2]
-        self.lease.forget(dropped)
+        self.lease.delete_results(dropped)
         for result in dropped:
             (self.folder / result.file).unlink(missing_ok=True)
 
     def _finish(self, event: Finished) -> None:
-        """Write the result, then say so in one transaction, then sweep up the checkpoints."""
+        """Write the result, mark the job done in one transaction, then delete the checkpoints."""
         self.lease.heartbeat()
         path = self.folder / f"{event.step:07d}-final{self.worker.writers.result_suffix}"
-        saved = write_whole(path, lambda target: self.worker.writers.result(event.result, target))
+        saved = write_atomically(path, lambda target: self.worker.writers.result(event.result, target))
         data = {"step": event.step, "stopped": event.stopped, "picture": "final"}
-        self.lease.finish(data, stored(path, event.step, "final", saved), saved.record, event.stopped)
+        self.lease.finish(data, result_row(path, event.step, "final", saved), saved.record, event.stopped)
         shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
 
 
-def write_whole(path: Path, write: Callable[[Path], Saved]) -> Saved:
-    """Let something write a file beside ``path``, then give it its name."""
-    part = path.with_name(f"{path.stem}.part{os.getpid()}{path.suffix}")
-    saved = write(part)
-    part.replace(path)
+def write_atomically(path: Path, write: Callable[[Path], Saved]) -> Saved:
+    """Write a file under a temporary name, then rename it to ``path``."""
+    temp_path = path.with_name(f"{path.stem}.part{os.getpid()}{path.suffix}")
+    saved = write(temp_path)
+    temp_path.replace(path)
     return saved
 
 
-def stored(path: Path, step: int, kind: ResultKind, saved: Saved) -> StoredResult:
-    """Describe a written picture for the store."""
+def result_row(path: Path, step: int, kind: ResultKind, saved: Saved) -> StoredResult:
+    """Return the store's row for a written picture."""
     return StoredResult(step, kind, path.name, saved.media_type, path.stat().st_size, saved.width, saved.height)

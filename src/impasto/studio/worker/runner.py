@@ -1,8 +1,8 @@
-"""The studio's runner: a task goes to the engine, pictures become files.
+"""The studio's runner: runs a task in the engine and writes its pictures.
 
-In: a ``Task``. Out: an instant picture where its weights have been fetched, then the engine's events, previews as
-JPEG, the result as the engine saved it, record inside. What two jobs in a row have in common (the network, the targets
-of the same pictures) is kept between them.
+In: a ``Task``. Out: an instant preview if the weights for it are installed, then the events of the engine; previews as
+JPEG, the result as the engine saved it, with its record. The network, and the targets of the same pictures, are cached
+between jobs.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from impasto.run.result import Result
 
 PREVIEW_QUALITY = 88
-CHECKPOINT_SECONDS = 2.0  # the engine itself takes longer where a checkpoint is dear
-INSTANT_SIDE = 256  # px: half a second on one core, sooner than the first step
+CHECKPOINT_SECONDS = 2.0  # the engine waits longer where a checkpoint is slow
+INSTANT_SIDE = 256  # px; takes half a second on one core, less than the first step
 INSTANT_OPTIONS = ("strength", "color", "saturation", "style_blend", "rotate_style", "style_scale", "seamless")
-PAINTED = "painted.part.png"  # a name that is swept away if the worker dies before it is renamed
+PAINTED = "painted.part.png"  # deleted as a temporary file if the worker dies before it is renamed
 
 _state: Mapping[str, Any] = vgg19_state()
 _cache: tuple[tuple[Path, ...], TargetCache] | None = None
 
 
 def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
-    """Paint a task."""
+    """Run a task and yield its events."""
     styles = [path for path, _ in task.styles]
     options = dict(task.options)
     if len(task.styles) > 1:
@@ -56,7 +56,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     def read(path: Path) -> images.Picture:
         return _named(path, task.names.get(path, path.name), limits)
 
-    content = read(task.content)  # once, for the instant picture and for the run
+    content = read(task.content)  # once, for the instant preview and for the run
     regions = [{**region, "mask": read(region["mask"]), "style": read(region["style"])} for region in task.regions]
     protect = read(task.masks["protect"]) if "protect" in task.masks else None
     style = parse_regions([read(path) for path in styles], regions=regions, protect=protect)
@@ -77,7 +77,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
 
 
 def _named(path: Path, name: str, limits: Mapping[str, Any]) -> images.Picture:
-    """Load a picture under the name that its owner knows, also where it cannot be read."""
+    """Load a picture under the user's file name, which errors name as well."""
     try:
         return replace(images.load(path, **limits), name=name)
     except ImageError as error:
@@ -85,7 +85,7 @@ def _named(path: Path, name: str, limits: Mapping[str, Any]) -> images.Picture:
 
 
 def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Iterator[Snapshot]:
-    """Show what instant mode makes of a task, before its first step; it changes nothing in the run."""
+    """Yield the result of the feed-forward network as a snapshot of step 0; the run itself does not use it."""
     if not stored("adain").is_file():
         return
     size = content.size
@@ -98,11 +98,11 @@ def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Ite
             if isinstance(event, Finished):
                 yield Snapshot(0, 0, images.quantize(event.result.pixels).astype("uint8"))
     except ImpastoError:
-        return  # what is wrong, the run itself will say
+        return  # the run itself reports the error
 
 
 def _cache_for(pictures: tuple[Path, ...]) -> TargetCache:
-    """Return what runs on the same pictures share; other pictures' targets are dropped, for they are large."""
+    """Return the cache for runs on these pictures; the targets of other pictures are large and are dropped."""
     global _cache  # noqa: PLW0603 - one worker, one job at a time
     if _cache is None or _cache[0] != pictures:
         _cache = (pictures, TargetCache(state=_state))
@@ -122,7 +122,7 @@ def _result(result: Result, path: Path) -> Saved:
 
 
 def _film(export_input: ExportInput, path: Path) -> str:
-    from impasto.studio.worker import event_replay  # brings the video library, which painting has no use for
+    from impasto.studio.worker import event_replay  # imports the video library, which a run does not need
 
     return event_replay.film(export_input, path)
 
