@@ -34,6 +34,7 @@ from benchmarks import baseline
 from benchmarks.curves import plot_race, side_by_side
 from impasto import __version__
 from impasto.errors import ImageError, WeightsError
+from impasto.files import write_atomically
 from impasto.imaging import images
 from impasto.network.weights import cache_folder
 from impasto.workflows.evaluate import Judge, table
@@ -190,7 +191,7 @@ def _peer_curve(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(curve.files[curve.best.step], folder / "best.png")
     text = json.dumps(key | {"points": [asdict(point) for point in curve.points]}, indent=2)
-    images.write_atomically(folder / "curve.json", text.encode())
+    write_atomically(folder / "curve.json", text.encode())
     return curve, False
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from impasto import files
 from impasto.api import iter_stylize
 from impasto.events import Mailbox, Stepped
-from impasto.imaging import images
 from impasto.run import checkpoint, result
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.replay import iter_resume
@@ -221,7 +221,7 @@ def instead_of_saving(call: Any) -> Any:
 def main(root: Path) -> None:
     torch.set_num_threads(1)
     runs = Runs(root)
-    write = images.write_atomically
+    write = files.write_atomically
     whole = runs.whole("whole", {})
     scenarios: dict[str, Callable[[], dict[str, Any]]] = {
         "at once": lambda: runs.killed("at once", {}, at_step(1)),
@@ -231,13 +231,13 @@ def main(root: Path) -> None:
             "a command logged", {}, patched(checkpoint.Checkpointer, "log", after_logging)
         ),
         "half a line": lambda: runs.killed("half a line", {}, patched(checkpoint.Checkpointer, "log", half_a_line)),
-        "no tensors": lambda: runs.killed("no tensors", {}, patched(images, "write_atomically", before("safetensors"))),
-        "no json": lambda: runs.killed("no json", {}, patched(images, "write_atomically", before("json"))),
+        "no tensors": lambda: runs.killed("no tensors", {}, patched(files, "write_atomically", before("safetensors"))),
+        "no json": lambda: runs.killed("no json", {}, patched(files, "write_atomically", before("json"))),
         "nothing saved": lambda: runs.killed("nothing saved", {}, patched(result, "save", instead_of_saving)),
         "three times": lambda: runs.killed("three times", {}, at_step(24), times=3),
         "from outside": lambda: runs.killed_from_outside("from outside", {}, 5),
     }
-    assert images.write_atomically is write
+    assert files.write_atomically is write
     for scenario in scenarios.values():
         print(json.dumps({**scenario(), "whole": whole}), flush=True)
     adam = {"optimizer": "adam", "init": "content"}

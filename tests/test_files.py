@@ -37,14 +37,14 @@ def test_what_goes_to_one_disk_is_added_up(free: Any, tmp_path: Path) -> None:
     said = disk_shortfall(wants)
     assert said == (
         f"folder {str(tmp_path)!r} has 5 MB left and its checkpoints and the picture need about 6 MB: "
-        "make room or choose another folder"
+        "free some space or choose another folder"
     )
 
 
 def test_the_picture_is_refused_before_the_work(free: Any, tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     options = resolve(size=4096)
     free(30_000_000)
-    with pytest.raises(ImageError, match=r"has 30 MB left and the picture needs about 38 MB: make room"):
+    with pytest.raises(ImageError, match=r"has 30 MB left and the picture needs about 38 MB: free some space"):
         prepare(*tiny_files, options, tmp_path / "out.png")
     assert prepare(*tiny_files, options, tmp_path / "out.jpg").output is not None
 

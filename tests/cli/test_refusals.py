@@ -188,7 +188,7 @@ def test_sixteen_bits_need_a_format_for_them(refused: Refuse) -> None:
 
 @pytest.mark.parametrize("flag", ["--snapshots"])
 def test_a_folder_of_snapshots_that_cannot_be_made(stylize: Refuse, flag: str) -> None:
-    assert f"{flag} photo.png/way: the folder cannot be made" in stylize(
+    assert f"{flag} photo.png/way: the folder cannot be created" in stylize(
         "photo.png", "painting.png", flag, "photo.png/way"
     )
 
@@ -370,4 +370,4 @@ def test_networks_and_samples_that_are_not_there(refused: Refuse) -> None:
 
 def test_folders_that_cannot_be_made(refused: Refuse) -> None:
     assert "cannot write samples to photo.png/there" in refused("samples", "photo.png/there")
-    assert "the folder cannot be made" in refused("demo", "--out", "photo.png/there")
+    assert "the folder cannot be created" in refused("demo", "--out", "photo.png/there")

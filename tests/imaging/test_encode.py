@@ -18,10 +18,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from impasto.errors import ImageError
+from impasto.files import write_atomically
 from impasto.imaging import encode as encode_module
 from impasto.imaging import sixteen_bit
 from impasto.imaging.icc import srgb_profile
-from impasto.imaging.images import check_output, encode, load, quantize, read_record, save, write_atomically
+from impasto.imaging.images import check_output, encode, load, quantize, read_record, save
 
 SMOOTH = np.stack(np.meshgrid(np.linspace(0, 1, 50), np.linspace(0, 1, 40), indexing="xy"), -1)
 SMOOTH = np.concatenate([SMOOTH, 1 - SMOOTH[:, :, :1]], axis=2).astype(np.float32)  # [40, 50, 3]

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto import files
 from impasto.api import iter_stylize, last
 from impasto.errors import MachineError, RecordError
 from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
@@ -303,14 +304,14 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, tiny_files: Any, c
 def test_a_full_disk_ends_no_run(
     tmp_path: Path, tiny_files: Any, cache: TargetCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = images.write_atomically
+    write = files.write_atomically
 
     def full(path: Path, data: bytes) -> None:
         if path.name.startswith("checkpoint-"):
             raise OSError(28, "No space left on device")
         write(path, data)
 
-    monkeypatch.setattr(images, "write_atomically", full)
+    monkeypatch.setattr(files, "write_atomically", full)
     events = begin(tiny_files, cache, tmp_path / "run")
     assert any(
         "a checkpoint could not be written" in line and "No space left" in line for line in warnings(iter(events))

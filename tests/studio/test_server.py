@@ -194,7 +194,7 @@ def test_a_token_stands_in_the_address_as_browsers_read_it(tmp_path: Path) -> No
 
 def test_a_data_folder_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(InputError, match=r"--data .*file: the folder cannot be made \(File exists\)"):
+    with pytest.raises(InputError, match=r"--data .*file: the folder cannot be created \(File exists\)"):
         serve(Settings(tmp_path / "file"))
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_compared_is_refused(names: str, options: dict[str, str],
 def test_a_folder_that_cannot_be_made_is_refused(tiny_files, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     content, style = map(str, tiny_files)
-    with pytest.raises(OptionError, match="cannot be made"):
+    with pytest.raises(OptionError, match="cannot be created"):
         next(compare.iter_compare(content, style, compare.plan("impasto", **FEW), tmp_path / "file" / "out"))
 
 

@@ -180,7 +180,7 @@ def test_a_folder_that_cannot_be_made_is_said(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OptionError, match=r"the folder '.*sheet' cannot be made \(Not a directory\): name another"):
+    with pytest.raises(OptionError, match=r"the folder '.*sheet' cannot be created \(Not a directory\): name another"):
         explore(tiny_files, tmp_path / "file" / "sheet", TargetCache(state, retain=True), "strength=0.2,0.8")
 
 

@@ -185,5 +185,5 @@ def test_pictures_are_made_smaller_and_never_larger(shape: tuple[int, int, int])
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     report = Report(tmp_path / "file" / "page", "a.png", "b.png")
-    with pytest.raises(OptionError, match=r"--report .*page: the folder cannot be made \(Not a directory\)"):
+    with pytest.raises(OptionError, match=r"--report .*page: the folder cannot be created \(Not a directory\)"):
         report(Planned((), 1, {}))

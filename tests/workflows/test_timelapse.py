@@ -112,5 +112,5 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     film: Any = Film(tmp_path / "file" / "film.mp4")
-    with pytest.raises(OptionError, match=r"film.mp4: the folder cannot be made \(File exists\)"):
+    with pytest.raises(OptionError, match=r"film.mp4: the folder cannot be created \(File exists\)"):
         played(film)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from impasto.errors import RecordError
 from impasto.feedforward.network import StyleNetwork, current_names
-from impasto.imaging import images
+from impasto.files import write_atomically
 
 OLD_PROGRESS = {"worse": "bad_rounds", "checked": "history"}  # keys of files by earlier versions
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -49,7 +49,7 @@ def save(
         for name, value in adam.state.get(parameter, {}).items():
             tensors[f"adam.{index}.{name}"] = value.detach().cpu().clone().contiguous()
     facts = {"signature": signature, "progress": json.dumps(dict(progress))}
-    images.write_atomically(path, to_bytes(tensors, facts))
+    write_atomically(path, to_bytes(tensors, facts))
 
 
 def restore(path: Path, networks: Mapping[str, StyleNetwork], adam: torch.optim.Adam, signature: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto.errors import ImageError, MachineError, WeightsError
 from impasto.feedforward.model import OnnxPainter, describe, load, read
 from impasto.feedforward.network import StyleNetwork
-from impasto.imaging import images
+from impasto.files import write_atomically
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -48,7 +48,7 @@ def to_onnx(path: str | Path, target: str | Path) -> float:
         raise WeightsError(f"the network {str(path)!r} cannot be read ({error.strerror}): check the name") from None
     network, about = read(path, data)
     network.eval()
-    images.write_atomically(target, _exported(network, describe(network.shape, about)))
+    write_atomically(target, _exported(network, describe(network.shape, about)))
     return _difference(network, target)
 
 

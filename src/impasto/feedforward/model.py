@@ -25,6 +25,7 @@ from torch.nn import functional
 from impasto.errors import MachineError, OptionError, WeightsError
 from impasto.feedforward.adain import tiles
 from impasto.feedforward.network import HALO, STYLE_INPUT_SIDE, Moments, Shape, StyleNetwork, current_names
+from impasto.files import write_atomically
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import at_least_float32
 
@@ -140,7 +141,7 @@ def save(path: str | Path, network: StyleNetwork, about: Mapping[str, Any]) -> P
 
     path = Path(path)
     tensors = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
-    images.write_atomically(path, as_bytes(tensors, describe(network.shape, about)))
+    write_atomically(path, as_bytes(tensors, describe(network.shape, about)))
     return path
 
 

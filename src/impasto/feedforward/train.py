@@ -30,6 +30,7 @@ from impasto.feedforward import checkpoint, model
 from impasto.feedforward.dataset import Pictures, load_folder
 from impasto.feedforward.network import Shape, StyleNetwork
 from impasto.feedforward.training_objective import TrainingObjective
+from impasto.files import write_atomically
 from impasto.imaging import contact_sheet, images
 from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
@@ -197,7 +198,7 @@ class _Run:
             yield Warned(self.place.note)
         if self.skipped and self.group.is_first:
             listing = self.out.with_suffix(".skipped.txt")
-            images.write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
+            write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
             yield Warned(f"{len(self.skipped)} unreadable pictures were skipped; {listing} lists them")
 
     def go(self, mailbox: Mailbox | None) -> Iterator[Event]:

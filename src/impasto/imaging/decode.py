@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import io
 import logging
 import os
@@ -39,6 +38,7 @@ from PIL import (
 )
 
 from impasto.errors import ImageError
+from impasto.files import file_sha256
 from impasto.imaging import icc, metadata, sixteen_bit
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
@@ -197,7 +197,7 @@ def read(stream: IO[bytes], shown: str, max_pixels: int, keep_location: bool) ->
         image = identified(stream, shown)
         check_pixels(image.size, max_pixels, shown)
         stream.seek(0)
-        digest = hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()
+        digest = file_sha256(stream)
         raw = of_image(image, stream, shown, keep_location)
     raw.sha256 = digest
     raw.notes += notes

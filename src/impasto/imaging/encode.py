@@ -6,10 +6,8 @@ JPEG and BMP have no alpha: the picture is laid on white. PNG and TIFF can hold 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -127,12 +125,10 @@ def check_output(
     for source in inputs:
         if isinstance(source, (str, os.PathLike)) and _same_file(target, split_crop(source)[0]):
             raise ImageError(f"{str(target)!r} is one of the inputs and would be lost: name the output otherwise")
-    folder = _real(target).parent
+    folder = files.behind_link(target).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary, handle = _temporary_in(folder)
-        os.close(handle)
-        temporary.unlink()
+        files.create_temporary(folder).unlink()
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise ImageError(f"folder {str(folder)!r} cannot be written ({reason}): choose another for the output") from exc
@@ -194,42 +190,11 @@ def save(
     else:
         data = encode(pixels, kind, alpha=alpha, bits=bits, quality=quality, **facts)
     try:
-        write_atomically(target, data)
+        files.write_atomically(target, data)
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise ImageError(f"{str(target)!r} cannot be written ({reason}): check the folder and the room on it") from exc
     return target
-
-
-def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], None]) -> None:
-    """Put bytes into a file so that a reader finds the old content or the new, whatever happens in between.
-
-    Args:
-        path: the file; where it is a link, the file that it points to is replaced.
-        data: the whole new content, or what writes it to an open file.
-
-    Raises:
-        OSError: the old file is as it was, and nothing is left beside it.
-    """
-    target = _real(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary, handle = _temporary_in(target.parent)
-    os.close(handle)
-    try:
-        with temporary.open("r+b") as file:  # by its name, which writers of some formats ask for
-            if callable(data):
-                data(file)
-            else:
-                file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o777)
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def encode(
@@ -362,20 +327,9 @@ def _check_format(kind: str, size: tuple[int, int] | None, bits: int, what: str)
         raise ImageError(f"{what} is {size[1]} x {size[0]} px and {kind} ends at {most} px a side: use PNG or TIFF")
 
 
-def _real(path: Path) -> Path:
-    """Return the file behind a link, so that saving replaces the file and leaves the link."""
-    return path.resolve() if path.is_symlink() else path
-
-
 def _same_file(one: Path, other: Path) -> bool:
     """Return whether two names mean one file, links included."""
     try:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _temporary_in(folder: Path) -> tuple[Path, int]:
-    """Return a new file in the folder and its open descriptor, with the permissions that any new file gets there."""
-    temporary = folder / f".impasto-{secrets.token_hex(8)}.tmp"
-    return temporary, os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)

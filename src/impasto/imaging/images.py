@@ -32,7 +32,7 @@ from impasto.imaging.decode import (
     split_crop,
     unit,
 )
-from impasto.imaging.encode import check_output, encode, estimated_bytes, quantize, save, write_atomically
+from impasto.imaging.encode import check_output, encode, estimated_bytes, quantize, save
 from impasto.imaging.resample import resize
 from impasto.options.sizes import Size, canvas_size, parse_size
 
@@ -52,7 +52,6 @@ __all__ = [
     "save",
     "split_crop",
     "unit",
-    "write_atomically",
 ]
 
 MAX_PIXELS = 200_000_000

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import OptionError, suggest
+from impasto.files import write_atomically
 from impasto.options.builtin_recipes import BUILT_IN, Recipe
 from impasto.options.fields import Options, names
 
@@ -143,11 +144,8 @@ def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> 
     chosen = {key: checked[key] for key, value in settings.items() if value is not None}
     lines = [f'based_on = "{based_on}"', *(f"{key} = {_toml(value)}" for key, value in sorted(chosen.items()))]
     path = folder() / f"{name}.toml"
-    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(path, ("\n".join(lines) + "\n").encode())
     except OSError as error:
         reason = error.strerror or str(error)
         raise OptionError(

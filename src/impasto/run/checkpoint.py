@@ -36,6 +36,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from impasto import files
 from impasto.errors import MachineError, RecordError
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import Refreshing
@@ -199,9 +200,9 @@ class Checkpointer:
         name = f"checkpoint-{step:09d}"
         try:
             file = self.folder / f"{name}.safetensors"
-            images.write_atomically(file, lambda opened: save_file(_without_aliases(tensors), opened.name))
-            whole = _json({**json.loads(about), "sha256": _digest(file)})
-            images.write_atomically(
+            files.write_atomically(file, lambda opened: save_file(_without_aliases(tensors), opened.name))
+            whole = _json({**json.loads(about), "sha256": files.file_sha256(file)})
+            files.write_atomically(
                 self.folder / f"{name}.json", _json({"state": whole.decode(), "sha256": _sha(whole)})
             )
             _sync_folder(self.folder)
@@ -243,7 +244,7 @@ def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
         _read_log(folder / STEERING)  # which mends it
         return True
     _clear(folder)
-    images.write_atomically(folder / RUN, _json({"format": FORMAT, **beginning}))
+    files.write_atomically(folder / RUN, _json({"format": FORMAT, **beginning}))
     return False
 
 
@@ -277,7 +278,7 @@ def save_input(folder: Path, part: str, picture: images.Picture) -> None:
         about=np.array([picture.name, picture.sha256, str(picture.bits)]),
     )
     try:
-        images.write_atomically(folder / f"input-{part}.npz", file.getvalue())
+        files.write_atomically(folder / f"input-{part}.npz", file.getvalue())
     except OSError as error:
         raise _folder_error(folder, error) from error
 
@@ -334,7 +335,7 @@ def _read_state(path: Path) -> State:
         raise ValueError(path)
     about = json.loads(inner)
     file = path.with_suffix(".safetensors")
-    if _digest(file) != about["sha256"]:
+    if files.file_sha256(file) != about["sha256"]:
         raise ValueError(path)
     with safe_open(file, framework="pt") as kept:
         # Copied, so that every tensor lies in memory as the run's own did: sums may depend on it.
@@ -377,11 +378,6 @@ def _without_aliases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found[name] = value.clone() if place in seen else value
         seen.add(place)
     return found
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _sha(data: bytes) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImageError, OptionError, RecordError
+from impasto.files import file_sha256
 from impasto.imaging import images
 from impasto.options.fields import Options
 
@@ -243,8 +244,7 @@ def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
 
 def _hash(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError:
         return None
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from impasto.files import write_atomically
 from impasto.imaging import images
 from impasto.objective.scale_objective import ScaleObjective, resize
 from impasto.options.fields import Options
@@ -118,7 +119,7 @@ def save(prepared: PreparedRun, pixels: NDArray[Any], about: Mapping[str, Any] |
     options = prepared.options.output
     inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, prepared.output)
     if side is not None:
-        images.write_atomically(record.side_file(prepared.output), side)
+        write_atomically(record.side_file(prepared.output), side)
     return images.save(
         prepared.output,
         pixels,

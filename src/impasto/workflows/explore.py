@@ -17,7 +17,7 @@ from typing import Any
 
 from impasto.api import iter_stylize, last
 from impasto.errors import OptionError, suggest
-from impasto.files import why_not_writable
+from impasto.files import why_not_writable, write_atomically
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Declared, Options, declared
@@ -268,6 +268,6 @@ def _write(
     axes = [
         {"name": axis.name, "values": [str(v) for v in axis.values]} for axis in (rows, columns) if axis is not None
     ]
-    images.write_atomically(
+    write_atomically(
         folder / CELLS, json.dumps({"sheet": record.FORMAT, "axes": axes, "cells": cells}, indent=1).encode()
     )

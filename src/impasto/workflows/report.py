@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from impasto.errors import ImageError, OptionError, WeightsError
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.files import why_not_writable
+from impasto.files import why_not_writable, write_atomically
 from impasto.imaging import images
 from impasto.workflows.replay import as_command
 from impasto.workflows.timelapse import shown_step
@@ -100,7 +100,7 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
         record=html.escape(json.dumps(about, indent=2, ensure_ascii=False)),
         frames=json.dumps(shown).replace("<", "\\u003c"),
     )
-    images.write_atomically(folder / PAGE, text.encode())
+    write_atomically(folder / PAGE, text.encode())
     return folder / PAGE
 
 

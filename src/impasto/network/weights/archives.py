@@ -7,10 +7,8 @@ unpickler that knows numpy's three constructors and nothing else, torch's files 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 import pickle
 import subprocess
 import sys
@@ -18,18 +16,13 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import WeightsError
+from impasto.files import file_sha256, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -170,8 +163,8 @@ def read_torch(data: bytes) -> dict[str, Tensor]:
     return {str(name): value.float() for name, value in state.items()}
 
 
-def save_atomically(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file that is either whole or not there, even if the power fails.
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors to a safetensors file atomically.
 
     Raises:
         WeightsError: the folder cannot be written.
@@ -179,16 +172,7 @@ def save_atomically(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping
     from safetensors.torch import save
 
     data = save({name: value.contiguous() for name, value in tensors.items()}, metadata=dict(metadata))
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_atomically(path, data)
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}; set IMPASTO_CACHE to a writable folder") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()

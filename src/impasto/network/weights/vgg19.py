@@ -15,13 +15,13 @@ the convolution pads with zeros, and a padded zero means the mean color of the f
 
 from __future__ import annotations
 
-import hashlib
 import io
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import WeightsError
+from impasto.files import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +86,7 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
     found = packaged_file()
     if found is None:
         raise WeightsError(f"the VGG-19 weights ({FILE_NAME}) are not installed; {REPAIR}")
-    with found.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(found)
     if digest != FILE_SHA256:
         raise WeightsError(
             f"the VGG-19 weights in {found} are damaged or foreign (SHA-256 {digest[:12]}..., "
