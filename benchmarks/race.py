@@ -3,12 +3,12 @@
 In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and the pictures side by side. Both run as
 processes of their own from a cold start, one after the other; every picture that either saves is read back and measured
 by the peer's own objective in float32 (see ``baseline.Ruler``). The ratio is the peer's time to its own best saved
-picture over ours to the first picture that is at least as good. Our default recipe paints the pair too: it minimises
+picture over ours to the first picture that is at least as good. Our default recipe paints the pair too: it minimizes
 something else, so it is not part of the ratio, and all pictures are judged by ``impasto.workflows.evaluate``.
 
-A loss alone can flatter: the peer optimises outside [0, 1], and what it clips on saving may cost it more of this number
+A loss alone can flatter: the peer optimizes outside [0, 1], and what it clips on saving may cost it more of this number
 than of its looks. So a second time is taken, to our first picture that is as near to the style by a network that
-neither side optimised (``style_distance``).
+neither side optimized (``style_distance``).
 
 The peer's curve is kept in the cache, by machine, versions, pair, size and steps, since at its own size it takes the
 better part of an hour.

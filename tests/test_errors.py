@@ -22,9 +22,9 @@ def test_the_other_branches_are_no_input(kind: type[Exception]) -> None:
 
 
 def test_an_option_error_knows_its_field() -> None:
-    error = OptionError("strength is 2; it goes from 0 to 1", "strength")
+    error = OptionError("strength is 2; it must be between 0 and 1", "strength")
     assert error.option == "strength"
-    assert str(error) == "strength is 2; it goes from 0 to 1"
+    assert str(error) == "strength is 2; it must be between 0 and 1"
     assert OptionError("x").option is None
 
 

@@ -6,7 +6,7 @@
     |   |-- OptionError       an option has a value that is not allowed
     |   |-- WeightsError      network weights are missing, damaged or foreign
     |   `-- RecordError       a record or checkpoint is missing, damaged or newer than this version
-    |-- MachineError          the device, precision or memory asked for is not there
+    |-- MachineError          the requested device, precision or memory is not available
     `-- NumericalError        the optimisation ran into not-a-number and could not recover
 
 A message holds the value received, what is allowed, and what to do.
@@ -52,7 +52,7 @@ class RecordError(InputError):
 
 
 class MachineError(ImpastoError):
-    """The device, precision or memory asked for is not there."""
+    """The requested device, precision or memory is not available."""
 
 
 class NumericalError(ImpastoError):

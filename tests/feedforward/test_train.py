@@ -156,7 +156,7 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path, paintin
         next(iter_train(painting, folder, "a.pth"))
     with pytest.raises(OptionError, match="give one painting to learn, or --paintings DIR"):
         next(iter_train(None, folder, "a.safetensors"))
-    with pytest.raises(OptionError, match="blocks is 9; it goes from 1 to 5"):
+    with pytest.raises(OptionError, match="blocks is 9; it must be between 1 and 5"):
         Training(blocks=9)
 
 

@@ -49,7 +49,7 @@ def test_the_defaults_are_allowed_and_frozen() -> None:
 def test_no_number_may_be_infinite_or_none(name: str, value: float) -> None:
     error = refused(**{"strength": None, "style_weight": 1.0, name: value})
     assert error.option == name
-    assert str(error) == f"{name} is {value}; give a finite number"
+    assert str(error) == f"{name} is {value}; it must be a finite number"
 
 
 @pytest.mark.parametrize("item", RANGED, ids=lambda item: item.name)
@@ -62,11 +62,11 @@ def test_below_the_range(item: Any) -> None:
 @pytest.mark.parametrize("item", [i for i in RANGED if i.facts.get("high")], ids=lambda item: item.name)
 def test_above_the_range(item: Any) -> None:
     error = refused(**{item.name: item.facts["high"] + 1})
-    assert f"it goes from {item.facts['low']} to {item.facts['high']}" in str(error)
+    assert f"it must be between {item.facts['low']} and {item.facts['high']}" in str(error)
 
 
 def test_a_negative_weight_says_what_is_allowed() -> None:
-    assert str(refused(tv_weight=-0.5)) == "tv_weight is -0.5; give at least 0.0"
+    assert str(refused(tv_weight=-0.5)) == "tv_weight is -0.5; it must be at least 0.0"
 
 
 @pytest.mark.parametrize("item", CHOSEN, ids=lambda item: item.name)
@@ -102,7 +102,7 @@ def test_an_unknown_name_meets_the_nearest() -> None:
     ],
 )
 def test_the_wrong_kind_of_value(name: str, value: Any, wanted: str) -> None:
-    assert str(refused(**{name: value})) == f"{name} is {value!r}; it takes {wanted}"
+    assert str(refused(**{name: value})) == f"{name} is {value!r}; it must be {wanted}"
 
 
 def test_none_is_refused_where_a_value_is_needed() -> None:

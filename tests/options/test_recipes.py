@@ -143,7 +143,7 @@ def test_a_recipe_is_not_based_on_itself() -> None:
 
 
 def test_settings_are_checked_before_they_are_saved(folder: Path) -> None:
-    with pytest.raises(OptionError, match="strength is 2.0; it goes from 0.0 to 1.0"):
+    with pytest.raises(OptionError, match="strength is 2.0; it must be between 0.0 and 1.0"):
         recipes.save("bad", {"strength": 2.0})
     with pytest.raises(OptionError, match="no recipe is called 'nothing'"):
         recipes.save("bad", {}, based_on="nothing")
@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytes
 def test_a_damaged_file_is_said_in_one_line(folder: Path, damage: bytes) -> None:
     path = recipes.save("torn", {"seed": 1})
     path.write_bytes(damage)
-    with pytest.raises(OptionError, match="mend or delete it") as caught:
+    with pytest.raises(OptionError, match="fix or delete it") as caught:
         recipes.resolve(recipe="torn")
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)

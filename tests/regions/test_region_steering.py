@@ -64,4 +64,4 @@ def test_what_is_not_there_cannot_be_steered(cache: TargetCache, photo: Any, pai
     events = list(iter_stylize(photo, None, regions=regions, mailbox=mailbox, cache=cache, **{**FEW, "steps": 1}))
     told = [event.message for event in events if isinstance(event, Warned)]
     assert any("nothing called 'strength:sea' can be steered; did you mean 'strength:sky'" in text for text in told)
-    assert any("strength:sky is 1.5; give a finite number, from 0 to 1" in text for text in told)
+    assert any("strength:sky is 1.5; it must be between 0 and 1" in text for text in told)

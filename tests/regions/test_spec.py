@@ -104,7 +104,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"style": "a.png", "regions": [{"mask": MASK, "style": "a.png", "size": 3}]}, "has no setting 'size'"),
     ({"style": {"style": "a.png", "color": "match"}}, "a style has no setting 'color'"),
     ({"style": "a.png,scal=0.5"}, "there is no setting 'scal'; did you mean 'scale'"),
-    ({"style": "a.png,scale=9"}, "scale of style is '9'; it goes from 0.05 to 8"),
+    ({"style": "a.png,scale=9"}, "scale of style is '9'; it must be between 0.05 and 8"),
     ({"style": "a.png,scale=x"}, "scale of style is 'x'"),
     ({"style": "a.png,strength=0.5"}, "strength of a style"),
     ({"style": "a.png@"}, "write PAINTING@MASK"),

@@ -178,12 +178,12 @@ def test_every_live_option_can_be_steered() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"strength": math.nan}, "strength is nan; give a finite number, from 0 to 1"),
-        ({"strength": 1.5}, "strength is 1.5; give a finite number, from 0 to 1"),
-        ({"strength": -0.5}, "strength is -0.5; give a finite number, from 0 to 1"),
-        ({"style_weight": math.inf}, "style_weight is inf; give a finite number, 0 or more"),
-        ({"step_size": 0.0}, "step_size is 0.0; give a finite number, from 0.0001 to 100"),
-        ({"style": -1.0}, "style is -1.0; give a finite number, 0 or more"),
+        ({"strength": math.nan}, "strength is nan; it must be between 0 and 1"),
+        ({"strength": 1.5}, "strength is 1.5; it must be between 0 and 1"),
+        ({"strength": -0.5}, "strength is -0.5; it must be between 0 and 1"),
+        ({"style_weight": math.inf}, "style_weight is inf; it must be a finite number of at least 0"),
+        ({"step_size": 0.0}, "step_size is 0.0; it must be between 0.0001 and 100"),
+        ({"style": -1.0}, "style is -1.0; it must be a finite number of at least 0"),
         ({"strenght": 0.5}, "nothing called 'strenght' can be steered; did you mean 'strength'"),
     ],
 )

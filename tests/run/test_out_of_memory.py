@@ -122,7 +122,7 @@ def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files
 def test_a_tile_by_hand_is_to_be_left_away(tiny_files: Files) -> None:
     prepared = made(tiny_files, size=2048, tile=1024)
     assert advice(prepared, prepared.memory_plans[prepared.size], 2**31).startswith(
-        "leave --tile away and give --memory 2.00GiB"
+        "omit --tile and give --memory 2.00GiB"
     )
 
 

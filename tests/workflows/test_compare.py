@@ -130,7 +130,7 @@ def test_the_commands(tiny_files, tmp_path: Path, monkeypatch) -> None:
     ("flags", "message"),
     [
         (["--width", "70", "--height", "48", "--seamless"], "give 64 by 48"),
-        (["--size", "64"], "leave --size out"),
+        (["--size", "64"], "omit --size"),
     ],
 )
 def test_textures_that_cannot_be_made_are_refused(flags: list[str], message: str, tiny_files) -> None:

@@ -139,7 +139,7 @@ def test_files_and_pictures_are_accepted(judge: ev.Judge, tmp_path: Path) -> Non
 def test_missing_weights_say_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
     with pytest.raises(
-        WeightsError, match="the evaluation weights are not here; run: impasto weights fetch evaluation"
+        WeightsError, match="the evaluation weights are not downloaded; run: impasto weights fetch evaluation"
     ):
         ev.evaluate(CONTENT, CONTENT, STYLE)
 

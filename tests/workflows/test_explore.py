@@ -64,10 +64,10 @@ def test_an_axis_is_an_option_and_its_values(text: str, values: tuple[Any, ...],
         ("strength=", r"give values"),
         ("strength=0.2,,0.4", r"give values"),
         ("strength=0.2,0.2", r"a value is given twice"),
-        ("strength=much", r"strength: 'much' is not allowed; it takes numbers from 0.0 to 1.0"),
-        ("seed=0.5", r"seed: '0.5' is not allowed; it takes whole numbers"),
-        ("tv-weight=x", r"tv-weight: 'x' is not allowed; it takes numbers of at least 0.0"),
-        ("seamless=maybe", r"seamless: 'maybe' is not allowed; it takes true and false"),
+        ("strength=much", r"strength: 'much' is not allowed; use numbers from 0.0 to 1.0"),
+        ("seed=0.5", r"seed: '0.5' is not allowed; use whole numbers"),
+        ("tv-weight=x", r"tv-weight: 'x' is not allowed; use numbers of at least 0.0"),
+        ("seamless=maybe", r"seamless: 'maybe' is not allowed; use true or false"),
         ("pooling=mean", r"pooling: 'mean' is not allowed; .*average, l2, max"),
     ],
 )
@@ -113,7 +113,7 @@ def test_more_than_a_hundred_cells_can_be_wanted() -> None:
 def test_a_value_out_of_range_is_refused_before_anything_is_painted(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
-    with pytest.raises(OptionError, match=r"strength is 1.5; it goes from 0.0 to 1.0"):
+    with pytest.raises(OptionError, match=r"strength is 1.5; it must be between 0.0 and 1.0"):
         explore(tiny_files, tmp_path / "sheet", TargetCache(state, retain=True), "strength=0.2,1.5")
     assert not (tmp_path / "sheet").exists()
 

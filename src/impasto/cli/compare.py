@@ -18,13 +18,13 @@ CELL = 16  # px that opposite edges of a seamless picture must be a multiple of,
 
 @with_options
 def compare(
-    content: str = typer.Argument(..., help="Photograph: what is to be seen."),
+    content: str = typer.Argument(..., help="Photograph to repaint."),
     style: str = typer.Argument(..., help="Painting: how it is painted."),
     recipes: str = typer.Option(
         SEVERAL, "--recipes", metavar="NAME,...", help="Which; NAME@published takes the steps of its source."
     ),
     output: Path = typer.Option(Path("comparison"), "--output", "-o", help="Folder for the sheet and its pictures."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
     **options: Any,
 ) -> None:
     """Paint one picture a recipe and draw them side by side, with time and evaluation under each."""
@@ -50,7 +50,7 @@ def texture(
     output: str = typer.Option("texture.png", "--output", "-o", help="Where to save."),
     width: int = typer.Option(512, "--width", min=16, help="Of the texture, px."),
     height: int = typer.Option(512, "--height", min=16, help="Of the texture, px."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
     **options: Any,
 ) -> None:
     """Make a picture of any size out of a style alone; with --seamless it tiles."""
@@ -62,7 +62,7 @@ def texture(
             "width",
         )
     if options.pop("size", None) is not None:
-        raise OptionError("a texture's size is --width and --height: leave --size out", "size")
+        raise OptionError("a texture's size is --width and --height: omit --size", "size")
     import numpy as np
 
     from impasto.api import iter_stylize

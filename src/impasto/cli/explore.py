@@ -1,5 +1,4 @@
-"""``impasto explore``, ``evaluate`` and ``anatomy``: choose before the long run, judge after it, see what the
-network sees."""
+"""``impasto explore``, ``evaluate`` and ``anatomy``: compare settings, measure results, visualize features."""
 
 from __future__ import annotations
 
@@ -18,20 +17,22 @@ if TYPE_CHECKING:
 
 @with_options
 def explore(
-    content: str = typer.Argument(..., help="Photograph: what is to be seen."),
-    styles: list[str] = typer.Argument(..., metavar="STYLE...", help="Paintings; several are the rows of the sheet."),
+    content: str = typer.Argument(..., help="Photograph to repaint."),
+    styles: list[str] = typer.Argument(
+        ..., metavar="STYLE...", help="Paintings; with several, each is a row of the sheet."
+    ),
     axis: list[str] = typer.Option(
-        [], "--axis", metavar="OPTION=VALUE,...", help="What varies, such as strength=0.2,0.5,0.8; once or twice."
+        [], "--axis", metavar="OPTION=VALUE,...", help="Option to vary, such as strength=0.2,0.5,0.8; at most two."
     ),
     output: Path = typer.Option(
-        Path("sheet"), "--output", "-o", help="Folder for the sheet, its cells and sheet.json."
+        Path("sheet"), "--output", "-o", help="Output folder for the sheet, its cells and sheet.json."
     ),
-    cold: bool = typer.Option(False, "--cold", help="Start every cell afresh instead of from its neighbour."),
-    yes: bool = typer.Option(False, "--yes", help="Paint more than 100 cells."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    cold: bool = typer.Option(False, "--cold", help="Start each cell from scratch instead of from its neighbor."),
+    yes: bool = typer.Option(False, "--yes", help="Allow more than 100 cells."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
     **options: Any,
 ) -> None:
-    """Paint one sheet of small pictures over one or two options; `impasto replay` makes a chosen one large."""
+    """Paint a contact sheet over one or two options; `impasto replay` renders a cell at full size."""
     began = time.perf_counter()
     from rich.console import Console
 
@@ -42,18 +43,18 @@ def explore(
     with Console(stderr=True).status("preparing", spinner="line") as status:
         for cell in iter_explore(content, styles, axes, output, warm=not cold, **given):
             if not quiet:
-                status.update(f"cell {cell.row},{cell.column} of {cell.count} cells is done")
+                status.update(f"cell {cell.row},{cell.column} of {cell.count} cells")
     typer.echo(f"{output / SHEET}: {cell.count} cells in {time.perf_counter() - began:.0f} s")
-    typer.echo(f"one of them large: impasto replay {output / CELLS} --cell 1,1 --size 1024")
+    typer.echo(f"render one at full size: impasto replay {output / CELLS} --cell 1,1 --size 1024")
 
 
 def evaluate(
-    outs: list[Path] = typer.Argument(..., metavar="OUT...", help="Pictures to judge."),
-    content: str | None = typer.Option(None, "--content", help="What they should show. (default: from the record)"),
-    style: str | None = typer.Option(None, "--style", help="How they should be painted. (default: from the record)"),
+    outs: list[Path] = typer.Argument(..., metavar="OUT...", help="Images to evaluate."),
+    content: str | None = typer.Option(None, "--content", help="Content image. (default: from the record)"),
+    style: str | None = typer.Option(None, "--style", help="Style image. (default: from the record)"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
-    """Measure how much content and how much style is in pictures, by measures that were not optimised."""
+    """Measure content and style of images with metrics that were not optimized."""
     from impasto.workflows.evaluate import Judge, table
 
     given = {part: place for part, place in (("content", content), ("style", style)) if place is not None}
@@ -88,8 +89,8 @@ def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
         for part in missing:
             if inputs[part]["sha256"] != first[part]["sha256"]:
                 raise OptionError(
-                    f"{out.name} was painted from another {part} than {outs[0].name}: give --{part}, or judge them "
-                    "one by one",
+                    f"{out.name} was painted from another {part} than {outs[0].name}: give --{part}, or evaluate "
+                    "them one by one",
                     part,
                 )
 
@@ -132,29 +133,29 @@ def _print_measures(found: Mapping[str, Any]) -> None:
     for measure, about in found["measures"].items():
         typer.echo(f"{measure}: {about['meaning']}")
     if several:
-        typer.echo("* the best of these; no claim rests on what is marked `same network`")
+        typer.echo("* best value; rows marked `same network` are not independent evidence")
 
 
 @with_options
 def anatomy(
-    image: str = typer.Argument(..., help="Picture to take apart."),
-    output: Path = typer.Option(Path("anatomy.png"), "--output", "-o", help="Where the sheet goes."),
+    image: str = typer.Argument(..., help="Image to reconstruct."),
+    output: Path = typer.Option(Path("anatomy.png"), "--output", "-o", help="Output file."),
     content_from: str = typer.Option(
         "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",
         "--content-from",
         metavar="LAYER,...",
-        help="Content, layer by layer.",
+        help="Layers whose content is reconstructed, one by one.",
     ),
     style_from: str = typer.Option(
         "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1",
         "--style-from",
         metavar="LAYER,...",
-        help="Style, growing sets of these.",
+        help="Layers whose style is reconstructed, in growing sets.",
     ),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
     **options: Any,
 ) -> None:
-    """Show what the network keeps of a picture: its content from single layers, its style from growing sets."""
+    """Reconstruct an image from its features: content layer by layer, style from growing sets of layers."""
     began = time.perf_counter()
     from rich.console import Console
 
@@ -164,5 +165,5 @@ def anatomy(
     with Console(stderr=True).status("preparing", spinner="line") as status:
         for part in iter_anatomy(image, output, content_from.split(","), style_from.split(","), **given):
             if not quiet:
-                status.update(f"{part.kind} from {part.layers} is done, {part.number} of {part.count}")
+                status.update(f"{part.kind} from {part.layers} ({part.number} of {part.count})")
     typer.echo(f"{output}: {part.count} reconstructions in {time.perf_counter() - began:.0f} s")

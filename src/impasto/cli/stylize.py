@@ -19,41 +19,43 @@ from impasto.events import Mailbox
 
 @with_options
 def stylize(
-    content: str = typer.Argument(..., help="Photograph: what is to be seen."),
+    content: str = typer.Argument(..., help="Photograph to repaint."),
     styles: list[str] | None = typer.Argument(
         None,
         metavar="STYLE...",
-        help="Painting: how it is painted. a.jpg#x,y,w,h takes a part of it, a.jpg@mask.png what is white in the mask; "
-        "several are blended. Not needed with --region.",
+        help="Painting whose style is used. a.jpg#x,y,w,h crops it, a.jpg@mask.png uses the white part of a mask; "
+        "several paintings are blended. Optional with --region.",
     ),
     region: list[str] | None = typer.Option(
         None,
         "--region",
         metavar="MASK=STYLE",
-        help="Paint what is white in a mask like another painting: sky.png=a.jpg, with ,strength=0.8 ,color=content "
-        ",scale=0.5 ,rotate=45 behind it. Can be given again and again.",
+        help="Paint the white area of a mask in the style of another painting: sky.png=a.jpg, optionally followed by "
+        ",strength=0.8 ,color=content ,scale=0.5 ,rotate=45. Repeatable.",
     ),
     labels: tuple[str, str] | None = typer.Option(
         None,
         "--labels",
         metavar="CONTENT STYLE",
-        help="Two pictures of flat colours, one for the content and one for the style: equal colours pair up.",
+        help="Two label images, one for the content and one for the style: areas of equal color are paired.",
     ),
     protect: str | None = typer.Option(
-        None, "--protect", metavar="MASK|faces", help="What stays as it is: white in a mask, or the faces."
+        None, "--protect", metavar="MASK|faces", help="Keep the white area of a mask, or faces, unchanged."
     ),
-    output: str = typer.Option("out.png", "--output", "-o", help="Where to save; the suffix chooses the format."),
-    snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered pictures on the way."),
+    output: str = typer.Option("out.png", "--output", "-o", help="Output file; its extension selects the format."),
+    snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
     every: int = typer.Option(10, "--every", min=1, help="Steps between two snapshots."),
-    timelapse: Path | None = typer.Option(None, "--timelapse", help="Film of the run: .mp4, .gif or .webp."),
-    report: Path | None = typer.Option(None, "--report", help="Folder for one web page that shows the run."),
+    timelapse: Path | None = typer.Option(
+        None, "--timelapse", help="Write a timelapse of the run: .mp4, .gif or .webp."
+    ),
+    report: Path | None = typer.Option(None, "--report", help="Folder for an HTML report of the run."),
     run_dir: Path | None = RUN_DIR,
     checkpoint_every: float = CHECKPOINT_EVERY,
-    dry_run: bool = typer.Option(False, "--dry-run", help="Say what the run would take, and stop."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the estimated time and memory, then exit."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
     **options: Any,
 ) -> None:
-    """Repaint CONTENT in the manner of STYLE."""
+    """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
     if dry_run:
@@ -130,7 +132,7 @@ def demo(
     style: str = typer.Option("blue_swirls", "--style", help="Sample painting."),
     size: int = typer.Option(512, "--size", min=64, help="Long side in px."),
 ) -> None:
-    """Repaint a sample photograph with a sample painting and show the way there."""
+    """Repaint a sample photograph in the style of a sample painting, with intermediate steps."""
     from impasto.imaging import samples
 
     for name, value, known in (("content", content, samples.PHOTO_NAMES), ("style", style, samples.STYLE_NAMES)):
@@ -148,6 +150,6 @@ def demo(
         size=size,
         follow=lambda events, mailbox: watch(events, mailbox, [], quiet=False),
     )
-    typer.echo(f"done in {time.perf_counter() - began:.0f} s; look at these:")
+    typer.echo(f"done in {time.perf_counter() - began:.0f} s; files:")
     for what, path in made.items():
         typer.echo(f"  {what:12s} {path}")

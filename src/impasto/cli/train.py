@@ -1,4 +1,4 @@
-"""``impasto train`` and ``impasto export``: networks that paint at once."""
+"""``impasto train`` and ``impasto export``: feed-forward networks."""
 
 from __future__ import annotations
 
@@ -14,38 +14,46 @@ from impasto.errors import OptionError
 
 def train(
     styles: list[str] | None = typer.Argument(
-        None, metavar="STYLE...", help="Paintings to learn, a network each. Not needed with --paintings."
+        None, metavar="STYLE...", help="Paintings to learn; each gets its own network. Omit with --paintings."
     ),
-    photos: Path = typer.Option(..., "--photos", metavar="DIR", help="Folder of photographs; a few hundred do."),
+    photos: Path = typer.Option(
+        ..., "--photos", metavar="DIR", help="Folder of photographs; a few hundred are enough."
+    ),
     paintings: Path | None = typer.Option(
-        None, "--paintings", metavar="DIR", help="Folder of paintings: one network for any style."
+        None, "--paintings", metavar="DIR", help="Folder of paintings: train one network for any style."
     ),
-    out: Path = typer.Option(Path("style.safetensors"), "--out", "-o", help="Where the network is saved."),
+    out: Path = typer.Option(Path("style.safetensors"), "--out", "-o", help="Output file."),
     side: int | None = typer.Option(None, "--side", help="Side of the crops in px. (default: 256)"),
-    batch: int | None = typer.Option(None, "--batch", help="Pictures a step, in each process. (default: 4)"),
-    steps: int | None = typer.Option(None, "--steps", help="Steps at most. (default: 4000)"),
-    minutes: float | None = typer.Option(None, "--minutes", help="Stop after so many minutes."),
-    rate: float | None = typer.Option(None, "--rate", help="Adam's step size. (default: 0.001)"),
+    batch: int | None = typer.Option(None, "--batch", help="Batch size per process. (default: 4)"),
+    steps: int | None = typer.Option(None, "--steps", help="Maximum number of steps. (default: 4000)"),
+    minutes: float | None = typer.Option(None, "--minutes", help="Stop after this many minutes."),
+    rate: float | None = typer.Option(None, "--rate", help="Learning rate of Adam. (default: 0.001)"),
     small_crops: float | None = typer.Option(
-        None, "--small-crops", help="Share of the steps, the first ones, on crops of half the side. (default: 0.4)"
+        None, "--small-crops", help="Fraction of the steps that start on crops of half the side. (default: 0.4)"
     ),
     leave_out: int | None = typer.Option(
-        None, "--leave-out", help="Photographs at the folder's end that are never looked at. (default: 0)"
+        None,
+        "--leave-out",
+        help="Photographs at the end of the folder to leave out of training and validation. (default: 0)",
     ),
-    width: int | None = typer.Option(None, "--width", help="Channels of the widest map. (default: 32)"),
+    width: int | None = typer.Option(None, "--width", help="Channels of the widest feature map. (default: 32)"),
     blocks: int | None = typer.Option(None, "--blocks", help="Residual blocks, 1 to 5. (default: 5)"),
-    check_every: int | None = typer.Option(None, "--check-every", help="Steps between two looks. (default: 100)"),
-    patience: int | None = typer.Option(None, "--patience", help="Looks without progress to the end. (default: 10)"),
-    seed: int | None = typer.Option(None, "--seed", help="Repeats a training. (default: 0)"),
+    check_every: int | None = typer.Option(None, "--check-every", help="Steps between validations. (default: 100)"),
+    patience: int | None = typer.Option(
+        None, "--patience", help="Stop after this many validations without improvement. (default: 10)"
+    ),
+    seed: int | None = typer.Option(None, "--seed", help="Random seed. (default: 0)"),
     strength: float | None = typer.Option(None, "--strength", help="From 0, all content, to 1, all style."),
-    style_scale: float | None = typer.Option(None, "--style-scale", help="Size of the strokes, relative to a crop."),
+    style_scale: float | None = typer.Option(
+        None, "--style-scale", help="Scale of the style image relative to a crop."
+    ),
     device: str | None = typer.Option(None, "--device", help="auto, cpu, cuda, cuda:1."),
     precision: str | None = typer.Option(None, "--precision", help="auto, fp32, bf16."),
     threads: int | None = typer.Option(None, "--threads", help="CPU threads."),
-    resume: bool = typer.Option(False, "--resume", help="Go on with a training that was interrupted."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
+    resume: bool = typer.Option(False, "--resume", help="Resume an interrupted training."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
 ) -> None:
-    """Train a network that paints in the manner of STYLE at once, or in any manner with --paintings.
+    """Train a feed-forward network for STYLE, or for any style with --paintings.
 
     With `torchrun --nproc-per-node N -m impasto train ...` it runs on N devices.
     """
@@ -59,7 +67,7 @@ def train(
         "threads": threads,
     }  # fmt: skip
     if bool(styles) == (paintings is not None):
-        raise OptionError("give paintings to learn, or --paintings DIR for a network of any style", "paintings")
+        raise OptionError("give paintings to learn, or --paintings DIR to train one network for any style", "paintings")
     from impasto.feedforward.train import Training, iter_train, styles_out
 
     training = Training(**{name: value for name, value in given.items() if value is not None})
@@ -103,11 +111,11 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
 
 
 def export(
-    network: Path = typer.Argument(..., help="A network of `impasto train`."),
-    onnx: bool = typer.Option(False, "--onnx", help="As ONNX, the one format there is."),
-    output: Path | None = typer.Option(None, "--output", "-o", help="Where to save. (default: NAME.onnx)"),
+    network: Path = typer.Argument(..., help="Network trained by `impasto train`."),
+    onnx: bool = typer.Option(False, "--onnx", help="Export to ONNX, the only format."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="Output file. (default: NAME.onnx)"),
 ) -> None:
-    """Write a network in another format, for any picture size, and compare the two."""
+    """Export a network for any image size and compare its output with PyTorch's."""
     if not onnx:
         raise OptionError("name the format: impasto export NETWORK --onnx", "onnx")
     from impasto.feedforward.export import OPSET, to_onnx

@@ -113,7 +113,7 @@ BUILT_IN: dict[str, Recipe] = {
         published_steps=700,
     ),
     "johnson-loss": Recipe(
-        summary="the loss that feed-forward networks are trained on, optimised directly",
+        summary="the loss that feed-forward networks are trained on, optimized directly",
         source="Johnson, Alahi & Fei-Fei, ECCV 2016; weights after fast-neural-style",
         departures=(
             "torchvision's VGG-16, whose activations are 110 to 260 times smaller than the original's",
@@ -168,7 +168,7 @@ BUILT_IN: dict[str, Recipe] = {
             "fewer steps at each scale, four times the step size, scales 0.6 apart instead of halves",
             "matches are sought in the 256 directions in which the style's features extend most",
             "in the last pass matches are renewed every 5 steps instead of each",
-            "a guided filter smooths the colours at the end",
+            "a guided filter smooths the colors at the end",
         ),
         settings={
             "strength": None,
@@ -188,10 +188,10 @@ BUILT_IN: dict[str, Recipe] = {
         published_steps=1000,
     ),
     "strotss": Recipe(
-        summary="optimal transport of sampled features, content as self-similarity: free colours, firm layout",
+        summary="optimal transport of sampled features, content as self-similarity: free colors, firm layout",
         source="Kolkin, Salavon & Shakhnarovich, Style Transfer by Relaxed Optimal Transport, CVPR 2019",
         departures=(
-            "starts from the content instead of the style's mean colour with the content's finest band",
+            "starts from the content instead of the style's mean color with the content's finest band",
             "Adam on the bands instead of RMSprop, and fewer steps at each scale",
             "1024 points of the style instead of 5000; points are drawn anew every 4 steps; the palette weighs 1",
             "scales 0.6 apart instead of halves, so the content's weight falls by 0.6 instead of a half",
@@ -243,7 +243,7 @@ BUILT_IN: dict[str, Recipe] = {
         published_steps=1280,
     ),
     "photoreal": Recipe(
-        summary="a photograph takes another's light and colours and stays a photograph",
+        summary="a photograph takes another's light and colors and stays a photograph",
         source="Luan, Paris, Shechtman & Bala, Deep Photo Style Transfer, CVPR 2017",
         departures=(
             "regions are those you give with --region or --labels; none are found by themselves",

@@ -1,4 +1,4 @@
-"""Every setting of a run, as frozen dataclasses, and the only home of a default.
+"""All options of a run as frozen dataclasses, the only place where defaults are defined.
 
 One dataclass a concern; ``Options`` joins them and reads and writes the flat form (``{"strength": 0.5, ...}``) that the
 command line, the REST API, the studio and the record inside a saved picture share. Values are checked when an object is
@@ -53,15 +53,17 @@ def option(default: Any, text: str, **facts: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Tradeoff:
-    """How much content, how much style."""
+    """Weights of the content and style losses."""
 
-    strength: float | None = option(0.5, "from 0, all content, to 1, all style", low=0.0, high=1.0, live=True)
-    content_weight: float | None = option(
-        None, "raw weight of the content term, instead of --strength", low=0.0, live=True
+    strength: float | None = option(
+        0.5, "balance from 0 (content only) to 1 (style only)", low=0.0, high=1.0, live=True
     )
-    style_weight: float | None = option(None, "raw weight of the style term, instead of --strength", low=0.0, live=True)
-    tv_weight: float = option(0.0, "weight of total variation (smoothness)", low=0.0, live=True)
-    units: Units = option("unitless", "whose numbers the raw weights are")
+    content_weight: float | None = option(
+        None, "raw weight of the content loss, instead of --strength", low=0.0, live=True
+    )
+    style_weight: float | None = option(None, "raw weight of the style loss, instead of --strength", low=0.0, live=True)
+    tv_weight: float = option(0.0, "weight of total variation; higher is smoother", low=0.0, live=True)
+    units: Units = option("unitless", "weight convention of the raw weights")
 
     def __post_init__(self) -> None:
         check(self)
@@ -78,37 +80,42 @@ class Tradeoff:
         if not raw and self.units != "unitless":
             raise OptionError(
                 f"units is {self.units!r}, which is for raw weights: give --content-weight and --style-weight too, "
-                "or leave --units out",
+                "or omit --units",
                 "units",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What the network is asked."""
+    """Network, layers and losses."""
 
     style_layers: str | None = option(
-        None, "layers and weights, such as relu1_1=1+relu3_1=0.5", metavar="LAYER[=WEIGHT]+...", kind="layers"
+        None, "style layers with weights, such as relu1_1=1+relu3_1=0.5", metavar="LAYER[=WEIGHT]+...", kind="layers"
     )
     content_layers: str | None = option(
-        None, "layers and weights, such as relu4_2", metavar="LAYER[=WEIGHT]+...", kind="layers"
+        None, "content layers with weights, such as relu4_2", metavar="LAYER[=WEIGHT]+...", kind="layers"
     )
-    pooling: PoolingName = option("max", "how the network halves its maps")
-    network: NetworkName = option("vgg19", "whose features; vgg16 needs `impasto weights fetch vgg16`")
+    pooling: PoolingName = option("max", "pooling of the network")
+    network: NetworkName = option(
+        "vgg19", "network that computes the features; vgg16 needs `impasto weights fetch vgg16`"
+    )
     style_loss: StyleLossName | None = option(
-        None, "what style is; if absent moments, or gram with the raw weights of other programs"
+        None, "style loss; default: moments, or gram with a foreign weight convention (--units)"
     )
-    content_loss: ContentLossName = option("features", "what content is")
+    content_loss: ContentLossName = option("features", "content loss")
     preservation: float = option(
-        0.75, "for nearest: how far the content rather than the picture is matched", low=0.0, high=1.0
+        0.75, "nearest: match features of the image (0) or of the content (1)", low=0.0, high=1.0
     )
     apart: float = option(
-        0.0, "for nearest: part of the steps, at the end, in which each layer is matched by itself", low=0.0, high=1.0
+        0.0, "nearest: fraction of the steps, at the end, that match each layer separately", low=0.0, high=1.0
     )
     refresh_every: int | None = option(
-        None, "steps between new samples or matches, for losses that have any; 0 once a scale", low=0, high=1_000_000
+        None,
+        "steps between resampling or matching, for losses that do either; 0: once per scale",
+        low=0,
+        high=1_000_000,
     )
-    style_scale: float = option(1.0, "size of the style's strokes relative to the picture", low=0.05, high=8.0)
+    style_scale: float = option(1.0, "scale of the style image, and so of its strokes", low=0.05, high=8.0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -116,31 +123,33 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class Descent:
-    """How the picture is found."""
+    """Initial image, optimizer and schedule."""
 
     init: str = option(
         "content",
-        "initial image: content, random, style, fast (an instant picture), or a picture file",
+        "initial image: content, random, style (noise in its colors), fast (feed-forward) or a file",
         metavar="NAME|FILE",
     )
-    seed: int = option(0, "repeats a run to the byte", low=0, high=2**63 - 1)
+    seed: int = option(0, "random seed; the same seed gives the same bytes", low=0, high=2**63 - 1)
     optimizer: OptimizerName = option(
         "lbfgs", "L-BFGS, Adam with averaging, or Adam on the bands of a Laplacian pyramid"
     )
-    step_size: float = option(1.0, "step size relative to the optimiser's own", low=1e-4, high=100.0, live=True)
-    quality: Quality = option("standard", "how many steps are spent")
+    step_size: float = option(
+        1.0, "step size relative to the default of the optimizer", low=1e-4, high=100.0, live=True
+    )
+    quality: Quality = option("standard", "preset number of steps")
     steps: int | None = option(
         None,
-        "evaluations of the objective over all scales, or published",
+        "steps over all scales, or published for the number in the paper",
         low=1,
         high=1_000_000,
         metavar="N|published",
         words=True,
     )
-    scales: int | None = option(None, "sizes from coarse to fine; 1 paints at full size only", low=1, high=12)
-    time: str | None = option(None, "how long the run may take; steps are planned to fit", metavar="60s|5m|1h")
+    scales: int | None = option(None, "number of scales, coarse to fine; 1: full size only", low=1, high=12)
+    time: str | None = option(None, "time limit; the number of steps is planned to fit", metavar="60s|5m|1h")
     tolerance: float = option(
-        1e-3, "a scale ends early once ten steps gain less than this part of the loss; 0 never", low=0.0, high=1.0
+        1e-3, "end a scale early when ten steps reduce the loss by less than this fraction; 0: never", low=0.0, high=1.0
     )
 
     def __post_init__(self) -> None:
@@ -153,14 +162,18 @@ class Descent:
 
 @dataclass(frozen=True, kw_only=True)
 class Guards:
-    """What else the picture should keep to, beside content and style."""
+    """Regularizers beside the content and style losses."""
 
-    tv_norm: TvNorm | None = option(None, "how smoothness is measured; if absent as the units' program does, or l2")
-    edge_weight: float = option(0.0, "keep the content's edges; 1 weighs as much as the content", low=0.0)
-    anchor_weight: float = option(0.0, "keep the content's large patches of colour; 1 as the content", low=0.0)
-    photo_weight: float = option(0.0, "stay a photograph: change colours smoothly only", low=0.0)
-    speck_weight: float = option(0.0, "against isolated pixels", low=0.0)
-    border_weight: float = option(0.0, "against frames along the border", low=0.0)
+    tv_norm: TvNorm | None = option(None, "norm of total variation; default: that of --units, or l2")
+    edge_weight: float = option(0.0, "weight of the edge loss; 1 is as much as the content loss", low=0.0)
+    anchor_weight: float = option(
+        0.0,
+        "weight of the color anchor: keep the low frequencies of the content; 1 is as much as the content loss",
+        low=0.0,
+    )
+    photo_weight: float = option(0.0, "weight of the photorealism loss (matting Laplacian)", low=0.0)
+    speck_weight: float = option(0.0, "weight against isolated pixels", low=0.0)
+    border_weight: float = option(0.0, "weight against artifacts along the border", low=0.0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -168,22 +181,24 @@ class Guards:
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """Which colours, and how several styles and places share the picture."""
+    """Colors, blending of styles and protected areas."""
 
-    color: Color = option("style", "whose colours, and how they are taken")
+    color: Color = option("style", "source of the colors and how they are transferred")
     recolour: float = option(
-        0.0, "at the end: how far the colours become the content's own, moved to the style's", low=0.0, high=1.0
+        0.0, "final color transfer from the content, matched to the style; 0: none, 1: full", low=0.0, high=1.0
     )
-    saturation: float = option(1.0, "how vivid: 0 is grey, 1 as it comes", low=0.0, high=4.0)
+    saturation: float = option(1.0, "saturation of the colors: 0 is gray, 1 unchanged", low=0.0, high=4.0)
     style_blend: str | None = option(
-        None, "part of each style, such as 0.7,0.3; alike if absent", metavar="PART,PART..."
+        None, "weight of each style, such as 0.7,0.3; default: equal", metavar="PART,PART..."
     )
     style_scales: str | None = option(
-        None, "stroke size by style, such as 1,0.5, in place of style_scale", metavar="SCALE,SCALE..."
+        None, "scale of each style, such as 1,0.5, instead of --style-scale", metavar="SCALE,SCALE..."
     )
-    rotate_style: float = option(0.0, "turn the style's strokes, degrees counter-clockwise", low=-360.0, high=360.0)
-    protect_strength: float = option(1.0, "how firmly protected places stay; 1 keeps their pixels", low=0.0, high=1.0)
-    seamless: bool = option(False, "make a picture that tiles: opposite edges join")
+    rotate_style: float = option(
+        0.0, "rotation of the style image in degrees, counterclockwise", low=-360.0, high=360.0
+    )
+    protect_strength: float = option(1.0, "how strongly protected areas are kept; 1: pixel by pixel", low=0.0, high=1.0)
+    seamless: bool = option(False, "make the image tileable: opposite edges match")
 
     def __post_init__(self) -> None:
         check(self)
@@ -191,10 +206,10 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Instant:
-    """A picture at once, by a feed-forward network instead of steps."""
+    """Feed-forward networks in place of optimization."""
 
-    fast: bool = option(False, "paint at once, in any style; needs `impasto weights fetch adain`")
-    model: str | None = option(None, "paint at once with a network of `impasto train`", metavar="FILE")
+    fast: bool = option(False, "one feed-forward pass for any style; needs `impasto weights fetch adain`")
+    model: str | None = option(None, "one feed-forward pass with a network trained by `impasto train`", metavar="FILE")
 
     def __post_init__(self) -> None:
         check(self)
@@ -203,20 +218,20 @@ class Instant:
 
     @property
     def at_once(self) -> bool:
-        """Whether a network paints, and nothing is optimised."""
+        """Whether a network paints, and nothing is optimized."""
         return self.fast or self.model is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What is written."""
+    """Size and format of the output."""
 
     size: str | None = option("512", "long side in px, 1.5mp, full, or 36in with --dpi", metavar="SIZE", number=True)
-    dpi: float | None = option(None, "dots per inch, written to the file", low=1.0, high=10_000.0)
+    dpi: float | None = option(None, "dots per inch, stored in the file", low=1.0, high=10_000.0)
     bits: Literal[8, 16] = option(8, "bits per channel")
-    keep_location: bool = option(False, "keep the place where the photograph was taken")
-    no_metadata: bool = option(False, "write neither the record of the run nor the photograph's EXIF data")
-    max_pixels: int = option(200_000_000, "largest picture that is read, in pixels", low=1)
+    keep_location: bool = option(False, "keep the GPS location of the photograph")
+    no_metadata: bool = option(False, "write neither the record of the run nor the EXIF data of the photograph")
+    max_pixels: int = option(200_000_000, "largest input image in pixels", low=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -224,17 +239,17 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where and how the arithmetic runs."""
+    """Device, precision and memory."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1", metavar="DEVICE")
-    precision: Precision = option("auto", "of the network; losses are always summed in more")
+    precision: Precision = option("auto", "precision of the network; losses are accumulated in higher precision")
     threads: int | None = option(None, "CPU threads", low=1, high=1024)
-    tile: int | None = option(None, "side of a tile in px, a multiple of 16; untiled if absent", low=64, high=65536)
-    memory: str | None = option(
-        None, "most that may be used, such as 4GiB; four fifths of what is free if absent", metavar="SIZE"
+    tile: int | None = option(
+        None, "tile size in px, a multiple of 16; default: no tiles, or what fits the memory", low=64, high=65536
     )
+    memory: str | None = option(None, "memory limit, such as 4GiB; default: 80 % of the free memory", metavar="SIZE")
     weights: str | None = option(
-        None, "VGG-19 weights: a .pth, .safetensors or .h5 file, or vgg19-fp32 once fetched", metavar="FILE"
+        None, "VGG-19 weights: a .pth, .safetensors or .h5 file, or vgg19-fp32 if downloaded", metavar="FILE"
     )
 
     def __post_init__(self) -> None:

@@ -55,14 +55,14 @@ def _found(name: str, children: tuple[str, ...]) -> Recipe:
     if name in children:
         chain = " on ".join([*children, name])
         raise OptionError(
-            f"recipes are based on each other in a circle ({chain}); mend or delete {mine[name]}", "recipe"
+            f"recipes are based on each other in a circle ({chain}); fix or delete {mine[name]}", "recipe"
         )
     try:
         settings = tomllib.loads(mine[name].read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = " ".join(str(error).split())
         raise OptionError(
-            f"the recipe {name} in {mine[name]} cannot be read ({reason}); mend or delete it", "recipe"
+            f"the recipe {name} in {mine[name]} cannot be read ({reason}); fix or delete it", "recipe"
         ) from None
     based = str(settings.pop("based_on", DEFAULT))
     parent = _found(based, (*children, name))
@@ -98,7 +98,7 @@ def _steps(text: str, name: str, recipe: Recipe) -> int:
     if text == PUBLISHED:
         if recipe.published_steps is None:
             raise OptionError(
-                f"the source of {name} names no number of steps: give --steps 300, or leave it out", "steps"
+                f"the source of {name} names no number of steps: give --steps 300, or omit --steps", "steps"
             )
         return recipe.published_steps
     if not text.strip().isdecimal():

@@ -1,7 +1,7 @@
-"""Values that are checked: the numbers, names and little notations that options are made of.
+"""Validation and parsing of option values.
 
-In: a dataclass with facts beside its fields (``low``, ``high``, ``kind``), or a person's text. Out: the value as it is
-kept, or an OptionError that names what was received and what is allowed.
+In: a dataclass whose fields have metadata (``low``, ``high``, ``kind``), or text. Out: the parsed value, or an
+OptionError with the value received and the values allowed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
         if value not in allowed:
             raise OptionError(f"{name} is {value!r}; {suggest(str(value), [str(a) for a in allowed])}", name)
         return allowed[allowed.index(value)]
-    counts = not isinstance(value, bool)  # True is no 1 here
+    counts = not isinstance(value, bool)  # bool is a subclass of int
     if counts and isinstance(value, numbers.Integral):
         # A size in px may be given as a number; numpy's numbers are as good as Python's.
         value = float(value) if kind is float else str(value) if facts.get("number") else int(value)
@@ -55,13 +55,13 @@ def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
     elif kind is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, kind) or (kind is int and not counts):
-        raise OptionError(f"{name} is {value!r}; it takes {_word(kind)}", name)
+        raise OptionError(f"{name} is {value!r}; it must be {_word(kind)}", name)
     if kind is float and not math.isfinite(value):
-        raise OptionError(f"{name} is {value}; give a finite number", name)
+        raise OptionError(f"{name} is {value}; it must be a finite number", name)
     low, high = facts.get("low"), facts.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
-        span = f"give at least {low}" if high is None else f"it goes from {low} to {high}"
-        raise OptionError(f"{name} is {value}; {span}", name)
+        span = f"must be at least {low}" if high is None else f"must be between {low} and {high}"
+        raise OptionError(f"{name} is {value}; it {span}", name)
     return value
 
 

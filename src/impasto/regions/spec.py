@@ -250,7 +250,7 @@ def _settings(given: Mapping[str, Any], name: str) -> dict[str, Any]:
         except (TypeError, ValueError):
             number = math.nan
         if not low <= number <= high:
-            raise OptionError(f"{key} of {name} is {value!r}; it goes from {low:g} to {high:g}", key)
+            raise OptionError(f"{key} of {name} is {value!r}; it must be between {low:g} and {high:g}", key)
         settings[key] = number
     return settings
 

@@ -75,8 +75,10 @@ class LiveWeights:
             facts = live.get("strength" if name in regional else name, {})
             low, high = facts.get("low", 0.0), facts.get("high", math.inf)
             if not math.isfinite(value) or not low <= value <= high:
-                allowed = f"{low:g} or more" if math.isinf(high) else f"from {low:g} to {high:g}"
-                raise OptionError(f"{name} is {value}; give a finite number, {allowed}", name)
+                allowed = (
+                    f"a finite number of at least {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
+                )
+                raise OptionError(f"{name} is {value}; it must be {allowed}", name)
             if name in regional:
                 self.strengths[name.partition(":")[2]] = value
                 continue

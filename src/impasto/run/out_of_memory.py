@@ -102,7 +102,7 @@ def advice(prepared: PreparedRun, plan: memory.MemoryPlan, limit: int) -> str:
         return f"give a smaller --size, such as {max(16, int(factor * max(prepared.size)) // 16 * 16)}"
     smaller = memory.fitting(memory_model, limit)
     if smaller is not None:
-        first = "leave --tile away and give" if prepared.options.machine.tile is not None else "give"
+        first = "omit --tile and give" if prepared.options.machine.tile is not None else "give"
         tiled = "" if smaller.tile is None else f", which paints it in tiles of {smaller.tile} px"
         tiled = (
             ", which gives freed memory back at once" if smaller.release_eagerly and not plan.release_eagerly else tiled

@@ -76,7 +76,7 @@ def forecast(
     began = time.perf_counter() if began is None else began
     chosen = recipes.resolve(**options)
     if chosen.instant.at_once:
-        raise OptionError("--dry-run foresees the optimiser's steps, and --fast and --model have none: leave it away")
+        raise OptionError("--dry-run estimates optimization runs; omit it with --fast and --model")
     if not isinstance(style, RegionSpec):
         limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
         style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)

@@ -1,7 +1,7 @@
-"""How much of the content and how much of the style is in a picture, by measures that nothing here optimises.
+"""How much of the content and how much of the style is in a picture, by measures that nothing here optimizes.
 
 In: a picture that was made, its content and its style. Out: named numbers (``MEASURES`` says which way is better).
-The measures on VGG-19 are marked "same network": what was optimised on that network looks good to it, so no claim
+The measures on VGG-19 are marked "same network": what was optimized on that network looks good to it, so no claim
 should rest on them.
 
 * ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, AlexNet, version 0.1, on the picture and its content.
@@ -12,10 +12,10 @@ should rest on them.
   2_1, 3_1 and 4_1, each relative to the spread of the style's projections. Departure: at most ``POSITIONS`` positions
   a layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different sizes can be compared.
 * ``ssim``: Wang et al. 2004 on luma, with the paper's Gaussian window.
-* ``palette``: sliced Wasserstein-2 distance of the colours in OKLab (Ottosson 2020), in OKLab's own unit: a shift of
-  every colour by d gives d.
+* ``palette``: sliced Wasserstein-2 distance of the colors in OKLab (Ottosson 2020), in OKLab's own unit: a shift of
+  every color by d gives d.
 * ``specks``: energy of what a 3x3 median removes, over that of the style. 1 is as rough as the style.
-* ``border``: the largest step between neighbouring bands near the edge, over the usual step further in. 1 to 3 has no
+* ``border``: the largest step between neighboring bands near the edge, over the usual step further in. 1 to 3 has no
   frame; a style that was photographed with its margin has one of its own.
 
 Scale: networks and SSIM judge at most ``long_side`` pixels, content brought to the picture's size and the style's long
@@ -72,7 +72,7 @@ MEASURES: Mapping[str, Measure] = {
     "style_distance": Measure("lower", True, "distance from the style in AlexNet's means and covariances"),
     "vgg_style": Measure("lower", False, "distance from the style on VGG-19 (sliced Wasserstein; same network)"),
     "ssim": Measure("higher", True, "structure shared with the content"),
-    "palette": Measure("lower", True, "distance between the colours and the style's (OKLab)"),
+    "palette": Measure("lower", True, "distance between the colors and the style's (OKLab)"),
     "specks": Measure("lower", True, "isolated pixels, 1 being as many as the style has"),
     "border": Measure("lower", True, "frame along the edge, 1 to 3 being none"),
 }
@@ -238,8 +238,8 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean ``[C]`` and covariance ``[C, C]`` over the positions of ``[1, C, h, w]``, float64."""
     flat = features[0].flatten(1).double()  # [C, h*w]
     mean = flat.mean(1)
-    centred = flat - mean[:, None]
-    return mean, centred @ centred.T / flat.shape[1]
+    centered = flat - mean[:, None]
+    return mean, centered @ centered.T / flat.shape[1]
 
 
 def statistics_distance(found: Sequence[tuple[Tensor, Tensor]], style: Sequence[tuple[Tensor, Tensor]]) -> float:
@@ -271,7 +271,7 @@ def projected_quantiles(features: Tensor) -> Tensor:
 
 
 def _at_quantiles(ordered: Tensor, count: int) -> Tensor:
-    """Read ``count`` evenly spaced quantiles off sorted rows ``[D, N]``, linearly between neighbours."""
+    """Read ``count`` evenly spaced quantiles off sorted rows ``[D, N]``, linearly between neighbors."""
     last = ordered.shape[1] - 1
     place = ((torch.arange(count, dtype=torch.float64) + 0.5) / count * (last + 1) - 0.5).clamp(0, last)
     below = place.floor().long()
@@ -298,9 +298,9 @@ def structural_similarity(first: Pixels, second: Pixels) -> float:
 
 
 def palette_distance(first: Pixels, second: Pixels) -> float:
-    """Return the sliced Wasserstein-2 distance between two pictures' colours in OKLab.
+    """Return the sliced Wasserstein-2 distance between two pictures' colors in OKLab.
 
-    The directions come in orthogonal threes, so that a shift of every colour by d gives d exactly.
+    The directions come in orthogonal threes, so that a shift of every color by d gives d exactly.
     """
     generator = torch.Generator().manual_seed(3)
     bases = torch.linalg.qr(torch.randn(16, 3, 3, generator=generator, dtype=torch.float64))[0]
@@ -308,8 +308,8 @@ def palette_distance(first: Pixels, second: Pixels) -> float:
     quantiles = []
     for pixels in (first, second):
         step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / POSITIONS))))
-        colours = torch.from_numpy(oklab(pixels[::step, ::step])).reshape(-1, 3)
-        quantiles.append(_at_quantiles((directions.to(colours) @ colours.T).sort(dim=1).values, QUANTILES))
+        colors = torch.from_numpy(oklab(pixels[::step, ::step])).reshape(-1, 3)
+        quantiles.append(_at_quantiles((directions.to(colors) @ colors.T).sort(dim=1).values, QUANTILES))
     return float((3 * (quantiles[0] - quantiles[1]).square().mean()).sqrt())
 
 
@@ -324,7 +324,7 @@ def border_energy(pixels: Pixels) -> float:
     """Return how abruptly the picture changes near its edge, over how much it changes from band to band further in.
 
     Each side is cut into bands that run along it, and bands into blocks. The step from a band to the next is the change
-    of the blocks' colour and of their spread of lightness in OKLab, averaged along the side before it is squared:
+    of the blocks' color and of their spread of lightness in OKLab, averaged along the side before it is squared:
     detail averages out, a frame does not. A frame may be as wide as ``FRAME_BANDS`` bands of a 128th of the long side;
     the step at its inner edge is what counts.
 
@@ -336,9 +336,9 @@ def border_energy(pixels: Pixels) -> float:
     """
     band = max(2, min(round(max(pixels.shape[:2]) / 128), min(pixels.shape[:2]) // (2 * BANDS + 4)))
     steps = np.zeros(BANDS - 1)
-    colours = oklab(pixels)
+    colors = oklab(pixels)
     for turn in range(4):
-        side = np.rot90(colours, turn)[: band * BANDS]
+        side = np.rot90(colors, turn)[: band * BANDS]
         blocks = side.shape[1] // band
         cells = side[:, : blocks * band].reshape(BANDS, band, blocks, band, 3)
         looks = np.concatenate([cells.mean((1, 3)), cells[..., 0].std((1, 3))[..., None]], axis=2)

@@ -92,9 +92,9 @@ def _value(item: Declared, text: str) -> Any:
             return {"true": True, "false": False}[text]
         value = item.type(text)
     except (ValueError, KeyError):
-        words = {int: "whole numbers", float: "numbers", bool: "true and false"}
+        words = {int: "whole numbers", float: "numbers", bool: "true or false"}
         raise OptionError(
-            f"--axis {item.name.replace('_', '-')}: {text!r} is not allowed; it takes {words[item.type]}{_span(item)}",
+            f"--axis {item.name.replace('_', '-')}: {text!r} is not allowed; use {words[item.type]}{_span(item)}",
             "axis",
         ) from None
     if item.choices is not None and value not in item.choices:

@@ -3,7 +3,7 @@ sheet.
 
 In: a picture. Out: the sheet after figure 1 of Gatys, Ecker & Bethge, CVPR 2016: above, pictures found from noise
 that have the same features in one layer; below, pictures that have the same style statistics in the first one, two,
-... layers, whatever lies where. Departure: the noise has the picture's colours, and the default loss and optimiser
+... layers, whatever lies where. Departure: the noise has the picture's colors, and the default loss and optimizer
 of this program are used.
 """
 

@@ -143,7 +143,7 @@ class _Sink:
         }[suffix]
         self._stream: Any = self._file.add_stream(codec, rate=self._rate, width=width, height=height, pix_fmt=layout)
         if suffix == ".mp4":
-            # Brush strokes are fine detail: a quality at which they stay, in the colours that screens expect.
+            # Brush strokes are fine detail: a quality at which they stay, in the colors that screens expect.
             self._stream.options = {"crf": "18", "preset": "medium"}
         elif suffix == ".webp":
             self._stream.options = {"quality": "80"}
@@ -173,7 +173,7 @@ class _Sink:
 
 
 def _palette_graph(size: tuple[int, int], rate: int) -> Any:
-    """Return a graph that gives all frames the best 256 colours of the whole film."""
+    """Return a graph that gives all frames the best 256 colors of the whole film."""
     graph: Any = av.filter.Graph()
     source = graph.add_buffer(width=size[1], height=size[0], format="rgb24", time_base=Fraction(1, rate))
     split, make, use = graph.add("split"), graph.add("palettegen"), graph.add("paletteuse", "dither=sierra2_4a")

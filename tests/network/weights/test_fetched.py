@@ -205,7 +205,9 @@ def test_unknown_name_lists_what_there_is(cache: Path) -> None:
     ],
 )
 def test_missing_weights_say_what_to_run(cache: Path, read: Any, name: str) -> None:
-    with pytest.raises(WeightsError, match=f"the {name} weights are not here; run: impasto weights fetch {name}$"):
+    with pytest.raises(
+        WeightsError, match=f"the {name} weights are not downloaded; run: impasto weights fetch {name}$"
+    ):
         read()
 
 

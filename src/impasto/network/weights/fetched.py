@@ -327,7 +327,7 @@ def _load(name: SourceName) -> dict[str, Tensor]:
 
     path = stored(name)
     if not path.is_file():
-        raise WeightsError(f"the {name} weights are not here; run: impasto weights fetch {name}")
+        raise WeightsError(f"the {name} weights are not downloaded; run: impasto weights fetch {name}")
     try:
         tensors = dict(load(path.read_bytes()))
     except (SafetensorError, OSError) as error:
