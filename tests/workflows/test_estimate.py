@@ -40,7 +40,7 @@ def test_it_is_written_for_people(tiny_files: tuple[Path, Path], capsys: pytest.
 
 
 def test_what_is_painted_at_once_has_no_steps_to_foresee(tiny_picture: NDArray[np.uint8]) -> None:
-    with pytest.raises(OptionError, match="--dry-run foresees the optimiser's steps"):
+    with pytest.raises(OptionError, match="--dry-run estimates optimization runs"):
         forecast(tiny_picture, tiny_picture, fast=True)
 
 
