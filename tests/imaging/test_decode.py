@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.errors import ImageError
+from impasto.imaging import decode, icc, metadata, sixteen_bit
 from impasto.imaging.images import Picture, encode, load, save
 
 LEVELS = np.stack(np.meshgrid(np.arange(0, 240, 6), np.arange(0, 180, 6), indexing="xy"), axis=-1)
@@ -215,3 +216,28 @@ def test_threads_may_load_at_once_and_warnings_survive():
         thread.join()
     assert len(found) == 8
     assert warnings.filters == filters
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "name"),
+    [
+        (decode, "_eight", "a.jpg"),
+        (decode, "_deep", "a.tif"),
+        (sixteen_bit, "is_deep", "a.png"),
+        (sixteen_bit, "read_deep", "a.tif"),
+        (metadata, "_block", "a.jpg"),
+        (icc, "values_to_srgb", "a.tif"),
+    ],
+)
+@pytest.mark.parametrize("bug", [TypeError, AttributeError, KeyError, ValueError])
+def test_a_bug_of_ours_is_not_reported_as_a_damaged_file(tmp_path, monkeypatch, module, function, name, bug):
+    path = tmp_path / name
+    save(path, np.full((8, 8, 3), 0.5, np.float32), bits=16 if name == "a.tif" else 8)
+
+    def broken(*_args, **_settings):
+        raise bug("a bug")
+
+    monkeypatch.setattr(module, function, broken)
+    with pytest.raises(bug, match="a bug") as caught:
+        load(path)
+    assert not isinstance(caught.value, ImageError)

@@ -14,10 +14,8 @@ import logging
 import os
 import re
 import stat
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +38,7 @@ from PIL import (
 from impasto.errors import ImageError
 from impasto.files import file_sha256
 from impasto.imaging import icc, metadata, sixteen_bit
+from impasto.imaging.damage import DECODER_ERRORS, DamagedFileError, foreign_decoder
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
 # Each registers its reader in Image.OPEN when imported.
@@ -53,20 +52,6 @@ _READERS = {
     "GIF": GifImagePlugin,
 }
 _CROP = re.compile(r"(.+)#([^#/]*)", re.DOTALL)
-_DAMAGE = (  # what decoders raise on damaged files
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    RuntimeError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 _warnings_lock = threading.RLock()  # warnings.catch_warnings changes the whole process
 
 
@@ -166,7 +151,7 @@ def identified(stream: IO[bytes], shown: str) -> Image.Image:
         try:
             stream.seek(0)
             return factory(stream, "")
-        except _DAMAGE as exc:
+        except DECODER_ERRORS as exc:
             damage = exc
     if prefix[4:8] == b"ftyp":
         from pillow_heif import HeifImageFile
@@ -174,7 +159,7 @@ def identified(stream: IO[bytes], shown: str) -> Image.Image:
         try:
             stream.seek(0)
             return cast("Any", HeifImageFile)(stream)  # type: ignore[no-any-return]
-        except _DAMAGE as exc:
+        except DECODER_ERRORS as exc:
             damage = exc
     if damage is None:
         raise ImageError(f"{shown} is not a picture that can be read: give {READABLE}")
@@ -227,13 +212,11 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
             color, alpha = sixteen_bit.read_deep(image, stream)
             raw = _deep(color, alpha, image.info.get("icc_profile"), shown)
         elif image.mode[0] in "IF":
-            image.load()
             raw = _deep(_wide_values(image, shown), None, image.info.get("icc_profile"), shown)
         else:
-            image.load()
             raw = _eight(image, shown)
         orientation = _orientation_of(image)  # only now: Pillow turns a TIFF upright itself while it decodes it
-    except _DAMAGE as exc:
+    except DamagedFileError as exc:
         raise ImageError(_damaged(shown, exc)) from exc
     raw.exif = exif
     raw.notes += [f"{shown}: {note}" for note in notes]
@@ -245,8 +228,10 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
 def _exif_of(image: Image.Image, keep_location: bool) -> tuple[bytes | None, list[str]]:
     """Return the cleaned EXIF data, and notes."""
     try:
-        return metadata.clean_exif(image.getexif(), keep_location), []
-    except _DAMAGE:
+        with foreign_decoder():
+            exif = image.getexif()
+        return metadata.clean_exif(exif, keep_location), []
+    except DamagedFileError:
         return None, ["its EXIF data is damaged and was left out"]
 
 
@@ -254,27 +239,30 @@ def _orientation_of(image: Image.Image) -> int:
     """Return how the decoded pixels lie, 1..8; 1 is upright."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DAMAGE:
+    except DECODER_ERRORS:
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _verify_png(stream: IO[bytes]) -> None:
     """Check every chunk's checksum; OpenCV would fill what is missing with black and say nothing."""
-    stream.seek(0)
-    Image.OPEN["PNG"][0](stream, "").verify()
+    with foreign_decoder():
+        stream.seek(0)
+        Image.OPEN["PNG"][0](stream, "").verify()
 
 
 def _eight(image: Image.Image, shown: str) -> Raw:
     """Return an 8-bit picture's colors in sRGB and its alpha."""
-    profile = image.info.get("icc_profile")
     alpha = None
-    if image.has_transparency_data:
-        image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-        image = image.convert(image.mode[:-1])
-    elif image.mode == "1":
-        image = image.convert("L")
+    with foreign_decoder():
+        image.load()
+        profile = image.info.get("icc_profile")
+        if image.has_transparency_data:
+            image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+            alpha = np.asarray(image.getchannel("A"))
+            image = image.convert(image.mode[:-1])
+        elif image.mode == "1":
+            image = image.convert("L")
     converted, note = icc.image_to_srgb(image, profile)
     return Raw(np.asarray(converted), alpha, 8, notes=[f"{shown}: {note}"] if note else [])
 
@@ -287,7 +275,9 @@ def _deep(color: NDArray[Any], alpha: NDArray[Any] | None, profile: bytes | None
 
 def _wide_values(image: Image.Image, shown: str) -> NDArray[Any]:
     """Return a one-channel picture of 16 or 32 bits as ``[H, W, 1]`` uint16 or float32."""
-    values = np.asarray(image)[:, :, None]
+    with foreign_decoder():
+        image.load()
+        values = np.asarray(image)[:, :, None]
     if image.mode.startswith("I;16"):
         return values.astype(np.uint16)
     most = 65535 if image.mode == "I" else 1.0

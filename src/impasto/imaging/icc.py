@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from impasto.imaging.damage import DamagedFileError, foreign_decoder
+
 BROKEN = "its color profile is damaged or does not belong to it and was ignored; colors were read as sRGB"
 # The table's nodes as 8-bit levels: steps of 1 near black, where a linear or gamma 1.8 profile is steep in sRGB, of 7
 # near white.
@@ -52,10 +54,11 @@ def image_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, s
             transform = _transform(icc, image.mode)
             if transform is None:
                 return image.convert("RGB"), None
-            converted = ImageCms.applyTransform(image, transform)
+            with foreign_decoder():
+                converted = ImageCms.applyTransform(image, transform)
             assert converted is not None
             return converted, None
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        except (ImageCms.PyCMSError, OSError, DamagedFileError):
             note = BROKEN
     return image.convert("RGB"), note
 
@@ -76,7 +79,7 @@ def values_to_srgb(values: NDArray[np.float32], icc: bytes | None) -> tuple[NDAr
         try:
             transform = _transform(icc, "L" if channels == 1 else "RGB")
             table = None if transform is None else _table(transform, channels)
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        except (ImageCms.PyCMSError, OSError, DamagedFileError):
             note = BROKEN
     if table is None:
         return np.ascontiguousarray(np.broadcast_to(values, (height, width, 3))), note
@@ -91,15 +94,16 @@ def values_to_srgb(values: NDArray[np.float32], icc: bytes | None) -> tuple[NDAr
 def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the way from a profile to sRGB, or None where there is nothing to change."""
     source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else io.BytesIO(icc or b"")
-    transform = ImageCms.buildTransform(
-        ImageCms.getOpenProfile(source) if mode != "LAB" else source,
-        ImageCms.createProfile("sRGB"),
-        mode,
-        "RGB",
-        ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        # Optimized, gray would go through 33 steps, far too few near black.
-        ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE),
-    )
+    with foreign_decoder():
+        transform = ImageCms.buildTransform(
+            ImageCms.getOpenProfile(source) if mode != "LAB" else source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            # Optimized, gray would go through 33 steps, far too few near black.
+            ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE),
+        )
     if mode in ("L", "RGB"):
         # Names lie and many sRGB profiles differ in a byte: what counts is whether colors move.
         probe = _lattice(1 if mode == "L" else 3, _PROBE)

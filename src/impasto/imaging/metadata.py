@@ -17,6 +17,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image
 
 from impasto.errors import RecordError
+from impasto.imaging.damage import foreign_decoder
 
 KEYWORD = b"impasto"
 DAMAGED = "the record inside this picture is damaged: use the original file, or one saved beside it"
@@ -45,30 +46,37 @@ def clean_exif(exif: Image.Exif, keep_location: bool = False) -> bytes | None:
         keep_location: keep the GPS block.
 
     Returns:
-        Bytes that begin with ``Exif``, or None where nothing is left.
+        Bytes that begin with ``Exif``, or None if nothing remains.
+
+    Raises:
+        DamagedFileError: Pillow cannot parse the data.
     """
+    with foreign_decoder():  # Pillow parses tags when they are first read
+        tags = dict(exif.items())
+    camera = _block(exif, ExifTags.IFD.Exif)
+    place = _block(exif, ExifTags.IFD.GPSInfo) if keep_location else {}
     kept = Image.Exif()
-    for tag, value in exif.items():
+    for tag, value in tags.items():
         if tag not in _STORAGE_TAGS and not isinstance(value, dict):
             kept[tag] = value
-    camera = _block(exif, ExifTags.IFD.Exif)
     for tag in (*_OLD_DIMENSIONS, ExifTags.IFD.Interop):
         camera.pop(tag, None)
     if camera:
         kept[ExifTags.IFD.Exif] = camera
-    place = _block(exif, ExifTags.IFD.GPSInfo) if keep_location else {}
     if place:
         kept[ExifTags.IFD.GPSInfo] = place
     if len(kept) == 0:
         return None
     kept[ExifTags.Base.Orientation] = 1
-    return kept.tobytes()
+    with foreign_decoder():  # a tag's value may not fit its type
+        return kept.tobytes()
 
 
 def _block(exif: Image.Exif, tag: int) -> dict[int, Any]:
     """Return a copy of a block of tags, whether it was read from a file or put there by a program."""
-    value = exif.get(tag)
-    return dict(value if isinstance(value, dict) else exif.get_ifd(tag))
+    with foreign_decoder():
+        value = exif.get(tag)
+        return dict(value if isinstance(value, dict) else exif.get_ifd(tag))
 
 
 def with_resolution(exif: bytes | None, dpi: float | None) -> bytes | None:

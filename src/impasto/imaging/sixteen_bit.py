@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from impasto.imaging.damage import DamagedFileError, foreign_decoder
+
 Deep = NDArray[np.uint16]
 TILE = 256
 _STRIP_BYTES = 1 << 20
@@ -31,18 +33,21 @@ def is_deep(image: Image.Image, stream: IO[bytes]) -> bool:
         stream.seek(24)  # the bit depth in IHDR, always the first chunk
         return stream.read(1) == b"\x10"
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        depths = image.tag_v2.get(258, (1,))
-        return image.mode in ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "I;16", "I;16B") and set(depths) == {16}
+        with foreign_decoder():
+            depths = set(image.tag_v2.get(258, (1,)))
+        return image.mode in ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "I;16", "I;16B") and depths == {16}
     return False
 
 
 def check_tiff_length(image: TiffImagePlugin.TiffImageFile, stream: IO[bytes]) -> None:
-    """Raise ValueError if a TIFF lacks some of its data; decoders fill the gap, or complain on the terminal."""
+    """Raise DamagedFileError if a TIFF lacks some of its data; decoders fill the gap, or complain on the terminal."""
     length = stream.seek(0, io.SEEK_END)
     for starts, sizes in ((273, 279), (324, 325)):  # strips, tiles
-        for start, size in zip(image.tag_v2.get(starts, ()), image.tag_v2.get(sizes, ()), strict=False):
-            if start + size > length:
-                raise ValueError("the file is shorter than it says")
+        with foreign_decoder():
+            ends = [a + b for a, b in zip(image.tag_v2.get(starts, ()), image.tag_v2.get(sizes, ()), strict=False)]
+            truncated = any(end > length for end in ends)
+        if truncated:
+            raise DamagedFileError("the file is shorter than it says")
 
 
 def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]:
@@ -56,7 +61,7 @@ def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]
         Color ``[H, W, 1]`` or ``[H, W, 3]`` and alpha ``[H, W]`` or None, uint16, as stored (not turned upright).
 
     Raises:
-        ValueError: the file is damaged or of a kind that cannot be read.
+        DamagedFileError: the file is damaged or of a kind that cannot be read.
     """
     if image.format == "PNG":
         values = _by_opencv(stream)
@@ -80,9 +85,9 @@ def _by_opencv(stream: IO[bytes]) -> Deep:
     try:
         values = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     except cv2.error as exc:
-        raise ValueError(str(exc).splitlines()[0]) from exc
-    if values is None or values.dtype != np.uint16:
-        raise ValueError("the 16-bit data cannot be decoded")
+        raise DamagedFileError(str(exc).splitlines()[0]) from exc
+    if values is None or values.dtype != np.uint16 or values.reshape(*values.shape[:2], -1).shape[2] > 4:
+        raise DamagedFileError("the 16-bit data cannot be decoded")
     values = values.reshape(*values.shape[:2], -1)
     order = {1: [0], 2: [0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[values.shape[2]]
     return np.asarray(values[:, :, order], np.uint16)
@@ -92,21 +97,26 @@ def _by_tifffile(stream: IO[bytes]) -> Deep:
     import tifffile
 
     stream.seek(0)
-    with tifffile.TiffFile(stream) as file:
+    with foreign_decoder(), tifffile.TiffFile(stream) as file:
         page = file.pages.first
         try:
             values = page.asarray()
         except ValueError as exc:
             if "imagecodecs" not in str(exc):
                 raise
-            return _by_opencv(stream)
-        if page.planarconfig == 2 and values.ndim == 3:
-            values = np.moveaxis(values, 0, -1)
-        values = values.reshape(*values.shape[:2], -1)
-        if page.photometric == 0:  # white is zero
-            values = np.concatenate([65535 - values[:, :, :1], values[:, :, 1:]], axis=2)
-        colors = 3 if page.photometric == 2 else 1
-        extra = [int(kind) for kind in page.extrasamples]
+            values = None  # of a compression that needs the package imagecodecs
+        planar, photometric, samples = page.planarconfig == 2, page.photometric, page.extrasamples
+    if values is None:
+        return _by_opencv(stream)
+    if values.ndim not in (2, 3) or values.dtype != np.uint16:
+        raise DamagedFileError("the 16-bit data cannot be decoded")
+    if planar and values.ndim == 3:
+        values = np.moveaxis(values, 0, -1)
+    values = values.reshape(*values.shape[:2], -1)
+    if photometric == 0:  # white is zero
+        values = np.concatenate([65535 - values[:, :, :1], values[:, :, 1:]], axis=2)
+    colors = 3 if photometric == 2 else 1
+    extra = [int(kind) for kind in samples]
     if values.shape[2] > colors and extra[:1] == [1]:  # colors are stored multiplied by alpha
         alpha = np.maximum(values[:, :, colors : colors + 1].astype(np.float64), 1)
         plain = np.minimum(np.rint(values[:, :, :colors] * (65535 / alpha)), 65535)

@@ -1,0 +1,42 @@
+"""What a decoder raises on a damaged file, turned into one exception.
+
+Decoders of other projects raise almost anything on damaged data, TypeError and AttributeError included. Only the calls
+into them are guarded, so that a bug in our own code surfaces as what it is and not as a damaged file.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class DamagedFileError(ValueError):
+    """A decoder could not read a file; the message is the decoder's."""
+
+
+@contextmanager
+def foreign_decoder() -> Iterator[None]:
+    """Turn whatever a decoder raises into ``DamagedFileError``; only calls into other libraries belong inside."""
+    try:
+        yield
+    except DECODER_ERRORS as error:
+        raise DamagedFileError(" ".join(str(error).split()) or type(error).__name__) from error
