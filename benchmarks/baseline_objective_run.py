@@ -23,7 +23,8 @@ from benchmarks.baseline import load
 from impasto.events import Stepped
 from impasto.imaging import images
 from impasto.losses.content import ContentLoss
-from impasto.losses.gram import GramLoss, gram_targets
+from impasto.losses.gram import GramLoss
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Objective
@@ -63,11 +64,10 @@ def objective(encoder: Encoder, content: Tensor, style: Tensor) -> Objective:
         style: ``[1, 3, h, w]`` in [0, 1].
     """
     height, width = content.shape[-2:]
-    positions = {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in STYLE_LAYERS}
     with torch.no_grad():
         shown = ContentLoss(encoder(content, CONTENT_LAYERS), CONTENT_LAYERS)
-        targets = gram_targets(encoder(style, STYLE_LAYERS))
-    painted = GramLoss(targets, STYLE_LAYERS, positions, normalization="neural-style")
+        target = StyleTarget(encoder(style, STYLE_LAYERS), STYLE_LAYERS, height, width)
+    painted = GramLoss(target, normalization="neural-style")
     return Objective(encoder, {"content": shown, "style": painted}, height, width)
 
 

@@ -28,9 +28,15 @@ from impasto.events import Mailbox, ScaleStarted, Stepped
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import Loss, Refreshing
 from impasto.network.encoder import Encoder
-from impasto.objective.loss_factory import ScaleContext, content_maker, regularizers, smoothness, style_maker
+from impasto.objective.loss_factory import (
+    ScaleContext,
+    content_loss,
+    regularizer_losses,
+    style_loss,
+    total_variation_loss,
+)
 from impasto.objective.objective import Objective
-from impasto.objective.region_terms import StyleFeatures
+from impasto.objective.style_features import StyleFeatures
 from impasto.optimizers import Adam, BoundedLBFGS, LowMemoryAdam
 from impasto.options.layer_names import stride
 from impasto.options.recipes import resolve
@@ -120,14 +126,14 @@ def terms_of(
         options = resolve(style_loss=name)
         stage = ScaleContext(net, content, *size, layers, shown, options)
         style = StyleFeatures(stage.features(picture, layers), None, picture)
-        terms[name] = style_maker(stage)([style], maps)([1.0])
+        terms[name] = style_loss(stage, [style], maps)
     options = resolve(**dict.fromkeys(GUARDS, 1.0), style_loss="gram")
     stage = ScaleContext(net, content, *size, layers, shown, options)
     return {
         **terms,
-        "content": content_maker(stage)(maps),
-        "tv": smoothness(*size, options),
-        **regularizers(content, options)[0],
+        "content": content_loss(stage, maps),
+        "tv": total_variation_loss(*size, options),
+        **regularizer_losses(content, options),
     }
 
 

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.content import ContentLoss
-from impasto.losses.gram import GramLoss, gram_targets
+from impasto.losses.gram import GramLoss
 from impasto.losses.histogram import HistogramLoss
 from impasto.losses.mmd import GaussianMMDLoss, PolynomialMMDLoss
-from impasto.losses.moments import MomentsLoss, raw_moments
+from impasto.losses.moments import MomentsLoss
 from impasto.losses.mrf import MRFLoss
 from impasto.losses.nearest import NearestLoss
 from impasto.losses.per_layer_nearest import PerLayerNearestLoss
@@ -32,7 +32,6 @@ from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
 from impasto.losses.summaries.protocol import Loss, Refreshing
-from impasto.losses.summaries.sampling import positions
 from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.network.encoder import Encoder
@@ -116,27 +115,25 @@ def _size(target: Tensor) -> tuple[int, int]:
     return target.shape[-2], target.shape[-1]
 
 
-def _gram(target: Tensor, style: Maps, mask: Maps | None) -> Loss:
-    return GramLoss(gram_targets(style, mask), LAYERS, positions(LAYERS, *_size(target), mask), mask=mask)
+def _target(picture: Tensor, style: Maps, mask: Maps | None) -> StyleTarget:
+    return StyleTarget(style, LAYERS, *_size(picture), mask, mask, picture)
 
 
 CASES: dict[str, Case] = {
-    "gram": Case(_gram),
-    "moments": Case(lambda t, f, m: MomentsLoss(raw_moments(f, m), LAYERS, *_size(t), mask=m)),
-    "wasserstein": Case(lambda t, f, m: WassersteinLoss(StyleTarget(f, LAYERS, *_size(t), m, m)), floor=2e-3),
-    "batchnorm": Case(lambda t, f, m: BatchNormLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
-    "mmd": Case(lambda t, f, m: PolynomialMMDLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
-    "mmd-gauss": Case(lambda t, f, m: GaussianMMDLoss(StyleTarget(f, LAYERS, *_size(t), m, m), samples=200)),
-    "sliced": Case(lambda t, f, m: SlicedLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
-    "histogram": Case(lambda t, f, m: HistogramLoss(StyleTarget(f, LAYERS, *_size(t), m, m))),
+    "gram": Case(lambda t, f, m: GramLoss(_target(t, f, m))),
+    "moments": Case(lambda t, f, m: MomentsLoss(_target(t, f, m))),
+    "wasserstein": Case(lambda t, f, m: WassersteinLoss(_target(t, f, m)), floor=2e-3),
+    "batchnorm": Case(lambda t, f, m: BatchNormLoss(_target(t, f, m))),
+    "mmd": Case(lambda t, f, m: PolynomialMMDLoss(_target(t, f, m))),
+    "mmd-gauss": Case(lambda t, f, m: GaussianMMDLoss(_target(t, f, m), samples=200)),
+    "sliced": Case(lambda t, f, m: SlicedLoss(_target(t, f, m))),
+    "histogram": Case(lambda t, f, m: HistogramLoss(_target(t, f, m))),
     "mrf": Case(lambda t, f, m: MRFLoss(StyleTarget(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)), floor=1e-5),
-    "nearest": Case(lambda t, f, m: NearestLoss([f], LAYERS, *_size(t), mask=m, content=f), floor=1e-5),
-    "apart": Case(lambda t, f, m: PerLayerNearestLoss([f], LAYERS, *_size(t), mask=m, side=32), floor=1e-5),
-    "strotss": Case(
-        lambda t, f, m: StrotssLoss(t, f, LAYERS, *_size(t), mask=m, style_mask=m, samples=200, style_samples=200)
-    ),
+    "nearest": Case(lambda t, f, m: NearestLoss(StyleTarget(f, LAYERS, *_size(t), m), content=f), floor=1e-5),
+    "apart": Case(lambda t, f, m: PerLayerNearestLoss(StyleTarget(f, LAYERS, *_size(t), m), side=32), floor=1e-5),
+    "strotss": Case(lambda t, f, m: StrotssLoss(_target(t, f, m), samples=200, style_samples=200)),
     "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m)),
-    "self-similarity": Case(lambda t, f, m: SelfSimilarityLoss(t, f, LAYERS, mask=m, samples=200), floor=1e-5),
+    "self-similarity": Case(lambda t, f, m: SelfSimilarityLoss(f, LAYERS, t, mask=m, samples=200), floor=1e-5),
     "edges": Case(lambda t, f, m: EdgeLoss(t), masked=False),
     "anchor": Case(lambda t, f, m: ColorAnchorLoss(t), masked=False),
     "matting": Case(lambda t, f, m: MattingLoss(t), masked=False, floor=1e-3),

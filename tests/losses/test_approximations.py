@@ -15,6 +15,7 @@ from impasto.losses.summaries.hypercolumns import grid
 from impasto.losses.summaries.moment_sums import self_product
 from impasto.losses.summaries.nearest_search import SWEEPS, nearest, principal_axes
 from impasto.losses.summaries.protocol import Refreshing
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 
 BF16, FP32 = 2**-8, 2**-24  # unit roundoffs
@@ -81,7 +82,7 @@ def test_directions_are_those_of_the_largest_extent() -> None:
 def test_matching_in_fewer_directions_misses_what_lies_in_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     canvas, mine, _, theirs = pair()
     monkeypatch.setattr("impasto.losses.nearest.DIRECTIONS", 12)
-    loss, window = NearestLoss([theirs], LAYERS, H, W), TileWindow.whole(H, W)
+    loss, window = NearestLoss(StyleTarget(theirs, LAYERS, H, W)), TileWindow.whole(H, W)
     assert loss._reduced.shape[1] == 12 < loss._keys.shape[1]
     value(loss, canvas)
     axes, keys = np.asarray(loss._axes), np.asarray(loss._keys)

@@ -9,7 +9,8 @@ import torch
 from loss_cases import CASES, HEIGHT, LAYERS, WIDTH, WIDTHS, encoder, features, make, noise, picture, stage
 from torch import Tensor
 
-from impasto.losses.summaries.protocol import Loss, Refreshing
+from impasto.losses.summaries.protocol import Features, Loss, Refreshing
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 from rounding import assert_as_exact, assert_same, epsilon
 
@@ -229,14 +230,18 @@ def test_matched_patches_do_not_depend_on_contrast() -> None:
     assert len(found[0].unique()) > 5
 
 
-def test_the_order_of_turned_styles_changes_nothing() -> None:
-    from impasto.losses.nearest import NearestLoss, turned
+def test_the_order_of_rotated_styles_changes_nothing() -> None:
+    from impasto.losses.nearest import NearestLoss, rotations
 
     canvas = noise(2, 64, 48).double()
-    styles = [features(part) for part in turned(picture(1, 64, 48).double())]
-    values = [value(NearestLoss(order, LAYERS, 64, 48), canvas) for order in (styles, styles[::-1])]
+    styles = [features(part) for part in rotations(picture(1, 64, 48).double())]
+
+    def distance(*order: Features) -> float:
+        return value(NearestLoss(StyleTarget(order[0], LAYERS, 64, 48), rotated=order[1:]), canvas)
+
+    values = [distance(*order) for order in (styles, styles[::-1])]
     assert_same(values[0], values[1])
-    assert values[0] < value(NearestLoss(styles[:1], LAYERS, 64, 48), canvas)
+    assert values[0] < distance(styles[0])
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if isinstance(make(n, picture(1, 64, 48)), Refreshing)])

@@ -174,14 +174,14 @@ def test_nearest_neighbors() -> None:
     query = 0.25 * x + 0.75 * p
     match = (unit(query - query.mean(0)) @ unit(y - y.mean(0)).T).argmax(1)
     expected = (1 - cosines(x, y[match])).mean()
-    loss = NearestLoss([features(style)], weights, 40, 32, content=features(content))
+    loss = NearestLoss(StyleTarget(features(style), weights, 40, 32), content=features(content))
     assert value(loss, canvas) == near(expected)
 
 
 def test_layers_apart() -> None:
     canvas, mine, _, theirs = pair()
     weights = {"relu2_1": 1.0, "relu3_1": 3.0}
-    loss = PerLayerNearestLoss([theirs], weights, H, W, side=1000)  # every place
+    loss = PerLayerNearestLoss(StyleTarget(theirs, weights, H, W), side=1000)  # every place
     expected = 0.0
     for layer, weight in weights.items():
         x, y = vectors(mine, layer), vectors(theirs, layer)
@@ -192,7 +192,7 @@ def test_layers_apart() -> None:
 
 def test_a_coarse_grid_reaches_every_place_in_time() -> None:
     canvas, mine, _, theirs = pair()
-    loss = PerLayerNearestLoss([theirs], {"relu2_1": 1.0}, H, W, side=8)
+    loss = PerLayerNearestLoss(StyleTarget(theirs, {"relu2_1": 1.0}, H, W), side=8)
     draws, touched = torch.Generator().manual_seed(1), torch.zeros(H // 2, W // 2)
     for _ in range(200):
         loss.refresh(draws, lambda: [(canvas, mine, TileWindow.whole(H, W))])
@@ -240,7 +240,7 @@ def test_strotss() -> None:
     smoothed = np.sqrt(squares + ROOT_SMOOTHING**2) - ROOT_SMOOTHING
     palette = relaxed(directions + np.sqrt(squares), directions + smoothed)
     ones = dict.fromkeys(layers, 1.0)
-    loss = StrotssLoss(style, features(style), ones, 24, 16)
+    loss = StrotssLoss(StyleTarget(features(style), ones, 24, 16, picture=style))
     assert value(loss, canvas) == near(transport + moments + palette)
 
 
@@ -253,7 +253,7 @@ def test_self_similarity() -> None:
         return distances / distances.sum(0)
 
     expected = np.abs(table(canvas) - table(content)).mean() * 24 * 16
-    loss = SelfSimilarityLoss(content, features(content), dict.fromkeys(layers, 1.0))
+    loss = SelfSimilarityLoss(features(content), dict.fromkeys(layers, 1.0), content)
     assert value(loss, canvas) == near(expected)
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from impasto.losses.content import ContentLoss
-from impasto.losses.gram import GramLoss, gram_targets
+from impasto.losses.gram import GramLoss
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.summaries.protocol import Loss
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
-from impasto.options.layer_names import BLOCKS, stride
+from impasto.options.layer_names import BLOCKS
 from rounding import assert_as_exact, assert_same, epsilon
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
@@ -68,13 +69,12 @@ def objective(net: Encoder, size: tuple[int, int], style: Mapping[str, float], t
     """Return content, Gram and total variation against random targets."""
     height, width = size
     content, kept = next(reversed(style)), net.means.dtype
-    positions = {layer: float((height // stride(layer)) * (width // stride(layer))) for layer in style}
     with torch.no_grad():
         target = net(picture(height, width, 2, kept), [content])
-        grams = gram_targets(net(picture(80, 96, 3, kept), list(style)))
+        painting = StyleTarget(net(picture(80, 96, 3, kept), list(style)), style, height, width)
     terms: dict[str, Loss] = {
         "content": ContentLoss(target, {content: 1.0}),
-        "style": GramLoss(grams, style, positions, normalization="relative"),
+        "style": GramLoss(painting, normalization="relative"),
         "tv": TotalVariationLoss(height, width),
     }
     return Objective(net, terms, height, width, tile=tile)
@@ -171,6 +171,8 @@ class Refusing:
     """A term that must not be computed."""
 
     layers = ("relu5_4",)
+    halo_px = 0
+    refresh_every: int | None = None
 
     def summarize(self, *arguments: Any) -> Tensor:
         """Fail."""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from impasto.losses.moments import MomentsLoss, raw_moments
+from impasto.losses.moments import MomentsLoss
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.network.convolution import tapped
 from impasto.network.encoder import Encoder
 from impasto.objective.objective import Objective
@@ -84,7 +85,7 @@ def test_rows_restrict_the_tiles() -> None:
 @pytest.mark.parametrize("keep", [0, 1, 3, 99])
 def test_keeping_a_first_pass_changes_nothing(narrow: Encoder, keep: int) -> None:
     size, layers = (229, 181), dict.fromkeys(LAYERS, 1.0)
-    loss = MomentsLoss(raw_moments(narrow(picture(160, 160, 1), LAYERS)), layers, *size)
+    loss = MomentsLoss(StyleTarget(narrow(picture(160, 160, 1), LAYERS), layers, *size))
     canvas = picture(*size)
     whole = Objective(narrow, {"style": loss}, *size).evaluate(canvas, {"style": 1.0})
     tiled = Objective(narrow, {"style": loss}, *size, tile=64, keep=keep).evaluate(canvas, {"style": 1.0})

@@ -323,6 +323,8 @@ class Drawing:
     """A loss with a state of its own."""
 
     layers: tuple[str, ...] = ()
+    halo_px = 0
+    refresh_every: int | None = None
 
     def __init__(self) -> None:
         self.drawn = torch.zeros(3)

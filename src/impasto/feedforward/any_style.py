@@ -20,7 +20,7 @@ from torch.nn import functional
 from impasto.feedforward.adain import STRIDE, AdainNetwork
 from impasto.feedforward.matching import MATCHINGS, Affine, Statistics, blend, statistics, weaken
 from impasto.losses.summaries.protocol import at_least_float32
-from impasto.objective.region_terms import style_at
+from impasto.objective.style_features import style_at
 from impasto.regions import masks
 from impasto.regions.canvas_view import CanvasView
 from impasto.regions.color import desaturated

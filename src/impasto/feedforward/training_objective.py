@@ -18,15 +18,15 @@ from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
 from impasto.objective.loss_factory import (
     ScaleContext,
-    content_maker,
+    content_loss,
     default_content_layers,
     default_style_layers,
-    smoothness,
-    style_maker,
+    style_loss,
+    total_variation_loss,
 )
 from impasto.objective.objective import Objective
-from impasto.objective.region_terms import StyleFeatures, style_at
 from impasto.objective.scale_objective import build_scale_objective
+from impasto.objective.style_features import StyleFeatures, style_at
 from impasto.options.fields import Options, parse_weights
 from impasto.planning.schedule import Scale
 from impasto.regions.region_tensors import single_style
@@ -58,9 +58,7 @@ class TrainingObjective:
         with torch.no_grad():
             as_compared = style_at(painting, self.side * self.options.features.style_scale)
             features = self.encoder(as_compared, list(self.style_layers))
-            return style_maker(self._stage(as_compared, side))([StyleFeatures(features, None, as_compared)], None)(
-                [1.0]
-            )
+            return style_loss(self._context(as_compared, side), [StyleFeatures(features, None, as_compared)])
 
     def fit_weights(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         """Set the losses' weights from pairs of a photograph and a painting, each ``[1, 3, h, w]``."""
@@ -108,10 +106,10 @@ class TrainingObjective:
         side = int(content.shape[-1])
         terms: Mapping[str, Loss] = {
             "style": style,
-            "content": content_maker(self._stage(content, side))(None),
-            "tv": smoothness(side, side, self.options),
+            "content": content_loss(self._context(content, side)),
+            "tv": total_variation_loss(side, side, self.options),
         }
         return Objective(self.encoder, terms, side, side)
 
-    def _stage(self, picture: Tensor, side: int) -> ScaleContext:
+    def _context(self, picture: Tensor, side: int) -> ScaleContext:
         return ScaleContext(self.encoder, picture, side, side, self.style_layers, self.content_layers, self.options)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from impasto.losses.summaries.layout import SummaryLayout
 from impasto.losses.summaries.protocol import Features
 from impasto.losses.summaries.sampling import owned, tile_weights
 from impasto.losses.summaries.style_target import StyleTarget
@@ -27,6 +28,9 @@ class BatchNormLoss:
         target: features and masks of the style, and the size and mask of the canvas.
     """
 
+    halo_px = 0
+    refresh_every: int | None = None
+
     def __init__(self, target: StyleTarget) -> None:
         self.layers = target.layers
         self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
@@ -39,6 +43,7 @@ class BatchNormLoss:
             self._smoothing[layer] = max(SMOOTHING * float(variance.mean()), 1e-12)
             self._means[layer] = mean
             self._deviations[layer] = (variance + self._smoothing[layer]).sqrt()
+        self._layout = SummaryLayout({layer: (2, len(mean)) for layer, mean in self._means.items()})
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F and of F squared, joined, ``[sum of 2 C]``."""
@@ -52,13 +57,11 @@ class BatchNormLoss:
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the mean squared distance."""
-        total, offset = summary.new_zeros(()), 0
-        for layer in self.layers:
-            target = self._means[layer]
-            part = summary[offset : offset + 2 * len(target)].double() / self._positions[layer]
-            offset += 2 * len(target)
-            mean, square = part.chunk(2)
+        total = summary.new_zeros(())
+        for layer, part in self._layout.split(summary):
+            mean, square = part.double() / self._positions[layer]
             deviation = ((square - mean.square()).clamp_min(0) + self._smoothing[layer]).sqrt()
-            distance = (mean - target).square().mean() + (deviation - self._deviations[layer]).square().mean()
+            distance = (mean - self._means[layer]).square().mean()
+            distance = distance + (deviation - self._deviations[layer]).square().mean()
             total = total + self._weights[layer] * distance.to(summary.dtype)
         return total

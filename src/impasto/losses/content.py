@@ -28,6 +28,9 @@ class ContentLoss:
         half_sum: take half the sum of squares (the paper) instead of the mean.
     """
 
+    halo_px = 0
+    refresh_every: int | None = None
+
     def __init__(
         self, target: Features, weights: Mapping[str, float], *, mask: Maps | None = None, half_sum: bool = False
     ) -> None:

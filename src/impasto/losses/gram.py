@@ -10,14 +10,16 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from impasto.losses.summaries.layout import SummaryLayout
 from impasto.losses.summaries.moment_sums import mean_of_pieces
 from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
@@ -41,27 +43,20 @@ class GramLoss:
     """Squared distance of the canvas's Gram matrices from the style's.
 
     Args:
-        targets: Gram matrices divided by their positions, ``[C, C]`` by layer; see ``gram_targets``.
-        weights: weight by layer; the layers are its keys.
-        positions: how many positions (or how much mask weight) the canvas has, by layer.
-        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        target: features and masks of the style, or its ``gram_targets`` as ``statistics``; size and mask of the canvas.
         normalization: how a layer's sum of squared differences is divided.
     """
 
-    def __init__(
-        self,
-        targets: Mapping[str, Tensor],
-        weights: Mapping[str, float],
-        positions: Mapping[str, float],
-        *,
-        mask: Maps | None = None,
-        normalization: Normalization = "gatys",
-    ) -> None:
-        self.layers = tuple(weights)
-        self._targets = {layer: targets[layer].detach() for layer in self.layers}
-        self._positions = dict(positions)
-        self._mask = mask
-        self._factors = {layer: weights[layer] * self._factor(layer, normalization) for layer in self.layers}
+    halo_px = 0
+    refresh_every: int | None = None
+
+    def __init__(self, target: StyleTarget, *, normalization: Normalization = "gatys") -> None:
+        self.layers = target.layers
+        grams = target.statistics or gram_targets(target.style, target.style_mask)
+        self._targets = {layer: grams[layer].detach() for layer in self.layers}
+        self._mask, self._positions = target.mask, target.positions
+        self._factors = {layer: target.weights[layer] * self._factor(layer, normalization) for layer in self.layers}
+        self._layout = SummaryLayout({layer: (len(gram), len(gram)) for layer, gram in self._targets.items()})
 
     def _factor(self, layer: str, normalization: Normalization) -> float:
         count = len(self._targets[layer])
@@ -84,15 +79,10 @@ class GramLoss:
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the normalized squared distance."""
         total = summary.new_zeros(())
-        for layer, gram in self._split(summary):
+        for layer, gram in self._layout.split(summary):
             difference = gram / self._positions[layer] - self._targets[layer].to(gram.dtype)
             total = total + self._factors[layer] * difference.square().sum()
         return total
-
-    def _split(self, summary: Tensor) -> Iterator[tuple[str, Tensor]]:
-        sizes = [self._targets[layer].numel() for layer in self.layers]
-        for layer, part in zip(self.layers, torch.split(summary, sizes), strict=True):
-            yield layer, part.view(self._targets[layer].shape)
 
 
 def gram_targets(features: Features, mask: Maps | None = None) -> dict[str, Tensor]:

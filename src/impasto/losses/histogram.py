@@ -43,7 +43,8 @@ class HistogramLoss:
     Until ``refresh`` is called the targets are 0: they belong to a canvas.
     """
 
-    refresh_every = 5
+    halo_px = 0
+    refresh_every: int | None = 5
 
     def __init__(
         self,

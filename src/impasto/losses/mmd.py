@@ -21,6 +21,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from impasto.losses.summaries.layout import SummaryLayout
 from impasto.losses.summaries.protocol import Features, Sweep
 from impasto.losses.summaries.sampling import (
     gather,
@@ -44,6 +45,9 @@ class PolynomialMMDLoss:
         offset: the kernel's c, relative to the style's mean square of a feature vector.
     """
 
+    halo_px = 0
+    refresh_every: int | None = None
+
     def __init__(
         self,
         target: StyleTarget,
@@ -59,6 +63,9 @@ class PolynomialMMDLoss:
             first, second = moments(vectors, share)
             self._targets[layer] = first / total, second / total
             self._offsets[layer] = offset * float(second.trace() / total)
+        self._layout = SummaryLayout(
+            {layer: (len(first) + 1, len(first)) for layer, (first, _) in self._targets.items()}
+        )
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F and F F', flattened and joined, ``[sum of C (C + 1)]``."""
@@ -70,15 +77,13 @@ class PolynomialMMDLoss:
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the discrepancy."""
-        total, start = summary.new_zeros(()), 0
-        for layer in self.layers:
+        total = summary.new_zeros(())
+        for layer, sums in self._layout.split(summary):
             first, second = (target.to(summary.dtype) for target in self._targets[layer])
-            count = len(first)
-            part = summary[start : start + count * (count + 1)] / self._positions[layer]
-            start += count * (count + 1)
-            away = (part[:count] - first).square().sum()
-            apart = (part[count:].view(count, count) - second).square().sum()
-            total = total + self._weights[layer] * (apart + 2 * self._offsets[layer] * away) / count**2
+            part = sums / self._positions[layer]
+            away = (part[0] - first).square().sum()
+            apart = (part[1:] - second).square().sum()
+            total = total + self._weights[layer] * (apart + 2 * self._offsets[layer] * away) / len(first) ** 2
         return total
 
 
@@ -91,7 +96,8 @@ class GaussianMMDLoss:
         generator: draws the first samples; a fixed seed if absent.
     """
 
-    refresh_every = 1
+    halo_px = 0
+    refresh_every: int | None = 1
 
     def __init__(
         self,
@@ -133,6 +139,9 @@ class GaussianMMDLoss:
             self._targets[layer] = vectors[chosen].double()
             spread = _squared_distances(self._targets[layer], self._targets[layer]).mean()
             self._scales[layer] = max(float(spread), 1e-12)
+        self._layout = SummaryLayout(
+            {layer: (self._counts[layer], drawn.shape[1]) for layer, drawn in self._targets.items()}
+        )
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sampled vectors of each layer at their rows, flattened and joined."""
@@ -145,13 +154,9 @@ class GaussianMMDLoss:
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the discrepancy."""
-        total, start = summary.new_zeros(()), 0
-        for layer in self.layers:
-            style = self._targets[layer].to(summary.dtype)
-            size = self._counts[layer] * style.shape[1]
-            drawn = summary[start : start + size].view(self._counts[layer], -1)
-            start += size
-            scale = self._scales[layer]
+        total = summary.new_zeros(())
+        for layer, drawn in self._layout.split(summary):
+            style, scale = self._targets[layer].to(summary.dtype), self._scales[layer]
             within = torch.exp(_squared_distances(drawn, drawn) / -scale).mean()
             between = torch.exp(_squared_distances(drawn, style) / -scale).mean()
             target = torch.exp(_squared_distances(style, style) / -scale).mean()

@@ -11,15 +11,17 @@ covariances; any rearrangement of positions leaves it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from impasto.losses.summaries.layout import SummaryLayout
 from impasto.losses.summaries.masked_moments import masked_moment_sums
 from impasto.losses.summaries.moment_sums import mean_of_pieces, moment_sums, owned_rows
 from impasto.losses.summaries.protocol import Features, Maps, at_least_float32
-from impasto.losses.summaries.sampling import positions, tile_weights
+from impasto.losses.summaries.sampling import tile_weights
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 
 FLOOR = 1e-12
@@ -54,30 +56,22 @@ class MomentsLoss:
     """Relative squared distance of means and covariances, layer by layer.
 
     Args:
-        targets: the style's raw moments by layer, ``[C + 1, C]``; see ``raw_moments``.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        target: features and masks of the style, or its ``raw_moments`` as ``statistics``; size and mask of the canvas.
     """
 
-    def __init__(
-        self,
-        targets: Mapping[str, Tensor],
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
-        *,
-        mask: Maps | None = None,
-    ) -> None:
-        self.layers = tuple(weights)
-        self._weights = dict(weights)
-        self._mask = mask
-        self._positions = positions(self.layers, height, width, mask)
+    halo_px = 0
+    refresh_every: int | None = None
+
+    def __init__(self, target: StyleTarget) -> None:
+        self.layers = target.layers
+        self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
+        raw = target.statistics or raw_moments(target.style, target.style_mask)
         self._targets = {}
         for layer in self.layers:
-            mean, covariance = _central(targets[layer].detach())
+            mean, covariance = _central(raw[layer].detach())
             sizes = mean.square().sum().clamp_min(FLOOR), covariance.square().sum().clamp_min(FLOOR)
             self._targets[layer] = (mean, covariance, *sizes)
+        self._layout = SummaryLayout({layer: (len(t[0]) + 1, len(t[0])) for layer, t in self._targets.items()})
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return each layer's sums of F F' and of F, flattened and joined."""
@@ -89,12 +83,9 @@ class MomentsLoss:
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the relative distances."""
-        total, offset = summary.new_zeros(()), 0
-        for layer in self.layers:
+        total = summary.new_zeros(())
+        for layer, part in self._layout.split(summary):
             target_mean, target_covariance, mean_size, covariance_size = self._targets[layer]
-            count = len(target_mean)
-            part = summary[offset : offset + count * (count + 1)].view(count + 1, count)
-            offset += part.numel()
             mean, covariance = _central(part / self._positions[layer])
             away = (mean - target_mean.to(part.dtype)).square().sum() / mean_size.to(part.dtype)
             shape = (covariance - target_covariance.to(part.dtype)).square().sum() / covariance_size.to(part.dtype)

@@ -40,7 +40,7 @@ class MRFLoss:
         OptionError: a layer of the canvas or of the style has no 3 x 3 patch.
     """
 
-    refresh_every = 25
+    refresh_every: int | None = 25
 
     def __init__(self, target: StyleTarget) -> None:
         self.layers = target.layers

@@ -13,6 +13,7 @@ chunks, in the 256 directions in which the style's hypercolumns extend most (a c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch.nn import functional
 from impasto.losses.summaries.hypercolumns import HALO_PX, grid, grid_parts
 from impasto.losses.summaries.nearest_search import nearest, principal_axes
 from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
@@ -37,44 +39,38 @@ class NearestLoss:
     """Mean cosine distance from matched hypercolumns of the style.
 
     Args:
-        styles: features by layer of the style and of any turned copies, ``[1, C, h, w]`` each; read one by one.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent. The layer
-            of stride 4, or the coarsest, counts.
-        style_masks: likewise for each of the styles; matches are where it is above a half of its largest value.
+        target: features and masks of the style, size and mask of the canvas. Of the canvas's mask the layer of stride
+            4, or the coarsest, is used; places of the style are matched where its mask is at least half its maximum.
+        rotated: features of the style rotated by 90, 180 and 270 degrees, ``[1, C, w, h]``; read one by one.
         content: the content's features; without them the query is the canvas alone.
         preservation: a, from 0 to 1.
 
     Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
     """
 
-    refresh_every = 0
+    refresh_every: int | None = 0
     halo_px = HALO_PX
 
     def __init__(
         self,
-        styles: Iterable[Features],
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        target: StyleTarget,
         *,
-        mask: Maps | None = None,
-        style_masks: Sequence[Maps] | None = None,
+        rotated: Iterable[Features] = (),
         content: Features | None = None,
         preservation: float = PRESERVATION,
     ) -> None:
-        self.layers = tuple(weights)
+        self.layers, weights, mask = target.layers, target.weights, target.mask
         self._weights = dict(weights)
-        self._shape = height // STEP, width // STEP
+        self._shape = target.height // STEP, target.width // STEP
         self._mask = None if mask is None else _at_step(mask, self._shape)
         self._total = float(self._shape[0] * self._shape[1]) if self._mask is None else float(self._mask.sum())
         keys = []
-        for number, style in enumerate(styles):
+        for quarters, style in enumerate(chain([target.style], rotated)):
             size = _pixels(style, self.layers)
             vectors = grid(style, weights, TileWindow.whole(*size), STEP).detach()
-            if style_masks is not None:
-                kept = _at_step(style_masks[number], (size[0] // STEP, size[1] // STEP)).flatten()
+            style_mask = target.rotated_style_mask(quarters)
+            if style_mask is not None:
+                kept = _at_step(style_mask, (size[0] // STEP, size[1] // STEP)).flatten()
                 vectors = vectors[kept >= 0.5 * kept.max()]
             keys.append(vectors)
         self._keys = torch.cat(keys)  # [M, D]
@@ -201,8 +197,8 @@ class _Cosines(torch.autograd.Function):
         return None, None, None, *gradients
 
 
-def turned(style: Tensor) -> list[Tensor]:
-    """Return a style picture ``[1, 3, H, W]`` and its turns by 90, 180 and 270 degrees."""
+def rotations(style: Tensor) -> list[Tensor]:
+    """Return a style picture ``[1, 3, H, W]`` and its rotations by 90, 180 and 270 degrees."""
     return [style.rot90(quarter, (2, 3)).contiguous() for quarter in range(4)]
 
 

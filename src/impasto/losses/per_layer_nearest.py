@@ -10,14 +10,16 @@ drawn points where its match points; turning the style by 90 degrees leaves what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from impasto.losses.nearest import cosines
 from impasto.losses.summaries.nearest_search import nearest
-from impasto.losses.summaries.protocol import Features, Maps, Sweep, at_least_float32
+from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
@@ -28,45 +30,41 @@ class PerLayerNearestLoss:
     """Mean cosine distance from matched features of the style, layer by layer.
 
     Args:
-        styles: features by layer of the style and of any turned copies, ``[1, C, h, w]`` each; read one by one.
-        weights: weight by layer; the layers are its keys.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_masks: likewise for each of the styles; matches are where it is above a half of its largest value.
+        target: features and masks of the style, size and mask of the canvas; places of the style are matched where its
+            mask is at least half its maximum.
+        rotated: features of the style rotated by 90, 180 and 270 degrees, ``[1, C, w, h]``; read one by one.
         side: most positions on a side of a layer.
         generator: draws the first grids; a fixed seed if absent.
 
     Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
     """
 
-    refresh_every = 5
+    halo_px = 0
+    refresh_every: int | None = 5
 
     def __init__(
         self,
-        styles: Iterable[Features],
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        target: StyleTarget,
         *,
-        mask: Maps | None = None,
-        style_masks: Sequence[Maps] | None = None,
+        rotated: Iterable[Features] = (),
         side: int = SIDE,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.layers = tuple(weights)
+        self.layers, weights = target.layers, target.weights
         total = sum(weights.values())
         self._weights = {layer: weight / max(total, 1e-12) for layer, weight in weights.items()}
-        self._mask = mask
-        self._shapes = {layer: (height // stride(layer), width // stride(layer)) for layer in self.layers}
+        self._mask = target.mask
+        self._shapes = {layer: target.shape(layer) for layer in self.layers}
         self._side = side
         generator = generator or torch.Generator().manual_seed(0)
         self._style: dict[str, tuple[Tensor, Tensor | None]] = {}
         turned: dict[str, list[Tensor]] = {layer: [] for layer in self.layers}
-        for number, style in enumerate(styles):
+        for quarters, style in enumerate(chain([target.style], rotated)):
+            style_mask = target.rotated_style_mask(quarters)
             draws = self._draw(generator)
             for layer in self.layers:
-                kept = None if style_masks is None else style_masks[number][layer][0, 0]
-                if number == 0:
+                kept = None if style_mask is None else style_mask[layer][0, 0]
+                if quarters == 0:
                     self._style[layer] = style[layer].detach(), kept
                 else:
                     turned[layer].append(self._sampled(style[layer].detach(), kept, draws[layer]))

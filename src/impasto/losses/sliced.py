@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from impasto.losses.summaries.layout import SummaryLayout
 from impasto.losses.summaries.protocol import Features, Sweep, at_least_float32
 from impasto.losses.summaries.sampling import gather, indices_from_fractions, scatter, stratified_samples
 from impasto.losses.summaries.style_target import StyleTarget
@@ -34,7 +35,8 @@ class SlicedLoss:
         generator: draws the first directions and positions; a fixed seed if absent.
     """
 
-    refresh_every = 10
+    halo_px = 0
+    refresh_every: int | None = 10
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class SlicedLoss:
             )
             self._axes[layer] = state[f"axes {layer}"].to(vectors)
             self._targets[layer] = (vectors[chosen] @ self._axes[layer]).sort(0).values  # [K, P]
+        self._layout = SummaryLayout({layer: (len(part), part.shape[1]) for layer, part in self._targets.items()})
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the projections of the sampled positions of each layer at their rows, flattened and joined."""
@@ -93,10 +96,8 @@ class SlicedLoss:
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the mean squared difference of the sorted projections."""
-        total, start = summary.new_zeros(()), 0
-        for layer in self.layers:
+        total = summary.new_zeros(())
+        for layer, part in self._layout.split(summary):
             target = self._targets[layer].to(summary.dtype)
-            part = summary[start : start + target.numel()].view(target.shape)
-            start += target.numel()
             total = total + self._weights[layer] * (part.sort(0).values - target).square().mean()
         return total

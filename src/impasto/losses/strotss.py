@@ -26,6 +26,7 @@ from impasto.losses.summaries.hypercolumns import HALO_PX, at_points
 from impasto.losses.summaries.moment_sums import self_product
 from impasto.losses.summaries.protocol import Features, Maps, Sweep
 from impasto.losses.summaries.sampling import indices_from_fractions, scatter, stratified_samples
+from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 
 SAMPLES = 1024
@@ -61,45 +62,35 @@ class StrotssLoss:
     """Relaxed earth mover's distance, moments and palette.
 
     Args:
-        picture: the style, ``[1, 3, h, w]``.
-        style: its features by layer, ``[1, C, h/s, w/s]``.
-        weights: the layers are its keys; weights multiply the layers' features.
-        height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent. The
-            finest counts.
-        style_mask: likewise for the style.
+        target: picture, features and mask of the style, size and mask of the canvas. Weights multiply the layers'
+            features; of a mask the finest map is used.
         palette: factor of the palette term.
         samples, style_samples: most points of the canvas and of the style.
         generator: draws the first points; a fixed seed if absent.
     """
 
-    refresh_every = 4
+    refresh_every: int | None = 4
     halo_px = HALO_PX
 
     def __init__(
         self,
-        picture: Tensor,
-        style: Features,
-        weights: Mapping[str, float],
-        height: int,
-        width: int,
+        target: StyleTarget,
         *,
-        mask: Maps | None = None,
-        style_mask: Maps | None = None,
         palette: float = 1.0,
         samples: int = SAMPLES,
         style_samples: int = STYLE_SAMPLES,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.layers = tuple(weights)
+        assert target.picture is not None, "StrotssLoss compares the style's pixels: give StyleTarget its picture"
+        self.layers, style = target.layers, target.style
         self._palette = palette
-        self._factors = _column_factors(style, weights)
-        self._points = _Points(self.layers, height, width, mask, samples)
-        style_height, style_width = picture.shape[-2:]
-        self._picture = picture.detach()
+        self._factors = _column_factors(style, target.weights)
+        self._points = _Points(self.layers, target.height, target.width, target.mask, samples)
+        style_height, style_width = target.picture.shape[-2:]
+        self._picture = target.picture.detach()
         self._style = {layer: style[layer].detach() for layer in self.layers}
         self._products = _product_dtype(style)
-        self._style_points = _Points(self.layers, style_height, style_width, style_mask, style_samples)
+        self._style_points = _Points(self.layers, style_height, style_width, target.style_mask, style_samples)
         self._draw(generator or torch.Generator().manual_seed(0))
 
     def _draw(self, generator: torch.Generator) -> None:
@@ -146,22 +137,22 @@ class SelfSimilarityLoss:
     """Difference of the tables of pairwise cosine distances.
 
     Args:
-        picture: the content at the canvas's size, ``[1, 3, H, W]``.
-        content: its features by layer, ``[1, C, H/s, W/s]``.
+        content: the content's features by layer, ``[1, C, H/s, W/s]``.
         weights: the layers are its keys; weights multiply the layers' features.
+        picture: the content at the canvas's size, ``[1, 3, H, W]``.
         mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent. The finest counts.
         samples: most points.
         generator: draws the first points; a fixed seed if absent.
     """
 
-    refresh_every = 4
+    refresh_every: int | None = 4
     halo_px = HALO_PX
 
     def __init__(
         self,
-        picture: Tensor,
         content: Features,
         weights: Mapping[str, float],
+        picture: Tensor,
         *,
         mask: Maps | None = None,
         samples: int = SAMPLES,

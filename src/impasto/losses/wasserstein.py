@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.losses.summaries.layout import SummaryLayout
 from impasto.losses.summaries.protocol import Features
 from impasto.losses.summaries.sampling import owned, tile_weights
 from impasto.losses.summaries.style_target import StyleTarget, moments
@@ -90,6 +91,9 @@ class WassersteinLoss:
         target: features and masks of the style, and the size and mask of the canvas.
     """
 
+    halo_px = 0
+    refresh_every: int | None = None
+
     def __init__(self, target: StyleTarget) -> None:
         self.layers = target.layers
         self._weights, self._mask, self._positions = target.weights, target.mask, target.positions
@@ -100,6 +104,12 @@ class WassersteinLoss:
             self._means[layer], self._factors[layer] = mean, factor(covariance)
             self._channels[layer] = len(mean)
             self._smoothing[layer] = max(SMOOTHING * float(covariance.trace()) / len(mean), 1e-12)
+        self._layout = SummaryLayout(
+            {
+                layer: (self._cells[layer] if self.is_dual(layer) else count + 1, count)
+                for layer, count in self._channels.items()
+            }
+        )
 
     def is_dual(self, layer: str) -> bool:
         """Whether a layer has so few positions that all of them are summarized instead of their moments."""
@@ -130,28 +140,24 @@ class WassersteinLoss:
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the weighted sum over layers of the squared distance."""
-        total, offset = summary.new_zeros(()), 0
-        for layer in self.layers:
-            count, dual = self._channels[layer], self.is_dual(layer)
-            size = self._cells[layer] * count if dual else count * (count + 1)
-            part = summary[offset : offset + size]
-            offset += size
-            distance = self._dual(part, layer) if dual else self._primal(part, layer)
-            total = total + self._weights[layer] * distance / count
+        total = summary.new_zeros(())
+        for layer, part in self._layout.split(summary):
+            distance = self._dual(part, layer) if self.is_dual(layer) else self._primal(part, layer)
+            total = total + self._weights[layer] * distance / self._channels[layer]
         return total
 
     def _primal(self, part: Tensor, layer: str) -> Tensor:
-        count, n = self._channels[layer], self._positions[layer]
-        mean = part[:count] / n
+        n = self._positions[layer]
+        mean = part[0] / n
         # Differences of large numbers follow, and products of small ones: float64 for the C x C part.
-        second = (part[count:].view(count, count) / n).double()
+        second = (part[1:] / n).double()
         covariance = second - torch.outer(mean.double(), mean.double())
         root = self._factors[layer]
         cross = trace_of_root(root @ covariance @ root.T, self._smoothing[layer])
         return self._combined(mean, covariance.trace(), cross, layer).to(part.dtype)
 
     def _dual(self, part: Tensor, layer: str) -> Tensor:
-        placed = part.view(self._cells[layer], -1).double()
+        placed = part.double()
         n = self._positions[layer]
         roots = None if self._mask is None else self._mask[layer].reshape(-1, 1).double().sqrt()
         mean = (placed if roots is None else placed * roots).sum(0) / n

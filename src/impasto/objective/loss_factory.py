@@ -1,15 +1,14 @@
-"""Which loss a name stands for, and what it is built from.
+"""The tables from names to losses, and how each loss is built.
 
-In: names and numbers of the options, the encoder, the content and the styles of an area. Out: losses. This is the
-only place where a name becomes a loss; a loss itself knows no options.
+In: names and numbers of the options, the encoder, the content and the styles of a region. Out: losses. Only here a name
+becomes a loss; a loss itself knows no options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from impasto.losses.histogram import HistogramLoss
 from impasto.losses.mmd import GaussianMMDLoss, PolynomialMMDLoss
 from impasto.losses.moments import MomentsLoss, summed_moments
 from impasto.losses.mrf import MRFLoss
-from impasto.losses.nearest import NearestLoss, turned
+from impasto.losses.nearest import NearestLoss, rotations
 from impasto.losses.per_layer_nearest import PerLayerNearestLoss
 from impasto.losses.regularizers.borders import BorderLoss
 from impasto.losses.regularizers.color_anchor import ColorAnchorLoss
@@ -32,56 +31,31 @@ from impasto.losses.regularizers.specks import SpeckLoss
 from impasto.losses.regularizers.tv import TotalVariationLoss
 from impasto.losses.sliced import SlicedLoss
 from impasto.losses.strotss import SelfSimilarityLoss, StrotssLoss
-from impasto.losses.summaries.blend import Weighted, mix
+from impasto.losses.summaries.blend import Blended, Weighted, mix
 from impasto.losses.summaries.protocol import Features, Loss, Maps, Refreshing
-from impasto.losses.summaries.sampling import positions
 from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.wasserstein import WassersteinLoss
 from impasto.network.encoder import Encoder
-from impasto.objective.region_terms import MakeStyle, StyleFeatures
+from impasto.objective.style_features import StyleFeatures
 from impasto.objective.tiling import tiled_features
 from impasto.options.builtin_recipes import EIGHT_LAYERS, FIVE_LAYERS
-from impasto.options.fields import Options, StyleLossName
+from impasto.options.fields import Options
 
 NORMALIZATIONS: Mapping[str, Normalization] = {"gatys": "gatys", "neural-style": "neural-style"}
 
 HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
-STYLE_LAYERS: Mapping[str, str] = {
-    "moments": EIGHT_LAYERS,
-    "histogram": "relu1_1=0.5+relu4_1=0.5",
-    "mrf": "relu3_1=0.5+relu4_1=0.5",
-    "nearest": f"{HYPERCOLUMN}+relu4_1+relu4_2+relu4_3",
-    "strotss": f"{HYPERCOLUMN}+relu4_3+relu5_3",
-}
 CONTENT_LAYERS: Mapping[str, str] = {
     "features": "relu4_2",
     "self-similarity": f"{HYPERCOLUMN}+relu4_3+relu5_3",
 }
 
 
-def style_loss_name(options: Options) -> StyleLossName:
-    """Return the style loss: the one asked for, or that of the units."""
-    if options.features.style_loss is not None:
-        return options.features.style_loss
-    return "gram" if options.tradeoff.units in NORMALIZATIONS else "moments"
-
-
-def default_style_layers(options: Options) -> str:
-    """Return the layers of a style loss where none are asked for."""
-    return STYLE_LAYERS.get(style_loss_name(options), FIVE_LAYERS)
-
-
-def default_content_layers(options: Options) -> str:
-    """Return the layers of a content loss where none are asked for."""
-    return CONTENT_LAYERS[options.features.content_loss]
-
-
 @dataclass(frozen=True)
 class ScaleContext:
-    """What style and content losses of one scale are built from.
+    """What the losses of one scale are built from.
 
-    ``content`` is ``[1, 3, height, width]`` as the losses see it; ``style_layers`` and ``content_layers`` are weights.
-    ``apart`` says that this is the pass in which nearest neighbors are sought layer by layer.
+    ``content`` is ``[1, 3, height, width]`` as the losses compare it; ``style_layers`` and ``content_layers`` are
+    weights by layer; ``per_layer`` selects the last pass of nearest neighbors, which matches each layer by itself.
     """
 
     encoder: Encoder
@@ -91,10 +65,10 @@ class ScaleContext:
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
     options: Options
-    apart: bool = False
+    per_layer: bool = False
 
     def features(self, picture: Tensor, layers: Mapping[str, float]) -> Features:
-        """Return the features of a picture."""
+        """Return the features of a picture ``[1, 3, h, w]``, by tiles if it is larger than one."""
         with torch.no_grad():
             side = self.options.machine.tile
             if side is not None and side < max(picture.shape[-2:]):
@@ -102,111 +76,132 @@ class ScaleContext:
             found: Features = self.encoder(picture, list(layers))
             return found
 
-    def paced(self, loss: Loss) -> Loss:
-        """Return a loss that renews what it has drawn or matched as often as asked for."""
+    @cached_property
+    def content_features(self) -> Features:
+        """Features of the content by layer."""
+        return self.features(self.content, self.content_layers)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A new generator with the seed of the run, for first draws."""
+        return torch.Generator().manual_seed(self.options.descent.seed)
+
+    def target(self, style: StyleFeatures, mask: Maps | None) -> StyleTarget:
+        """Return a style as the first argument of a loss, for the part of the canvas inside a mask by layer."""
+        size = self.height, self.width
+        return StyleTarget(style.features, self.style_layers, *size, mask, style.mask, style.picture)
+
+    def with_interval(self, loss: Loss) -> Loss:
+        """Return a loss, refreshed as often as the options say."""
         every = self.options.features.refresh_every
         if every is not None and isinstance(loss, Refreshing):
-            loss.refresh_every = every  # type: ignore[attr-defined]
+            loss.refresh_every = every
         return loss
 
 
-Builder = Callable[[ScaleContext, StyleFeatures, "Maps | None"], Loss]
-SizedLoss = Callable[[StyleTarget], Loss]
+@dataclass(frozen=True)
+class StyleLoss:
+    """A row of the table of style losses.
+
+    ``build`` makes the loss; ``layers`` are read by default. A loss whose statistics mix linearly has ``statistics``,
+    which sums them over a style's tiles: the styles of a blend are then mixed before they are compared, otherwise the
+    losses against each style are averaged.
+    """
+
+    build: Callable[[ScaleContext, StyleTarget], Loss]
+    layers: str = FIVE_LAYERS
+    statistics: Callable[[Iterable[tuple[Features, Maps | None]]], dict[str, Tensor]] | None = None
 
 
-def _sized(kind: SizedLoss, stage: ScaleContext, style: StyleFeatures, mask: Maps | None) -> Loss:
-    return kind(StyleTarget(style.features, stage.style_layers, stage.height, stage.width, mask, style.mask))
+def _gram(context: ScaleContext, target: StyleTarget) -> Loss:
+    return GramLoss(target, normalization=NORMALIZATIONS.get(context.options.tradeoff.units, "relative"))
 
 
-def _nearest(stage: ScaleContext, style: StyleFeatures, mask: Maps | None) -> Loss:
-    layers = stage.style_layers
-    turns = (stage.features(picture, layers) for picture in turned(style.picture)[1:])
-    masks = None
-    if style.mask is not None:
-        masks = [{layer: m.rot90(k, (2, 3)) for layer, m in style.mask.items()} for k in range(4)]
-    styles, size = chain([style.features], turns), (stage.height, stage.width)
-    if stage.apart:
-        draws = torch.Generator().manual_seed(stage.options.descent.seed)
-        return PerLayerNearestLoss(styles, layers, *size, mask=mask, style_masks=masks, generator=draws)
-    return NearestLoss(
-        styles,
-        layers,
-        *size,
-        mask=mask,
-        style_masks=masks,
-        content=stage.features(stage.content, layers),
-        preservation=stage.options.features.preservation,
-    )
+def _nearest(context: ScaleContext, target: StyleTarget) -> Loss:
+    assert target.picture is not None
+    rotated = (context.features(picture, target.weights) for picture in rotations(target.picture)[1:])
+    if context.per_layer:
+        return PerLayerNearestLoss(target, rotated=rotated, generator=context.generator)
+    content, preservation = context.features(context.content, target.weights), context.options.features.preservation
+    return NearestLoss(target, rotated=rotated, content=content, preservation=preservation)
 
 
-def _strotss(stage: ScaleContext, style: StyleFeatures, mask: Maps | None) -> Loss:
-    return StrotssLoss(
-        style.picture,
-        style.features,
-        stage.style_layers,
-        stage.height,
-        stage.width,
-        mask=mask,
-        style_mask=style.mask,
-        generator=torch.Generator().manual_seed(stage.options.descent.seed),
-    )
-
-
-# Losses against one style; "moments" and "gram" mix their statistics first, see style_maker.
-STYLE_LOSSES: Mapping[str, Builder] = {
-    "wasserstein": partial(_sized, WassersteinLoss),
-    "batchnorm": partial(_sized, BatchNormLoss),
-    "mmd": partial(_sized, PolynomialMMDLoss),
-    "mmd-gauss": partial(_sized, GaussianMMDLoss),
-    "sliced": partial(_sized, SlicedLoss),
-    "histogram": partial(_sized, HistogramLoss),
-    "mrf": partial(_sized, MRFLoss),
-    "nearest": _nearest,
-    "strotss": _strotss,
+# To add a style loss, add a row here and its name to ``StyleLossName`` in ``options/fields.py``.
+STYLE_LOSSES: dict[str, StyleLoss] = {
+    "moments": StyleLoss(lambda _, target: MomentsLoss(target), EIGHT_LAYERS, summed_moments),
+    "gram": StyleLoss(_gram, statistics=summed_grams),
+    "wasserstein": StyleLoss(lambda _, target: WassersteinLoss(target)),
+    "batchnorm": StyleLoss(lambda _, target: BatchNormLoss(target)),
+    "mmd": StyleLoss(lambda _, target: PolynomialMMDLoss(target)),
+    "mmd-gauss": StyleLoss(lambda _, target: GaussianMMDLoss(target)),
+    "sliced": StyleLoss(lambda _, target: SlicedLoss(target)),
+    "histogram": StyleLoss(lambda _, target: HistogramLoss(target), "relu1_1=0.5+relu4_1=0.5"),
+    "mrf": StyleLoss(lambda _, target: MRFLoss(target), "relu3_1=0.5+relu4_1=0.5"),
+    "nearest": StyleLoss(_nearest, f"{HYPERCOLUMN}+relu4_1+relu4_2+relu4_3"),
+    "strotss": StyleLoss(
+        lambda context, target: StrotssLoss(target, generator=context.generator), f"{HYPERCOLUMN}+relu4_3+relu5_3"
+    ),
 }
 
 
-def style_maker(stage: ScaleContext) -> MakeStyle:
-    """Return what builds an area's style loss: linear statistics of its styles are mixed, other losses weighted."""
-    name, units = style_loss_name(stage.options), stage.options.tradeoff.units
-    layers, size = stage.style_layers, (stage.height, stage.width)
-
-    def moments(styles: Sequence[StyleFeatures], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        raw = [summed_moments(style.iter_tiles()) for style in styles]
-        return lambda parts: MomentsLoss(mix(raw, parts), layers, *size, mask=mask)
-
-    def gram(styles: Sequence[StyleFeatures], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        grams = [summed_grams(style.iter_tiles()) for style in styles]
-        places, kind = positions(layers, *size, mask), NORMALIZATIONS.get(units, "relative")
-        return lambda parts: GramLoss(mix(grams, parts), layers, places, mask=mask, normalization=kind)
-
-    def separate(styles: Sequence[StyleFeatures], mask: Maps | None) -> Callable[[Sequence[float]], Loss]:
-        # Built once: what they have drawn or matched outlives a change of the parts.
-        losses = [stage.paced(STYLE_LOSSES[name](stage, style, mask)) for style in styles]
-        return lambda parts: losses[0] if len(losses) == 1 else Weighted(losses, parts)
-
-    return {"moments": moments, "gram": gram}.get(name, separate)
+def style_loss_name(options: Options) -> str:
+    """Return the name of the style loss: that of the options, or the default of their units."""
+    if options.features.style_loss is not None:
+        return options.features.style_loss
+    return "gram" if options.tradeoff.units in NORMALIZATIONS else "moments"
 
 
-def content_maker(stage: ScaleContext) -> Callable[[Maps | None], Loss]:
-    """Return what builds a content loss from a mask by layer."""
-    features = stage.features(stage.content, stage.content_layers)
-    if stage.options.features.content_loss == "self-similarity":
-        return lambda mask: stage.paced(
-            SelfSimilarityLoss(
-                stage.content,
-                features,
-                stage.content_layers,
-                mask=mask,
-                generator=torch.Generator().manual_seed(stage.options.descent.seed),
-            )
-        )
-    half_sum = stage.options.tradeoff.units == "gatys"
-    return lambda mask: ContentLoss(features, stage.content_layers, mask=mask, half_sum=half_sum)
+def default_style_layers(options: Options) -> str:
+    """Return the layers that the style loss reads by default."""
+    return STYLE_LOSSES[style_loss_name(options)].layers
 
 
-def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
-    """Return the total variation term, in the units' own measure where none is asked for."""
+def default_content_layers(options: Options) -> str:
+    """Return the layers that the content loss reads by default."""
+    return CONTENT_LAYERS[options.features.content_loss]
+
+
+def style_loss(
+    context: ScaleContext, styles: Sequence[StyleFeatures], mask: Maps | None = None, blend: Sequence[float] = (1.0,)
+) -> Loss:
+    """Return the style loss against one style or a blend of several.
+
+    Args:
+        context: of the scale.
+        styles: their features.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        blend: weight of each style, 0 or more, not all 0.
+    """
+    row = STYLE_LOSSES[style_loss_name(context.options)]
+    make: Callable[[Sequence[float]], Loss]
+    if row.statistics is not None:
+        raw = [row.statistics(style.iter_tiles()) for style in styles]
+        size = context.height, context.width
+
+        def make(weights: Sequence[float]) -> Loss:
+            target = StyleTarget({}, context.style_layers, *size, mask, statistics=mix(raw, weights))
+            return context.with_interval(row.build(context, target))
+    else:
+        # Built once: the samples and matches of the losses outlive a change of the blend.
+        losses = [context.with_interval(row.build(context, context.target(style, mask))) for style in styles]
+
+        def make(weights: Sequence[float]) -> Loss:
+            return losses[0] if len(losses) == 1 else Weighted(losses, weights)
+
+    return make([1.0]) if len(styles) == 1 else Blended(blend, make)
+
+
+def content_loss(context: ScaleContext, mask: Maps | None = None) -> Loss:
+    """Return the content loss inside a mask by layer, ``[1, 1, H/s, W/s]``; everywhere if absent."""
+    features, layers = context.content_features, context.content_layers
+    if context.options.features.content_loss == "self-similarity":
+        loss = SelfSimilarityLoss(features, layers, context.content, mask=mask, generator=context.generator)
+        return context.with_interval(loss)
+    return ContentLoss(features, layers, mask=mask, half_sum=context.options.tradeoff.units == "gatys")
+
+
+def total_variation_loss(height: int, width: int, options: Options) -> TotalVariationLoss:
+    """Return the total variation loss, by default in the norm of the options' units."""
     norm, wrap = options.guards.tv_norm, options.control.seamless
     if options.tradeoff.units in NORMALIZATIONS:
         # neural-style-pt sums absolute differences of values from 0 to 255.
@@ -218,12 +213,12 @@ def smoothness(height: int, width: int, options: Options) -> TotalVariationLoss:
 PROOF = "guard:proof"  # the name of the term below
 
 
-def composition(enlarged: Tensor, proof: Tensor) -> ProofAnchorLoss:
-    """Return the term that holds a poster near its proof.
+def proof_loss(enlarged: Tensor, proof: Tensor) -> ProofAnchorLoss:
+    """Return the loss that keeps a poster near its proof.
 
     Args:
-        enlarged: the proof as the losses see it, ``[1, 3, H, W]`` at the canvas's size.
-        proof: as it is, ``[1, 3, h, w]``.
+        enlarged: the proof as the losses compare it, ``[1, 3, H, W]`` at the canvas's size.
+        proof: at its own size, ``[1, 3, h, w]``.
     """
     return ProofAnchorLoss(enlarged, cell=cell_for(proof.shape[-2:], enlarged.shape[-2:]))
 
@@ -237,13 +232,12 @@ REGULARIZERS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {
 }
 
 
-def regularizers(content: Tensor, options: Options) -> tuple[dict[str, Loss], dict[str, float]]:
-    """Return the further terms that are asked for, and the weight of each.
+def regularizer_losses(content: Tensor, options: Options) -> dict[str, Loss]:
+    """Return the regularizers with a positive weight by term.
 
     Args:
-        content: ``[1, 3, H, W]`` as the losses see it.
+        content: ``[1, 3, H, W]`` as the losses compare it.
         options: of the run.
     """
     weights = {name: getattr(options.guards, option) for name, (option, _) in REGULARIZERS.items()}
-    wanted = {name: weight for name, weight in weights.items() if weight > 0}
-    return {name: REGULARIZERS[name][1](content) for name in wanted}, wanted
+    return {name: REGULARIZERS[name][1](content) for name, weight in weights.items() if weight > 0}

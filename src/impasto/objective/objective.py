@@ -75,8 +75,8 @@ class Objective:
         self.terms = dict(terms)
         self.height, self.width = height, width
         self.layers = tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
-        reach = max((getattr(loss, "halo_px", 0) for loss in terms.values()), default=0)
-        deep = max((getattr(loss, "halo_px", 0) for loss in terms.values() if loss.layers), default=0)
+        reach = max((loss.halo_px for loss in terms.values()), default=0)
+        deep = max((loss.halo_px for loss in terms.values() if loss.layers), default=0)
         shards = self.shard.all_rows or ((0, height),)
         made = [
             tiles(height, width, tile, self.layers, encoder.network, reach=reach, feature_reach=deep, rows=rows)

@@ -18,17 +18,15 @@ from torch.nn import functional
 from impasto.imaging import images
 from impasto.losses.regularizers.tv import total_variation
 from impasto.network.encoder import Encoder
-from impasto.objective.loss_factory import (
-    PROOF,
-    ScaleContext,
-    composition,
-    content_maker,
-    regularizers,
-    smoothness,
-    style_maker,
-)
+from impasto.objective.loss_factory import PROOF, ScaleContext, proof_loss
 from impasto.objective.objective import Objective
-from impasto.objective.region_terms import area_terms, noise_maps, style_total_variation
+from impasto.objective.region_terms import (
+    blend_weights,
+    build_terms,
+    noise_maps,
+    style_total_variation,
+    term_weights,
+)
 from impasto.options.fields import Options
 from impasto.planning.schedule import Scale
 from impasto.regions.canvas_view import CanvasView
@@ -46,29 +44,29 @@ COMPOSITION = 1.0
 class ScaleObjective:
     """An objective with what a run needs beside it.
 
-    ``references`` divide each term's weight, and hold the styles' parts in blends; ``control`` is at its own size.
+    ``references`` divide each term's weight, and hold the styles' parts in blends; ``tensors`` is at its own size.
     Content and noise are made when they are asked for, since no step reads them and they are as large as the picture.
     """
 
     objective: Objective
     normalizers: dict[str, float]
-    control: RegionTensors
+    tensors: RegionTensors
     view: CanvasView
 
     @property
     def content(self) -> Tensor:
         """The content at this scale, ``[1, 3, H, W]``."""
-        return resize(self.control.content, (self.objective.height, self.objective.width))
+        return resize(self.tensors.content, (self.objective.height, self.objective.width))
 
     @property
     def noise(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the colors that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
-        return noise_maps(self.control.at((self.objective.height, self.objective.width)))
+        return noise_maps(self.tensors.at((self.objective.height, self.objective.width)))
 
 
 def build_scale_objective(
     encoder: Encoder,
-    control: RegionTensors,
+    tensors: RegionTensors,
     scale: Scale,
     options: Options,
     style_layers: Mapping[str, float],
@@ -81,7 +79,7 @@ def build_scale_objective(
 
     Args:
         encoder: the network.
-        control: the content, and what is painted where.
+        tensors: the content, and what is painted where.
         scale: the canvas's size.
         options: of the run.
         style_layers, content_layers: weight by layer.
@@ -89,41 +87,36 @@ def build_scale_objective(
         shard: the rows that this process owns; all if absent.
         proof: a smaller picture ``[1, 3, h, w]`` whose composition is kept, if there is one.
     """
-    height, width = scale.height, scale.width
-    own = control
-    control = own.at((height, width))
-    view = CanvasView(control)
-    units = options.tradeoff.units
+    size = scale.height, scale.width
+    at_scale = tensors.at(size)
+    view = CanvasView(at_scale)
     with torch.no_grad():
-        as_compared = view.as_compared(control.content)
-        stage = ScaleContext(encoder, as_compared, height, width, style_layers, content_layers, options, scale.apart)
-        makers, layers = (style_maker(stage), content_maker(stage)), (list(style_layers), list(content_layers))
-        made = area_terms(encoder, control, layers[0], *makers, layers[1], options.machine.tile)
-        extra, extra_weights = regularizers(as_compared, options)
+        content = view.as_compared(at_scale.content)
+        context = ScaleContext(encoder, content, *size, style_layers, content_layers, options, scale.apart)
+        terms = build_terms(context, at_scale)
+        weights = term_weights(at_scale, options)
         if proof is not None:
-            extra[PROOF] = composition(view.as_compared(resize(proof, (height, width))), proof)
-            extra_weights[PROOF] = COMPOSITION
-    terms = {**made.losses, "tv": smoothness(height, width, options), **extra}
-    objective = Objective(encoder, terms, height, width, tile=options.machine.tile, keep=keep, view=view, shard=shard)
+            terms[PROOF] = proof_loss(view.as_compared(resize(proof, size)), proof)
+            weights[PROOF] = COMPOSITION
+    objective = Objective(encoder, terms, *size, tile=options.machine.tile, keep=keep, view=view, shard=shard)
     normalizers = dict.fromkeys(terms, 1.0)
-    if units == "unitless":
-        objective.refresh(control.content, options.descent.seed)
-        normalizers = _normalizers(objective, control, options.descent.seed)
-    shares = {**made.shares, **extra_weights}
-    normalizers = {name: value / shares.get(name, 1.0) for name, value in normalizers.items()}
-    return ScaleObjective(objective, {**normalizers, **made.parts}, own, view)
+    if options.tradeoff.units == "unitless":
+        objective.refresh(at_scale.content, options.descent.seed)
+        normalizers = _normalizers(objective, at_scale, options.descent.seed)
+    normalizers = {name: value / weights.get(name, 1.0) for name, value in normalizers.items()}
+    return ScaleObjective(objective, {**normalizers, **blend_weights(at_scale)}, tensors, view)
 
 
-def _normalizers(objective: Objective, control: RegionTensors, seed: int) -> dict[str, float]:
-    at_content = objective.values(control.content, together=True)
+def _normalizers(objective: Objective, tensors: RegionTensors, seed: int) -> dict[str, float]:
+    at_content = objective.values(tensors.content, together=True)
     generator = torch.Generator().manual_seed(seed)
-    noise = style_noise(noise_maps(control), (objective.height, objective.width), generator)
+    noise = style_noise(noise_maps(tensors), (objective.height, objective.width), generator)
     at_noise = objective.values(noise, together=True)
     normalizers = {}
     for name in objective.terms:
         kind = name.partition(":")[0]
         if kind == "tv":
-            normalizers[name] = max(style_total_variation(control, total_variation), FLOOR)
+            normalizers[name] = max(style_total_variation(tensors, total_variation), FLOOR)
         elif kind in ("content", "guard"):
             normalizers[name] = max(at_noise[name], FLOOR)
         else:
@@ -148,7 +141,7 @@ def starting_canvas(previous: Tensor | None, problem: ScaleObjective, init: str,
         generator: for the random ones.
     """
     size = problem.objective.height, problem.objective.width
-    device = problem.control.content.device
+    device = problem.tensors.content.device
     if previous is not None:
         return resize(previous, size)
     if init == "content":

@@ -15,6 +15,22 @@ from torch import Tensor
 from impasto.losses.summaries.protocol import at_least_float32
 from impasto.runtime.distributed import RowShard
 
+EPSILON = 1e-8
+
+
+def update_moments_(first: Tensor, second: Tensor, gradient: Tensor, betas: tuple[float, float]) -> None:
+    """Move both moments toward a gradient of their shape, in place."""
+    fast, slow = betas
+    first.lerp_(gradient, 1 - fast)
+    second.mul_(slow).addcmul_(gradient, gradient, value=1 - slow)
+
+
+def adam_change(first: Tensor, second: Tensor, count: int, rate: float, betas: tuple[float, float]) -> Tensor:
+    """Return Adam's change of the canvas, to be subtracted, after ``count`` updates of the moments."""
+    fast, slow = betas
+    denominator = (second / (1 - slow**count)).sqrt_().add_(EPSILON)
+    return rate / (1 - fast**count) * first / denominator
+
 
 class Adam:
     """First-order descent with the clamp.
@@ -26,6 +42,8 @@ class Adam:
         average: decay of the averaged iterates; 0 shows the last iterate.
         shard: which rows of the picture the start is; all if absent.
     """
+
+    min_refresh_interval = 1
 
     def __init__(
         self,
@@ -59,12 +77,9 @@ class Adam:
         """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
         self._count += 1
         self._averaged += 1
-        slow, fast = self._betas[1], self._betas[0]
-        self._first.lerp_(gradient, 1 - fast)
-        self._second.mul_(slow).addcmul_(gradient, gradient, value=1 - slow)
-        step = self.rate / (1 - fast**self._count)
-        denominator = (self._second / (1 - slow**self._count)).sqrt_().add_(1e-8)
-        self._x = (self._x - step * self._first / denominator).clamp_(0, 1)
+        update_moments_(self._first, self._second, gradient, self._betas)
+        change = adam_change(self._first, self._second, self._count, self.rate, self._betas)
+        self._x = (self._x - change).clamp_(0, 1)
         self._mean.lerp_(self._x, 1 - self._average)
 
     def on_objective_change(self) -> None:

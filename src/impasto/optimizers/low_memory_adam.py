@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from impasto.optimizers.adam import EPSILON, update_moments_
 from impasto.runtime.distributed import RowShard
 
 PIECE = 1 << 22
@@ -36,6 +37,8 @@ class LowMemoryAdam:
         rate: step size in units of the picture's range.
         shard: which rows of the picture the start is; all if absent. Each process rounds by its own draws.
     """
+
+    min_refresh_interval = 1
 
     def __init__(self, start: Tensor, *, rate: float = 0.02, shard: RowShard | None = None) -> None:
         self._shard = shard or RowShard(start.shape[-2])
@@ -63,11 +66,11 @@ class LowMemoryAdam:
         for begin in range(0, len(slopes), PIECE):
             slope = slopes[begin : begin + PIECE]
             x, first, second = (tensor[begin : begin + PIECE] for tensor in flat)
-            mean = first.float().lerp_(slope, 1 - fast)
-            size = second.float().mul_(slow).addcmul_(slope, slope, value=1 - slow)
+            mean, size = first.float(), second.float()
+            update_moments_(mean, size, slope, BETAS)
             first.copy_(stochastic_round(mean, draws))
             second.copy_(stochastic_round(size, draws))
-            x.addcdiv_(mean, size.div_(1 - slow**self._count).sqrt_().add_(1e-8), value=-rate).clamp_(0, 1)
+            x.addcdiv_(mean, size.div_(1 - slow**self._count).sqrt_().add_(EPSILON), value=-rate).clamp_(0, 1)
 
     def on_objective_change(self) -> None:
         """Do nothing: neither moment speaks of the loss's value."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.losses.summaries.protocol import at_least_float32
+from impasto.optimizers.adam import adam_change, update_moments_
 
 Rule = Literal["adam", "rmsprop"]
 SMALLEST = 8
@@ -59,7 +60,7 @@ class LaplacianPyramidAdam:
         betas: decay of the two moments.
     """
 
-    min_refresh_interval = 1  # steps that matches should stay fixed for
+    min_refresh_interval = 1
 
     def __init__(
         self, start: Tensor, *, rate: float = 0.002, rule: Rule = "adam", betas: tuple[float, float] = (0.9, 0.99)
@@ -89,13 +90,10 @@ class LaplacianPyramidAdam:
             outwards = ((unbounded < 0) & (gradient > 0)) | ((unbounded > 1) & (gradient < 0))
             slopes = torch.autograd.grad(unbounded, leaves, torch.where(outwards, 0.0, gradient))
         self._count += 1
-        fast, slow = self._betas
         moved = []
         for band, slope, first, second in zip(leaves, slopes, self._first, self._second, strict=True):
-            first.lerp_(slope, 1 - fast)
-            second.mul_(slow).addcmul_(slope, slope, value=1 - slow)
-            denominator = (second / (1 - slow**self._count)).sqrt_().add_(1e-8)
-            moved.append(band.detach() - self.rate / (1 - fast**self._count) * first / denominator)
+            update_moments_(first, second, slope, self._betas)
+            moved.append(band.detach() - adam_change(first, second, self._count, self.rate, self._betas))
         self._bands = moved
 
     def on_objective_change(self) -> None:

@@ -8,13 +8,13 @@ large picture goes through in bands of rows, since the way back through OKLab ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from impasto.optimizers.protocol import Optimizer
 from impasto.regions.color import ChromaKeeper, bands, desaturated
 from impasto.regions.region_tensors import RegionTensors
 
@@ -87,18 +87,6 @@ def _mixed(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
     return under * (1 - share) + over * share
 
 
-class _Inner(Protocol):
-    def canvas(self) -> Tensor: ...
-    def picture(self) -> Tensor: ...
-    def step(self, loss: float, gradient: Tensor) -> None: ...
-    def on_objective_change(self) -> None: ...
-    def on_resample(self) -> None: ...
-    def recover(self) -> None: ...
-    def set_step_size(self, factor: float) -> None: ...
-    def state(self) -> dict[str, Tensor]: ...
-    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
-
-
 class ViewedOptimizer:
     """An optimizer whose picture is seen through a view; its canvas stays its own.
 
@@ -107,22 +95,15 @@ class ViewedOptimizer:
         view: from canvas to picture.
     """
 
-    def __init__(self, optimizer: _Inner, view: CanvasView) -> None:
-        self._view = view
-        self.canvas, self.step, self.on_objective_change = (
-            optimizer.canvas,
-            optimizer.step,
-            optimizer.on_objective_change,
-        )
-        self.on_resample, self.min_refresh_interval = (
-            optimizer.on_resample,
-            getattr(optimizer, "min_refresh_interval", 1),
-        )
-        self.recover, self.set_step_size = optimizer.recover, optimizer.set_step_size
+    def __init__(self, optimizer: Optimizer, view: CanvasView) -> None:
+        self._optimizer, self._view = optimizer, view
+        self.min_refresh_interval = optimizer.min_refresh_interval
+        self.canvas, self.step, self.recover = optimizer.canvas, optimizer.step, optimizer.recover
+        self.on_objective_change, self.on_resample = optimizer.on_objective_change, optimizer.on_resample
+        self.set_step_size = optimizer.set_step_size
         self.state, self.load_state = optimizer.state, optimizer.load_state
-        self._picture = optimizer.picture
 
     def picture(self) -> Tensor:
-        """Return the picture as it would be saved."""
+        """Return the picture as it would be saved, ``[1, 3, H, W]`` in [0, 1]."""
         with torch.no_grad():
-            return self._view.picture(self._picture()).clamp(0, 1)
+            return self._view.picture(self._optimizer.picture()).clamp(0, 1)

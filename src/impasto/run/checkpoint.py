@@ -41,8 +41,9 @@ from impasto.errors import MachineError, RecordError
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import Refreshing
 from impasto.objective.objective import Objective
+from impasto.optimizers.protocol import Optimizer
 from impasto.planning.schedule import Scale
-from impasto.run.engine import LiveWeights, Optimizer, Run
+from impasto.run.engine import LiveWeights, Run
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
 FORMAT = 1

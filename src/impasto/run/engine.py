@@ -18,6 +18,7 @@ from torch import Tensor
 from impasto.errors import NumericalError, OptionError, suggest
 from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective.objective import Objective
+from impasto.optimizers.protocol import Optimizer
 from impasto.options.fields import declared
 from impasto.runtime.distributed import BroadcastMailbox
 
@@ -26,20 +27,6 @@ PATIENCE = 10
 SEED_STRIDE = 1_000_003
 BAND = 1 << 20  # px of a preview that are rounded at once
 LIVE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size")
-
-
-class Optimizer(Protocol):
-    """What the loop needs of an optimiser (see ``impasto.optimizers``)."""
-
-    def canvas(self) -> Tensor: ...
-    def picture(self) -> Tensor: ...
-    def step(self, loss: float, gradient: Tensor) -> None: ...
-    def on_objective_change(self) -> None: ...
-    def on_resample(self) -> None: ...
-    def recover(self) -> None: ...
-    def set_step_size(self, factor: float) -> None: ...
-    def state(self) -> dict[str, Tensor]: ...
-    def load_state(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 @dataclass
@@ -261,13 +248,13 @@ def due(objective: Objective, step: int, min_refresh_interval: int = 1) -> list[
     """Return the terms whose samples or matches are to be renewed before a step.
 
     Args:
-        objective: whose terms say in ``every`` after how many steps that pays.
+        objective: whose terms have ``refresh_every``.
         step: of this scale, from 0.
         min_refresh_interval: the fewest steps that the optimiser wants an objective to stay the same.
     """
     found = []
     for name, loss in objective.terms.items():
-        every = getattr(loss, "refresh_every", None)
+        every = loss.refresh_every
         if every is not None and (step == 0 or (every > 0 and step % max(every, min_refresh_interval) == 0)):
             found.append(name)
     return found
@@ -275,7 +262,7 @@ def due(objective: Objective, step: int, min_refresh_interval: int = 1) -> list[
 
 def _refresh(run: Run, objective: Objective, optimizer: Optimizer, seed: int) -> None:
     """Renew samples and matches where it is time; a run that is resumed here does the same again."""
-    names = due(objective, run.scale_step, getattr(optimizer, "min_refresh_interval", 1))
+    names = due(objective, run.scale_step, optimizer.min_refresh_interval)
     if names:
         objective.refresh(optimizer.canvas(), (seed * SEED_STRIDE + run.step) % 2**63, names)
         if run.scale_step:

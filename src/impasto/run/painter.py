@@ -17,12 +17,13 @@ from impasto.errors import MachineError, NumericalError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
 from impasto.objective.scale_objective import ScaleObjective, starting_canvas
 from impasto.optimizers.factory import optimizer_for
+from impasto.optimizers.protocol import Optimizer
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import REPLAN_AFTER_STEPS, TimeBudget
 from impasto.regions.canvas_view import ViewedOptimizer
 from impasto.run import out_of_memory, record
 from impasto.run.checkpoint import Checkpointer, State, save_input
-from impasto.run.engine import LiveWeights, Optimizer, Run, descend
+from impasto.run.engine import LiveWeights, Run, descend
 from impasto.run.prepared_run import PreparedRun
 from impasto.run.result import Result, finish
 from impasto.run.target_cache import TargetCache

@@ -22,7 +22,8 @@ class Distance:
     """Squared distance of the canvas's mean from a number, with a draw to keep."""
 
     layers: tuple[str, ...] = ()
-    refresh_every = 3
+    halo_px = 0
+    refresh_every: int | None = 3
 
     def __init__(self, wanted: float) -> None:
         self.wanted, self.drawn = wanted, torch.zeros(1)

@@ -25,6 +25,7 @@ class BorderLoss:
 
     layers: tuple[str, ...] = ()
     halo_px = 1
+    refresh_every: int | None = None
 
     def __init__(self, height: int, width: int, *, band: int = BAND) -> None:
         self._band = max(1, min(band, min(height, width) // 4))

@@ -28,6 +28,8 @@ class ColorAnchorLoss:
     """
 
     layers: tuple[str, ...] = ()
+    halo_px = 0
+    refresh_every: int | None = None
 
     def __init__(self, content: Tensor, *, frequencies: int = FREQUENCIES) -> None:
         height, width = content.shape[-2:]

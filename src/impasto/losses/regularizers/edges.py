@@ -34,6 +34,7 @@ class EdgeLoss:
 
     layers: tuple[str, ...] = ()
     halo_px = 16
+    refresh_every: int | None = None
 
     def __init__(self, content: Tensor, *, pools: Sequence[int] = POOLS) -> None:
         height, width = content.shape[-2:]

@@ -35,6 +35,7 @@ class MattingLoss:
 
     layers: tuple[str, ...] = ()
     halo_px = 2
+    refresh_every: int | None = None
 
     def __init__(self, content: Tensor, *, epsilon: float = EPSILON) -> None:
         height, width = content.shape[-2:]

@@ -29,6 +29,8 @@ class ProofAnchorLoss:
     """
 
     layers: tuple[str, ...] = ()
+    halo_px = 0
+    refresh_every: int | None = None
 
     def __init__(self, proof: Tensor, *, cell: int) -> None:
         height, width = proof.shape[-2:]

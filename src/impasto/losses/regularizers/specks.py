@@ -29,6 +29,7 @@ class SpeckLoss:
 
     layers: tuple[str, ...] = ()
     halo_px = 1
+    refresh_every: int | None = None
 
     def __init__(self, height: int, width: int) -> None:
         if min(height, width) < 3:

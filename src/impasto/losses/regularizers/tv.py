@@ -33,6 +33,8 @@ class TotalVariationLoss:
     """
 
     layers: tuple[str, ...] = ()
+    halo_px = 0
+    refresh_every: int | None = None
 
     def __init__(self, height: int, width: int, *, norm: Norm = "l2", factor: float = 1.0, wrap: bool = False) -> None:
         self._norm, self._wrap = norm, wrap

@@ -55,12 +55,12 @@ class Blended:
     @property
     def halo_px(self) -> int:
         """How many pixels are read beyond the encoder's field of view."""
-        return int(getattr(self._loss, "halo_px", 0))
+        return self._loss.halo_px
 
     @property
     def refresh_every(self) -> int | None:
         """After how many steps samples and matches are worth renewing; None if there are none."""
-        return getattr(self._loss, "refresh_every", None)
+        return self._loss.refresh_every
 
     def blend(self, weights: Mapping[str, float]) -> None:
         """Take the styles' parts from weights by name (see ``blend_name``); all at 0 leaves them as they are."""
@@ -103,10 +103,9 @@ class Weighted:
     def __init__(self, losses: Sequence[Loss], parts: Sequence[float]) -> None:
         self._losses, self._parts = tuple(losses), tuple(parts)
         self.layers = tuple(dict.fromkeys(layer for loss in losses for layer in loss.layers))
-        self.halo_px = max((int(getattr(loss, "halo_px", 0)) for loss in losses), default=0)
-        self.refresh_every: int | None = min(
-            (loss.refresh_every for loss in losses if hasattr(loss, "refresh_every")), default=None
-        )
+        self.halo_px = max((loss.halo_px for loss in losses), default=0)
+        intervals = [loss.refresh_every for loss in losses if loss.refresh_every is not None]
+        self.refresh_every: int | None = min(intervals, default=None)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the losses' summaries one after another."""

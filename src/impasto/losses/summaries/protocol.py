@@ -25,14 +25,22 @@ Sweep = Callable[[], Iterable[tuple[Tensor, Features, TileWindow]]]
 class Loss(Protocol):
     """A term of the objective; a mask is a weight inside ``summarize``.
 
-    A loss that reads beyond its tile (patches, interpolated features) has an attribute ``halo_px``: how many pixels,
-    beyond the encoder's own field of view. A loss with samples or matches has ``refresh_every``: the steps between two
-    refreshes.
+    A class that implements it declares all three attributes.
     """
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Encoder layers read, by name; none for a loss on pixels."""
+        ...
+
+    @property
+    def halo_px(self) -> int:
+        """Pixels read beyond a tile and the encoder's own field of view, as for patches; 0 for most losses."""
+        ...
+
+    @property
+    def refresh_every(self) -> int | None:
+        """Steps between two refreshes of samples or matches; 0 to refresh once a scale; None without any."""
         ...
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
@@ -51,8 +59,10 @@ class Loss(Protocol):
 
 
 @runtime_checkable
-class Refreshing(Protocol):
-    """A loss with samples or matches that are drawn anew from time to time."""
+class Refreshing(Loss, Protocol):
+    """A loss whose samples or matches are redrawn from time to time; between two refreshes it is a fixed function."""
+
+    refresh_every: int | None
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
         """Draw new samples or matches."""

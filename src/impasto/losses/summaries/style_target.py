@@ -1,7 +1,7 @@
-"""What losses on statistics start from: a style's features, the canvas's size, and what counts of both.
+"""The first argument of every style loss: the style's features and masks, and the canvas's size and mask.
 
-In: features and masks as they come. Out: per layer, the style's vectors with their weights, and how many positions
-the canvas has or how much they weigh. A loss takes one of these instead of six arguments, and keeps it.
+In: features and masks as the encoder and the regions give them. Out, by layer: the style's vectors with their weights,
+and the number of positions of the canvas, or the sum of their weights.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from impasto.options.layer_names import stride
 
 @dataclass(frozen=True, eq=False)
 class StyleTarget:
-    """A style and a canvas that is to be compared with it.
+    """A style, and the canvas that is compared with it.
 
     Args:
         style: the style's features by layer, ``[1, C, h, w]``.
         weights: weight by layer; the layers are its keys.
         height, width: of the canvas in px.
         mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: likewise for the style.
+        style_mask: weight of each of the style's positions by layer, ``[1, 1, h, w]``; all ones if absent.
+        picture: the style, ``[1, 3, h, w]``, for losses that compare its pixels.
+        statistics: statistics of the style by layer, for losses that support mixing them (``MomentsLoss``,
+            ``GramLoss``): they then stand for the style, and ``style`` may be empty.
     """
 
     style: Features
@@ -34,6 +37,8 @@ class StyleTarget:
     width: int
     mask: Maps | None = None
     style_mask: Maps | None = None
+    picture: Tensor | None = None
+    statistics: Mapping[str, Tensor] | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -42,7 +47,7 @@ class StyleTarget:
 
     @property
     def positions(self) -> dict[str, float]:
-        """How many positions the canvas has in each layer, or how much its mask weighs there."""
+        """Number of positions of the canvas by layer, or the sum of its mask."""
         return positions(self.layers, self.height, self.width, self.mask)
 
     def shape(self, layer: str) -> tuple[int, int]:
@@ -50,7 +55,7 @@ class StyleTarget:
         return self.height // stride(layer), self.width // stride(layer)
 
     def cells(self, layer: str) -> int:
-        """Return how many positions the canvas has in a layer, whatever its mask."""
+        """Return the number of positions of the canvas in a layer, regardless of its mask."""
         rows, columns = self.shape(layer)
         return rows * columns
 
@@ -59,7 +64,7 @@ class StyleTarget:
         return self.style[layer][0].detach().flatten(1).T
 
     def weighted(self, layer: str) -> tuple[Tensor, Tensor | None, float]:
-        """Return the style's vectors in float64, their weights ``[n, 1]`` or None, and what these sum to."""
+        """Return the style's vectors in float64, their weights ``[n, 1]`` or None, and the sum of the weights."""
         vectors = self.vectors(layer).double()
         if self.style_mask is None:
             return vectors, None, float(len(vectors))
@@ -69,6 +74,12 @@ class StyleTarget:
     def mask_of(self, layer: str) -> Tensor | None:
         """Return the canvas's mask at a layer."""
         return None if self.mask is None else self.mask[layer]
+
+    def rotated_style_mask(self, quarters: int) -> Maps | None:
+        """Return the style's mask, rotated counterclockwise by a number of quarter turns."""
+        if self.style_mask is None:
+            return None
+        return {layer: mask.rot90(quarters, (2, 3)) for layer, mask in self.style_mask.items()}
 
     def style_mask_of(self, layer: str) -> Tensor | None:
         """Return the style's mask at a layer."""

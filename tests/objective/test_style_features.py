@@ -12,7 +12,7 @@ from impasto.losses.gram import summed_grams
 from impasto.losses.moments import summed_moments
 from impasto.losses.summaries.protocol import Features, Maps
 from impasto.network.encoder import Encoder
-from impasto.objective.region_terms import StyleFeatures, area_terms
+from impasto.objective.style_features import StyleFeatures, style_features
 from impasto.regions.region_tensors import single_style
 from random_weights import state_before
 from rounding import assert_as_exact, assert_same, epsilon
@@ -74,13 +74,8 @@ def masks(features: Features, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(("tile", "tile_count"), [(None, 1), (128, 1), (32, 9)])
-def test_only_styles_larger_than_a_tile_come_in_pieces(encoder: Encoder, tile: int | None, tile_count: int) -> None:
-    found: list[StyleFeatures] = []
-
-    def make(styles: object, mask: object) -> object:
-        found.extend(styles)  # type: ignore[arg-type]
-        return lambda parts: parts
-
-    control = single_style(style(128, 128), style(96, 96))
-    area_terms(encoder, control, LAYERS, make, lambda mask: None, ["relu2_1"], tile)  # type: ignore[arg-type, return-value]
-    assert len(list(found[0].iter_tiles())) == tile_count
+def test_only_a_large_style_is_computed_by_tiles(encoder: Encoder, tile: int | None, tile_count: int) -> None:
+    tensors = single_style(style(128, 128), style(96, 96))
+    (region,) = tensors.regions
+    found = style_features(region.styles[0], region, tensors, encoder, LAYERS, tile)
+    assert len(list(found.iter_tiles())) == tile_count

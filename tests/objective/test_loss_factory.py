@@ -1,0 +1,53 @@
+"""One table has every style loss, and a row is all it takes to add one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto import iter_stylize
+from impasto.events import Stepped
+from impasto.losses.summaries.protocol import Features
+from impasto.losses.summaries.style_target import StyleTarget
+from impasto.losses.summaries.tile_window import TileWindow
+from impasto.objective.loss_factory import STYLE_LOSSES, StyleLoss
+from impasto.options import fields
+from impasto.options.fields import StyleLossName
+from impasto.run.target_cache import Shared
+from random_weights import state_before
+
+
+class MeanLoss:
+    """Squared distance of the mean features from the style's."""
+
+    halo_px = 0
+    refresh_every: int | None = None
+
+    def __init__(self, target: StyleTarget) -> None:
+        self.layers, self._positions = target.layers, target.positions
+        self._means = torch.cat([target.vectors(layer).float().mean(0) for layer in self.layers])
+
+    def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
+        """Return the mean features of the window."""
+        return torch.cat([features[layer].float().sum((0, 2, 3)) / self._positions[layer] for layer in self.layers])
+
+    def value(self, summary: Tensor) -> Tensor:
+        """Return the mean squared distance."""
+        return (summary - self._means).square().mean()
+
+
+def test_the_table_has_every_name_of_the_option() -> None:
+    assert set(STYLE_LOSSES) == set(get_args(StyleLossName))
+
+
+def test_one_row_and_one_name_add_a_loss(tiny_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STYLE_LOSSES, "mean", StyleLoss(lambda _, target: MeanLoss(target), "relu1_1+relu2_1"))
+    monkeypatch.setattr(fields, "StyleLossName", Literal["mean"])
+    shared, settings = Shared(state_before("conv3_1")), {"size": 48, "steps": 4, "scales": 1}
+    events = iter_stylize(*tiny_files, style_loss="mean", content_layers="relu2_1", shared=shared, **settings)
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert steps[-1].total < steps[0].total
