@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ class Pulls:
     """An objective of three bowls, one a term; ``broken`` lists the evaluations, from 1, that are not a number."""
 
     def __init__(self, broken: tuple[int, ...] = (), *, in_gradient: bool = False) -> None:
-        self.terms = dict.fromkeys(REFERENCES)
+        self.terms = dict.fromkeys(REFERENCES, SimpleNamespace(refresh_every=None))
         self.shard = RowShard(SHAPE[2])
         self.goals = {"content": 0.2, "style": 0.7, "tv": 0.5}
         self.broken, self.in_gradient = broken, in_gradient
