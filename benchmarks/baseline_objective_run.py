@@ -31,7 +31,6 @@ from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import resize
 from impasto.optimizers import BoundedLBFGS
 from impasto.options.fields import Machine, Precision
-from impasto.options.layer_names import stride
 from impasto.run.engine import LiveWeights, Run, as_preview, descend
 from impasto.runtime import allocator
 from impasto.runtime.device import resolve_device
