@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -62,8 +61,9 @@ class Started:
     def submit(self, **options: Any) -> str:
         """Queue a job; the rehearsal's own options go through steps that the API knows."""
         body = fake_runner.png(np.full((40, 60, 3), 9, np.uint8))
-        files = {"content": ("a", body), "style": ("b", body)}
-        made = self.client.post("/jobs", files=files, data={"options": json.dumps(options)})
+        asset = self.client.post("/assets", content=body).raise_for_status().json()["id"]
+        job = {"content": asset, "styles": [{"asset": asset}], "options": options}
+        made = self.client.post("/jobs", json=job)
         return str(made.raise_for_status().json()["id"])
 
     def until(self, path: str, wanted: Any) -> Any:

@@ -30,17 +30,6 @@ def test_a_job_from_assets(client: TestClient, asset: Any) -> None:
     assert [entry["id"] for entry in client.get("/api/v1/jobs").json()["jobs"]] == [job["id"]]
 
 
-def test_a_job_from_a_form(client: TestClient, store: Store, picture: bytes, asset: Any) -> None:
-    files = {"content": ("../../etc/passwd", picture), "style": ("b.png", picture)}
-    made = client.post("/api/v1/jobs", files=files, data={"options": '{"strength": 0.2}'})
-    assert made.status_code == 201, made.text
-    assert made.json()["styles"] == [{"asset": asset.id, "weight": 1.0}]
-    assert [path.name for path in (store.folder / "assets").iterdir()] == [f"{asset.id}.png"]
-    mixed = client.post("/api/v1/jobs", files={"style": ("b.png", picture)}, data={"content": asset.id})
-    assert mixed.status_code == 201, mixed.text
-    assert list((store.folder / "incoming").iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("options", "field", "words"),
     [
@@ -73,18 +62,12 @@ def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, pictu
     jobs = "/api/v1/jobs"
     assert "no style is given" in problem(client.post(jobs, json={"content": asset.id, "styles": []}), 422, "body")
     assert "no asset" in problem(client.post(jobs, json={**job_body(asset), "content": "f" * 64}), 404)
-    assert "send application/json or" in problem(client.post(jobs, content=b"x"), 415)
+    problem(client.post(jobs, content=b"x"), 422, "body")
+    problem(client.post(jobs, files={"content": ("a", picture), "style": ("b", picture)}), 422, "body")
     problem(client.post(jobs, content=b"{", headers={"content-type": "application/json"}), 422, "body")
     infinite = json.dumps(job_body(asset, strength=float("inf")))
     response = client.post(jobs, content=infinite, headers={"content-type": "application/json"})
     problem(response, 422, "options.strength")
-    form = {"content": ("a", picture)}
-    assert problem(client.post(jobs, files=form), 422, "style") == "the form has no style"
-    files = [("content", ("a", picture)), ("content", ("a", picture)), ("style", ("a", picture))]
-    assert "2 of content, at most 1" in problem(client.post(jobs, files=files), 422, "content")
-    both = {"content": ("a", picture), "style": ("b", picture)}
-    assert "not JSON" in problem(client.post(jobs, files=both, data={"options": "{"}), 422, "options")
-    assert "not a picture" in problem(client.post(jobs, files={**both, "style": ("b", b"text " * 20)}), 415, "style")
 
 
 def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> None:
@@ -100,42 +83,31 @@ def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> Non
     assert client.get("/api/v1/jobs").json()["jobs"] == []
 
 
-def test_several_styles_regions_and_protection_from_a_form(client: TestClient, asset: Any, picture: bytes) -> None:
-    style = fake_runner.png(fake_runner.paint("", 0.9))
-    files = [
-        ("content", ("a", picture)),
-        ("style", ("b", picture)),
-        ("style", ("c", style)),
-        ("region_mask", ("d", picture)),
-        ("region_style", ("e", style)),
-        ("protect", ("f", picture)),
-    ]
-    job = client.post("/api/v1/jobs", files=files, data={"weight": ["0.25", "0.75"]}).json()
-    assert [part["weight"] for part in job["styles"]] == [0.25, 0.75]
-    assert [part["name"] for part in job["regions"]] == ["region_1"]
-    assert (job["regions"][0]["mask"], job["protect"]) == (asset.id, asset.id)
-    other = job["styles"][1]["asset"]
-    assert job["regions"][0]["asset"] == other != asset.id
-    assert client.delete(f"/api/v1/assets/{other}").status_code == 409
+def test_several_styles_regions_and_protection(client: TestClient, asset: Any) -> None:
+    style = client.post("/api/v1/assets", content=fake_runner.png(fake_runner.paint("", 0.9))).json()["id"]
+    body = {
+        "content": asset.id,
+        "styles": [{"asset": asset.id, "weight": 0.25}, {"asset": style, "weight": 0.75}],
+        "regions": [{"mask": asset.id, "asset": style}],
+        "protect": asset.id,
+    }
+    job = client.post("/api/v1/jobs", json=body).json()
+    assert (job["styles"], job["protect"]) == (body["styles"], asset.id)
+    assert job["regions"] == [{"name": "region_1", "mask": asset.id, "asset": style}]
+    assert client.delete(f"/api/v1/assets/{style}").status_code == 409
 
 
 @pytest.mark.parametrize(
-    ("parts", "weights", "field", "words"),
+    ("change", "field", "words"),
     [
-        (["style", "style"], ["1"], "weight", "1 weights for 2 styles"),
-        (["style"], ["much"], "weight", "weight is 'much': give a number"),
-        (["style"], ["inf"], "weight", "not finite"),
-        (["style"], ["0"], "styles.0.weight", "greater than 0"),
-        (["style", "region_mask"], [], "region_style", "they go in pairs"),
-        (["style"] * 9, [], "style", "9 of style, at most 8"),
+        ({"styles": [{"asset": "0" * 64, "weight": 0.0}]}, "styles.0.weight", "greater than 0"),
+        ({"styles": [{"asset": "0" * 64, "weight": "1"}]}, "styles.0.weight", "valid number"),
+        ({"styles": [{"asset": "0" * 64}] * 9}, "styles", "at most 8"),
+        ({"styles": [{"asset": "photo.png"}]}, "styles.0.asset", "match pattern"),
     ],
 )
-def test_forms_that_do_not_add_up(
-    client: TestClient, picture: bytes, parts: list[str], weights: list[str], field: str, words: str
-) -> None:
-    files = [(name, ("a", picture)) for name in ["content", *parts]]
-    refused = client.post("/api/v1/jobs", files=files, data={"weight": weights})
-    assert words in problem(refused, 422, field)
+def test_styles_are_checked(client: TestClient, asset: Any, change: dict[str, Any], field: str, words: str) -> None:
+    assert words in problem(client.post("/api/v1/jobs", json={**job_body(asset), **change}), 422, field)
 
 
 def test_regions_bring_their_own_styles(client: TestClient, asset: Any) -> None:

@@ -17,7 +17,6 @@ from impasto.studio.http import finished_api, jobs_api, library_api, problems
 from impasto.studio.http.dependencies import PREFIX, Studio
 from impasto.studio.http.guard import Guard
 from impasto.studio.http.stream import EventTail
-from impasto.studio.http.views import NewJob
 
 
 def create_app(studio: Studio) -> FastAPI:
@@ -58,13 +57,5 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         described = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(described.pop("$defs"))
         schemas["Problem"] = described
-        schemas["NewJob"] = schemas.get("NewJob") or _new_job_schema(schemas)
     assert app.openapi_schema is not None
     return app.openapi_schema
-
-
-def _new_job_schema(schemas: dict[str, Any]) -> dict[str, Any]:
-    """Describe the body that ``create_job`` reads by itself."""
-    described = NewJob.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(described.pop("$defs"))
-    return described

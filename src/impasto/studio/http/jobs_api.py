@@ -5,24 +5,16 @@ In: requests. Out: rows of the store, event streams, files. Nothing is computed 
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, StreamingResponse
-from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
 
-from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, Studio, StudioDep
+from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
 from impasto.studio.http.forms import Steer, validated_options
 from impasto.studio.http.preflight import preflight
-from impasto.studio.http.problems import ProblemError, problem_responses
+from impasto.studio.http.problems import problem_responses
 from impasto.studio.http.stream import EventTail
-from impasto.studio.http.uploads import receive
 from impasto.studio.http.views import COMMANDS, JobDetail, JobList, JobView, NewJob, ResultView
 from impasto.studio.store.event_codec import KINDS
 from impasto.studio.store.records import Command, NotFoundError, Purpose, State, StoredResult
@@ -30,131 +22,17 @@ from impasto.studio.store.records import Command, NotFoundError, Purpose, State,
 router = APIRouter(prefix=f"{PREFIX}/jobs", responses=COMMON_RESPONSES)
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
-_MULTIPART = {
-    "type": "object",
-    "required": ["content"],
-    "properties": {
-        "content": {"type": "string", "format": "binary", "description": "a picture, or an asset id"},
-        "style": {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 8},
-        "weight": {
-            "type": "array",
-            "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1000},
-            "maxItems": 8,
-            "description": "each style's part in the blend, in the same order; all alike if absent",
-        },
-        "region_mask": {
-            "type": "array",
-            "items": {"type": "string", "format": "binary"},
-            "maxItems": 8,
-            "description": "masks; each goes with the region_style of the same place",
-        },
-        "region_style": {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": 8},
-        "protect": {"type": "string", "format": "binary", "description": "a mask: where it is white the content stays"},
-        "options": {"type": "string", "description": "JSON, as 'options' of the other form"},
-    },
-}
 
-
-@router.post(
-    "",
-    status_code=201,
-    response_model=JobView,
-    responses=problem_responses(404, 413, 415, 422, 429),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/NewJob"}},
-                "multipart/form-data": {"schema": _MULTIPART},
-            },
-        }
-    },
-)
-async def create_job(request: Request, response: Response, studio: StudioDep) -> JobView:
-    """Queue a job, from pictures in a form or from assets."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        new_job = _parsed(NewJob, await request.body())
-    elif kind == "multipart/form-data":
-        async with request.form(max_files=26, max_fields=40, max_part_size=1 << 16) as form:
-            new_job = await _from_form(form, studio)
-    else:
-        raise ProblemError(415, "send application/json or multipart/form-data")
+@router.post("", status_code=201, response_model=JobView, responses=problem_responses(404, 422, 429))
+def create_job(new_job: NewJob, request: Request, response: Response, studio: StudioDep) -> JobView:
+    """Queue a job for uploaded pictures."""
     options = validated_options(new_job.options)
+    preflight(new_job, options, studio.store)
     client = request.client.host if request.client else "unknown"
-
-    def create() -> JobView:
-        preflight(new_job, options, studio.store)
-        job = studio.store.create_job(
-            client, new_job.pictures(), new_job.assets(), options, studio.limits, new_job.purpose
-        )
-        return JobView.of(job, studio.store)
-
-    view = await run_in_threadpool(create)
-    response.headers["Location"] = f"{PREFIX}/jobs/{view.id}"
-    return view
-
-
-def _parsed(model: type[NewJob], body: bytes) -> NewJob:
-    """Read a body that FastAPI did not, with the same problem documents."""
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from error
-
-
-async def _from_form(form: FormData, studio: Studio) -> NewJob:
-    """Store a form's pictures and read its options."""
-    parts = {name: form.getlist(name) for name in ("content", "style", "region_mask", "region_style", "protect")}
-    if not parts["content"]:
-        raise ProblemError(422, "the form has no content", "content")
-    if not parts["style"] and not parts["region_style"]:
-        raise ProblemError(422, "the form has no style", "style")
-    for name, most in (("content", 1), ("style", 8), ("region_mask", 8), ("protect", 1)):
-        if len(parts[name]) > most:
-            raise ProblemError(422, f"the form has {len(parts[name])} of {name}, at most {most} can be given", name)
-    if len(parts["region_mask"]) != len(parts["region_style"]):
-        raise ProblemError(422, "give as many region_style as region_mask: they go in pairs", "region_style")
-    weights = [_number(value) for value in form.getlist("weight")]
-    if weights and len(weights) != len(parts["style"]):
-        raise ProblemError(422, f"{len(weights)} weights for {len(parts['style'])} styles: give one for each", "weight")
-    try:
-        options = json.loads(str(form.get("options") or "{}"))
-    except ValueError as error:
-        raise ProblemError(422, f"options is not JSON: {error}", "options") from error
-    ids = {name: [await _asset_of(value, name, studio) for value in values] for name, values in parts.items()}
-    new_job: dict[str, Any] = {"content": ids["content"][0], "options": options}
-    new_job["styles"] = [{"asset": asset} for asset in ids["style"]]
-    for style, weight in zip(new_job["styles"], weights, strict=False):
-        style["weight"] = weight
-    pairs = zip(ids["region_mask"], ids["region_style"], strict=True)
-    new_job["regions"] = [{"mask": mask, "asset": asset} for mask, asset in pairs]
-    if ids["protect"]:
-        new_job["protect"] = ids["protect"][0]
-    return _parsed(NewJob, json.dumps(new_job).encode())
-
-
-def _number(value: UploadFile | str) -> float:
-    """Read a form's number."""
-    try:
-        number = float(str(value))
-    except ValueError as error:
-        raise ProblemError(422, f"weight is {str(value)[:40]!r}: give a number", "weight") from error
-    if not math.isfinite(number):
-        raise ProblemError(422, "weight is not finite: give a number", "weight")
-    return number
-
-
-async def _asset_of(value: UploadFile | str, name: str, studio: Studio) -> str:
-    """Store a form's file, or take its text for an asset id."""
-    if isinstance(value, str):
-        return value
-
-    async def chunks() -> AsyncIterator[bytes]:
-        while chunk := await value.read(1 << 16):
-            yield chunk
-
-    return (await receive(studio.store, chunks(), studio.caps, name, value.filename or "")).id
+    pictures, assets = new_job.pictures(), new_job.assets()
+    job = studio.store.create_job(client, pictures, assets, options, studio.limits, new_job.purpose)
+    response.headers["Location"] = f"{PREFIX}/jobs/{job.id}"
+    return JobView.of(job, studio.store)
 
 
 @router.get("", response_model=JobList, responses=problem_responses(422))

@@ -94,7 +94,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = [(_path(item["loc"]), str(item["msg"]).removeprefix("Value error, ")) for item in error.errors()]
+        wrong = [(_path(item), str(item["msg"]).removeprefix("Value error, ")) for item in error.errors()]
         detail = "; ".join(f"{field}: {text}" for field, text in wrong)
         return respond(422, detail, request.url.path, wrong)
 
@@ -138,8 +138,10 @@ def _methods(app: FastAPI, request: Request) -> set[str]:
     return methods
 
 
-def _path(location: Sequence[Any]) -> str:
+def _path(item: Mapping[str, Any]) -> str:
     """Join the location of a validation error, without its first word (body, query, ...)."""
-    parts = [str(part) for part in location]
+    if item["type"] == "json_invalid":  # its location is an offset in the text
+        return "body"
+    parts = [str(part) for part in item["loc"]]
     inside = parts[1:] if parts and parts[0] in ("body", "query", "path", "header") else parts
     return ".".join(inside) or "body"
