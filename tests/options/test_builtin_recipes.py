@@ -167,7 +167,7 @@ def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, stat
     assert made == ["NearestLoss", "NearestLoss", "PerLayerNearestLoss"]
     assert [sum(step.scale == scale for step in steps) for scale in range(3)][2] == 4  # a fifth
     made.clear()
-    assert len(run(tiny_picture, tiny_style, states, recipe="nnst", steps=6, scales=1, apart=0.0)) == 6
+    assert len(run(tiny_picture, tiny_style, states, recipe="nnst", steps=6, scales=1, per_layer_fraction=0.0)) == 6
     assert made == ["NearestLoss"]
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import OptionError
-from impasto.options.fields import Options, declared, names, parse_weights
+from impasto.options import recipes
+from impasto.options.fields import RENAMED, Options, declared, names, parse_weights
 
 DECLARED = {item.name: item for item in declared()}
 RANGED = [item for item in DECLARED.values() if item.facts.get("low") is not None]
@@ -212,3 +213,15 @@ def test_layers_that_cannot_be_read(text: str, message: str) -> None:
     assert error.option == "style_layers"
     assert str(error).startswith("style_layers: ")
     assert message in str(error)
+
+
+@pytest.mark.parametrize(("former", "name"), RENAMED.items())
+def test_a_stored_option_is_read_under_its_former_name(former: str, name: str) -> None:
+    assert name in names()
+    assert former not in names()
+    assert Options.of(**{former: 0.25}).flat()[name] == 0.25
+
+
+def test_a_renamed_option_is_refused_with_its_new_name() -> None:
+    with pytest.raises(OptionError, match="recolour is now called final_recolor"):
+        recipes.resolve(recolour=0.5)

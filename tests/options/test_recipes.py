@@ -191,3 +191,10 @@ def test_the_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMPASTO_CONFIG")
     assert recipes.folder().name == "recipes"
     assert os.environ["XDG_CONFIG_HOME"] in str(recipes.folder())
+
+
+def test_a_recipe_saved_under_a_former_name_of_an_option_is_read(folder: Path) -> None:
+    recipes.save("mine", {"final_recolor": 0.5})
+    path = recipes.own()["mine"]
+    path.write_text(path.read_text(encoding="utf-8").replace("final_recolor", "recolour"), encoding="utf-8")
+    assert recipes.resolve(recipe="mine").control.final_recolor == 0.5

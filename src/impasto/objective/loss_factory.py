@@ -225,9 +225,9 @@ def proof_loss(enlarged: Tensor, proof: Tensor) -> ProofAnchorLoss:
 
 REGULARIZERS: Mapping[str, tuple[str, Callable[[Tensor], Loss]]] = {
     "guard:edges": ("edge_weight", EdgeLoss),
-    "guard:anchor": ("anchor_weight", ColorAnchorLoss),
-    "guard:photo": ("photo_weight", MattingLoss),
-    "guard:specks": ("speck_weight", lambda content: SpeckLoss(*content.shape[-2:])),
+    "guard:anchor": ("color_anchor_weight", ColorAnchorLoss),
+    "guard:photo": ("photorealism_weight", MattingLoss),
+    "guard:specks": ("despeckle_weight", lambda content: SpeckLoss(*content.shape[-2:])),
     "guard:border": ("border_weight", lambda content: BorderLoss(*content.shape[-2:])),
 }
 

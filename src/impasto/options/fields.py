@@ -106,7 +106,7 @@ class Features:
     preservation: float = option(
         0.75, "nearest: match features of the image (0) or of the content (1)", low=0.0, high=1.0
     )
-    apart: float = option(
+    per_layer_fraction: float = option(
         0.0, "nearest: fraction of the steps, at the end, that match each layer separately", low=0.0, high=1.0
     )
     refresh_every: int | None = option(
@@ -166,13 +166,13 @@ class Guards:
 
     tv_norm: TvNorm | None = option(None, "norm of total variation; default: that of --units, or l2")
     edge_weight: float = option(0.0, "weight of the edge loss; 1 is as much as the content loss", low=0.0)
-    anchor_weight: float = option(
+    color_anchor_weight: float = option(
         0.0,
         "weight of the color anchor: keep the low frequencies of the content; 1 is as much as the content loss",
         low=0.0,
     )
-    photo_weight: float = option(0.0, "weight of the photorealism loss (matting Laplacian)", low=0.0)
-    speck_weight: float = option(0.0, "weight against isolated pixels", low=0.0)
+    photorealism_weight: float = option(0.0, "weight of the photorealism loss (matting Laplacian)", low=0.0)
+    despeckle_weight: float = option(0.0, "weight against isolated pixels", low=0.0)
     border_weight: float = option(0.0, "weight against artifacts along the border", low=0.0)
 
     def __post_init__(self) -> None:
@@ -184,7 +184,7 @@ class Control:
     """Colors, blending of styles and protected areas."""
 
     color: Color = option("style", "source of the colors and how they are transferred")
-    recolour: float = option(
+    final_recolor: float = option(
         0.0, "final color transfer from the content, matched to the style; 0: none, 1: full", low=0.0, high=1.0
     )
     saturation: float = option(1.0, "saturation of the colors: 0 is gray, 1 unchanged", low=0.0, high=4.0)
@@ -294,6 +294,7 @@ class Options:
             OptionError: a name is unknown or a value not allowed.
         """
         recipe = flat.pop("recipe", "impasto")
+        flat = current_names(flat)
         known = names()
         for name in flat:
             if name not in known:
@@ -314,6 +315,25 @@ class Options:
     def replace(self, **flat: Any) -> Options:
         """Return the options with some of them changed, by their flat names."""
         return Options.of(**{**self.flat(), **flat})
+
+
+RENAMED = {
+    "apart": "per_layer_fraction",
+    "recolour": "final_recolor",
+    "anchor_weight": "color_anchor_weight",
+    "photo_weight": "photorealism_weight",
+    "speck_weight": "despeckle_weight",
+}
+"""Former names of options, as records and recipes saved by earlier versions have them."""
+
+
+def current_names(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored option values under the current names of the options.
+
+    Args:
+        flat: values by flat name, as written by this or an earlier version.
+    """
+    return {RENAMED.get(name, name): value for name, value in flat.items()}
 
 
 @dataclass(frozen=True)

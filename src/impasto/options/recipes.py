@@ -17,7 +17,7 @@ from typing import Any
 from impasto.errors import OptionError, suggest
 from impasto.files import write_atomically
 from impasto.options.builtin_recipes import BUILT_IN, Recipe
-from impasto.options.fields import Options, names
+from impasto.options.fields import RENAMED, Options, current_names, names
 
 DEFAULT = "impasto"
 PUBLISHED = "published"
@@ -58,7 +58,7 @@ def _found(name: str, children: tuple[str, ...]) -> Recipe:
             f"recipes are based on each other in a circle ({chain}); fix or delete {mine[name]}", "recipe"
         )
     try:
-        settings = tomllib.loads(mine[name].read_text(encoding="utf-8"))
+        settings = current_names(tomllib.loads(mine[name].read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = " ".join(str(error).split())
         raise OptionError(
@@ -85,6 +85,8 @@ def resolve(**given: Any) -> Options:
     chosen = {key: value for key, value in given.items() if value is not None}
     known = names()
     for key in chosen:
+        if key in RENAMED:
+            raise OptionError(f"{key} is now called {RENAMED[key]}", key)
         if key not in known:
             raise OptionError(f"no option is called {key!r}; {suggest(key, [*known, 'recipe'])}", key)
     recipe = get(name)

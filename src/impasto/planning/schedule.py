@@ -54,7 +54,7 @@ def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     in the end, the last scale is that pass, at the finest size.
     """
     descent = options.descent
-    share = options.features.apart if options.features.style_loss == "nearest" else 0.0
+    share = options.features.per_layer_fraction if options.features.style_loss == "nearest" else 0.0
     steps = None if descent.steps is None else max(1, round((1 - share) * descent.steps))
     scales = plan_scales(height, width, quality=descent.quality, scales=descent.scales, steps=steps)
     large = [scale for scale in scales[:-1] if min(scale.height, scale.width) >= SMALLEST_SIDE] + scales[-1:]

@@ -253,7 +253,7 @@ def _memory_model(
         optimizer=options.descent.optimizer,
         masks=controlled.maps,
         inputs=sum(file.height * file.width for file in files.values()),
-        recolor=options.control.recolour > 0,
+        recolor=options.control.final_recolor > 0,
         ranks=group.world_size,
         can_release=machine.device.type == "cpu" and allocator.can_release(),
     )

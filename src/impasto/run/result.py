@@ -86,8 +86,10 @@ def finish(
         parents: records of the pictures that the run started from.
     """
     canvas = resize(canvas, prepared.size)
-    if prepared.options.control.recolour:
-        canvas = canvas.lerp(recolored(canvas, prepared.control.at(prepared.size)), prepared.options.control.recolour)
+    if prepared.options.control.final_recolor:
+        canvas = canvas.lerp(
+            recolored(canvas, prepared.control.at(prepared.size)), prepared.options.control.final_recolor
+        )
     levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), prepared.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)

@@ -41,7 +41,7 @@ class MattingLoss:
         height, width = content.shape[-2:]
         if min(height, width) < SIDE:
             raise OptionError(
-                f"a picture of {width}x{height} px has no 3x3 window: give a larger --size", "photo_weight"
+                f"a picture of {width}x{height} px has no 3x3 window: give a larger --size", "photorealism_weight"
             )
         self._content = content.detach()
         self._scale = 1 / ((height - 2) * (width - 2))

@@ -33,7 +33,7 @@ class SpeckLoss:
 
     def __init__(self, height: int, width: int) -> None:
         if min(height, width) < 3:
-            raise OptionError(f"specks need 3 px a side and the picture is {width}x{height} px", "speck_weight")
+            raise OptionError(f"specks need 3 px a side and the picture is {width}x{height} px", "despeckle_weight")
         self._scale = 1 / (3 * (height - 2) * (width - 2))
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
