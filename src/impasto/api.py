@@ -134,7 +134,7 @@ def iter_stylize(
     try:
         with allocator.retain_freed_memory() if chosen.instant.at_once else allocator.release_freed_memory():
             if chosen.instant.at_once:
-                yield from fast_paint.iter_paint(prepared, parents)
+                yield from fast_paint.iter_paint(prepared, parents, model)
                 return
             cache = cache or TargetCache()
             cache.encoder(prepared)  # what is wrong with the weights is said before anything else

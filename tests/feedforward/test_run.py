@@ -166,3 +166,15 @@ def test_the_command_line_names_what_is_wrong_with_a_network(
         assert f"the network '{path}' {said}" in error
         assert error.count("\n") == 1
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_network_is_read_once(files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, loaded = _network(tmp_path / "a.safetensors"), []
+
+    def counted(*arguments: Any, **settings: Any) -> Any:
+        loaded.append(arguments[0])
+        return model.load(*arguments, **settings)
+
+    monkeypatch.setattr(feedforward_run, "load", counted)
+    stylize(files[0], None, model=path, **FEW)
+    assert [Path(source) for source in loaded] == [path]

@@ -119,7 +119,7 @@ def test_fill_lays_transparent_parts_on_a_color():
 def test_a_fill_that_is_no_color(fill):
     with pytest.raises(ImageError) as caught:
         load(Image.new("RGBA", (2, 2)), fill=fill)
-    one_line(caught, "is no color")
+    one_line(caught, "is not a color")
 
 
 def test_only_the_first_frame_of_a_film_is_read():
@@ -193,8 +193,8 @@ def test_file_objects(tmp_path):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (np.full((4, 4, 3), np.nan), ["nan", "within 0..1"]),
-        (np.full((4, 4, 3), 200.0), ["200", "within 0..1"]),
+        (np.full((4, 4, 3), np.nan), ["nan", "between 0 and 1"]),
+        (np.full((4, 4, 3), 200.0), ["200", "between 0 and 1"]),
         (np.full((4, 4, 3), -0.5), ["-0.5"]),
         (np.zeros((4, 4, 5)), ["(4, 4, 5)", "[height, width, 3]"]),
         (np.zeros((3, 8, 9)), ["(3, 8, 9)", "[height, width, 3]"]),
@@ -222,7 +222,7 @@ def test_tensors_that_are_no_picture():
         (torch.zeros(2, 3, 4, 4), "(2, 3, 4, 4)"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "uint8"),
         (torch.full((3, 4, 4), float("nan")), "nan"),
-        (torch.zeros(3, 0, 4), "no picture"),
+        (torch.zeros(3, 0, 4), "not a picture"),
     ]:
         with pytest.raises(ImageError) as caught:
             load(tensor)

@@ -86,7 +86,7 @@ def test_write_into_a_file_says_so(tmp_path: Path) -> None:
 
 
 def test_an_unknown_sample_is_named_with_the_nearest() -> None:
-    with pytest.raises(OptionError, match="no sample 'blue_swirl'; did you mean 'blue_swirls'"):
+    with pytest.raises(OptionError, match="no sample is named 'blue_swirl'; did you mean 'blue_swirls'"):
         samples.load("blue_swirl")
 
 
@@ -98,7 +98,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "coffee.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "coffee.png").write_bytes(b"not a picture")
     monkeypatch.setattr(samples, "files", lambda _: tmp_path)
     with pytest.raises(ImageError, match="'coffee' is damaged .* reinstall"):
         samples.load("coffee")

@@ -61,5 +61,5 @@ def test_a_layer_that_is_not_there_is_said(
 
 
 def test_an_output_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="which says no format to write"):
+    with pytest.raises(ImageError, match="so its format is unknown"):
         list(iter_anatomy("missing.png", tmp_path / "out.doc", ["relu1_1"], ["relu1_1"]))

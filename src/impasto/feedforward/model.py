@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,6 +55,13 @@ class Model:
     name: str
     sha256: str
     painter: Painter = field(repr=False)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Model:
+        """Return the model computing on a device with its convolutions in ``dtype``; an exported one is unchanged."""
+        if not isinstance(self.painter, TorchPainter):
+            return self
+        network = self.painter.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return replace(self, painter=TorchPainter(network, device, dtype))
 
     def style_thumbnail(self) -> images.Picture:
         """Return a small picture of the style that the network was trained on, under the file's name."""

@@ -53,12 +53,19 @@ def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
     return style
 
 
-def iter_paint(prepared: PreparedRun, parents: Sequence[Mapping[str, Any]] = ()) -> Iterator[Event]:
-    """Paint a prepared run in one pass and yield the events of a run."""
+def iter_paint(
+    prepared: PreparedRun, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None
+) -> Iterator[Event]:
+    """Paint a prepared run in one pass and yield the events of a run.
+
+    Args:
+        prepared: the run.
+        parents: the records of the pictures that it continues.
+        model: the trained network that its options name, as ``model_of`` returns it.
+    """
     height, width = prepared.size
-    model = None
-    if prepared.options.instant.model is not None:
-        model = load(prepared.options.instant.model, prepared.compute.device, prepared.compute.dtype)
+    if model is not None:
+        model = model.to(prepared.compute.device, prepared.compute.dtype)
     painted = _painter(prepared, model)
     yield Planned(({"height": height, "width": width, "steps": 0},), 0, prepared.decisions)
     for note in prepared.notes:

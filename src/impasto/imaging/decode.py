@@ -1,8 +1,8 @@
-"""Files decoded: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP and the first frame of a GIF.
+"""Decode files: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP and the first frame of a GIF.
 
-In: a path or an open binary file. Out: ``Raw`` pixels: upright, sRGB, at the depth of the file, alpha and EXIF beside
-them. What is wrong with a file is said in one line: missing, empty, damaged, not a picture, or too many pixels, which
-its header tells before anything is decoded.
+In: a path or an open binary file. Out: ``Raw`` pixels: upright, sRGB, at the file's depth, with alpha and EXIF. An
+unusable file raises an error of one line: missing, empty, damaged, not a picture, or too many pixels, which is read
+from its header before anything is decoded.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _warnings_lock = threading.RLock()  # warnings.catch_warnings changes the whole 
 
 @dataclass
 class Raw:
-    """Pixels as decoded: color ``[H, W, 3]`` and alpha ``[H, W]``, uint8, uint16 or float32."""
+    """Decoded pixels: color ``[H, W, 3]`` and alpha ``[H, W]``, uint8, uint16 or float32."""
 
     color: NDArray[Any]
     alpha: NDArray[Any] | None
@@ -68,9 +68,9 @@ class Raw:
 
 
 def split_crop(source: str | os.PathLike[str]) -> tuple[Path, str | None]:
-    """Return the file and the text of the part asked for, ``photo.jpg#10,20,300,200`` -> ``photo.jpg``, ``10,20,...``.
+    """Split ``photo.jpg#10,20,300,200`` into the file and the text of the crop, None without one.
 
-    A file that has ``#`` in its name is found under its name.
+    An existing file with ``#`` in its name is recognized as such.
     """
     text = os.fspath(source)
     match = _CROP.fullmatch(text)
@@ -81,7 +81,7 @@ def split_crop(source: str | os.PathLike[str]) -> tuple[Path, str | None]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, or say in one line why not."""
+    """Open a file for reading, or raise ImageError with the reason."""
     shown = repr(str(path))
     try:
         mode = path.stat().st_mode
@@ -95,7 +95,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except NotADirectoryError:
         raise ImageError(f"{shown} does not exist: {str(path.parent)!r} is not a folder") from None
     except PermissionError:
-        raise ImageError(f"{shown} may not be read: run chmod u+r on it, or copy it to where you may") from None
+        raise ImageError(f"{shown} cannot be read: permission denied; run chmod u+r on it, or copy it") from None
     except (OSError, ValueError) as exc:
         raise ImageError(f"{shown} cannot be opened ({exc}): check the name") from exc
     with file:
@@ -103,11 +103,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _near(path: Path) -> str:
-    """Return what to say of a missing file: names like it, or that the folder is missing too."""
+    """Return a hint for a missing file: similar names, or that the folder is missing too."""
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:
-        return f"there is no folder {str(path.parent)!r} that can be read"
+        return f"the folder {str(path.parent)!r} does not exist or cannot be read"
     lowered = {name.lower(): name for name in names}
     near = difflib.get_close_matches(path.name.lower(), lowered, n=3, cutoff=0.6)
     if not near:
@@ -116,16 +116,16 @@ def _near(path: Path) -> str:
 
 
 def seekable(stream: IO[bytes]) -> IO[bytes]:
-    """Return the rest of a file object as one that can be read twice."""
+    """Read the rest of a file object and return it as a seekable one."""
     data = stream.read()
     if not isinstance(data, bytes):
-        raise ImageError("a file object opened as text is no picture: open it in binary mode ('rb')")
+        raise ImageError("the file object is opened in text mode: open it in binary mode ('rb')")
     return io.BytesIO(data)
 
 
 @contextlib.contextmanager
 def quiet(notes: list[str]) -> Iterator[None]:
-    """Turn what decoders warn about into notes; our own limit on pixels stands in for Pillow's."""
+    """Collect decoders' warnings as notes; our own pixel limit replaces Pillow's."""
     with _warnings_lock, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -134,9 +134,9 @@ def quiet(notes: list[str]) -> Iterator[None]:
 
 
 def identified(stream: IO[bytes], shown: str) -> Image.Image:
-    """Open a picture, reading no more than its header.
+    """Open a picture and read only its header.
 
-    The plugins are asked directly: ``Image.open`` would apply Pillow's own limit on pixels, a global of the process.
+    The plugins are called directly: ``Image.open`` would apply Pillow's own limit on pixels, a global of the process.
     """
     stream.seek(0)
     prefix = stream.read(16)
@@ -145,7 +145,7 @@ def identified(stream: IO[bytes], shown: str) -> Image.Image:
     damage: Exception | None = None
     for name in _READERS:
         factory, accept = Image.OPEN[name]
-        # A string instead of True says that the format is known and its decoder is not installed.
+        # A string instead of True means that the format is known but its decoder is not installed.
         if accept is None or not accept(prefix) or isinstance(accept(prefix), str):
             continue
         try:
@@ -162,18 +162,18 @@ def identified(stream: IO[bytes], shown: str) -> Image.Image:
         except DECODER_ERRORS as exc:
             damage = exc
     if damage is None:
-        raise ImageError(f"{shown} is not a picture that can be read: give {READABLE}")
+        raise ImageError(f"{shown} is not a readable picture: use {READABLE}")
     raise ImageError(_damaged(shown, damage)) from damage
 
 
 def _damaged(shown: str, reason: Exception) -> str:
     line = " ".join(str(reason).split())[:120] or type(reason).__name__
-    return f"{shown} is damaged, cut short or of a rare kind ({line}): copy it again or save it anew as PNG"
+    return f"{shown} is damaged, truncated or unsupported ({line}): copy it again or save it as PNG"
 
 
 def read(stream: IO[bytes], shown: str, max_pixels: int, keep_location: bool) -> Raw:
     """Decode a file whose pixel count is within the limit."""
-    for library in ("PIL", "tifffile"):  # else what they log about damage would reach the person's terminal raw
+    for library in ("PIL", "tifffile"):  # otherwise their log messages about damage would reach the terminal
         logger = logging.getLogger(library)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
@@ -193,11 +193,11 @@ def check_pixels(size: tuple[int, int], max_pixels: int, shown: str) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageError(
-            f"{shown} has {width} x {height} = {width * height} pixels, more than the {max_pixels} allowed: "
+            f"{shown} has {width} x {height} = {width * height} pixels, more than the limit of {max_pixels}: "
             f"if you trust it, pass --max-pixels {width * height}"
         )
     if width < 1 or height < 1:
-        raise ImageError(f"{shown} is {width} x {height} px, which is no picture: give at least 1 x 1")
+        raise ImageError(f"{shown} is {width} x {height} px: give a picture of at least 1 x 1")
 
 
 def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_location: bool) -> Raw:
@@ -232,11 +232,11 @@ def _exif_of(image: Image.Image, keep_location: bool) -> tuple[bytes | None, lis
             exif = image.getexif()
         return metadata.clean_exif(exif, keep_location), []
     except DamagedFileError:
-        return None, ["its EXIF data is damaged and was left out"]
+        return None, ["its EXIF data is damaged and was dropped"]
 
 
 def _orientation_of(image: Image.Image) -> int:
-    """Return how the decoded pixels lie, 1..8; 1 is upright."""
+    """Return the EXIF orientation of the decoded pixels, 1..8; 1 is upright."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except DECODER_ERRORS:
@@ -245,7 +245,7 @@ def _orientation_of(image: Image.Image) -> int:
 
 
 def _verify_png(stream: IO[bytes]) -> None:
-    """Check every chunk's checksum; OpenCV would fill what is missing with black and say nothing."""
+    """Check every chunk's checksum; OpenCV would silently fill missing data with black."""
     with foreign_decoder():
         stream.seek(0)
         Image.OPEN["PNG"][0](stream, "").verify()
@@ -288,7 +288,7 @@ def _wide_values(image: Image.Image, shown: str) -> NDArray[Any]:
 
 
 def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return pixels turned and mirrored as the EXIF orientation (1..8) asks."""
+    """Rotate and mirror pixels by the EXIF orientation (1..8)."""
     if orientation >= 5:
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -299,7 +299,7 @@ def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def unit(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return contiguous float32 in 0..1, whether levels or floats came in."""
+    """Convert integer levels or floats to contiguous float32 in 0..1."""
     if values.dtype.kind == "u":
         scaled = np.ascontiguousarray(values).astype(np.float32)
         scaled /= np.float32(np.iinfo(values.dtype).max)

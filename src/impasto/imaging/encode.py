@@ -1,7 +1,7 @@
-"""Pixels to a file: every format, sRGB embedded, the file replaced in one step or not at all.
+"""Encode pictures: every format, with sRGB embedded, and each file replaced atomically.
 
 In: float32 ``[H, W, 3]`` sRGB in 0..1. Out: PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP, by the file name's suffix.
-JPEG and BMP have no alpha: the picture is laid on white. PNG and TIFF can hold 16 bits a channel.
+JPEG and BMP have no alpha: the picture is composited on white. PNG and TIFF can hold 16 bits per channel.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535, "HEIC": 16_384}
 _OPAQUE_FORMATS = ("JPEG", "BMP")
 TILED_FROM = 1 << 24  # px: from here a TIFF is written in tiles
 _LARGEST_JPEG_EXIF = 65_533
-# A file's bytes over those of its pixels, for brush strokes, which pack worse than photographs.
+# Size of a file relative to its pixels, for brush strokes, which compress worse than photographs.
 _SHARES = {"JPEG": 0.6, "WEBP": 0.4, "AVIF": 0.4, "HEIC": 0.4}
-_BAND = 1 << 22  # values that are rounded at once
+_BAND = 1 << 22  # values that are rounded at a time
 
 
 def quantize(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -59,12 +59,12 @@ def quantize(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray
         ImageError: a value is not a number, or ``bits`` is neither 8 nor 16.
     """
     if bits not in (8, 16):
-        raise ImageError(f"{bits!r} bits a channel cannot be written: choose 8 or 16")
+        raise ImageError(f"{bits!r} bits per channel cannot be written: choose 8 or 16")
     found = np.empty(pixels.shape, np.uint8 if bits == 8 else np.uint16)
-    for part, into in _bands(pixels, found):  # a poster has no room for a second copy in floats
+    for part, into in _bands(pixels, found):  # a second float copy of a poster would not fit into memory
         if part.size and np.isnan(part.min()):  # a single NaN makes the minimum NaN
             count = np.isnan(pixels).sum()
-            raise ImageError(f"{count} values of the picture are not numbers (NaN): nothing was written")
+            raise ImageError(f"{count} values of the picture are NaN: nothing was written")
         levels: NDArray[Any] = np.clip(part, 0.0, 1.0) * (2**bits - 1)
         levels += 0.5
         into[...] = levels.astype(found.dtype)
@@ -82,15 +82,15 @@ def _bands(pixels: NDArray[Any], into: NDArray[Any]) -> Iterator[tuple[NDArray[A
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """Return the format that a file name asks for.
+    """Return the format for a file name's suffix.
 
     Raises:
         ImageError: the suffix is missing or not one that can be written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        what = f"suffix {suffix!r}" if suffix else "no suffix"
-        raise ImageError(f"{Path(path).name!r} has {what}, which says no format to write: {suggest(suffix, SUFFIXES)}")
+        what = f"the unknown suffix {suffix!r}" if suffix else "no suffix"
+        raise ImageError(f"{Path(path).name!r} has {what}, so its format is unknown: {suggest(suffix, SUFFIXES)}")
     return SUFFIXES[suffix]
 
 
@@ -102,21 +102,21 @@ def check_output(
     bits: int = 8,
     nbytes: int | None = None,
 ) -> Path:
-    """Make sure, before the work, that a picture can be saved there; make its folder.
+    """Check, before the work, that a picture can be saved there, and create its folder.
 
     Args:
-        path: where the picture is to go.
-        inputs: what the run reads; paths (with or without a crop) are compared, other things are passed over.
-        size: ``(height, width)`` in px where it is known already.
-        bits: 8 or 16 bits a channel.
-        nbytes: an estimate of the file's size, compared with the room on the disk.
+        path: the output file.
+        inputs: the inputs of the run; paths (with or without a crop) must differ from ``path``, others are ignored.
+        size: ``(height, width)`` in px if it is known.
+        bits: 8 or 16 bits per channel.
+        nbytes: an estimate of the file's size, compared with the free space.
 
     Returns:
         The path.
 
     Raises:
-        ImageError: an unknown suffix, a folder that cannot be made or written, a directory, a read-only file, one of
-            the inputs, too large for the format, or no room.
+        ImageError: an unknown suffix, a folder that cannot be created or written, a directory, a read-only file, one of
+            the inputs, too large for the format, or too little free space.
     """
     target = Path(path)
     _check_format(format_of(target), size, bits, repr(target.name))
@@ -124,7 +124,7 @@ def check_output(
         raise ImageError(f"{str(target)!r} is a directory: name a file in it, for example {str(target / 'out.png')!r}")
     for source in inputs:
         if isinstance(source, (str, os.PathLike)) and _same_file(target, split_crop(source)[0]):
-            raise ImageError(f"{str(target)!r} is one of the inputs and would be lost: name the output otherwise")
+            raise ImageError(f"{str(target)!r} is one of the inputs and would be overwritten: choose another name")
     folder = files.behind_link(target).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,12 +141,12 @@ def check_output(
 
 
 def estimated_bytes(path: str | os.PathLike[str], size: tuple[int, int], bits: int = 8, channels: int = 3) -> int:
-    """Return about how large a painting's file gets at the most.
+    """Return an upper estimate of a painting's file size in bytes.
 
     Args:
-        path: the suffix says the format.
+        path: the suffix selects the format.
         size: ``(height, width)`` in px.
-        bits: a channel.
+        bits: per channel.
         channels: 3, or 4 with alpha.
     """
     share = _SHARES.get(format_of(path), 1.0)
@@ -164,23 +164,23 @@ def save(
     quality: int = 95,
     record: str | None = None,
 ) -> Path:
-    """Save a picture in one step: the old file stays whole until the new one is complete on the disk.
+    """Save a picture atomically: the old file stays until the new one is complete on the disk.
 
     Args:
-        path: the suffix says the format.
+        path: the suffix selects the format.
         pixels: ``[H, W, 3]`` float sRGB, 0..1 (clipped), or uint8.
-        alpha: ``[H, W]`` float, 0..1, or None; JPEG and BMP lay the picture on white instead.
+        alpha: ``[H, W]`` float, 0..1, or None; JPEG and BMP composite the picture on white.
         exif: cleaned EXIF data, as on ``Picture``.
         bits: 8, or 16 for PNG and TIFF.
-        dpi: dots per inch to note in the file.
+        dpi: dots per inch stored in the file.
         quality: 1..100 for JPEG, WebP (100 is lossless), AVIF and HEIC.
-        record: text to keep inside the file; BMP keeps none.
+        record: text stored inside the file; BMP has no place for it.
 
     Returns:
         The path.
 
     Raises:
-        ImageError: an unknown suffix, a picture the format cannot hold, NaN, or a disk that refuses.
+        ImageError: an unknown suffix, a picture the format cannot hold, NaN, or a disk error.
     """
     target, kind = Path(path), format_of(path)
     facts: dict[str, Any] = {"exif": exif, "dpi": dpi, "record": record}
@@ -193,7 +193,7 @@ def save(
         files.write_atomically(target, data)
     except OSError as exc:
         reason = exc.strerror or str(exc)
-        raise ImageError(f"{str(target)!r} cannot be written ({reason}): check the folder and the room on it") from exc
+        raise ImageError(f"{str(target)!r} cannot be written ({reason}): check the folder and its free space") from exc
     return target
 
 
@@ -208,11 +208,11 @@ def encode(
     quality: int = 95,
     record: str | None = None,
 ) -> bytes:
-    """Return the bytes of the file that ``save`` would write.
+    """Return the bytes that ``save`` would write.
 
     Args:
         pixels: ``[H, W, 3]`` float sRGB, 0..1 (clipped), or uint8.
-        format: one of ``FORMATS``, in any case; ``jpg`` and ``tif`` are understood.
+        format: one of ``FORMATS``, in any case; ``jpg`` and ``tif`` are accepted.
         alpha, exif, bits, dpi, quality, record: as for ``save``.
 
     Raises:
@@ -239,9 +239,9 @@ def _to_levels(pixels: NDArray[Any], kind: str, alpha: NDArray[Any] | None, bits
     """Return what a format holds of a picture, ``[H, W, 3]`` or ``[H, W, 4]`` uint8 or uint16, once it is checked."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ImageError(f"an array of shape {pixels.shape} is no picture to write: give [height, width, 3]")
+        raise ImageError(f"an array of shape {pixels.shape} is not a picture: give [height, width, 3]")
     if alpha is not None and alpha.shape != pixels.shape[:2]:
-        raise ImageError(f"alpha of shape {alpha.shape} does not belong to a picture of shape {pixels.shape[:2]}")
+        raise ImageError(f"alpha of shape {alpha.shape} does not match a picture of shape {pixels.shape[:2]}")
     _check_format(kind, (pixels.shape[0], pixels.shape[1]), bits, "the picture")
     if alpha is not None and kind in _OPAQUE_FORMATS:
         cover = _unit(alpha)[:, :, None]
@@ -317,14 +317,18 @@ def _levels(values: NDArray[Any], bits: int) -> NDArray[Any]:
 
 
 def _check_format(kind: str, size: tuple[int, int] | None, bits: int, what: str) -> None:
-    """Refuse what the format cannot hold."""
+    """Raise ImageError for what the format cannot hold."""
     if bits not in (8, 16):
-        raise ImageError(f"{bits!r} bits a channel cannot be written: choose 8 or 16")
+        raise ImageError(f"{bits!r} bits per channel cannot be written: choose 8 or 16")
     if bits == 16 and kind not in DEEP_FORMATS:
-        raise ImageError(f"{what} would be {kind}, which holds 8 bits a channel: 16 need {' or '.join(DEEP_FORMATS)}")
+        raise ImageError(
+            f"{what} would be {kind}, which has 8 bits per channel: use {' or '.join(DEEP_FORMATS)} for 16"
+        )
     most = _LARGEST_SIDE.get(kind)
     if size is not None and most is not None and max(size) > most:
-        raise ImageError(f"{what} is {size[1]} x {size[0]} px and {kind} ends at {most} px a side: use PNG or TIFF")
+        raise ImageError(
+            f"{what} is {size[1]} x {size[0]} px and {kind} allows at most {most} px a side: use PNG or TIFF"
+        )
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 
 from impasto.imaging.damage import DamagedFileError, foreign_decoder
 
-BROKEN = "its color profile is damaged or does not belong to it and was ignored; colors were read as sRGB"
+BROKEN = "its color profile is damaged or of another color space and was ignored; colors were read as sRGB"
 # The table's nodes as 8-bit levels: steps of 1 near black, where a linear or gamma 1.8 profile is steep in sRGB, of 7
 # near white.
 _NODES = np.unique(np.rint(255 * np.linspace(0, 1, 56) ** 1.6)).astype(np.uint8)

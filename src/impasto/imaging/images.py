@@ -1,9 +1,9 @@
-"""Pictures in: files, PIL images, arrays and tensors become float32 sRGB.
+"""Load pictures: files, PIL images, arrays and tensors become float32 sRGB.
 
 In: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (gray, palette, CMYK, alpha, 16 bit), a PIL
-image, an array or a tensor. Out: a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, alpha and EXIF beside it.
-Sizes are checked in the file's header, before anything is decoded. Decoding is in ``decode``, writing in ``encode``,
-sizes are in ``sizes``; what the rest of the program needs is reachable from here.
+image, an array or a tensor. Out: a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, with alpha and EXIF.
+The size is checked in the file's header, before anything is decoded. ``decode`` reads files, ``encode`` writes them;
+this module re-exports what other packages need.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as the rest of the program sees it.
+    """A decoded picture.
 
     ``pixels`` is ``[H, W, 3]`` float32 sRGB in 0..1, ``alpha`` ``[H, W]`` float32 in 0..1 or None, ``exif`` cleaned
-    bytes or None. ``sha256`` is that of the file's bytes (of the array's where there was no file), ``bits`` what the
-    source held a channel, ``crop`` the part taken as ``(x, y, width, height)``, ``notes`` what the person should know.
+    bytes or None. ``sha256`` is that of the file's bytes (of the array's where there was no file), ``bits`` the
+    source's depth per channel, ``crop`` the part used, ``(x, y, width, height)``, ``notes`` warnings for the user.
     """
 
     pixels: NDArray[np.float32] = field(repr=False)
@@ -106,16 +106,16 @@ def load(
         source: a path (``photo.jpg``, or a part of it as ``photo.jpg#x,y,width,height``), a binary file object, a PIL
             image, an array ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8, uint16, or float in 0..1), or a float
             tensor ``[3, H, W]`` or ``[1, 3, H, W]`` in 0..1.
-        max_pixels: the most pixels to accept.
+        max_pixels: maximum number of pixels to accept.
         keep_location: keep the GPS block of the EXIF data.
-        fill: a color (``"white"``, ``"#808080"`` or three floats in 0..1) to lay transparent parts on; None leaves
-            the colors beneath as they are stored. The alpha is kept either way.
+        fill: a color (``"white"``, ``"#808080"`` or three floats in 0..1) behind transparent parts; None leaves
+            their colors as stored. The alpha is returned either way.
 
     Returns:
         The picture, upright and sRGB.
 
     Raises:
-        ImageError: not a picture, damaged, too many pixels, a part outside it, or an array that is no picture.
+        ImageError: not a picture, damaged, too many pixels, a crop outside it, or an unsuitable array.
     """
     name, path, crop = "picture", None, None
     if isinstance(source, Picture):
@@ -147,7 +147,7 @@ def load(
 
 
 def read_record(path: str | os.PathLike[str]) -> str | None:
-    """Return the record inside a saved picture, or None where it has none.
+    """Return the record inside a saved picture, or None if it has none.
 
     Raises:
         ImageError: the file is missing or not a picture.
@@ -159,7 +159,7 @@ def read_record(path: str | os.PathLike[str]) -> str | None:
 
 
 def _parse_crop(text: str, size: tuple[int, ...], path: str) -> Crop:
-    """Return the part asked for, which must lie inside the upright picture."""
+    """Parse a crop, which must lie inside the upright picture."""
     height, width = size
     try:
         x, y, part_width, part_height = (int(number) for number in text.split(","))
@@ -176,35 +176,37 @@ def _parse_crop(text: str, size: tuple[int, ...], path: str) -> Crop:
 
 
 def _of_array(source: Any, max_pixels: int) -> Raw:
-    """Check an array or tensor and return it as color and alpha."""
+    """Check an array or tensor and split it into color and alpha."""
     if hasattr(source, "detach"):  # a tensor, without loading torch to ask
         values = source.detach().cpu()
         if "float" not in str(values.dtype):
-            raise ImageError(f"a tensor of {values.dtype} is no picture: give floats in 0..1")
+            raise ImageError(f"a tensor of {values.dtype} is not a picture: give floats in 0..1")
         values = values.float().numpy()
         values = values[0] if values.ndim == 4 and values.shape[0] == 1 else values
         if values.ndim != 3 or values.shape[0] != 3:
             shape = tuple(source.shape)
-            raise ImageError(f"a tensor of shape {shape} is no picture: give [3, height, width] or one such in a batch")
+            raise ImageError(
+                f"a tensor of shape {shape} is not a picture: give [3, height, width] or one such in a batch"
+            )
         values = np.moveaxis(values, 0, -1)
     elif isinstance(source, np.ndarray):
         values = source
     else:
         kind = type(source).__name__
-        raise ImageError(f"a {kind} is no picture: give a path, PIL image, array, tensor or open file")
+        raise ImageError(f"a {kind} is not a picture: give a path, PIL image, array, tensor or open file")
     if values.ndim == 2:
         values = values[:, :, None]
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
         hint = "[height, width], [height, width, 3] or [height, width, 4]"
-        raise ImageError(f"an array of shape {np.shape(source)} is no picture: give {hint}")
+        raise ImageError(f"an array of shape {np.shape(source)} is not a picture: give {hint}")
     check_pixels((values.shape[1], values.shape[0]), max_pixels, "the array")
     if values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # also where one of them is NaN
-            raise ImageError(f"an array with values from {low:g} to {high:g} is no picture: floats must be within 0..1")
+            raise ImageError(f"an array has values from {low:g} to {high:g}: floats must be between 0 and 1")
         values = np.clip(values, 0, 1)
     elif values.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"an array of {values.dtype} is no picture: give uint8, uint16, or floats in 0..1")
+        raise ImageError(f"an array of {values.dtype} is not a picture: give uint8, uint16, or floats in 0..1")
     color = np.broadcast_to(values[:, :, :3], (*values.shape[:2], 3))
     alpha = values[:, :, 3] if values.shape[2] == 4 else None
     return Raw(color, alpha, 16 if values.dtype == np.uint16 else 8, _array_hash(values))
@@ -220,8 +222,8 @@ def _color(fill: str | tuple[float, float, float]) -> NDArray[np.float32]:
         try:
             return np.asarray(ImageColor.getrgb(fill)[:3], np.float32) / np.float32(255)
         except ValueError:
-            raise ImageError(f"fill {fill!r} is no color: give a name such as white, or #808080") from None
+            raise ImageError(f"fill {fill!r} is not a color: give a name such as white, or #808080") from None
     color = np.asarray(fill, np.float32)
     if color.shape != (3,) or not (color.min() >= 0 and color.max() <= 1):
-        raise ImageError(f"fill {fill!r} is no color: give three numbers in 0..1")
+        raise ImageError(f"fill {fill!r} is not a color: give three numbers in 0..1")
     return color

@@ -1,8 +1,8 @@
-"""What travels inside a picture's file besides its pixels: EXIF kept from the source, and Impasto's record.
+"""Metadata inside a picture's file: EXIF copied from the source, and Impasto's record.
 
-The record is text. A PNG holds it as compressed text chunks under the keyword ``impasto``, a JPEG in APP9 segments
-(compressed, split where it is longer than one segment holds), WebP, AVIF, HEIC and TIFF in an XMP packet (compressed,
-base64). A BMP holds nothing.
+The record is text. A PNG stores it in compressed text chunks under the keyword ``impasto``, a JPEG in APP9 segments
+(compressed, split if it is longer than one segment), WebP, AVIF, HEIC and TIFF in an XMP packet (compressed, base64).
+A BMP stores none.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _OLD_DIMENSIONS = (0xA002, 0xA003)  # they would be wrong in the new file
 
 
 def clean_exif(exif: Image.Exif, keep_location: bool = False) -> bytes | None:
-    """Return the EXIF data worth keeping: upright, without thumbnail, and without place unless asked.
+    """Return cleaned EXIF data: upright, without thumbnail, and without location unless ``keep_location``.
 
     Args:
-        exif: as Pillow read it; it is not changed.
+        exif: as Pillow reads it; not modified.
         keep_location: keep the GPS block.
 
     Returns:
@@ -80,7 +80,7 @@ def _block(exif: Image.Exif, tag: int) -> dict[int, Any]:
 
 
 def with_resolution(exif: bytes | None, dpi: float | None) -> bytes | None:
-    """Return EXIF data that also says the resolution, for formats with no field of their own for it."""
+    """Add the resolution to EXIF data, for formats without a field for it."""
     if dpi is None:
         return exif
     block = Image.Exif()
@@ -122,7 +122,7 @@ def xmp_packet(record: str) -> bytes:
 
 
 def record_in(image: Image.Image, stream: IO[bytes]) -> str | None:
-    """Return the record of an opened picture, or None where it has none.
+    """Return the record of an opened picture, or None if it has none.
 
     Args:
         image: opened, not necessarily decoded.

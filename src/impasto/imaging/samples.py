@@ -38,7 +38,7 @@ def _source(name: str) -> Traversable:
         return files("impasto.imaging").joinpath("data", f"{name}.jpg")
     if name in _PHOTO_FILES:
         return files("skimage").joinpath("data", _PHOTO_FILES[name])
-    raise OptionError(f"there is no sample {name!r}; {suggest(name, names())}", option="name")
+    raise OptionError(f"no sample is named {name!r}; {suggest(name, names())}", option="name")
 
 
 def stored(name: str) -> tuple[str, bytes]:

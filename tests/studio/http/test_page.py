@@ -370,7 +370,7 @@ def test_a_picture_at_once(page: Any, there: bool) -> None:
 def test_what_is_refused_is_said(page: Any) -> None:
     file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
     page.set_input_files("#drop-content input[type=file]", file)
-    playwright.expect(page.locator("#alert")).to_contain_text("not a picture that can be read")
+    playwright.expect(page.locator("#alert")).to_contain_text("not a readable picture")
 
 
 def test_everything_has_a_name(page: Any) -> None:
