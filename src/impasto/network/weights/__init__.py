@@ -1,6 +1,6 @@
-"""Where network weights come from, and in what form they leave: named tensors, float32, on the CPU.
+"""Network weights from their sources, as named float32 tensors on the CPU.
 
-VGG-19 comes with the installation (vgg19.py); all others are fetched by name, once (fetched.py, archives.py).
+VGG-19 comes with the installation (vgg19.py); all others are fetched once, by name (fetched.py, archives.py).
 """
 
 from __future__ import annotations

