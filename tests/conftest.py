@@ -1,4 +1,4 @@
-"""What every test may use, and what none may do: reach the network, or touch the person's own settings."""
+"""Shared fixtures, and restrictions on tests: no network, no processes in quick tests, no access to user settings."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-# Some tests share another's fixtures.
+# Some tests import the fixtures of others.
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("", "imaging", "regions", "studio/http")]
 THREADS_CHOSEN = "OMP_NUM_THREADS" in os.environ
 os.environ.setdefault("MPLBACKEND", "agg")
 
 settings.register_profile(
     "impasto",
-    deadline=None,  # a busy machine is no failure
+    deadline=None,  # tests must not depend on the speed of the machine
     derandomize=True,
     database=None,
     max_examples=50,
@@ -35,26 +35,26 @@ settings.register_profile(
 settings.load_profile("impasto")
 
 
-# Fixtures that start processes or paint for seconds: all that use one are slow.
-SLOW_FIXTURES = {"battlefield", "browser", "killed", "kin", "studios", "unkilled"}
+# Fixtures that start processes or paint for seconds; tests that use one are marked as slow.
+SLOW_FIXTURES = {"crashed_workers", "browser", "crashed_runs", "scenario_results", "start_studio", "uninterrupted_job"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before ``-m`` chooses
+@pytest.hookimpl(tryfirst=True)  # before ``-m`` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what uses a slow fixture."""
+    """Mark tests with a slow fixture as slow."""
     for item in items:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fix the number of threads, as sums repeat only for the same; tests side by side (``-n 2``) have one each."""
+    """Fix the number of threads, which sums depend on; parallel tests (``-n 2``) have one thread each."""
     if not THREADS_CHOSEN:
         os.environ["OMP_NUM_THREADS"] = "1" if getattr(config.option, "numprocesses", None) else "2"
 
 
 class NetworkRefusedError(RuntimeError):
-    """A test without the ``network`` mark tried to leave this machine."""
+    """A test without the ``network`` mark tried to reach another machine."""
 
 
 class ProcessRefusedError(RuntimeError):
@@ -62,16 +62,16 @@ class ProcessRefusedError(RuntimeError):
 
 
 PROCESSES = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system")
-TOOLS = {"lscpu", "uname", "ldconfig", "fc-list"}  # what libraries ask about the machine, in no time
+TOOLS = {"lscpu", "uname", "ldconfig", "fc-list"}  # fast programs that libraries run to identify the machine
 running: list[pytest.Item] = []
 
 
 def refuse_processes(
     event: str, args: tuple[Any, ...], processes: tuple[str, ...] = PROCESSES, running: list[pytest.Item] = running
 ) -> None:
-    """Refuse processes to tests of the quick tier: what starts one is slow on a busy machine.
+    """Raise if a quick test starts a process, which is slow on a busy machine.
 
-    The last two arguments are held here because a hook outlives the module's names at the interpreter's end.
+    The last two arguments are defaults because the hook outlives the module's globals at interpreter shutdown.
     """
     if event not in processes or not running or running[-1].get_closest_marker("slow"):
         return
@@ -85,7 +85,7 @@ sys.addaudithook(refuse_processes)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Remember which test runs, its fixtures included."""
+    """Record the running test, including its fixtures."""
     running.append(item)
     try:
         return (yield)
@@ -94,7 +94,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def is_local(address: Any) -> bool:
-    """Return whether a socket address is on this machine; socket files are."""
+    """Return whether a socket address is on this machine; Unix sockets are."""
     if not isinstance(address, tuple):
         return True
     host = str(address[0])
@@ -129,8 +129,8 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(autouse=True)
-def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the person's settings and data out of the tests; the cache of fetched weights stays in reach."""
+def isolated_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use empty settings and data folders; the cache of downloaded weights stays accessible."""
     home = tmp_path_factory.getbasetemp() / "home"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
@@ -138,15 +138,15 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.fixture(autouse=True)
 def bfloat16_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``auto`` decide by what the hardware claims, not by the clock."""
+    """Let ``--precision auto`` depend on the hardware's features, not on measured rates."""
     from impasto.runtime import device
 
     monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(fp32=100.0, bf16=400.0))
 
 
 @pytest.fixture(autouse=True)
-def own_torch() -> Iterator[None]:
-    """Give every test the same random numbers, and leave torch's number of threads as it was."""
+def isolated_torch() -> Iterator[None]:
+    """Seed torch for every test, and restore the number of threads."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -159,7 +159,7 @@ def own_torch() -> Iterator[None]:
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    """Run torch with two threads and leave its number as it was."""
+    """Run torch with two threads, and restore the number of threads."""
     import torch
 
     before = torch.get_num_threads()
@@ -170,20 +170,20 @@ def two_threads() -> Iterator[None]:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Return numpy randomness from a fixed seed."""
+    """Return a numpy generator with a fixed seed."""
     return np.random.default_rng(20160627)
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
-    """Return torch randomness from a fixed seed."""
+    """Return a torch generator with a fixed seed."""
     import torch
 
     return torch.Generator().manual_seed(20160627)
 
 
-def _drawn(height: int, width: int) -> NDArray[np.uint8]:
-    """Return a small photograph of nothing: a lit ball on a sloping ground, smooth and with edges."""
+def _synthetic_photo(height: int, width: int) -> NDArray[np.uint8]:
+    """Return a synthetic photograph ``[H, W, 3]`` uint8 with smooth areas and edges: a lit ball on a gradient."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     x, y = columns / width, rows / height
     ground = np.stack([0.25 + 0.5 * x, 0.35 + 0.4 * y, 0.75 - 0.4 * x], axis=-1)
@@ -196,7 +196,7 @@ def _drawn(height: int, width: int) -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def tiny_picture() -> NDArray[np.uint8]:
     """Return a content picture, ``[48, 64, 3]`` uint8."""
-    return _drawn(48, 64)
+    return _synthetic_photo(48, 64)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Runs that are killed and resumed, for ``test_checkpoint``: one process that forks a child for every run.
 
-In: a folder. Out: one line of JSON a scenario, saying how the child died and whether the resumed picture is the one
-of the run that was not killed. The network is cut to two blocks, so that a run takes a fraction of a second. Children
-are killed with SIGKILL, by themselves at the worst moments or by their parent at any.
+In: a folder. Out: one line of JSON per scenario, with the exit codes of the children and the hashes of the resumed and
+the uninterrupted picture. The network has only two blocks, so a run takes a fraction of a second. Children are killed
+with SIGKILL, by themselves at critical moments or by their parent.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Runs:
             coarse.resize((64, 48)).save(root / f"{name}.png")
 
     def follow(self, folder: Path, resume: bool, at: Callable[[int], None], options: dict[str, Any]) -> None:
-        """Run to the end, steering at fixed steps as one person would, once."""
+        """Run to the end, and send each steering command once, at its step."""
         mailbox = Mailbox()
         if resume:
             events = iter_resume(folder, mailbox=mailbox, cache=self.cache)
@@ -75,12 +75,12 @@ class Runs:
             )
         for event in events:
             if isinstance(event, Stepped):
-                if event.step in STEERED and not told_before(folder, event.step + 1):
+                if event.step in STEERED and not is_logged(folder, event.step + 1):
                     mailbox.post("set", **STEERED[event.step])
                 at(event.step)
 
     def child(self, task: Callable[[], None]) -> int:
-        """Fork a child that does a task, and return its process id."""
+        """Fork a child that runs a task, and return its process id."""
         process = os.fork()
         if process:
             return process
@@ -92,34 +92,34 @@ class Runs:
             os._exit(1)
 
     def whole(self, name: str, options: dict[str, Any]) -> str:
-        """Run without a kill and return the picture's hash."""
+        """Run without interruption and return the hash of the picture."""
         folder = self.root / name
-        assert ended(self.child(lambda: self.follow(folder, False, ignore, options))) == 0
+        assert wait_for(self.child(lambda: self.follow(folder, False, ignore, options))) == 0
         return digest(folder / "out.png")
 
     def killed(
         self, name: str, options: dict[str, Any], die: Callable[[], Callable[[int], None]], times: int = 1
     ) -> dict[str, Any]:
-        """Run, be killed, resume, maybe be killed again, resume to the end; return what happened."""
+        """Run and resume, killed ``times`` times; then resume to the end. Return the exit codes and the hash."""
         folder = self.root / name
         attempts = [lambda resume=resume: self.follow(folder, resume, die(), options) for resume in (False, True, True)]
-        deaths = [ended(self.child(attempt)) for attempt in attempts[:times]]
-        last = ended(self.child(lambda: self.follow(folder, True, ignore, options)))
+        deaths = [wait_for(self.child(attempt)) for attempt in attempts[:times]]
+        last = wait_for(self.child(lambda: self.follow(folder, True, ignore, options)))
         return {"name": name, "deaths": deaths, "last": last, "hash": digest(folder / "out.png")}
 
     def killed_from_outside(self, name: str, options: dict[str, Any], step: int) -> dict[str, Any]:
-        """Kill a run after the checkpoint of a step, wherever it is by then, and resume it; it never ends by itself."""
+        """Kill a run from the parent after the checkpoint of a step, and resume it; the run pauses before its end."""
         folder = self.root / name
-        process = self.child(lambda: self.follow(folder, False, stand_still_at(OPTIONS["steps"] - 1), options))
+        process = self.child(lambda: self.follow(folder, False, pause_at(OPTIONS["steps"] - 1), options))
         wait_until(lambda: any(kept >= step for kept in checkpoints(folder)), f"the checkpoint of step {step}")
         os.kill(process, signal.SIGKILL)
-        death = ended(process)
-        last = ended(self.child(lambda: self.follow(folder, True, ignore, options)))
+        death = wait_for(process)
+        last = wait_for(self.child(lambda: self.follow(folder, True, ignore, options)))
         return {"name": name, "deaths": [death], "last": last, "hash": digest(folder / "out.png")}
 
 
-def told_before(folder: Path, step: int) -> bool:
-    """Say whether a command for a step is in the log already."""
+def is_logged(folder: Path, step: int) -> bool:
+    """Return whether the log contains a command for a step."""
     try:
         lines = (folder / checkpoint.STEERING).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
@@ -127,18 +127,18 @@ def told_before(folder: Path, step: int) -> bool:
     return any(json.loads(line)["entry"]["step"] == step for line in lines)
 
 
-def ended(process: int) -> int:
+def wait_for(process: int) -> int:
     """Wait for a child and return its exit code, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def die() -> None:
-    """End this process as a power cut would."""
+    """Kill this process, as a power failure would."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def digest(path: Path) -> str:
-    """Return a file's hash."""
+    """Return the hash of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -146,23 +146,23 @@ def ignore(step: int) -> None:
     """Do nothing at a step."""
 
 
-def stand_still_at(wanted: int) -> Callable[[int], None]:
-    """Wait at a step for the kill from outside."""
+def pause_at(wanted: int) -> Callable[[int], None]:
+    """Pause at a step until the parent kills this process."""
     return lambda step: signal.pause() if step == wanted else None
 
 
 def checkpoints(folder: Path) -> list[int]:
-    """Return the steps whose checkpoints are whole."""
+    """Return the steps with a complete checkpoint."""
     return [int(path.stem.rpartition("-")[2]) for path in folder.glob("checkpoint-*.json")]
 
 
-def at_step(wanted: int) -> Callable[[], Callable[[int], None]]:
-    """Die when a step is done, before anything is kept of it."""
+def die_at_step(wanted: int) -> Callable[[], Callable[[int], None]]:
+    """Die at the end of a step, before its checkpoint."""
     return lambda: lambda step: die() if step == wanted else None
 
 
 def patched(where: Any, name: str, replacement: Callable[[Any], Any]) -> Callable[[], Callable[[int], None]]:
-    """Replace a function in the child, so that it dies in the middle of it."""
+    """Replace a function in the child by one that kills the process."""
 
     def prepare() -> Callable[[int], None]:
         setattr(where, name, replacement(getattr(where, name)))
@@ -171,8 +171,8 @@ def patched(where: Any, name: str, replacement: Callable[[Any], Any]) -> Callabl
     return prepare
 
 
-def after_logging(call: Any) -> Any:
-    """Die when a command is on the disk and not yet obeyed."""
+def die_after_logging(call: Any) -> Any:
+    """Die after a command has been logged and before it is executed."""
 
     def log(self: Any, run: Any, entry: Any) -> None:
         call(self, run, entry)
@@ -182,8 +182,8 @@ def after_logging(call: Any) -> Any:
     return log
 
 
-def half_a_line(call: Any) -> Any:
-    """Die in the middle of writing a command down."""
+def die_within_a_log_line(call: Any) -> Any:
+    """Die while a line of the log is being written."""
 
     def log(self: Any, run: Any, entry: Any) -> None:
         if run.step == 21:
@@ -195,16 +195,16 @@ def half_a_line(call: Any) -> Any:
     return log
 
 
-def before(wanted: str) -> Callable[[Any], Any]:
-    """Die before a file of a state is in place, with half of it under a passing name."""
+def die_before_file(wanted: str) -> Callable[[Any], Any]:
+    """Die before a checkpoint file is in place, with half of it under its temporary name."""
 
     def replacement(call: Any) -> Any:
         def write(path: Path, data: Any) -> None:
             if path.suffix == f".{wanted}" and "checkpoint-000000012" <= path.stem < "d":
-                passing = path.with_name(f".impasto-{path.name}.tmp")
-                with passing.open("w+b") as file:
+                temp_path = path.with_name(f".impasto-{path.name}.tmp")
+                with temp_path.open("w+b") as file:
                     data(file) if callable(data) else file.write(data)
-                os.truncate(passing, passing.stat().st_size // 2)
+                os.truncate(temp_path, temp_path.stat().st_size // 2)
                 die()
             call(path, data)
 
@@ -213,8 +213,8 @@ def before(wanted: str) -> Callable[[Any], Any]:
     return replacement
 
 
-def instead_of_saving(call: Any) -> Any:
-    """Die when the last step is done and the picture is not yet there."""
+def die_before_saving(call: Any) -> Any:
+    """Die after the last step and before the picture is saved."""
     return lambda *args, **kwargs: die()
 
 
@@ -224,17 +224,21 @@ def main(root: Path) -> None:
     write = files.write_atomically
     whole = runs.whole("whole", {})
     scenarios: dict[str, Callable[[], dict[str, Any]]] = {
-        "at once": lambda: runs.killed("at once", {}, at_step(1)),
-        "in the first scale": lambda: runs.killed("in the first scale", {}, at_step(10)),
-        "in the last scale": lambda: runs.killed("in the last scale", {}, at_step(29)),
+        "at once": lambda: runs.killed("at once", {}, die_at_step(1)),
+        "in the first scale": lambda: runs.killed("in the first scale", {}, die_at_step(10)),
+        "in the last scale": lambda: runs.killed("in the last scale", {}, die_at_step(29)),
         "a command logged": lambda: runs.killed(
-            "a command logged", {}, patched(checkpoint.Checkpointer, "log", after_logging)
+            "a command logged", {}, patched(checkpoint.Checkpointer, "log", die_after_logging)
         ),
-        "half a line": lambda: runs.killed("half a line", {}, patched(checkpoint.Checkpointer, "log", half_a_line)),
-        "no tensors": lambda: runs.killed("no tensors", {}, patched(files, "write_atomically", before("safetensors"))),
-        "no json": lambda: runs.killed("no json", {}, patched(files, "write_atomically", before("json"))),
-        "nothing saved": lambda: runs.killed("nothing saved", {}, patched(result, "save", instead_of_saving)),
-        "three times": lambda: runs.killed("three times", {}, at_step(24), times=3),
+        "half a line": lambda: runs.killed(
+            "half a line", {}, patched(checkpoint.Checkpointer, "log", die_within_a_log_line)
+        ),
+        "no tensors": lambda: runs.killed(
+            "no tensors", {}, patched(files, "write_atomically", die_before_file("safetensors"))
+        ),
+        "no json": lambda: runs.killed("no json", {}, patched(files, "write_atomically", die_before_file("json"))),
+        "nothing saved": lambda: runs.killed("nothing saved", {}, patched(result, "save", die_before_saving)),
+        "three times": lambda: runs.killed("three times", {}, die_at_step(24), times=3),
         "from outside": lambda: runs.killed_from_outside("from outside", {}, 5),
     }
     assert files.write_atomically is write
@@ -242,7 +246,7 @@ def main(root: Path) -> None:
         print(json.dumps({**scenario(), "whole": whole}), flush=True)
     adam = {"optimizer": "adam", "init": "content"}
     whole = runs.whole("adam whole", adam)
-    print(json.dumps({**runs.killed("adam", adam, at_step(17)), "whole": whole}), flush=True)
+    print(json.dumps({**runs.killed("adam", adam, die_at_step(17)), "whole": whole}), flush=True)
 
 
 if __name__ == "__main__":

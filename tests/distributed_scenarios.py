@@ -1,8 +1,7 @@
-"""Several processes that paint one picture, for ``test_distributed``: one process that forks the members of each group.
+"""Several processes that paint one picture, for ``test_distributed``: one process that forks the ranks of each group.
 
-In: a folder. Out: one line of JSON a scenario. Members have one thread each, as ``torchrun`` gives them, and the
-network is cut to a few blocks with random weights. The bounds below which a picture is not split are lowered, so that
-small pictures are.
+In: a folder. Out: one line of JSON per scenario. Each rank has one thread, as with ``torchrun``, and the network has
+only a few blocks with random weights. The minimum size of a split picture is lowered, so that small pictures are split.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
 DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
 WEIGHTS = {"content": 2.0, "moments": 3.0, "tv": 0.7}
 SUMS = ("moments", "gram", "batchnorm", "mmd")
-DRAWN = ("wasserstein", "mmd-gauss", "sliced", "histogram", "mrf", "nearest", "strotss")
+SAMPLED = ("wasserstein", "mmd-gauss", "sliced", "histogram", "mrf", "nearest", "strotss")
 GUARDS = ("edge_weight", "anchor_weight", "photo_weight", "speck_weight", "border_weight")
 OPTIONS: dict[str, Any] = {
     "size": "128",
@@ -64,12 +63,12 @@ OPTIONS: dict[str, Any] = {
 }
 State = dict[str, Tensor]
 THINNER = 8
-PATIENCE = 900  # seconds, which only a hang reaches
+HANG_SECONDS = 900  # seconds; only a process that hangs reaches this limit
 Task = Callable[[ProcessGroup], Any]
 
 
 def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:
-    """Do a task in a group of processes, and return how each ended and what it says."""
+    """Run a task in a group of processes, and return the exit code and the result of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,7 +78,7 @@ def group(count: int, task: Task, folder: Path) -> list[dict[str, Any]]:
         if child == 0:
             os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": str(count)}
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            signal.alarm(PATIENCE)
+            signal.alarm(HANG_SECONDS)
             _member(task, folder / f"said-{index}.json")
         children.append(child)
     found = []
@@ -107,14 +106,14 @@ def _member(task: Task, said: Path) -> None:
 
 
 def random(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return random numbers in [0, 1], the same in every dtype."""
+    """Return uniform random numbers in [0, 1], equal in every dtype."""
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
 def terms_of(
     net: Encoder, size: tuple[int, int], names: Sequence[str], *, masked: bool = False, deep: bool = False
 ) -> dict[str, Loss]:
-    """Return style losses by name, content, total variation and guards, under a random mask or none."""
+    """Return style losses by name, content, total variation and regularizers, with a random mask or none."""
     maps, layers, dtype = None, DEEP if deep else STYLE, net.means.dtype
     shown = {list(layers)[-1]: 1.0}
     if masked:
@@ -137,8 +136,10 @@ def terms_of(
     }
 
 
-def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: int | None = None, **kind: bool) -> Task:
-    """Hold a group's losses, and the gradient of each, against one process's: in float64, and how exact in float32."""
+def compare_evaluations(
+    state: State, size: tuple[int, int], names: Sequence[str], tile: int | None = None, **kind: bool
+) -> Task:
+    """Compare losses and gradients of a group with those of one process, in float64 and, by exactness, in float32."""
 
     def task(joined: ProcessGroup) -> dict[str, Any]:
         found = {}
@@ -160,7 +161,7 @@ def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: i
                 assert_same(part.losses, whole.losses)
                 assert_same(part.gradient, split.shard.cut(whole.gradient))
             else:
-                for name, taken in kept.items():  # the float64 result is to be that of the same matches
+                for name, taken in kept.items():  # the float64 result must use the same matches
                     terms[name].load_state(taken)
             found[dtype] = _one_by_one(alone, split, canvas, names)
         (exact, double), (plain, single) = found[torch.float64], found[torch.float32]
@@ -169,7 +170,7 @@ def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: i
             9 * (shape[0] + shape[1]) for shape in (part.shape for part in state.values()) if len(shape) == 4
         )
         least = epsilon(torch.float32, layers=2 * len(state) // 2, terms=products + size[0] * size[1])
-        for name in exact:  # each for itself: a loss that sorts or takes roots is the least exact
+        for name in exact:  # separately: a loss that sorts or takes roots is the least exact
             assert_as_exact(single[name], plain[name], exact[name], least=least)
         return {"split": not split.shard.is_whole, "sent": sent}
 
@@ -177,7 +178,7 @@ def evaluated(state: State, size: tuple[int, int], names: Sequence[str], tile: i
 
 
 def _one_by_one(alone: Objective, split: Objective, canvas: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the value of every term and the gradient of those named, of one process and of the group."""
+    """Return the value of every term and the gradients of the named ones, for one process and for the group."""
     mine, found = split.shard.cut(canvas), []
     for own, part, together in ((alone, canvas, False), (split, mine, True)):
         made: dict[str, Any] = {name: [value] for name, value in own.values(canvas, together=together).items()}
@@ -188,8 +189,8 @@ def _one_by_one(alone: Objective, split: Objective, canvas: Tensor, names: Seque
     return found
 
 
-def descended(state: State, size: tuple[int, int], kind: str) -> Task:
-    """Hold a group's picture after some steps in float64 against one process's, and its state against its parts."""
+def compare_optimizers(state: State, size: tuple[int, int], kind: str) -> Task:
+    """Compare the picture and the optimizer state of a group after some steps with those of one process."""
     kinds: dict[str, Callable[..., Any]] = {
         "lbfgs": partial(BoundedLBFGS, history_dtype=torch.float64),
         "adam": Adam,
@@ -203,7 +204,7 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
         terms, start = terms_of(net, size, ["moments"]), random(1, 3, *size, seed=4, dtype=dtype)
         ends: list[Tensor] = []
         states: list[Tensor] = []
-        # The second of two processes, painting all of the picture: lean rounds by the process's own draws.
+        # The second of two processes, painting the whole picture: stochastic rounding differs between ranks.
         other = RowShard(size[0], ((0, 0), (0, size[0])), ProcessGroup(1, 2)) if kind == "lean" else None
         for own in (RowShard(size[0]), joined.shard(size[0])):
             objective = Objective(net, terms, *size, shard=own)
@@ -218,15 +219,15 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
             again = kinds[kind](own.cut(start), shard=own)
             sent = dict(joined.sent)
             if joined.is_first:
-                torch.save(kept, KEPT)
+                torch.save(kept, STATE_FILE)
             joined.broadcast()
-            again.load_state(torch.load(KEPT, weights_only=True))
+            again.load_state(torch.load(STATE_FILE, weights_only=True))
             assert torch.equal(again.canvas(), optimizer.canvas())
         if other is None:
             assert_same(ends[1], ends[0])
         else:
             reference = _alone(net, terms, start, other) - ends[0]
-            # In norm: where a gradient is near zero, the sign of a single pixel's step is a matter of the draw.
+            # In norm: where a gradient is near zero, rounding decides the sign of a pixel's step.
             assert float((ends[1] - ends[0]).norm()) <= TIMES * float(reference.norm())
         whole = tuple(states[1].shape) == tuple(states[0].shape)
         return {"whole": whole or not joined.is_first, "sent": sent}
@@ -235,7 +236,7 @@ def descended(state: State, size: tuple[int, int], kind: str) -> Task:
 
 
 def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, shard: RowShard) -> Tensor:
-    """Return what lean paints alone with the draws of another process."""
+    """Return the picture of one process that rounds like another rank."""
     objective, optimizer = Objective(net, terms, *start.shape[-2:]), LowMemoryAdam(start, shard=shard)
     for _ in range(6):
         found = objective.evaluate(optimizer.canvas(), WEIGHTS)
@@ -243,11 +244,11 @@ def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, shard: RowShard)
     return optimizer.picture()
 
 
-KEPT = Path("/dev/null")
+STATE_FILE = Path("/dev/null")
 
 
 class Runs:
-    """Whole runs in one folder each."""
+    """Complete runs, each in its own folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -261,7 +262,7 @@ class Runs:
         Image.fromarray(left).save(root / "mask.png")
 
     def follow(self, name: str, resume: bool = False, die: tuple[int, int] = (-1, 0), **options: Any) -> Task:
-        """Paint to the end, steered once by the first; a member may be made to die at a step."""
+        """Paint to the end, steered once by rank 0; ``die`` is the rank and step at which a process kills itself."""
 
         def task(joined: ProcessGroup) -> dict[str, Any]:
             folder, mailbox = self.root / name, Mailbox()
@@ -295,19 +296,19 @@ class Runs:
         return task
 
     def picture(self, name: str) -> Tensor:
-        """Return the picture that a run saved."""
+        """Return the saved picture of a run."""
         return torch.from_numpy(images.load(self.root / name / "out.png").pixels)
 
 
 def scenarios(root: Path) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Return what is to be tried, by name."""
+    """Return the scenarios by name."""
     state, runs = state_before("conv4_2", thinner=THINNER), Runs(root)
 
     def law(count: int, *given: Any, **named: Any) -> Callable[[], dict[str, Any]]:
-        return lambda: {"members": group(count, evaluated(state, *given, **named), root)}
+        return lambda: {"members": group(count, compare_evaluations(state, *given, **named), root)}
 
     def descent(kind: str) -> Callable[[], dict[str, Any]]:
-        return lambda: {"members": group(2, descended(state, (97, 48), kind), root)}
+        return lambda: {"members": group(2, compare_optimizers(state, (97, 48), kind), root)}
 
     def whole(name: str, count: int, **options: Any) -> Callable[[], dict[str, Any]]:
         def run() -> dict[str, Any]:
@@ -340,7 +341,7 @@ def scenarios(root: Path) -> dict[str, Callable[[], dict[str, Any]]]:
         "two": law(2, (96, 64), SUMS),
         "two, tiles and a mask": law(2, (131, 81), ("moments", "gram"), 32, masked=True),
         "three, odd": law(3, (113, 50), ("moments",), deep=True),
-        "roots, samples and matches": law(2, (96, 64), DRAWN),
+        "roots, samples and matches": law(2, (96, 64), SAMPLED),
         "lbfgs": descent("lbfgs"),
         "adam": descent("adam"),
         "lean": descent("lean"),
@@ -352,11 +353,11 @@ def scenarios(root: Path) -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def main(root: Path) -> None:
-    """Try everything and print what came of it."""
-    global KEPT  # noqa: PLW0603
+    """Run the scenarios, or those named, and print their outcomes."""
+    global STATE_FILE  # noqa: PLW0603
     torch.set_num_threads(1)
     distributed.MIN_ROWS = 32
-    KEPT = root / "kept.pt"
+    STATE_FILE = root / "kept.pt"
     chosen = sys.argv[2:]
     for name, attempt in scenarios(root).items():
         if not chosen or name in chosen:

@@ -1,4 +1,4 @@
-"""Random weights of VGG-19, for tests that need a network and not the one that sees."""
+"""Random weights in the shapes of VGG-19, for tests that do not need a trained network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from impasto.network.weights.vgg19 import layer_shapes
 
 
 def state_before(last: str = "conv6", seed: int = 7, *, thinner: int = 1) -> dict[str, Tensor]:
-    """Return random weights for the convolutions before one, all of them by default.
+    """Return random weights for the convolutions before ``last``, by default for all of them.
 
     Args:
-        last: the first convolution that is left out.
-        seed: of the weights.
-        thinner: what channels are divided by; float64 has no fast convolution.
+        last: the first convolution without weights.
+        seed: random seed.
+        thinner: divisor for the numbers of channels, because float64 convolutions are slow.
     """
     generator, state = torch.Generator().manual_seed(seed), {}
     for name, (outputs, inputs, *kernel) in layer_shapes().items():

@@ -1,10 +1,10 @@
-"""How two ways to compute the same thing are held against each other, and what rounding may part them by.
+"""Compare two computations of the same result, up to rounding.
 
-A law such as "tiles equal the whole" is checked twice. In float64 by ``assert_same``, with a bound that no processor
-and no order of additions reaches and that every real mistake exceeds. In the dtype that runs use by
-``assert_as_exact``: both ways are compared with the float64 result, and the way under test may be off by a small
-multiple of what the plain way is off by. A fixed bound between the two in float32 would hold on one processor and fail
-on the next, since each adds up in an order of its own.
+A law such as "tiles equal the whole" is checked twice. ``assert_same`` checks it in float64, with a tolerance that
+rounding does not reach on any processor and that every real error exceeds. ``assert_as_exact`` checks it in the dtype
+of real runs: both computations are compared with the float64 result, and the error of the tested one may be a small
+multiple of the error of the reference. A fixed float32 tolerance would hold on one processor and fail on the next,
+because each sums in a different order.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ import torch
 from torch import Tensor
 
 SAME = 1e-10
-"""Bound in float64, relative. A sum of n terms is off by less than n * 2^-53: a million terms give 1.1e-10 at the very
-worst, and 1e-13 (the root of n) in practice; what a tile leaves out or counts twice changes a result by 1e-5 or more.
+"""Relative tolerance in float64. The error of a sum of n terms is below n * 2^-53: 1.1e-10 in the worst case for a
+million terms, and 1e-13 (the root of n) in practice. A tile that omits a value or counts it twice changes a result by
+1e-5 or more.
 """
 
 TIMES = 4.0
-"""How much farther from the float64 result the way under test may be. Both errors are sums of independent roundings of
-like number and size, and their ratio is then near 1; a way with half the digits would be off by thousands."""
+"""Largest ratio between the error of the tested computation and that of the reference. Both errors are sums of
+independent rounding errors of similar number and size, so the ratio is close to 1; with half the digits it would be in
+the thousands.
+"""
 
 Numbers = Tensor | float
 
 
 def difference(found: Numbers, exact: Numbers) -> float:
-    """Return how far one tensor or number is from another of its shape, relative to that: in norm, and at its worst.
+    """Return the relative difference of two tensors or numbers of equal shape: the larger of the norm and the maximum.
 
-    Both are 0 for two tensors of zeros, infinite for any other difference from zeros and for what is not a number.
+    It is 0 for two tensors of zeros, and infinite for any other difference from zeros and for NaN.
     """
     one, other = (torch.as_tensor(part).detach().double() for part in (found, exact))
     assert one.shape == other.shape, f"{tuple(one.shape)} is compared with {tuple(other.shape)}"
@@ -45,11 +48,11 @@ def difference(found: Numbers, exact: Numbers) -> float:
 
 
 def parts_of(result: Any, name: str = "result") -> dict[str, Numbers]:
-    """Return the tensors and numbers of a result by their place in it.
+    """Return the tensors and numbers of a nested result by their path.
 
     Args:
-        result: a tensor, a number, a dict or list of such, or an ``Evaluation``.
-        name: of the whole.
+        result: a tensor, a number, a dict or list of these, or an ``Evaluation``.
+        name: root of the paths.
     """
     if hasattr(result, "gradient"):
         result = {"losses": result.losses, "total": result.total, "gradient": result.gradient}
@@ -60,52 +63,52 @@ def parts_of(result: Any, name: str = "result") -> dict[str, Numbers]:
 
 
 def differences(found: Any, exact: Any) -> dict[str, float]:
-    """Return the ``difference`` of every tensor and number of two results of like structure, by its place."""
+    """Return the ``difference`` of every tensor and number of two results of equal structure, by path."""
     one, other = parts_of(found), parts_of(exact)
     assert one.keys() == other.keys(), f"{sorted(one)} is compared with {sorted(other)}"
     return {place: difference(one[place], part) for place, part in other.items()}
 
 
 def assert_same(found: Any, expected: Any, bound: float = SAME) -> None:
-    """Raise unless two results in float64 are the same but for rounding.
+    """Raise unless two float64 results are equal up to rounding.
 
     Args:
-        found, expected: as in ``parts_of``; a tensor that is not in float64 is refused.
-        bound: relative; a larger one than ``SAME`` needs a reason where it is given.
+        found, expected: as in ``parts_of``; tensors must be float64.
+        bound: relative tolerance; the caller must give a reason for one above ``SAME``.
     """
     for place, part in (parts_of(found) | parts_of(expected)).items():
         assert not isinstance(part, Tensor) or part.dtype == torch.float64, f"{place} is in {part.dtype}, not float64"
     apart = differences(found, expected)
-    assert max(apart.values(), default=0.0) <= bound, f"parted by more than {bound:g}: {_listed(apart)}"
+    assert max(apart.values(), default=0.0) <= bound, f"differ by more than {bound:g}: {_listed(apart)}"
 
 
 def epsilon(dtype: torch.dtype, *, layers: int, terms: int) -> float:
-    """Return what rounding alone may part a result from the float64 one by, relative.
+    """Return a bound on the relative rounding error of a computation in a dtype.
 
-    One rounding is off by at most eps / 2 and by 0.29 eps as a standard deviation, so the root of their number times
-    eps is 3.5 standard deviations of their sum (Higham & Mary, SIAM J. Scientific Computing 2019). It is what is left
-    where the plain way happens to be off by nothing.
+    A single rounding error is at most eps / 2, with a standard deviation of 0.29 eps, so eps times the root of their
+    number is 3.5 standard deviations of their sum (Higham & Mary, SIAM J. Scientific Computing 2019). The bound is
+    needed where the error of the reference happens to be 0.
 
     Args:
-        dtype: that results between two steps are kept in.
-        layers: how many such steps follow each other, there and back.
-        terms: how many products are added up on the longest way through all steps; sums are in float32 or better.
+        dtype: of the intermediate results.
+        layers: number of consecutive steps, forward and backward.
+        terms: number of products that are summed along the longest path through all steps; sums are float32 or better.
     """
     sums = torch.float64 if dtype == torch.float64 else torch.float32
     return torch.finfo(dtype).eps * layers**0.5 + torch.finfo(sums).eps * terms**0.5
 
 
 def assert_as_exact(found: Any, plain: Any, exact: Any, *, least: float) -> None:
-    """Raise unless a result is about as near to the float64 result as the plain way's result is.
+    """Raise unless a result is about as close to the float64 result as the reference is.
 
-    The errors compared are the largest of all numbers in a result, and the largest of all tensors: that of one number
-    may be 0 by chance.
+    The largest error over all numbers of a result is compared, and the largest over all tensors, because the error of a
+    single number may be 0 by chance.
 
     Args:
-        found: the result of the way under test, in float32 or bfloat16; as in ``parts_of``.
-        plain: that of the plain way, in the same dtype.
-        exact: that of the plain way in float64.
-        least: the error that is allowed in any case, see ``epsilon``.
+        found: the tested result, in float32 or bfloat16; as in ``parts_of``.
+        plain: the reference result, in the same dtype.
+        exact: the reference result in float64.
+        least: error that is always allowed, see ``epsilon``.
     """
     mine, theirs = differences(found, exact), differences(plain, exact)
     tensors = {place for place, part in parts_of(exact).items() if isinstance(part, Tensor) and part.ndim}
@@ -114,7 +117,7 @@ def assert_as_exact(found: Any, plain: Any, exact: Any, *, least: float) -> None
             reached = max(theirs[place] for place in places)
             own = {place: mine[place] for place in places}
             assert max(own.values()) <= TIMES * reached + least, (
-                f"off by more than {TIMES:g} times the plain way's {reached:.2e} and {least:.2e}: {_listed(own)}"
+                f"error above {TIMES:g} times the reference's {reached:.2e} plus {least:.2e}: {_listed(own)}"
             )
 
 

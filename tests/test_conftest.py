@@ -1,4 +1,4 @@
-"""The guards around the tests hold."""
+"""The restrictions on tests (network, processes, optional dependencies) are enforced."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import waiting
 
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 80), ("2001:db8::1", 80)])
-def test_connecting_elsewhere_is_refused(address: tuple[str, int]) -> None:
+def test_connecting_to_another_machine_is_refused(address: tuple[str, int]) -> None:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    with socket.socket(family) as plug, pytest.raises(RuntimeError, match="mark it `network`"):
-        plug.connect(address)
+    with socket.socket(family) as connection, pytest.raises(RuntimeError, match="mark it `network`"):
+        connection.connect(address)
 
 
 def test_looking_up_a_name_is_refused() -> None:
@@ -28,12 +28,12 @@ def test_looking_up_a_name_is_refused() -> None:
         socket.getaddrinfo("example.org", 443)
 
 
-def test_this_machine_is_in_reach() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as plug:
-        assert plug.getpeername() == server.getsockname()
+def test_connecting_to_this_machine_is_allowed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connection:
+        assert connection.getpeername() == server.getsockname()
 
 
-def test_a_test_of_the_quick_tier_starts_no_process() -> None:
+def test_a_quick_test_cannot_start_a_process() -> None:
     with pytest.raises(RuntimeError, match="mark it `slow`"):
         subprocess.run([sys.executable, "-c", ""], check=False)
     with pytest.raises(RuntimeError, match="mark it `slow`"):
@@ -41,12 +41,12 @@ def test_a_test_of_the_quick_tier_starts_no_process() -> None:
 
 
 @pytest.mark.slow
-def test_a_slow_test_may_start_processes() -> None:
+def test_a_slow_test_can_start_a_process() -> None:
     assert subprocess.run([sys.executable, "-c", ""], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("ci", ["", "true"])
-def test_what_is_absent_is_skipped_and_fails_on_ci(ci: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dependency_skips_and_fails_on_ci(ci: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", ci)
     monkeypatch.setenv("IMPASTO_OFFLINE", "1")
     monkeypatch.setattr("impasto.network.weights.stored", lambda name: Path("there is no such file"))
@@ -59,7 +59,7 @@ def test_what_is_absent_is_skipped_and_fails_on_ci(ci: str, monkeypatch: pytest.
         required.weights("adain")
 
 
-def test_weights_that_are_absent_with_a_network_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_fail_if_there_is_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "")
     monkeypatch.setenv("IMPASTO_OFFLINE", "0")
     monkeypatch.setattr("impasto.network.weights.stored", lambda name: Path("there is no such file"))
@@ -67,16 +67,16 @@ def test_weights_that_are_absent_with_a_network_are_a_failure(monkeypatch: pytes
         required.weights("adain")
 
 
-def test_what_is_there_is_returned() -> None:
+def test_an_installed_dependency_is_returned() -> None:
     assert required.module("json") is json
     assert Path(required.program("no-such-program", "sh")).name == "sh"
 
 
-def test_waiting_returns_what_came_and_gives_up_on_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_returns_the_result_and_fails_on_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([None, 0, "here"])
     assert waiting.wait_until(lambda: next(answers), "an answer") == "here"
     monkeypatch.setattr(waiting, "HANG_SECONDS", -1.0)
-    with pytest.raises(AssertionError, match="in vain for a miracle"):
+    with pytest.raises(AssertionError, match="a miracle: not reached"):
         waiting.wait_until(lambda: False, "a miracle")
 
 

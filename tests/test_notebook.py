@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on the public interface, and stays short."""
+"""The notebook runs from top to bottom with the public API, and stays short."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def test_it_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     for number, code in enumerate(cells(), start=1):
         exec(compile(code, f"cell {number}", "exec"), names)
-    away = [
+    ratios = [
         names[f"only_{part}"].losses[-1]["total"] / names[f"only_{part}"].losses[0]["total"]
         for part in ("content", "style")
     ]
-    assert max(away) < 1
+    assert max(ratios) < 1
     assert names["same"]
 
 

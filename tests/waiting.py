@@ -1,4 +1,4 @@
-"""Wait for a condition and never for the clock."""
+"""Wait for a condition instead of a fixed time."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-HANG_SECONDS = 600.0  # reached only by what will never end, however busy the machine
-LOOK_SECONDS = 0.005
+HANG_SECONDS = 600.0  # only a process that hangs reaches this limit, however busy the machine is
+POLL_SECONDS = 0.005
 
 
 def wait_until(look: Callable[[], T], what: str) -> T:
-    """Look until the answer is true and return it.
+    """Poll a function until its result is true, and return the result.
 
     Args:
-        look: returns something true once what was waited for has happened; may raise where it never will.
-        what: what is waited for, for the message.
+        look: the function; it may raise if the condition can no longer become true.
+        what: description of the condition for the error message.
 
     Raises:
-        AssertionError: it did not happen in ``HANG_SECONDS``.
+        AssertionError: the result was not true within ``HANG_SECONDS``.
     """
     deadline = time.monotonic() + HANG_SECONDS
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {HANG_SECONDS:.0f} s in vain for {what}")
-        time.sleep(LOOK_SECONDS)
+            raise AssertionError(f"{what}: not reached within {HANG_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
     return found

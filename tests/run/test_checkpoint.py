@@ -31,7 +31,7 @@ from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 from waiting import HANG_SECONDS, wait_until
 
-KILLS = Path(__file__).parents[1] / "crash_scenarios.py"
+CRASH_SCENARIOS = Path(__file__).parents[1] / "crash_scenarios.py"
 MOMENTS = (
     "at once",
     "in the first scale",
@@ -56,26 +56,30 @@ FEW: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Kill and resume real processes at several moments, and return what came of each."""
-    folder = tmp_path_factory.mktemp("kills")
+def crashed_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Kill and resume real processes at several moments, and return the outcomes by name."""
+    folder = tmp_path_factory.mktemp("crashes")
     answer = subprocess.run(
-        [sys.executable, str(KILLS), str(folder)], capture_output=True, text=True, check=False, timeout=HANG_SECONDS
+        [sys.executable, str(CRASH_SCENARIOS), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG_SECONDS,
     )
     assert answer.returncode == 0, answer.stderr
     return {entry["name"]: entry for entry in map(json.loads, answer.stdout.splitlines())}
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_and_resumed_is_the_same_picture(killed: dict[str, dict[str, Any]], moment: str) -> None:
-    entry = killed[moment]
+def test_killed_and_resumed_is_the_same_picture(crashed_runs: dict[str, dict[str, Any]], moment: str) -> None:
+    entry = crashed_runs[moment]
     assert set(entry["deaths"]) == {-signal.SIGKILL}, "the run was to be killed"
     assert entry["last"] == 0
     assert entry["hash"] == entry["whole"]
 
 
-def test_steering_and_the_optimiser_are_part_of_it(killed: dict[str, dict[str, Any]]) -> None:
-    assert killed["adam"]["whole"] != killed["at once"]["whole"]
+def test_steering_and_the_optimiser_are_part_of_it(crashed_runs: dict[str, dict[str, Any]]) -> None:
+    assert crashed_runs["adam"]["whole"] != crashed_runs["at once"]["whole"]
 
 
 @pytest.mark.slow

@@ -27,17 +27,17 @@ from impasto.runtime.distributed import ALONE, BroadcastMailbox, ProcessGroup, R
 from rounding import TIMES, assert_same
 from waiting import HANG_SECONDS
 
-KIN = Path(__file__).parents[1] / "distributed_scenarios.py"
+SCENARIOS = Path(__file__).parents[1] / "distributed_scenarios.py"
 LAWS = ("two", "two, tiles and a mask", "three, odd", "roots, samples and matches")
 Entry = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def kin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
-    """Run groups of processes, and return what came of each scenario."""
-    folder = tmp_path_factory.mktemp("kin")
+def scenario_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
+    """Run every scenario in a group of processes, and return the outcomes by name."""
+    folder = tmp_path_factory.mktemp("scenarios")
     answer = subprocess.run(
-        [sys.executable, str(KIN), str(folder)],
+        [sys.executable, str(SCENARIOS), str(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -57,13 +57,13 @@ def said(members: list[Entry]) -> list[Any]:
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_values_and_gradient_are_those_of_one_process(kin: dict[str, Entry], law: str) -> None:
-    for own in said(kin[law]["members"]):
+def test_values_and_gradient_are_those_of_one_process(scenario_results: dict[str, Entry], law: str) -> None:
+    for own in said(scenario_results[law]["members"]):
         assert own["split"]
 
 
-def test_a_step_sends_the_sums_and_rows_at_the_border(kin: dict[str, Entry]) -> None:
-    own = said(kin["two, tiles and a mask"]["members"])
+def test_a_step_sends_the_sums_and_rows_at_the_border(scenario_results: dict[str, Entry]) -> None:
+    own = said(scenario_results["two, tiles and a mask"]["members"])
     sent = {what: [member["sent"][what] for member in own] for what in own[0]["sent"]}
     rows = halo(["relu3_1"], reach=16)
     assert sum(sent["canvas"]) == sum(sent["gradient"]) == 2 * rows * 81 * 3 * 8
@@ -75,14 +75,14 @@ def test_a_step_sends_the_sums_and_rows_at_the_border(kin: dict[str, Entry]) -> 
     assert set(sent) == {"canvas", "gradient", "summaries", "scalars"}
 
 
-def test_the_optimizers_paint_alike(kin: dict[str, Entry]) -> None:
+def test_the_optimizers_paint_alike(scenario_results: dict[str, Entry]) -> None:
     for name in ("lbfgs", "adam", "lean"):
-        for own in said(kin[name]["members"]):
+        for own in said(scenario_results[name]["members"]):
             assert own["whole"], name
 
 
-def test_lbfgs_sends_one_margin_and_its_scalars(kin: dict[str, Entry]) -> None:
-    first, second = said(kin["lbfgs"]["members"])
+def test_lbfgs_sends_one_margin_and_its_scalars(scenario_results: dict[str, Entry]) -> None:
+    first, second = said(scenario_results["lbfgs"]["members"])
     assert second["sent"]["preconditioner"] == 2 * 33 * 48 * 3 * 8  # all 33 rows it has of 64, of two vectors
     assert first["sent"]["preconditioner"] == 2 * REACH * 48 * 3 * 8
     pairs = 5
@@ -98,8 +98,8 @@ def near(group: float, tiled: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "regions"])
-def test_a_whole_run_comes_out_alike(kin: dict[str, Entry], name: str) -> None:
-    entry = kin[name]
+def test_a_whole_run_comes_out_alike(scenario_results: dict[str, Entry], name: str) -> None:
+    entry = scenario_results[name]
     near(*entry["worst"])
     near(*entry["mean"])
     (alone,), members = said(entry["alone"]), said(entry["members"])
@@ -107,15 +107,17 @@ def test_a_whole_run_comes_out_alike(kin: dict[str, Entry], name: str) -> None:
     assert members[0]["sizes"] == alone["sizes"] == [77, 128]
 
 
-def test_a_small_scale_is_left_to_the_first(kin: dict[str, Entry]) -> None:
-    first, *others = said(kin["regions"]["members"])  # 77 rows are too few for three
+def test_a_small_scale_is_left_to_the_first(scenario_results: dict[str, Entry]) -> None:
+    first, *others = said(scenario_results["regions"]["members"])  # 77 rows are too few for three
     assert first["sizes"] == [77, 128]
     assert [other["sizes"] for other in others] == [[128], [128]]
 
 
 @pytest.mark.parametrize(("name", "dead"), [("second dies", 1), ("first dies", 0)])
-def test_one_that_dies_ends_all_and_the_checkpoint_stays(kin: dict[str, Entry], name: str, dead: int) -> None:
-    entry = kin[name]
+def test_one_that_dies_ends_all_and_the_checkpoint_stays(
+    scenario_results: dict[str, Entry], name: str, dead: int
+) -> None:
+    entry = scenario_results[name]
     victim, survivor = entry["members"][dead], entry["members"][1 - dead]
     assert victim["code"] == -signal.SIGKILL
     assert survivor["code"] == 2
@@ -123,7 +125,7 @@ def test_one_that_dies_ends_all_and_the_checkpoint_stays(kin: dict[str, Entry], 
     assert "\n" not in survivor["said"]
     assert entry["kept"] == 2
     said(entry["later"])  # as many as three, or one
-    near(entry["worst"], kin["run"]["worst"][1])
+    near(entry["worst"], scenario_results["run"]["worst"][1])
 
 
 def test_a_band_begins_where_the_preconditioner_can() -> None:

@@ -84,7 +84,7 @@ class Started:
 
 
 @pytest.fixture
-def studios(tmp_path: Path) -> Iterator[Any]:
+def start_studio(tmp_path: Path) -> Iterator[Any]:
     started: list[Started] = []
 
     def start() -> Started:
@@ -97,8 +97,8 @@ def studios(tmp_path: Path) -> Iterator[Any]:
             one.end(signal.SIGKILL)
 
 
-def test_the_whole_way_and_no_torch(studios: Any) -> None:
-    studio = studios()
+def test_the_whole_way_and_no_torch(start_studio: Any) -> None:
+    studio = start_studio()
     job = studio.submit(steps=30)
     done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
     assert done["record"] == {"chain": fake_runner.expected(30)}
@@ -111,8 +111,8 @@ def test_the_whole_way_and_no_torch(studios: Any) -> None:
     assert studio.process.returncode in (0, -signal.SIGINT, 130)
 
 
-def test_killed_workers_and_a_killed_server_lose_nothing(studios: Any) -> None:
-    studio = studios()
+def test_killed_workers_and_a_killed_server_lose_nothing(start_studio: Any) -> None:
+    studio = start_studio()
     studio.endless.touch()
     job = studio.submit(steps=100, step_size=20.0)
     studio.until(f"/jobs/{job}", lambda job: job["step"] > 3)
@@ -121,7 +121,7 @@ def test_killed_workers_and_a_killed_server_lose_nothing(studios: Any) -> None:
     studio.until("/health", lambda health: health["restarts"] == 1)
     studio.end(signal.SIGKILL)
     studio.endless.unlink()
-    studio = studios()
+    studio = start_studio()
     done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
     assert done["step"] >= 100
     assert done["record"] == {"chain": fake_runner.expected(done["step"])}
@@ -138,8 +138,8 @@ def _worker_of(studio: Started, job: str) -> str:
         return str(connection.execute("SELECT worker FROM jobs WHERE id = ?", (job,)).fetchone()[0])
 
 
-def test_many_listeners_miss_nothing(studios: Any) -> None:
-    studio = studios()
+def test_many_listeners_miss_nothing(start_studio: Any) -> None:
+    studio = start_studio()
     job = studio.submit(steps=60)
     heard: list[str] = []
 
@@ -158,8 +158,8 @@ def test_many_listeners_miss_nothing(studios: Any) -> None:
     assert all('"state": "done"' in text for text in heard)
 
 
-def test_one_studio_a_folder_and_one_server_a_port(studios: Any, tmp_path: Path) -> None:
-    studio = studios()
+def test_one_studio_a_folder_and_one_server_a_port(start_studio: Any, tmp_path: Path) -> None:
+    studio = start_studio()
     with pytest.raises(InputError, match="another studio uses"):
         serve(Settings(tmp_path / "data"))
     with pytest.raises(InputError, match="cannot listen on 127.0.0.1 port"):

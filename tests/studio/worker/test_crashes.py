@@ -21,7 +21,7 @@ HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+def crashed_workers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
     """A data folder after the killing, and what the deaths interrupted."""
     folder = tmp_path_factory.mktemp("kills") / "data"
     paths = os.pathsep.join([str(HERE), *sys.path])
@@ -43,15 +43,15 @@ def battlefield(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     return folder, json.loads(done.stdout)
 
 
-def test_every_phase_was_hit_and_enough_died(battlefield: tuple[Path, dict[str, int]]) -> None:
-    _, interrupted = battlefield
+def test_every_phase_was_hit_and_enough_died(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+    _, interrupted = crashed_workers
     assert sum(interrupted.values()) >= 200
     for phase in ("claim", "checkpoint", "finish", "pen", "anywhere", "outside"):
         assert interrupted[phase] >= 5, interrupted
 
 
-def test_no_job_is_lost(battlefield: tuple[Path, dict[str, int]]) -> None:
-    folder, _ = battlefield
+def test_no_job_is_lost(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+    folder, _ = crashed_workers
     store = Store(folder)
     ordered = (folder / "ordered.txt").read_text().split()
     states = {job.id: job.state for job in store.jobs(limit=10_000)}
@@ -60,8 +60,8 @@ def test_no_job_is_lost(battlefield: tuple[Path, dict[str, int]]) -> None:
     assert len(ordered) >= 10
 
 
-def test_no_job_is_done_twice_and_every_step_once(battlefield: tuple[Path, dict[str, int]]) -> None:
-    folder, _ = battlefield
+def test_no_job_is_done_twice_and_every_step_once(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+    folder, _ = crashed_workers
     store = Store(folder)
     for job in store.jobs(limit=10_000):
         events = store.events(job.id, limit=100_000)
@@ -73,8 +73,8 @@ def test_no_job_is_done_twice_and_every_step_once(battlefield: tuple[Path, dict[
         assert job.record == {"chain": fake_runner.expected()}
 
 
-def test_results_are_whole_and_nothing_is_littered(battlefield: tuple[Path, dict[str, int]]) -> None:
-    folder, _ = battlefield
+def test_results_are_whole_and_nothing_is_littered(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+    folder, _ = crashed_workers
     store = Store(folder)
     for job in store.jobs(limit=10_000):
         files = {path.name for path in store.job_folder(job.id).iterdir()}

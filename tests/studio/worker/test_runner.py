@@ -84,7 +84,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def unkilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Job]:
+def uninterrupted_job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Job]:
     """A job that ran in peace."""
     store = Store(tmp_path_factory.mktemp("peace") / "data")
     job = order(store, steps=STEPS, threads=1)
@@ -97,8 +97,8 @@ def final(store: Store, job: Job) -> bytes:
     return (store.job_folder(job.id) / one.file).read_bytes()
 
 
-def test_everything_asked_for_reaches_the_engine(unkilled: tuple[Store, Job]) -> None:
-    _, job = unkilled
+def test_everything_asked_for_reaches_the_engine(uninterrupted_job: tuple[Store, Job]) -> None:
+    _, job = uninterrupted_job
     assert (job.state, job.error) == ("done", None)
     assert job.record is not None
     placed = job.record["decisions"]["placement"]
@@ -109,8 +109,8 @@ def test_everything_asked_for_reaches_the_engine(unkilled: tuple[Store, Job]) ->
     assert {"content", "style", "style 2", "style left", "mask left", "protect"} <= set(job.record["inputs"])
 
 
-def test_pictures_are_called_as_their_owner_calls_them(unkilled: tuple[Store, Job], tmp_path: Path) -> None:
-    _, job = unkilled
+def test_pictures_are_called_as_their_owner_calls_them(uninterrupted_job: tuple[Store, Job], tmp_path: Path) -> None:
+    _, job = uninterrupted_job
     assert job.record is not None
     inputs = job.record["inputs"]
     assert [inputs[part]["name"] for part in ("content", "style", "mask left")] == [
@@ -128,20 +128,20 @@ def test_pictures_are_called_as_their_owner_calls_them(unkilled: tuple[Store, Jo
     assert broken not in error
 
 
-def test_protected_places_stay(unkilled: tuple[Store, Job]) -> None:
+def test_protected_places_stay(uninterrupted_job: tuple[Store, Job]) -> None:
     from impasto.imaging import images
 
-    store, job = unkilled
+    store, job = uninterrupted_job
     painted = images.quantize(images.load(store.job_folder(job.id) / f"{job.step:07d}-final.png").pixels)
     assert np.abs(painted[2:12, 2:12].astype(int) - noise(0)[2:12, 2:12]).max() <= 2
     assert np.abs(painted[30:].astype(int) - noise(0)[30:]).mean() > 5
 
 
 @pytest.mark.slow
-def test_a_film_and_a_report_of_a_real_run(unkilled: tuple[Store, Job]) -> None:
+def test_a_film_and_a_report_of_a_real_run(uninterrupted_job: tuple[Store, Job]) -> None:
     import av
 
-    store, job = unkilled
+    store, job = uninterrupted_job
     for kind in ("film", "report"):
         exports.request(store, job.id, kind)
         assert exports.export_next(store, "w", runner.exporters)
@@ -226,7 +226,7 @@ def await_moment(store: Store, job: Job, goal: int, changes: int) -> None:
 
 
 @pytest.mark.slow
-def test_ten_kills_of_the_real_worker(unkilled: tuple[Store, Job], tmp_path: Path) -> None:
+def test_ten_kills_of_the_real_worker(uninterrupted_job: tuple[Store, Job], tmp_path: Path) -> None:
     store = Store(tmp_path / "data")
     job = order(store, steps=STEPS, threads=1)
     store.close()
@@ -250,6 +250,6 @@ def test_ten_kills_of_the_real_worker(unkilled: tuple[Store, Job], tmp_path: Pat
     assert all(step < STEPS for step in deaths[:KILLS]), deaths
     events = store.events(job.id, limit=100_000)
     assert [event.kind for event in events].count("finished") == 1
-    assert fake_runner.steps_told(events) == ended.step == unkilled[1].step
-    assert final(store, ended) == final(*unkilled)
-    assert record.text(ended.record or {}) == record.text(unkilled[1].record or {})
+    assert fake_runner.steps_told(events) == ended.step == uninterrupted_job[1].step
+    assert final(store, ended) == final(*uninterrupted_job)
+    assert record.text(ended.record or {}) == record.text(uninterrupted_job[1].record or {})
