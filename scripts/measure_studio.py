@@ -132,7 +132,7 @@ def told(client: httpx.Client, job: str) -> Iterator[tuple[int, str, dict[str, A
 
 
 def run(folder: Path) -> None:
-    """Time the first picture and turned knobs at 256 px, while many clients listen."""
+    """Time the first picture and changed settings at 256 px, while many clients listen."""
     with studio(folder) as (address, _), httpx.Client(base_url=address) as client:
         until(client, "page", "ready")
         wish = sampled(client, size="256", quality="draft")

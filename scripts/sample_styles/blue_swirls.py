@@ -122,14 +122,14 @@ def blue_swirls(long_side: int = 768, seed: int = 7) -> Bytes:
     def field(points: Floats) -> Floats:
         return _swirl_phase(points, bend, height)[1]
 
-    def colours(points: Floats) -> tuple[Floats, Floats]:
+    def colors(points: Floats) -> tuple[Floats, Floats]:
         turn = _swirl_phase(points, bend, height)[0] % 1.0
         local = sample(mood, points)[:, None] + rng.normal(0, 0.25, (len(points), 1))
         plain, deep, sea = ramp(RIBBON, turn), ramp(DEEP, turn), ramp(SEA, turn)
         to_sea, to_deep = np.clip(local - 0.2, 0, 1), np.clip(-local - 0.2, 0, 1)
         return plain * (1 - to_sea - to_deep) + sea * to_sea + deep * to_deep, turn
 
-    # (width, length, spacing, bristles, streak, spread of colour): broad first, fine last
+    # (width, length, spacing, bristles, streak, spread of color): broad first, fine last
     for broad, length, spacing, bristles, streak, spread in (
         (46, 210, 40, 16, 9, 10),
         (32, 190, 25, 12, 11, 13),
@@ -137,7 +137,7 @@ def blue_swirls(long_side: int = 768, seed: int = 7) -> Bytes:
         (13, 110, 24, 6, 13, 18),
     ):
         starts = scatter(height, width, spacing * unit, rng)
-        tint, turn = colours(starts)
+        tint, turn = colors(starts)
         order = np.argsort(rng.normal(0, 0.5, len(starts)) + tint.mean(axis=1) / 255)
         starts, tint, turn = starts[order], tint[order], turn[order]
         tint = tint + rng.normal(0, spread, (len(starts), 1)) + rng.normal(0, spread / 2, (len(starts), 3))
@@ -146,7 +146,7 @@ def blue_swirls(long_side: int = 768, seed: int = 7) -> Bytes:
         stroke(canvas, paths, widths, tint, Brush(bristles=bristles, streak=streak), rng)
 
     starts = scatter(height, width, 14 * unit, rng)
-    _, turn = colours(starts)
+    _, turn = colors(starts)
     for low, high, tint_of, breadth, reach in (
         (0.96, 1.03, (5, 8, 40), 9.0, 150),  # outlines
         (0.735, 0.765, (250, 250, 236), 9.0, 110),  # crests

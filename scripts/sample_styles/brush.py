@@ -1,9 +1,9 @@
 """Brush strokes: paths along a field of directions, laid down bristle by bristle and lit from the side.
 
-In come paths in pixels with a width and a colour each; out goes an sRGB picture. A canvas is ``[H, W, 4]`` uint8, the
+In come paths in pixels with a width and a color each; out goes an sRGB picture. A canvas is ``[H, W, 4]`` uint8, the
 fourth channel being the height of the paint, which ``light`` turns into the relief that a thick stroke has. The
 layering from broad to fine follows A. Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes"
-(SIGGRAPH 1998), section 2; the departures: colours come from a function and not from a photograph, strokes are bundles
+(SIGGRAPH 1998), section 2; the departures: colors come from a function and not from a photograph, strokes are bundles
 of bristles and not circles swept along a spline, and the relief is ours.
 """
 
@@ -27,7 +27,7 @@ OVERSAMPLING = 2  # pictures are painted this much larger and reduced
 class Brush:
     """How a layer of strokes is laid down; lengths in canvas pixels.
 
-    ``bristles`` share a stroke's width. ``streak`` is how far their colours differ (0 to 255), ``ragged`` the part of
+    ``bristles`` share a stroke's width. ``streak`` is how far their colors differ (0 to 255), ``ragged`` the part of
     the length over which they start and lift, ``dry`` the share that carries no paint, ``load`` the paint's height.
     """
 
@@ -38,19 +38,19 @@ class Brush:
     load: float = 40.0
 
 
-def new_canvas(height: int, width: int, colour: tuple[int, int, int]) -> Bytes:
+def new_canvas(height: int, width: int, color: tuple[int, int, int]) -> Bytes:
     """Return an even ground.
 
     Args:
         height: rows in pixels.
         width: columns in pixels.
-        colour: sRGB, 0 to 255.
+        color: sRGB, 0 to 255.
 
     Returns:
         ``[H, W, 4]`` uint8: red, green, blue and the paint's height.
     """
     canvas = np.empty((height, width, 4), np.uint8)
-    canvas[:] = (*colour, 96)
+    canvas[:] = (*color, 96)
     return canvas
 
 
@@ -96,7 +96,7 @@ def scatter(height: int, width: int, spacing: float, rng: np.random.Generator) -
     Args:
         height: rows in pixels.
         width: columns in pixels.
-        spacing: the mean distance of neighbours in pixels.
+        spacing: the mean distance of neighbors in pixels.
         rng: where the randomness comes from.
 
     Returns:
@@ -144,7 +144,7 @@ def normals(paths: Floats) -> Floats:
 
 
 def stroke(
-    canvas: Bytes, paths: Floats, widths: Floats, colours: Floats, brush: Brush, rng: np.random.Generator
+    canvas: Bytes, paths: Floats, widths: Floats, colors: Floats, brush: Brush, rng: np.random.Generator
 ) -> None:
     """Lay strokes onto a canvas in the order given.
 
@@ -152,7 +152,7 @@ def stroke(
         canvas: ``[H, W, 4]`` uint8, painted over.
         paths: ``[N, T, 2]`` as (x, y) in pixels.
         widths: ``[N]`` in pixels.
-        colours: ``[N, 3]`` sRGB, 0 to 255.
+        colors: ``[N, 3]`` sRGB, 0 to 255.
         brush: how bristles differ.
         rng: where the randomness comes from.
     """
@@ -170,7 +170,7 @@ def stroke(
     streaks = rng.normal(0, brush.streak, (count, brush.bristles, 1)) * np.array([1.0, 1.0, 0.8])
     ridge = (2 * np.abs(across)) ** 3 * 0.8  # paint is pushed to the rim of a stroke
     heights = 110 + brush.load * (rng.normal(0, 0.7, (count, brush.bristles)) + ridge + rng.normal(0, 0.4, (count, 1)))
-    paint = np.concatenate([colours[:, None] + streaks, heights[..., None]], axis=2)
+    paint = np.concatenate([colors[:, None] + streaks, heights[..., None]], axis=2)
     paint = np.clip(paint, 0, 255).astype(int)
 
     lift = round(brush.ragged * points)
@@ -206,8 +206,8 @@ def light(canvas: Bytes, depth: float, weave: Floats | None = None) -> Bytes:
     height = np.asarray(cv2.GaussianBlur(height, (0, 0), 1.0), np.float32)
     slope = np.asarray(cv2.Sobel(height, cv2.CV_32F, 1, 0) + cv2.Sobel(height, cv2.CV_32F, 0, 1), np.float32)
     shade = np.tanh(slope / 160.0)[..., None] * depth
-    colour = canvas[..., :3].astype(np.float32)
-    lit = np.where(shade > 0, colour + (255 - colour) * shade * 0.45, colour * (1 + shade))
+    color = canvas[..., :3].astype(np.float32)
+    lit = np.where(shade > 0, color + (255 - color) * shade * 0.45, color * (1 + shade))
     return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)
 
 
@@ -226,10 +226,10 @@ def reduced(picture: Bytes) -> Bytes:
 
 
 def ramp(stops: Floats, position: Floats) -> Floats:
-    """Return colours between stops.
+    """Return colors between stops.
 
     Args:
-        stops: ``[N, 4]``, each a position in 0..1 and a colour.
+        stops: ``[N, 4]``, each a position in 0..1 and a color.
         position: ``[...]`` in 0..1.
 
     Returns:

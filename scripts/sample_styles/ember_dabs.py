@@ -1,4 +1,4 @@
-"""Ember dabs: an evening by the water in dabs of divided colour.
+"""Ember dabs: an evening by the water in dabs of divided color.
 
 In come a long side in pixels and a seed; out goes an sRGB picture, the same for the same two. Painted at twice the
 size and reduced, so that bristles end softly.
@@ -40,20 +40,20 @@ EMBER_SUN = (0.84, 0.40)
 EMBER_SHORE = 0.60
 
 
-def _ember_colours(points: Floats, scale: float, crest: Floats) -> tuple[Floats, Floats]:
-    """Return what an evening by the water looks like at some points: colours and the dabs' directions."""
+def _ember_colors(points: Floats, scale: float, crest: Floats) -> tuple[Floats, Floats]:
+    """Return what an evening by the water looks like at some points: colors and the dabs' directions."""
     x, y = points[..., 0] / scale, points[..., 1] / scale
     sun_x, sun_y = EMBER_SUN
     away = np.hypot(x - sun_x, (y - sun_y) * 1.25)
-    colour = ramp(EMBER_SKY, np.clip(away * 1.05 + 0.05 * np.sin(9 * y + 4 * np.sin(3 * x)), 0, 1))
-    colour = np.where((away < 0.085)[..., None], np.array([255.0, 238.0, 168.0]), colour)
+    color = ramp(EMBER_SKY, np.clip(away * 1.05 + 0.05 * np.sin(9 * y + 4 * np.sin(3 * x)), 0, 1))
+    color = np.where((away < 0.085)[..., None], np.array([255.0, 238.0, 168.0]), color)
     along = np.stack([-(y - sun_y) * 1.25, x - sun_x], axis=-1) + np.array([0.25, 0.0])
 
     ridge = sample(crest, np.stack([points[..., 0], np.zeros_like(x)], axis=-1))
     hill = (y > ridge) & (y < EMBER_SHORE)
     glow = np.clip(1 - np.abs(x - sun_x) * 1.6, 0, 1)[..., None]
     slope = np.array([74.0, 34.0, 92.0]) * (1 - glow) + np.array([168.0, 52.0, 62.0]) * glow
-    colour = np.where(hill[..., None], slope, colour)
+    color = np.where(hill[..., None], slope, color)
     along = np.where(hill[..., None], np.array([1.0, -0.35]), along)
 
     water = y >= EMBER_SHORE
@@ -63,9 +63,9 @@ def _ember_colours(points: Floats, scale: float, crest: Floats) -> tuple[Floats,
     calm = calm * (1 - 0.75 * path) + np.array([255.0, 206.0, 110.0]) * 0.75 * path
     swell = (0.5 + 0.5 * np.sin(95 * y * y + 3 * np.sin(5 * x)))[..., None]
     calm = calm * (0.66 + 0.34 * swell) + np.array([60.0, 30.0, 96.0]) * 0.3 * (1 - swell)
-    colour = np.where(water[..., None], calm, colour)
+    color = np.where(water[..., None], calm, color)
     along = np.where(water[..., None], np.stack([np.ones_like(x), 0.16 * np.cos(9 * x + 30 * y)], axis=-1), along)
-    return colour, along / (np.linalg.norm(along, axis=-1, keepdims=True) + 1e-9)
+    return color, along / (np.linalg.norm(along, axis=-1, keepdims=True) + 1e-9)
 
 
 def ember_dabs(long_side: int = 768, seed: int = 5) -> Bytes:
@@ -85,7 +85,7 @@ def ember_dabs(long_side: int = 768, seed: int = 5) -> Bytes:
     canvas = new_canvas(height, width, (84, 36, 74))
 
     def field(points: Floats) -> Floats:
-        return _ember_colours(points, height, crest)[1]
+        return _ember_colors(points, height, crest)[1]
 
     accents = np.array([[70, 70, 168], [255, 232, 140], [206, 34, 50], [146, 60, 140], [246, 140, 40], [52, 120, 140]])
     for broad, length, spacing, bristles, strays in (
@@ -94,8 +94,8 @@ def ember_dabs(long_side: int = 768, seed: int = 5) -> Bytes:
         (17, 32, 16, 6, 0.24),
     ):
         starts = scatter(height, width, spacing * unit, rng)
-        tint = _ember_colours(starts, height, crest)[0]
-        # Divided colour: a stray dab leans towards a pure pigment, and the eye mixes it with its neighbours.
+        tint = _ember_colors(starts, height, crest)[0]
+        # Divided color: a stray dab leans towards a pure pigment, and the eye mixes it with its neighbors.
         stray = (rng.random(len(starts)) < strays * (1.25 - tint.mean(axis=1) / 255))[:, None] * rng.uniform(
             0.35, 0.8, (len(starts), 1)
         )

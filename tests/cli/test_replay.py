@@ -206,8 +206,8 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
 
 @pytest.mark.slow
 def test_pictures_of_other_inputs_are_not_judged_by_the_first(capsys: Capture) -> None:
-    for name, colour in (("photo.png", 30), ("painting.png", 90), ("other.png", 200)):
-        Image.new("RGB", (96, 80), (colour, 10, 10)).save(name)
+    for name, color in (("photo.png", 30), ("painting.png", 90), ("other.png", 200)):
+        Image.new("RGB", (96, 80), (color, 10, 10)).save(name)
     painted("--size=80", name="a.png")
     Image.open("other.png").save("painting.png")
     painted("--size=80", name="b.png")

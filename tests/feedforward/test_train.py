@@ -1,4 +1,4 @@
-"""Training: what is learnt, what is skipped, and that an interrupted one goes on as if nothing had happened."""
+"""Training: what is learned, what is skipped, and that an interrupted one goes on as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -177,11 +177,11 @@ def test_draws_repeat_and_differ(folder: Path) -> None:
     assert not torch.equal(first, other)
 
 
-def test_held_out_photographs_are_not_learnt_from(folder: Path) -> None:
-    learnt, held = load_folder(folder, 32, color=True).split()
-    assert len(learnt.paths) == 8
+def test_held_out_photographs_are_not_learned_from(folder: Path) -> None:
+    learned, held = load_folder(folder, 32, color=True).split()
+    assert len(learned.paths) == 8
     assert len(held.paths) == 1
-    assert not set(learnt.paths) & set(held.paths)
+    assert not set(learned.paths) & set(held.paths)
 
 
 def test_smaller_crops_show_a_part_at_the_same_scale(folder: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, 
             assert twice == single
 
 
-def test_nearest_neighbours_end_with_layers_apart(tiny_picture, tiny_style, states, monkeypatch) -> None:
+def test_nearest_neighbors_end_with_layers_apart(tiny_picture, tiny_style, states, monkeypatch) -> None:
     from impasto.objective import loss_factory
 
     made: list[str] = []

@@ -159,7 +159,7 @@ def test_a_plan_counts_masks_inputs_and_what_a_checkpoint_keeps() -> None:
     assert model.state(MemoryPlan(pairs=0, first_order=True)) < model.state(MemoryPlan(pairs=3, bf16_history=True))
 
 
-def test_moving_the_colours_in_the_end_is_counted() -> None:
+def test_moving_the_colors_in_the_end_is_counted() -> None:
     plain, moved = MemoryModel(2000, 2000), MemoryModel(2000, 2000, recolor=True)
     small, lean = MemoryPlan(256, 3, bf16_history=True), MemoryPlan(256, 0, first_order=True)
     assert moved.peak(lean) == memory.BASE + 4e6 * (memory.RECOLOR + memory.TARGET * 2)

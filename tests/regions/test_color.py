@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
 GAMUT = 1e-7  # linear light may leave [0, 1] by so much and still counts as shown
 STEEPEST = 12.92  # slope of sRGB over linear light, at black
-GREY = 1e-7  # the published matrices, of ten digits, bring white to within 4e-8 of lightness 1 and chroma 0
+GRAY = 1e-7  # the published matrices, of ten digits, bring white to within 4e-8 of lightness 1 and chroma 0
 
 
 def as_tensor(pixels: Pixels) -> Tensor:
@@ -73,9 +73,9 @@ def test_oklab_there_and_back_in_float32() -> None:
 def test_oklab_has_the_published_values() -> None:
     # Ottosson's own pairs, in XYZ: here white, and red by an independent computation with his matrices.
     white = color.rows_to_oklab(np.ones((1, 3)))[0]
-    assert np.allclose(white, [1, 0, 0], rtol=0, atol=GREY)
+    assert np.allclose(white, [1, 0, 0], rtol=0, atol=GRAY)
     red = color.rows_to_oklab(np.array([[1.0, 0, 0]]))[0]
-    assert np.allclose(red, [0.62796, 0.22486, 0.12585], rtol=0, atol=0.5e-5 + GREY)
+    assert np.allclose(red, [0.62796, 0.22486, 0.12585], rtol=0, atol=0.5e-5 + GRAY)
 
 
 def test_oklab_has_a_finite_slope_at_black() -> None:
@@ -140,7 +140,7 @@ def test_lightness_range_is_the_gamuts() -> None:
     low, high = color.lightness_range(gray)
     assert low.item() == 0
     # Here white itself is just outside; the last of the bisections leaves half the way to it, and the matrices' digits.
-    assert high.item() > 1 - 2**-color._BISECTIONS - GREY
+    assert high.item() > 1 - 2**-color._BISECTIONS - GRAY
 
 
 def test_limited_chroma_keeps_lightness_and_hue() -> None:
@@ -157,7 +157,7 @@ def test_limited_chroma_keeps_lightness_and_hue() -> None:
 def test_saturation(photo: Tensor, factor: float) -> None:
     new = color.saturate(photo, factor)
     before, after = color.to_oklab(photo), color.to_oklab(new)
-    assert (before[:, 0] - after[:, 0]).abs().max() < GREY + max(gamut_in_lab(photo), gamut_in_lab(new))
+    assert (before[:, 0] - after[:, 0]).abs().max() < GRAY + max(gamut_in_lab(photo), gamut_in_lab(new))
     if factor == 0:
         assert torch.equal(new, new[:, :1].expand_as(new))
     elif factor < 1:
@@ -228,7 +228,7 @@ def test_greys_are_guarded(photo: Tensor, how: str) -> None:
 def test_palette_keeps_lightness_and_takes_colors(photo: Tensor, painting: Tensor) -> None:
     shown = color.recolor(photo, painting, "palette", None, None)
     new = color.to_oklab(shown)
-    assert (new[:, 0] - color.to_oklab(photo)[:, 0]).abs().max() < GREY + gamut_in_lab(shown)
+    assert (new[:, 0] - color.to_oklab(photo)[:, 0]).abs().max() < GRAY + gamut_in_lab(shown)
     blue = color.to_oklab(painting)[:, 2].mean()
     before = color.to_oklab(photo)[:, 2].mean()
     assert (new[:, 2].mean() - blue).abs() < (before - blue).abs() / 2

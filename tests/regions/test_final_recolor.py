@@ -44,7 +44,7 @@ def test_float32_is_computed_in_float64() -> None:
     assert (found - recolored(double[0], single_style(*double[1:]))).abs().max() <= 2**-24
 
 
-def test_a_grey_style_leaves_grey() -> None:
+def test_a_gray_style_leaves_gray() -> None:
     found = recolored(soft(1), single_style(soft(2), desaturated(soft(3))))
     assert float(chroma(found).abs().max()) < 3 * RIDGE**0.5  # what is left of it has a deviation of that root
 

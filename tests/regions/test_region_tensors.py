@@ -194,7 +194,7 @@ def test_tiles_change_nothing(cache: TargetCache, photo: Any, paintings: Any) ->
     assert same(at(64), at(None))
 
 
-def test_a_style_mask_chooses_what_is_learnt(cache: TargetCache, photo: Any, paintings: Any) -> None:
+def test_a_style_mask_chooses_what_is_learned(cache: TargetCache, photo: Any, paintings: Any) -> None:
     joined = np.concatenate([paintings[0], paintings[1]], 1)
     half = np.zeros(joined.shape[:2], np.float32)
     half[:, :80] = 1

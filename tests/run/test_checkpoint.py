@@ -78,7 +78,7 @@ def test_killed_and_resumed_is_the_same_picture(crashed_runs: dict[str, dict[str
     assert entry["hash"] == entry["whole"]
 
 
-def test_steering_and_the_optimiser_are_part_of_it(crashed_runs: dict[str, dict[str, Any]]) -> None:
+def test_steering_and_the_optimizer_are_part_of_it(crashed_runs: dict[str, dict[str, Any]]) -> None:
     assert crashed_runs["adam"]["whole"] != crashed_runs["at once"]["whole"]
 
 

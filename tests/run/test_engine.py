@@ -136,7 +136,7 @@ def test_what_is_set_is_felt_at_the_next_step() -> None:
     assert run.steering == [{"step": 2, "values": {"strength": 0.9}}]
 
 
-def test_a_changed_weight_drops_what_the_optimiser_knew() -> None:
+def test_a_changed_weight_drops_what_the_optimizer_knew() -> None:
     box, optimizer = Mailbox(), Calls(start())
     events = going(Pulls(), optimizer, mailbox=box)
     next(events)
@@ -162,7 +162,7 @@ def test_steering_to_the_same_value_changes_nothing(values: dict[str, float], ki
     assert torch.equal(plain.canvas(), steered.canvas())
 
 
-def test_a_step_size_reaches_the_optimiser_once() -> None:
+def test_a_step_size_reaches_the_optimizer_once() -> None:
     box, optimizer = Mailbox(), Calls(start())
     box.post("set", step_size=0.25)
     box.post("set", step_size=0.25)

@@ -69,5 +69,5 @@ def test_a_cell_is_no_smaller_than_a_pixel_of_the_proof(
 
 
 def detail(pixels: Any) -> float:
-    """Return how much neighbouring pixels differ."""
+    """Return how much neighboring pixels differ."""
     return float(np.abs(np.diff(pixels, axis=1)).mean() + np.abs(np.diff(pixels, axis=0)).mean())

@@ -144,7 +144,7 @@ def test_a_large_state_is_written_without_a_copy(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="the system does not say how much a process has had")
-def test_a_limit_is_kept_with_a_folder_and_the_contents_colours(tmp_path: Path) -> None:
+def test_a_limit_is_kept_with_a_folder_and_the_contents_colors(tmp_path: Path) -> None:
     files = {path.stem: str(path) for path in samples.write(tmp_path)}
     folder, limit = str(tmp_path / "run"), 900 * 2**20
     words = ["stylize", files["coffee"], files["blue_swirls"], "--size", "512", "--scales", "1", "--steps", "2"]

@@ -40,7 +40,7 @@ def test_normals_are_unit_and_across(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(np.sum(across * along, axis=2), 0.0, atol=1e-9)
 
 
-def test_a_stroke_colours_its_path_and_nothing_far_from_it(rng: np.random.Generator) -> None:
+def test_a_stroke_colors_its_path_and_nothing_far_from_it(rng: np.random.Generator) -> None:
     canvas = brush.new_canvas(64, 64, (10, 20, 30))
     path = np.stack([np.linspace(12, 52, 9), np.full(9, 32.0)], axis=1)[None]
     plain = brush.Brush(bristles=8, streak=0, ragged=0, dry=0, load=0)

@@ -23,7 +23,7 @@ ROUNDING = 1e-12  # relative, in float64
 
 
 def waves(height: int, width: int, seed: int, finest: float = 0.35) -> Pixels:
-    """Return a smooth picture of many waves in many colours."""
+    """Return a smooth picture of many waves in many colors."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     total = np.zeros((height, width, 3), np.float32)
@@ -157,13 +157,13 @@ def test_small_long_side_is_refused() -> None:
 # ---- measures that need no network
 
 
-def test_oklab_of_known_colours() -> None:
-    colours = np.array([[[1, 1, 1], [0, 0, 0], [1, 0, 0]]], np.float64)
+def test_oklab_of_known_colors() -> None:
+    colors = np.array([[[1, 1, 1], [0, 0, 0], [1, 0, 0]]], np.float64)
     expected = [[[1, 0, 0], [0, 0, 0], [0.62796, 0.22486, 0.12585]]]
-    found = ev.oklab(colours)
+    found = ev.oklab(colors)
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.51e-5)  # published with five digits
     # Two products with matrices and two powers: at most 12 roundings, and the matrix's rows sum up to 4.9 at most.
-    np.testing.assert_allclose(ev.oklab(colours.astype(np.float32)), found, rtol=0, atol=12 * 4.9 * FP32)
+    np.testing.assert_allclose(ev.oklab(colors.astype(np.float32)), found, rtol=0, atol=12 * 4.9 * FP32)
 
 
 def test_palette_ignores_positions() -> None:
@@ -173,7 +173,7 @@ def test_palette_ignores_positions() -> None:
     assert ev.palette_distance(CONTENT, STYLE) > 0.01
 
 
-def test_palette_distance_of_two_flat_colours_is_their_distance() -> None:
+def test_palette_distance_of_two_flat_colors_is_their_distance() -> None:
     one = np.broadcast_to([0.8, 0.3, 0.2], (64, 64, 3))
     other = np.broadcast_to([0.1, 0.5, 0.9], (70, 90, 3))
     expected = np.linalg.norm(ev.oklab(one)[0, 0] - ev.oklab(other)[0, 0])
@@ -222,9 +222,9 @@ def test_edges_are_no_specks() -> None:
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
-@pytest.mark.parametrize("colour", [0.0, 1.0])
-def test_frames_are_found(width: int, colour: float) -> None:
-    framed = np.full_like(CONTENT, colour)
+@pytest.mark.parametrize("color", [0.0, 1.0])
+def test_frames_are_found(width: int, color: float) -> None:
+    framed = np.full_like(CONTENT, color)
     framed[width:-width, width:-width] = CONTENT[width:-width, width:-width]
     assert ev.border_energy(framed) > 2 * ev.border_energy(CONTENT)
 

@@ -133,7 +133,7 @@ def test_the_folder_holds_the_sheet_the_cells_and_their_options(
     assert min(load(folder / "sheet.png").size) > 100
 
 
-def test_neighbours_start_from_each_other_and_remember_it(
+def test_neighbors_start_from_each_other_and_remember_it(
     tiny_files: tuple[Path, Path], tmp_path: Path, state: dict[str, torch.Tensor]
 ) -> None:
     cells = explore(

@@ -102,7 +102,7 @@ def test_the_slider_uncovers_the_content(opened: Any) -> None:
 
 def test_the_scrubber_goes_through_the_steps(opened: Any) -> None:
     def shown() -> tuple[str, float]:
-        grey = opened.evaluate(
+        gray = opened.evaluate(
             """async () => {
                 const frame = document.getElementById("frame");
                 await frame.decode();
@@ -112,7 +112,7 @@ def test_the_scrubber_goes_through_the_steps(opened: Any) -> None:
                 return canvas.getContext("2d").getImageData(0, 0, 1, 1).data[0];
             }"""
         )
-        return opened.locator("#step").text_content(), grey
+        return opened.locator("#step").text_content(), gray
 
     assert shown() == (f"step {STEPS} of {STEPS}", pytest.approx(230, abs=3))
     slide(opened, "#scrubber", 0)

@@ -21,7 +21,7 @@ END = np.full((48, 64, 3), 200 / 255, np.float32)
 
 
 def played(film: Film, steps: int = TOTAL, ended: bool = True) -> None:
-    """Let a film see a run that grows from black to grey at half the size and ends at another grey."""
+    """Let a film see a run that grows from black to gray at half the size and ends at another gray."""
     film(Planned(({"height": 24, "width": 32, "steps": 20}, {"height": 48, "width": 64, "steps": 20}), TOTAL, {}))
     for step in range(1, steps + 1):
         film(Stepped(step, 0, step, 0.0, {}, np.full((24, 32, 3), 4 * step, np.uint8)))

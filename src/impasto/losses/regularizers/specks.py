@@ -14,7 +14,7 @@ from impasto.errors import OptionError
 from impasto.losses.summaries.protocol import Features, at_least_float32
 from impasto.losses.summaries.tile_window import TileWindow
 
-NEIGHBOURS = tuple((row, column) for row in (0, 1, 2) for column in (0, 1, 2) if (row, column) != (1, 1))
+NEIGHBORS = tuple((row, column) for row in (0, 1, 2) for column in (0, 1, 2) if (row, column) != (1, 1))
 
 
 class SpeckLoss:
@@ -47,7 +47,7 @@ class SpeckLoss:
         rows, columns = bottom - top, right - left
         middle = area[..., 1:-1, 1:-1]
         least: Tensor | None = None
-        for row, column in NEIGHBOURS:
+        for row, column in NEIGHBORS:
             away = (area[..., row : row + rows, column : column + columns] - middle).abs()
             least = away if least is None else torch.minimum(least, away)
         assert least is not None
