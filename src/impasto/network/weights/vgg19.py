@@ -130,7 +130,7 @@ def _torch_file(path: Path) -> dict[str, Any]:
         reason = str(error).split("\n", 1)[0].split(". ", 1)[0]
         raise WeightsError(f"{path} is not a readable weights file ({type(error).__name__}: {reason})") from error
     if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a dictionary of weights")
+        raise WeightsError(f"{path} contains a {type(state).__name__}, not a dictionary of weights")
     return state
 
 
