@@ -289,7 +289,7 @@ def test_without_a_file_the_error_comes_as_it_is(paint: Any, monkeypatch: pytest
 def test_a_pixel_that_is_not_a_number_is_refused(paint: Any, tiny_picture: Pixels) -> None:
     broken = tiny_picture.astype(np.float32) / 255
     broken[3, 3] = np.nan
-    with pytest.raises(ImageError, match="is not a picture"):
+    with pytest.raises(ImageError, match="floats must be between 0 and 1"):
         paint(broken)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from impasto.events import Event, Finished, Mailbox, Warned
 from impasto.feedforward import run as fast_paint
+from impasto.imaging.images import DecodeLimits
 from impasto.options import recipes
 from impasto.options.fields import Options, parse_seconds
 from impasto.planning.time_budget import TimeBudget
@@ -128,7 +129,7 @@ def iter_stylize(
     if model is not None:
         style = fast_paint.style_of(model, style, regions, labels)
     if not isinstance(style, RegionSpec):
-        limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
+        limits = DecodeLimits.of(chosen.output)
         style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
     prepared = _prepared(partial(prepare, content, style, chosen, output, start=start, group=group), group, decisions)
     try:

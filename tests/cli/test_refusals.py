@@ -340,7 +340,7 @@ def test_damaged_weights(
 
 @pytest.mark.parametrize("name", ["own.pth", "own.safetensors", "own.onnx"])
 def test_weights_of_ones_own_that_will_not_do(stylize: Refuse, name: str) -> None:
-    assert f"{name} does not exist; give a .pth" in stylize("photo.png", "painting.png", "--weights", name)
+    assert f"no VGG-19 weights at {name}" in stylize("photo.png", "painting.png", "--weights", name)
     Path(name).write_bytes(b"not weights at all")
     said = stylize("photo.png", "painting.png", "--weights", name)
     assert name in said

@@ -18,7 +18,7 @@ from PIL import Image
 
 from impasto.errors import ImageError
 from impasto.imaging import decode, icc, metadata, sixteen_bit
-from impasto.imaging.images import Picture, encode, load, save
+from impasto.imaging.images import DecodeLimits, Picture, encode, load, save
 
 LEVELS = np.stack(np.meshgrid(np.arange(0, 240, 6), np.arange(0, 180, 6), indexing="xy"), axis=-1)
 LEVELS = np.concatenate([LEVELS, 255 - LEVELS[:, :, :1]], axis=2).astype(np.uint8)  # [30, 40, 3], smooth
@@ -88,7 +88,7 @@ def test_damaged_anywhere_is_a_picture_or_one_error(data):
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
-        picture = load(io.BytesIO(bytes(damaged)), max_pixels=1_000_000)
+        picture = load(io.BytesIO(bytes(damaged)), limits=DecodeLimits(max_pixels=1_000_000))
     except ImageError as error:
         message = str(error)
     else:
@@ -137,12 +137,12 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path):
 def test_the_limit_can_be_moved_and_pillow_keeps_its_own():
     before = Image.MAX_IMAGE_PIXELS
     image = Image.new("L", (50, 50))
-    assert load(io.BytesIO(written(image, "png")), max_pixels=2500).size == (50, 50)
+    assert load(io.BytesIO(written(image, "png")), limits=DecodeLimits(max_pixels=2500)).size == (50, 50)
     for source in (io.BytesIO(written(image, "png")), image, np.zeros((50, 50), np.uint8)):
         with pytest.raises(ImageError, match="--max-pixels 2500"):
-            load(source, max_pixels=2499)
+            load(source, limits=DecodeLimits(max_pixels=2499))
     with pytest.raises(ImageError, match="damaged"):  # past Pillow's limit, within ours: decoding is tried
-        load(io.BytesIO(bomb(100_000, 100_000)[:60]), max_pixels=10**11)
+        load(io.BytesIO(bomb(100_000, 100_000)[:60]), limits=DecodeLimits(max_pixels=10**11))
     assert before == Image.MAX_IMAGE_PIXELS
 
 

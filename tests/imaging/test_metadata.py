@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from impasto.errors import ImageError, RecordError
 from impasto.imaging import metadata
-from impasto.imaging.images import encode, load, read_record, save
+from impasto.imaging.images import DecodeLimits, encode, load, read_record, save
 
 CARRIERS = ["png", "jpg", "webp", "avif", "heic", "tif"]
 PIXELS = np.linspace(0, 1, 20 * 30 * 3, dtype=np.float32).reshape(20, 30, 3)
@@ -77,21 +77,21 @@ def test_exif_is_kept_without_place_and_thumbnail(tmp_path):
 def test_exif_made_by_a_program_is_cleaned_like_that_of_a_file(tmp_path):
     for place in (False, True):
         made = metadata.clean_exif(phone_exif(), place)
-        assert made == load(phone_picture(tmp_path), keep_location=place).exif
+        assert made == load(phone_picture(tmp_path), limits=DecodeLimits(keep_location=place)).exif
 
 
 def test_the_place_is_kept_where_asked(tmp_path):
-    kept = read_exif(load(phone_picture(tmp_path), keep_location=True).exif)
+    kept = read_exif(load(phone_picture(tmp_path), limits=DecodeLimits(keep_location=True)).exif)
     assert kept.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
 
 
 @pytest.mark.parametrize("carrier", [*CARRIERS, "png16", "tif16"])
 @pytest.mark.parametrize("place", [False, True])
 def test_every_format_carries_exif_and_cleaning_again_changes_nothing(tmp_path, carrier, place):
-    exif = load(phone_picture(tmp_path), keep_location=place).exif
+    exif = load(phone_picture(tmp_path), limits=DecodeLimits(keep_location=place)).exif
     bits = 16 if carrier.endswith("16") else 8
     path = save(tmp_path / f"out.{carrier.removesuffix('16')}", PIXELS, exif=exif, bits=bits)
-    again = load(path, keep_location=True)
+    again = load(path, limits=DecodeLimits(keep_location=True))
     assert again.size == (20, 30)
     assert again.exif == exif
     with Image.open(path) if carrier != "heic" else Image.open(io.BytesIO(encode(PIXELS, "png", exif=exif))) as other:

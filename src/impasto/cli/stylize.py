@@ -65,9 +65,10 @@ def stylize(
     check_film(timelapse, output, content, *(styles or ()))
     style: Any = styles[0] if styles else None
     if report is not None and (style is None or not Path(style).exists()):
+        from impasto.imaging.images import MAX_PIXELS, DecodeLimits
         from impasto.regions.spec import parse_regions
 
-        limits = {"max_pixels": options["max_pixels"]} if options.get("max_pixels") else {}
+        limits = DecodeLimits(options.get("max_pixels") or MAX_PIXELS)
         style = parse_regions(styles, **placed, limits=limits).pictures["style"].pixels
     from impasto.api import iter_stylize
 

@@ -34,10 +34,12 @@ from impasto.imaging.decode import (
 )
 from impasto.imaging.encode import check_output, encode, estimated_bytes, quantize, save
 from impasto.imaging.resample import resize
+from impasto.options.fields import Output
 from impasto.options.sizes import Size, canvas_size, parse_size
 
 __all__ = [
     "MAX_PIXELS",
+    "DecodeLimits",
     "Picture",
     "Size",
     "canvas_size",
@@ -56,6 +58,22 @@ __all__ = [
 
 MAX_PIXELS = 200_000_000
 Crop = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What ``load`` accepts and keeps: the maximum number of pixels, and whether the GPS block of EXIF data stays."""
+
+    max_pixels: int = MAX_PIXELS
+    keep_location: bool = False
+
+    @classmethod
+    def of(cls, options: Output) -> DecodeLimits:
+        """Return the limits that a run's output options set."""
+        return cls(options.max_pixels, options.keep_location)
+
+
+DEFAULT_LIMITS = DecodeLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +114,7 @@ class Picture:
 def load(
     source: object,
     *,
-    max_pixels: int = MAX_PIXELS,
-    keep_location: bool = False,
+    limits: DecodeLimits = DEFAULT_LIMITS,
     fill: str | tuple[float, float, float] | None = None,
 ) -> Picture:
     """Load a picture.
@@ -106,8 +123,7 @@ def load(
         source: a path (``photo.jpg``, or a part of it as ``photo.jpg#x,y,width,height``), a binary file object, a PIL
             image, an array ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8, uint16, or float in 0..1), or a float
             tensor ``[3, H, W]`` or ``[1, 3, H, W]`` in 0..1.
-        max_pixels: maximum number of pixels to accept.
-        keep_location: keep the GPS block of the EXIF data.
+        limits: the maximum number of pixels, and whether to keep the location.
         fill: a color (``"white"``, ``"#808080"`` or three floats in 0..1) behind transparent parts; None leaves
             their colors as stored. The alpha is returned either way.
 
@@ -124,18 +140,18 @@ def load(
         path, text = split_crop(source)
         name = path.name
         with opened(path) as stream:
-            raw = read(stream, repr(str(path)), max_pixels, keep_location)
+            raw = read(stream, repr(str(path)), limits.max_pixels, limits.keep_location)
         crop = None if text is None else _parse_crop(text, raw.color.shape[:2], str(path))
     elif isinstance(source, Image.Image):
-        check_pixels(source.size, max_pixels, "the PIL image")
-        raw = of_image(source, None, "the PIL image", keep_location)
+        check_pixels(source.size, limits.max_pixels, "the PIL image")
+        raw = of_image(source, None, "the PIL image", limits.keep_location)
         raw.sha256 = _array_hash(np.asarray(source))
     elif hasattr(source, "read"):
         name = Path(str(getattr(source, "name", "picture"))).name
         stream = cast("IO[bytes]", source)
-        raw = read(seekable(stream), repr(name), max_pixels, keep_location)
+        raw = read(seekable(stream), repr(name), limits.max_pixels, limits.keep_location)
     else:
-        raw = _of_array(source, max_pixels)
+        raw = _of_array(source, limits.max_pixels)
     if crop is not None:
         x, y, width, height = crop
         raw.color = raw.color[y : y + height, x : x + width]

@@ -84,7 +84,7 @@ def parse_regions(
     regions: Iterable[Any] | Mapping[Any, Any] = (),
     labels: Sequence[Any] | None = None,
     protect: Any = None,
-    limits: Mapping[str, Any] | None = None,
+    limits: images.DecodeLimits | None = None,
 ) -> RegionSpec:
     """Read wishes and load their pictures.
 
@@ -103,7 +103,7 @@ def parse_regions(
         ImageError: a picture cannot be read.
     """
     pictures: dict[str, images.Picture] = {}
-    limits = limits or {}
+    limits = limits or images.DecodeLimits()
     placed: list[StyleSpec] = []
     for number, wish in enumerate(_as_list(style), start=1):
         settings = _parse_style(wish)
@@ -114,7 +114,7 @@ def parse_regions(
     for entry in entries:
         mask, settings = _parse_region(entry)
         name = _name(mask, settings.pop("name", None), taken)
-        pictures[f"mask {name}"] = images.load(_array(mask), **limits)
+        pictures[f"mask {name}"] = images.load(_array(mask), limits=limits)
         placed.append(_load_style(settings, f"style {name}", name, pictures, limits))
     if not placed:
         raise OptionError("no style is given: name a painting, or regions with --region MASK=PAINTING", "style")
@@ -124,12 +124,12 @@ def parse_regions(
     if labels is not None:
         _check_labels(labels, placed, entries)
         for side, source in zip(("content", "style"), labels, strict=True):
-            pictures[f"labels {side}"] = images.load(source, **limits)
+            pictures[f"labels {side}"] = images.load(source, limits=limits)
     how = None
     if protect is not None:
         how = "faces" if isinstance(protect, str) and protect == "faces" else "mask"
         if how == "mask":
-            pictures["protect"] = images.load(_array(protect), **limits)
+            pictures["protect"] = images.load(_array(protect), limits=limits)
     return RegionSpec(tuple(placed), labels is not None, how, pictures)
 
 
@@ -153,13 +153,13 @@ def _load_style(
     part: str,
     region: str | None,
     pictures: dict[str, images.Picture],
-    limits: Mapping[str, Any],
+    limits: images.DecodeLimits,
 ) -> StyleSpec:
-    pictures[part] = images.load(settings.pop("style"), **limits)
+    pictures[part] = images.load(settings.pop("style"), limits=limits)
     mask, style_mask = settings.pop("style_mask", None), None
     if mask is not None:
         style_mask = f"{part} mask"
-        pictures[style_mask] = images.load(_array(mask), **limits)
+        pictures[style_mask] = images.load(_array(mask), limits=limits)
     return StyleSpec(
         style=part,
         region=region,

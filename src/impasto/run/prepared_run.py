@@ -179,13 +179,13 @@ def prepare(
     )
     for name, layers in (("style_layers", style_layers), ("content_layers", content_layers)):
         check_layers(layers, options.features.network, option=name)
-    limits: dict[str, Any] = {"max_pixels": options.output.max_pixels, "keep_location": options.output.keep_location}
+    limits = images.DecodeLimits.of(options.output)
     placement = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
-    files = {"content": images.load(content, **limits), **placement.pictures}
+    files = {"content": images.load(content, limits=limits), **placement.pictures}
     if start is None and options.descent.init not in NAMED_STARTS:
         start = _start_file(options.descent.init)
     if start is not None:
-        files["init"] = images.load(start, **limits)
+        files["init"] = images.load(start, limits=limits)
     _check_sides(files)
     size = images.canvas_size(files["content"].size, options.output.size, options.output.dpi)
     target = None if output is None else _target(output, files, size, options.output.bits)

@@ -271,7 +271,7 @@ def load_input(record: Mapping[str, Any], part: str, place: str) -> images.Pictu
 
     options = record["options"]
     limits = {key: options[key] for key in ("max_pixels", "keep_location") if key in options}
-    picture = images.load(place, **limits)
+    picture = images.load(place, limits=images.DecodeLimits(**limits))
     if picture.sha256 != record["inputs"][part]["sha256"]:
         raise ImageError(f"{place!r} changed while it was read: try again")
     return replace(picture, name=str(record["inputs"][part]["name"]))

@@ -102,7 +102,9 @@ def finish(
     path = save(prepared, levels, about) if prepared.output is not None else None
     del levels
     if path is not None and at_size and path.suffix.lower() not in LOSSLESS:
-        saved = losses_of(images.load(path, max_pixels=pixels.size).pixels, problem, run, prepared)
+        saved = losses_of(
+            images.load(path, limits=images.DecodeLimits(max_pixels=pixels.size)).pixels, problem, run, prepared
+        )
     return Result(pixels, _alpha(prepared), prepared.options, run.losses, saved, run.step, run.stopped, about, path)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from impasto.api import first_picture
 from impasto.errors import OptionError
+from impasto.imaging.images import DecodeLimits
 from impasto.objective.scale_objective import starting_canvas
 from impasto.options import recipes
 from impasto.options.fields import parse_seconds
@@ -78,7 +79,7 @@ def forecast(
     if chosen.instant.at_once:
         raise OptionError("--dry-run estimates optimization runs; omit it with --fast and --model")
     if not isinstance(style, RegionSpec):
-        limits = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
+        limits = DecodeLimits.of(chosen.output)
         style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
     prepared = prepare(content, style, chosen, output)
     scale = prepared.scales[0]

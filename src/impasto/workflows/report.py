@@ -80,7 +80,10 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
     """
     about = result.record
     most = result.options.output.max_pixels
-    inputs = {part: images.load(source, max_pixels=most) for part, source in (("content", content), ("style", style))}
+    inputs = {
+        part: images.load(source, limits=images.DecodeLimits(max_pixels=most))
+        for part, source in (("content", content), ("style", style))
+    }
     names = {part: html.escape(str(about["inputs"][part]["name"])) for part in inputs}
     shown = [{"step": step, "picture": picture} for step, picture in frames if step < result.steps]
     shown.append({"step": result.steps, "picture": data_uri(result.pixels, FRAME_SIDE, quality=80)})

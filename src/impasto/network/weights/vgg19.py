@@ -98,7 +98,7 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
 def read_vgg19(path: Path) -> dict[str, Tensor]:
     """Return the weights of a local file; its suffix and keys determine the format."""
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist; give a .pth, .safetensors or .h5 file")
+        raise WeightsError(f"no VGG-19 weights at {path}; give a .pth, .safetensors or .h5 file")
     ending = path.suffix.lower()
     if ending in (".h5", ".hdf5", ".keras"):
         return read_keras(path)

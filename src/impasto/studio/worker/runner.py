@@ -51,7 +51,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
         options.setdefault("style_blend", ",".join(f"{weight / total:.6g}" for _, weight in task.styles))
     cache = _cache_for((task.content, *styles, *(region["style"] for region in task.regions)))
     chosen = recipes.resolve(**options)
-    limits: dict[str, Any] = {"max_pixels": chosen.output.max_pixels, "keep_location": chosen.output.keep_location}
+    limits = images.DecodeLimits.of(chosen.output)
 
     def read(path: Path) -> images.Picture:
         return _named(path, task.names.get(path, path.name), limits)
@@ -76,10 +76,10 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     )
 
 
-def _named(path: Path, name: str, limits: Mapping[str, Any]) -> images.Picture:
+def _named(path: Path, name: str, limits: images.DecodeLimits) -> images.Picture:
     """Load a picture under the user's file name, which errors name as well."""
     try:
-        return replace(images.load(path, **limits), name=name)
+        return replace(images.load(path, limits=limits), name=name)
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), name)) from error
 
