@@ -49,7 +49,7 @@ def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None =
     Raises:
         InputError: a picture or an option cannot be used.
         MachineError: the device or precision is not there.
-        NumericalError: the optimisation could not recover from not-a-number.
+        NumericalError: the optimization could not recover from not-a-number.
     """
     return last(iter_stylize(content, style, output=output, **options))
 
@@ -96,7 +96,7 @@ def iter_stylize(
         style: a painting, or a list of them to be blended; ``None`` where regions bring theirs.
         regions: what is painted like another painting, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
             style, or a mapping; see ``spec.parse_regions``. What no region takes is painted like ``style``, or stays.
-        labels: two pictures of flat colours, the content's and the style's: equal colours pair up.
+        labels: two pictures of flat colors, the content's and the style's: equal colors pair up.
         protect: a mask of what stays as it is, or ``"faces"``.
         mailbox: for steering; see ``events.Command``.
         preview_every: every how many steps a ``Stepped`` carries a preview; 0 for never.

@@ -26,7 +26,7 @@ STEPS: dict[str, tuple[int, int]] = {"draft": (30, 8), "standard": (60, 22), "fi
 class Scale:
     """One size of a run.
 
-    ``content_factor`` multiplies the content's weight; ``apart`` says that nearest neighbours are sought layer by
+    ``content_factor`` multiplies the content's weight; ``apart`` says that nearest neighbors are sought layer by
     layer.
     """
 
@@ -50,7 +50,7 @@ class Scale:
 def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     """Return the scales of a run with these options that ends at ``(height, width)``.
 
-    The steps of scales too small for the network go to the finest. Where nearest neighbours are sought layer by layer
+    The steps of scales too small for the network go to the finest. Where nearest neighbors are sought layer by layer
     in the end, the last scale is that pass, at the finest size.
     """
     descent = options.descent

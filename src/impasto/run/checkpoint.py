@@ -1,6 +1,6 @@
 """A run that survives its process: states and commands on disk, and the way back.
 
-In: the run, its optimiser and its losses, at the top of a step. Out: a folder with
+In: the run, its optimizer and its losses, at the top of a step. Out: a folder with
 
     run.json                 what the run is: options, decisions, inputs, where they lie, where the picture goes
     steering.jsonl           every command with its step, flushed to the disk before it is obeyed
@@ -67,7 +67,7 @@ class State:
     tensors: dict[str, Tensor]
 
     def restore(self, optimizer: Optimizer, objective: Objective, generator: torch.Generator) -> None:
-        """Put an optimiser, the losses and the randomness where they were; the tensors are theirs from then on."""
+        """Put an optimizer, the losses and the randomness where they were; the tensors are theirs from then on."""
         optimizer.load_state(self._part("optimizer"))
         for name, loss in objective.terms.items():
             if isinstance(loss, Refreshing):

@@ -1,4 +1,4 @@
-"""The loop: an objective, an optimiser and a mailbox in, events out.
+"""The loop: an objective, an optimizer and a mailbox in, events out.
 
 Weights live here and nowhere else, so that steering changes a number and no object. Commands are read at the top of a
 step.
@@ -174,7 +174,7 @@ def descend(
     seed: int = 0,
     tolerance: float = 0.0,
 ) -> Iterator[Event]:
-    """Optimise at one scale until its steps are spent or a command stops the run.
+    """Optimize at one scale until its steps are spent or a command stops the run.
 
     Args:
         run: where the run stands; changed in place.
@@ -250,7 +250,7 @@ def due(objective: Objective, step: int, min_refresh_interval: int = 1) -> list[
     Args:
         objective: whose terms have ``refresh_every``.
         step: of this scale, from 0.
-        min_refresh_interval: the fewest steps that the optimiser wants an objective to stay the same.
+        min_refresh_interval: the fewest steps that the optimizer wants an objective to stay the same.
     """
     found = []
     for name, loss in objective.terms.items():

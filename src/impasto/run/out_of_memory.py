@@ -48,7 +48,7 @@ def translate_oom(say: Callable[[], MachineError]) -> Iterator[None]:
 
 
 def oom_error() -> MachineError:
-    """Return the error where no plan is known: while pictures are read, or without an optimiser."""
+    """Return the error where no plan is known: while pictures are read, or without an optimizer."""
     return MachineError("memory ran out: give a smaller --size or smaller pictures, or close other programs")
 
 

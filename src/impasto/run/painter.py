@@ -150,7 +150,7 @@ class Painting:
                 self.generator,
             )
         optimizer = _optimizer(prepared, self.problem, self.canvas)
-        self.canvas, self.shard = None, self.problem.objective.shard  # the optimiser has its own
+        self.canvas, self.shard = None, self.problem.objective.shard  # the optimizer has its own
         optimizer.set_step_size(run.live_weights.step_size)
         if self.checkpointer is not None:
             self.checkpointer.normalizers, self.checkpointer.scales = normalizers, self.prepared.scales

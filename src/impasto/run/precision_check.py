@@ -4,7 +4,7 @@ In: a run made ready, whose network runs in bfloat16 because nobody asked for an
 float32 with a note that says why. The gradients are compared once, at the coarsest scale, where that costs the least:
 one evaluation in float32 there takes 1 to 3 % of a run, at every scale it would take some 10 %.
 
-The picture is half way between the content and noise of the style's colours, where no term vanishes. The losses and
+The picture is half way between the content and noise of the style's colors, where no term vanishes. The losses and
 their targets are the same objects in both, so that only the arithmetic and the weights' rounding differ. A single scale
 of more than 512 px is judged at that size.
 """

@@ -228,7 +228,7 @@ def check_together(options: Options, group: ProcessGroup, *, decided: bool = Fal
             options.descent.time is not None and not decided,
             "--time measures one process; give --steps or --quality",
         ),
-        "seamless": (options.control.seamless, "opposite edges are neighbours; omit --seamless"),
+        "seamless": (options.control.seamless, "opposite edges are neighbors; omit --seamless"),
         "optimizer": (options.descent.optimizer == "pyramid", "the pyramid is not split; --optimizer lbfgs or adam is"),
     }
     for option, (given, why) in alone.items():

@@ -2,7 +2,7 @@
 
 In: a content, one or several styles, one or two axes. Out: a folder with the sheet, every cell, and ``sheet.json``,
 which holds each cell's options and record. The network and the targets are made once. Along an axis of numbers a
-cell starts from its neighbour's picture and takes fewer steps; its record holds the records of the cells before it,
+cell starts from its neighbor's picture and takes fewer steps; its record holds the records of the cells before it,
 so that it can be made again. Other axes (layers, seeds, names) start afresh, since there the start is part of what
 is compared.
 """
@@ -159,7 +159,7 @@ def iter_explore(
         styles: paths of the styles.
         axes: as ``axes_of`` returned them.
         folder: where the sheet, the cells and ``sheet.json`` go.
-        warm: let cells start from their neighbours where their axis allows it.
+        warm: let cells start from their neighbors where their axis allows it.
         cache: what other runs have prepared.
         options: what all cells have in common.
 
