@@ -7,7 +7,7 @@
     |   |-- WeightsError      network weights are missing, damaged or foreign
     |   `-- RecordError       a record or checkpoint is missing, damaged or newer than this version
     |-- MachineError          the requested device, precision or memory is not available
-    `-- NumericalError        the optimisation ran into not-a-number and could not recover
+    `-- NumericalError        the optimization ran into not-a-number and could not recover
 
 A message holds the value received, what is allowed, and what to do.
 """
@@ -56,7 +56,7 @@ class MachineError(ImpastoError):
 
 
 class NumericalError(ImpastoError):
-    """The optimisation met not-a-number and could not recover."""
+    """The optimization met not-a-number and could not recover."""
 
 
 def suggest(value: str, allowed: Iterable[str]) -> str:

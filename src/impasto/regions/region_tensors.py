@@ -2,7 +2,7 @@
 
 In: a ``RegionSpec``, the content and the options. Out: a ``Control`` at the content's own size, which ``at`` brings to
 a canvas's. Color modes, saturation, turning and transparency act on the pictures here, before any network sees them,
-so the loop works toward them and nothing has to be mended afterwards.
+so the loop works toward them and no correction is needed afterwards.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     if resume and (folder / RUN).exists():
         _check_same(read_run(folder), beginning)
-        _read_log(folder / STEERING)  # which mends it
+        _read_log(folder / STEERING)  # which repairs it
         return True
     _clear(folder)
     files.write_atomically(folder / RUN, _json({"format": FORMAT, **beginning}))

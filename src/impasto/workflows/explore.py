@@ -181,7 +181,7 @@ def iter_explore(
     images.check_output(folder / SHEET, [content, *(style for row in plans for style, _ in row)])
     for r, row in enumerate(plans):
         for c, (style, chosen) in enumerate(row):
-            start = _neighbour(done, rows, columns, r, c) if warm else None
+            start = _neighbor(done, rows, columns, r, c) if warm else None
             path = folder / f"cell-{r + 1}-{c + 1}.png"
             done[r, c] = _paint(content, style, _proof(chosen, start is not None, named), start, path, cache)
             yield Cell(r + 1, c + 1, count, done[r, c])
@@ -209,7 +209,7 @@ def _proof(chosen: Options, warm: bool, named: Collection[str]) -> Options:
     return chosen.replace(size=size, steps=steps, scales=scales, time=None)
 
 
-def _neighbour(
+def _neighbor(
     done: Mapping[tuple[int, int], Result], rows: Axis | None, columns: Axis, r: int, c: int
 ) -> Result | None:
     """Return the cell to start from: the one before along the row, or the one above."""
