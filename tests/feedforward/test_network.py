@@ -139,10 +139,15 @@ def test_old_names_of_an_any_style_network_are_renamed(tmp_path: Path) -> None:
     assert not old.keys() & {"stem.weight", "head.weight", "style_predictor.matrix.weight"}
     facts = model.describe(network.shape, {"impasto": "0.1.0"}) | {"version": "1"}
     save_file(old, tmp_path / "old.safetensors", facts)
-    picture, style = torch.rand(1, 3, 32, 40), torch.rand(1, 3, 64, 64)
+    painter = model.load(tmp_path / "old.safetensors").painter
+    assert isinstance(painter, model.TorchPainter)
+    found, expected = painter.network.state_dict(), network.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    picture, style = (torch.rand(1, 3, *size, dtype=torch.float64) for size in ((32, 40), (64, 64)))
+    painter.network.double()
     with torch.inference_mode():
-        painted = model.load(tmp_path / "old.safetensors").painter(picture, style, None)
-        assert torch.allclose(painted, network(picture, style))
+        assert_same(painter(picture, style, None), network.double()(picture, style))
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
