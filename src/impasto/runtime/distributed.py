@@ -32,10 +32,10 @@ TIMEOUT = timedelta(days=1)  # a paused run waits, and one whose other processes
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that paint one picture, as one of them sees it; alone unless ``join`` found others.
+    """The processes that paint one picture together; a single process unless ``join`` was called under ``torchrun``.
 
-    ``rank`` counts from 0; the first alone speaks, writes and reads commands. ``sent`` counts the bytes that this
-    process gave to others, by what they were for.
+    ``rank`` counts from 0; only the first process prints, writes and reads commands. ``sent`` counts the bytes that
+    this process has sent, by purpose.
     """
 
     rank: int = 0
@@ -44,11 +44,11 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that speaks and writes."""
+        """Whether this is the process that prints and writes."""
         return self.rank == 0
 
     def broadcast(self, value: Any = None) -> Any:
-        """Return the first process's value, such as JSON holds, on all; nothing (None, an empty list) takes 8 bytes."""
+        """Return the first process's JSON value on every process; an empty value costs 8 bytes."""
         if self.world_size == 1:
             return value
         data = json.dumps(value).encode() if self.is_first and value else b""
@@ -68,14 +68,14 @@ class ProcessGroup:
         return value if self.is_first else json.loads(body.numpy().tobytes())
 
     def broadcast_tensor(self, tensor: Tensor) -> Tensor:
-        """Return the first process's tensor on every process; the others give one of its shape, which is filled."""
+        """Return the first process's tensor on every process; the others pass one of its shape, which is filled."""
         if self.world_size > 1:
             with self._together("picture"):
                 _distributed().broadcast(tensor, 0)
         return tensor
 
     def all_reduce_(self, tensor: Tensor, what: str = "summaries") -> Tensor:
-        """Add up a tensor over all processes, in place, and return it."""
+        """Sum a tensor over all processes in place and return it."""
         if self.world_size > 1:
             with self._together(what):
                 _distributed().all_reduce(tensor)
@@ -83,26 +83,26 @@ class ProcessGroup:
         return tensor
 
     def all_reduce_scalars(self, *numbers: float) -> list[float]:
-        """Return the sum of each number over all processes, equal to the last digit on all of them."""
+        """Return the sum of each number over all processes, bitwise equal on all of them."""
         if self.world_size == 1:
             return list(numbers)
         summed: list[float] = self.all_reduce_(torch.tensor(numbers, dtype=torch.float64), "scalars").tolist()
         return summed
 
     def exchange(self, outgoing: Mapping[int, Tensor], incoming: Mapping[int, Tensor], what: str) -> None:
-        """Send tensors to other processes and fill those that come from them, all at the same time."""
+        """Send tensors to other processes and receive into ``incoming``, all at the same time; keys are ranks."""
         if not outgoing and not incoming:
             return
         distributed = _distributed()
         with self._together(what):
-            wishes = [distributed.P2POp(distributed.isend, tensor, to) for to, tensor in sorted(outgoing.items())]
-            wishes += [distributed.P2POp(distributed.irecv, tensor, of) for of, tensor in sorted(incoming.items())]
-            for work in distributed.batch_isend_irecv(wishes):
+            operations = [distributed.P2POp(distributed.isend, tensor, to) for to, tensor in sorted(outgoing.items())]
+            operations += [distributed.P2POp(distributed.irecv, tensor, of) for of, tensor in sorted(incoming.items())]
+            for work in distributed.batch_isend_irecv(operations):
                 work.wait()
         self._note(what, sum(tensor.numel() * tensor.element_size() for tensor in outgoing.values()))
 
     def shard(self, height: int) -> RowShard:
-        """Return the rows that this process owns of a picture of so many."""
+        """Return the rows that this process owns of a picture of ``height`` rows."""
         units = -(-height // ROW_ALIGNMENT)
         if self.world_size == 1 or height < MIN_ROWS * self.world_size or units < self.world_size:
             return RowShard(height)
@@ -110,7 +110,7 @@ class ProcessGroup:
         return RowShard(height, tuple(zip(starts, [*starts[1:], height], strict=True)), self)
 
     def shutdown(self) -> None:
-        """Part from the others at the end of a run that went well."""
+        """Destroy the process group at the end of a successful run."""
         if self.world_size > 1:
             _distributed().destroy_process_group()
 
@@ -133,7 +133,7 @@ ALONE = ProcessGroup()
 
 @dataclass(frozen=True)
 class RowShard:
-    """The rows of a picture that a process owns; all of them unless ``all_rows`` says otherwise.
+    """The rows of a picture that a process owns; all of them unless ``all_rows`` is set.
 
     ``all_rows`` has the first and one past the last row of each process.
     """
@@ -156,31 +156,31 @@ class RowShard:
         """Return this process's rows of a whole picture ``[..., H, W]``."""
         return picture if self.is_whole else picture[..., slice(*self.rows), :].contiguous()
 
-    def window(self, reach: int, index: int | None = None) -> tuple[int, int]:
-        """Return the rows that a process (this one) sees with so many beyond its own on either side."""
+    def window(self, halo: int, index: int | None = None) -> tuple[int, int]:
+        """Return the rows of a process (this one by default) extended by ``halo`` rows on either side."""
         first, last = self.rows if index is None else self.all_rows[index]
-        return max(0, first - reach), min(self.height, last + reach)
+        return max(0, first - halo), min(self.height, last + halo)
 
-    def with_halo(self, parts: Sequence[Tensor], reach: int, what: str = "canvas") -> list[Tensor]:
-        """Return pictures with the rows that others own around them.
+    def with_halo(self, parts: Sequence[Tensor], halo: int, what: str = "canvas") -> list[Tensor]:
+        """Return pictures extended by the neighboring rows of other processes.
 
         Args:
             parts: this process's rows, ``[..., h, W]``, of equal shape.
-            reach: how many rows beyond its own.
-            what: they are, for the count of bytes.
+            halo: number of rows on either side.
+            what: the purpose, for the count of bytes.
         """
-        if self.is_whole or not reach:
+        if self.is_whole or not halo:
             return list(parts)
-        top, bottom = self.window(reach)
+        top, bottom = self.window(halo)
         first, last = self.rows
         like = parts[0]
         whole = like.new_empty(len(parts), *like.shape[:-2], bottom - top, like.shape[-1])
         for place, part in zip(whole, parts, strict=True):
             place[..., first - top : last - top, :] = part
-        wanted = self._beyond(reach)
+        wanted = self._beyond(halo)
         outgoing = {
             other: torch.stack([part[..., a - first : b - first, :] for part in parts])
-            for other, (a, b) in self._of_others(reach).items()
+            for other, (a, b) in self._of_others(halo).items()
         }
         incoming = {other: whole[..., a - top : b - top, :].contiguous() for other, (a, b) in wanted.items()}
         self.group.exchange(outgoing, incoming, what)
@@ -188,16 +188,16 @@ class RowShard:
             whole[..., a - top : b - top, :] = incoming[other]
         return list(whole)
 
-    def reduce_halo(self, picture: Tensor, reach: int) -> Tensor:
-        """Return this process's rows ``[..., h, W]`` with what others found for them: the way back of ``with_halo``."""
-        if self.is_whole or not reach:
+    def reduce_halo(self, picture: Tensor, halo: int) -> Tensor:
+        """Add the halo's values to the rows of their owners; the adjoint of ``with_halo``. Returns ``[..., h, W]``."""
+        if self.is_whole or not halo:
             return picture
-        top, _ = self.window(reach)
+        top, _ = self.window(halo)
         first, last = self.rows
         own = picture[..., first - top : last - top, :].contiguous()
-        back = self._of_others(reach)
+        back = self._of_others(halo)
         outgoing = {
-            other: picture[..., a - top : b - top, :].contiguous() for other, (a, b) in self._beyond(reach).items()
+            other: picture[..., a - top : b - top, :].contiguous() for other, (a, b) in self._beyond(halo).items()
         }
         incoming = {other: torch.empty_like(own[..., a - first : b - first, :]) for other, (a, b) in back.items()}
         incoming = {other: part.contiguous() for other, part in incoming.items()}
@@ -206,15 +206,15 @@ class RowShard:
             own[..., a - first : b - first, :] += incoming[other]
         return own
 
-    def without_halo(self, picture: Tensor, reach: int) -> Tensor:
-        """Return this process's own rows of what ``with_halo`` gave."""
-        if self.is_whole or not reach:
+    def without_halo(self, picture: Tensor, halo: int) -> Tensor:
+        """Return this process's rows of a picture extended by ``with_halo``."""
+        if self.is_whole or not halo:
             return picture
-        top, _ = self.window(reach)
+        top, _ = self.window(halo)
         return picture[..., self.rows[0] - top : self.rows[1] - top, :]
 
     def gather(self, part: Tensor) -> Tensor:
-        """Return the whole picture on the first process, in main memory; the others get their part back."""
+        """Return the whole picture on the first process, in main memory; the others get their rows back."""
         if self.is_whole:
             return part
         mine = part.detach().cpu().contiguous()
@@ -223,7 +223,7 @@ class RowShard:
             return part
         whole = mine.new_empty(*mine.shape[:-2], self.height, mine.shape[-1])
         whole[..., : self.rows[1], :] = mine
-        for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time: memory for one part beside the whole
+        for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time, to hold one part beside the whole
             rows = mine.new_empty(*mine.shape[:-2], b - a, mine.shape[-1])
             self.group.exchange({}, {other: rows}, "picture")
             whole[..., a:b, :] = rows
@@ -238,21 +238,21 @@ class RowShard:
             whole = torch.empty(*part.shape[:-2], self.height, part.shape[-1], dtype=part.dtype)
         return self.group.broadcast_tensor(whole).to(part.device)
 
-    def _beyond(self, reach: int) -> dict[int, tuple[int, int]]:
-        """Return the rows that this process sees and others own, by their owner."""
-        return _shared(self.window(reach), self.all_rows, self.group.rank)
+    def _beyond(self, halo: int) -> dict[int, tuple[int, int]]:
+        """Return the rows of this process's halo, by the rank that owns them."""
+        return _shared(self.window(halo), self.all_rows, self.group.rank)
 
-    def _of_others(self, reach: int) -> dict[int, tuple[int, int]]:
-        """Return the rows that this process owns and others see, by who sees them."""
-        windows = [self.window(reach, index) for index in range(len(self.all_rows))]
+    def _of_others(self, halo: int) -> dict[int, tuple[int, int]]:
+        """Return this process's rows that are in others' halos, by the rank that reads them."""
+        windows = [self.window(halo, index) for index in range(len(self.all_rows))]
         return _shared(self.rows, windows, self.group.rank)
 
 
 class BroadcastMailbox:
-    """A mailbox whose commands reach every process: the first collects them, the others are told.
+    """A mailbox whose commands halo every process: the first collects them and broadcasts them.
 
     Args:
-        mailbox: the first process's, if there is one.
+        mailbox: the first process's mailbox, if there is one.
         group: the processes.
     """
 
@@ -260,13 +260,13 @@ class BroadcastMailbox:
         self._mailbox, self._group = mailbox, group
 
     def collect(self) -> list[Command]:
-        """Return and remove everything that has come in to the first process, oldest first."""
+        """Return and remove the first process's pending commands, oldest first."""
         found = self._mailbox.collect() if self._mailbox is not None and self._group.is_first else []
-        told = self._group.broadcast([[command.name, dict(command.values)] for command in found]) or []
-        return [Command(name, values) for name, values in told]
+        received = self._group.broadcast([[command.name, dict(command.values)] for command in found]) or []
+        return [Command(name, values) for name, values in received]
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a command comes in, at most ``seconds``; the others wait for the first in ``collect``."""
+        """Sleep until a command arrives, at most ``seconds``; the others wait for the first in ``collect``."""
         if self._mailbox is not None and self._group.is_first:
             self._mailbox.wait(seconds)
 
@@ -275,7 +275,7 @@ def expected() -> tuple[int, int]:
     """Return this process's number, from 0, and how many there are, as the environment has it; 0 and 1 if it is alone.
 
     Raises:
-        OptionError: the environment speaks of several processes and makes no sense.
+        OptionError: ``RANK`` and ``WORLD_SIZE`` are inconsistent.
     """
     words = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
     if None in words or words[1] == "1":
@@ -295,8 +295,8 @@ def join() -> ProcessGroup:
     """Return the processes that ``torchrun`` started with this one, once all have met; ``ALONE`` without it.
 
     Raises:
-        OptionError: the environment makes no sense.
-        MachineError: the others cannot be met, or there are fewer GPUs than processes.
+        OptionError: ``RANK`` and ``WORLD_SIZE`` are inconsistent.
+        MachineError: the others cannot be reached, or there are fewer GPUs than processes.
     """
     index, count = expected()
     if count == 1:
@@ -313,15 +313,13 @@ def join() -> ProcessGroup:
         _distributed().init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise MachineError(
-            f"process {index + 1} of {count} cannot reach the others ({reason}): use torchrun"
-        ) from error
+        raise MachineError(f"process {index + 1} of {count} cannot reach the others ({reason}): use torchrun") from error
     return ProcessGroup(index, count)
 
 
 @contextmanager
 def as_one(group: ProcessGroup) -> Iterator[None]:
-    """Let processes end together: a signal to end becomes an error that says so; Ctrl-C is left to the first."""
+    """Let processes end together: SIGTERM becomes a MachineError, and only the first process handles Ctrl-C."""
     if group.world_size == 1:
         yield
         return
@@ -344,7 +342,7 @@ def as_one(group: ProcessGroup) -> Iterator[None]:
 
 
 def _shared(rows: tuple[int, int], others: Sequence[tuple[int, int]], index: int) -> dict[int, tuple[int, int]]:
-    """Return what rows have in common with those of each other process, where that is anything."""
+    """Return the rows shared with each other process, where there are any."""
     found = {}
     for other, (first, last) in enumerate(others):
         common = max(rows[0], first), min(rows[1], last)
