@@ -59,3 +59,11 @@ def test_a_command_parses(page: str, command: str) -> None:
 def test_an_unknown_option_does_not_parse() -> None:
     with pytest.raises(Exception, match="no-such-option"):
         parse(get_command(app), ["stylize", "photo.jpg", "painting.jpg", "--no-such-option"])
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name
+)
+def test_the_files_it_names_exist(page: Path) -> None:
+    names = re.findall(r"`((?:\w+/)+\w+\.(?:py|ipynb|sh))`", page.read_text(encoding="utf-8"))
+    assert [name for name in names if not ((ROOT / name).exists() or (ROOT / "src" / "impasto" / name).exists())] == []
