@@ -24,4 +24,4 @@ rm -rf "$folder/empty"
 mkdir "$folder/sdist"
 tar -xzf "$folder"/dist/*.tar.gz -C "$folder/sdist" --strip-components 1
 cd "$folder/sdist"
-PYTHONPATH=$PWD/src "$tools/python" -m pytest -q "$@"
+PYTHONPATH=$PWD/src "$tools/python" -m pytest -q -n 2 --dist worksteal "$@"
