@@ -51,7 +51,7 @@ DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
 WEIGHTS = {"content": 2.0, "moments": 3.0, "tv": 0.7}
 SUMS = ("moments", "gram", "batchnorm", "mmd")
 SAMPLED = ("wasserstein", "mmd-gauss", "sliced", "histogram", "mrf", "nearest", "strotss")
-GUARDS = ("edge_weight", "anchor_weight", "photo_weight", "speck_weight", "border_weight")
+GUARDS = ("edge_weight", "color_anchor_weight", "photorealism_weight", "despeckle_weight", "border_weight")
 OPTIONS: dict[str, Any] = {
     "size": "128",
     "steps": 8,

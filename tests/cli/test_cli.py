@@ -244,7 +244,7 @@ def test_an_existing_output_is_replaced(tiny_files: Files, folder: Path) -> None
 
 SAVING_WITHOUT_END = """
 import signal, sys
-from impasto import result
+from impasto.run import result
 from impasto.cli import main
 result.save = lambda *_, **__: signal.pause()
 main()

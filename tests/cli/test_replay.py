@@ -197,7 +197,7 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert "other/a.png" in told.splitlines()[0]
     assert "lpips: distance from the content" in told
-    assert "no claim rests on what is marked `same network`" in told
+    assert "rows marked `same network` are not independent evidence" in told
     assert run(["evaluate", "a.png", "--content=photo.png", "--style=painting.png", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in found["rows"]] == ["a.png"]
