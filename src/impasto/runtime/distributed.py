@@ -313,7 +313,8 @@ def join() -> ProcessGroup:
         _distributed().init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise MachineError(f"process {index + 1} of {count} cannot reach the others ({reason}): use torchrun") from error
+        message = f"process {index + 1} of {count} cannot reach the others ({reason}): use torchrun"
+        raise MachineError(message) from error
     return ProcessGroup(index, count)
 
 
