@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.sse import EventSourceResponse
 
 from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
 from impasto.studio.http.forms import Steer, validated_options
@@ -133,9 +134,8 @@ async def follow_job(
     if job.over and known >= job.last_event:
         return Response(status_code=204)  # the only status after which a browser does not reconnect
     tail: EventTail = request.app.state.tail
-    return StreamingResponse(
+    return EventSourceResponse(
         tail.follow(job_id, known),
-        media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
 from impasto.studio.store.database import Store
-from impasto.studio.store.records import NotFoundError, StoredEvent
+from impasto.studio.store.records import NotFoundError
 
 BATCH = 500
+RETRY_MS = 1000  # after which a browser reconnects
 
 
 class EventTail:
@@ -53,20 +56,20 @@ class EventTail:
                 changed.set()
             await asyncio.sleep(self.poll_seconds)
 
-    async def follow(self, job_id: str, after: int) -> AsyncIterator[str]:
-        """Yield the events of a job after number ``after`` as text, until the job has ended and all are sent."""
-        yield "retry: 1000\n\n"
+    async def follow(self, job_id: str, after: int) -> AsyncIterator[bytes]:
+        """Yield the encoded events of a job after number ``after``, until the job has ended and all are sent."""
+        yield format_sse_event(retry=RETRY_MS)
         while True:
             changed = self._changed  # taken before reading, so that no change is missed
             try:
                 job = self.store.job(job_id)
             except NotFoundError:
-                yield "event: deleted\ndata: {}\n\n"
+                yield format_sse_event(event="deleted", data_str="{}")
                 return
             events = self.store.events(job_id, after, BATCH)
             for event in events:
                 after = event.number
-                yield text_of(event)
+                yield format_sse_event(id=str(event.number), event=event.kind, data_str=event.data)
             if events:
                 continue
             if job.over and job.last_event <= after:
@@ -74,9 +77,4 @@ class EventTail:
             try:
                 await asyncio.wait_for(changed.wait(), self.keep_alive_seconds)
             except TimeoutError:
-                yield ": keep-alive\n\n"
-
-
-def text_of(event: StoredEvent) -> str:
-    """Return one event in the wire format of server-sent events; the data is JSON on one line."""
-    return f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n"
+                yield KEEPALIVE_COMMENT
