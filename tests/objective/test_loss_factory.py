@@ -47,7 +47,7 @@ def test_the_table_has_every_name_of_the_option() -> None:
 def test_one_row_and_one_name_add_a_loss(tiny_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STYLE_LOSSES, "mean", StyleLoss(lambda _, target: MeanLoss(target), "relu1_1+relu2_1"))
     monkeypatch.setattr(fields, "StyleLossName", Literal["mean"])
-    shared, settings = TargetCache(state_before("conv3_1")), {"size": 48, "steps": 4, "scales": 1}
-    events = iter_stylize(*tiny_files, style_loss="mean", content_layers="relu2_1", shared=shared, **settings)
+    cache, settings = TargetCache(state_before("conv3_1")), {"size": 48, "steps": 4, "scales": 1}
+    events = iter_stylize(*tiny_files, style_loss="mean", content_layers="relu2_1", cache=cache, **settings)
     steps = [event for event in events if isinstance(event, Stepped)]
     assert steps[-1].total < steps[0].total

@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 
 from impasto.errors import ImageError, OptionError
-from impasto.regions.spec import RegionSpec, as_words, blend_of, check_count, missing, parse_numbers, parse_regions
+from impasto.regions.spec import (
+    RegionSpec,
+    as_words,
+    blend_of,
+    check_count,
+    parse_numbers,
+    parse_regions,
+    require_picture,
+)
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def test_a_placement_as_words(files: Path) -> None:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"style": None}, "no style is given"),
-    ({"style": "a.png", "regions": ["sky.png"]}, "region 'sky.png' is not understood: write MASK=PAINTING"),
+    ({"style": "a.png", "regions": ["sky.png"]}, "region 'sky.png' cannot be parsed: write MASK=PAINTING"),
     ({"style": "a.png", "regions": [3]}, "give a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK}]}, "a region needs a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK, "style": "a.png", "size": 3}]}, "has no setting 'size'"),
@@ -128,7 +136,7 @@ def test_a_missing_file_is_named(files: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.png"):
         parse_regions(None, regions=["nowhere.png=a.png"])
     with pytest.raises(ImageError, match="'style sky' of the placement is missing"):
-        missing({}, "style sky")
+        require_picture({}, "style sky")
 
 
 def test_numbers_by_style() -> None:

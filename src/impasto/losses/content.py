@@ -24,7 +24,7 @@ class ContentLoss:
     Args:
         target: the content's features by layer, ``[1, C, H/s, W/s]``, any floating dtype.
         weights: weight by layer; the layers are its keys.
-        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; by default all ones.
         half_sum: take half the sum of squares (the paper) instead of the mean.
     """
 

@@ -100,7 +100,7 @@ class HistogramLoss:
         return dict(self._targets)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._targets = dict(state)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:

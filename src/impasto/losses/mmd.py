@@ -93,7 +93,7 @@ class GaussianMMDLoss:
     Args:
         target: features and masks of the style, and the size and mask of the canvas.
         samples: most positions a layer.
-        generator: draws the first samples; a fixed seed if absent.
+        generator: draws the first samples; by default with a fixed seed.
     """
 
     halo_px = 0
@@ -124,7 +124,7 @@ class GaussianMMDLoss:
         return dict(self._fractions)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._fractions = dict(state)
         self._index, self._targets, self._scales = {}, {}, {}
         for layer in self.layers:

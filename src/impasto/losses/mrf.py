@@ -34,7 +34,7 @@ class MRFLoss:
         target: features and masks of the style, and the size and mask of the canvas. Patches of the
             style are matched where its mask is above a half of its largest value.
 
-    Until ``refresh`` is called every patch is matched with the style's first: matches belong to a canvas.
+    Before the first ``refresh`` every patch is matched with the style's first: matches belong to a canvas.
 
     Raises:
         OptionError: a layer of the canvas or of the style has no 3 x 3 patch.
@@ -96,11 +96,11 @@ class MRFLoss:
         return dict(self._index)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._index = dict(state)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return each layer's sum of squared differences over the cells it owns, ``[L]``."""
+        """Return each layer's sum of squared differences over the cells inside the tile, ``[L]``."""
         sums = []
         for layer in self.layers:
             vectors = at_least_float32(window.crop_tile(features[layer], stride(layer)))[0].flatten(1)  # [C, n]

@@ -45,7 +45,7 @@ class NearestLoss:
         content: the content's features; without them the query is the canvas alone.
         preservation: a, from 0 to 1.
 
-    Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
+    Before the first ``refresh`` every place is matched with the style's first: matches belong to a canvas.
     """
 
     refresh_every: int | None = 0
@@ -110,7 +110,7 @@ class NearestLoss:
         return {"index": self._index}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._index = state["index"]
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:

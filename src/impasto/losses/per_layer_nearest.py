@@ -34,9 +34,9 @@ class PerLayerNearestLoss:
             mask is at least half its maximum.
         rotated: features of the style rotated by 90, 180 and 270 degrees, ``[1, C, w, h]``; read one by one.
         side: most positions on a side of a layer.
-        generator: draws the first grids; a fixed seed if absent.
+        generator: draws the first grids; by default with a fixed seed.
 
-    Until ``refresh`` is called every place is matched with the style's first: matches belong to a canvas.
+    Before the first ``refresh`` every place is matched with the style's first: matches belong to a canvas.
     """
 
     halo_px = 0
@@ -132,7 +132,7 @@ class PerLayerNearestLoss:
         return {f"{name} {layer}": part[layer] for name, part in self._parts().items() for layer in self.layers}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         found = {name: {layer: state[f"{name} {layer}"] for layer in self.layers} for name in self._parts()}
         self._use(found["draw"], found["index"])
 

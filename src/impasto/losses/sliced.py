@@ -32,7 +32,7 @@ class SlicedLoss:
         target: features and masks of the style, and the size and mask of the canvas.
         directions: how many in each layer.
         samples: most positions a layer.
-        generator: draws the first directions and positions; a fixed seed if absent.
+        generator: draws the first directions and positions; by default with a fixed seed.
     """
 
     halo_px = 0
@@ -70,7 +70,7 @@ class SlicedLoss:
         return dict(self._state)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._state = dict(state)
         self._index, self._axes, self._targets = {}, {}, {}
         for layer in self.layers:

@@ -66,7 +66,7 @@ class StrotssLoss:
             features; of a mask the finest map is used.
         palette: factor of the palette term.
         samples, style_samples: most points of the canvas and of the style.
-        generator: draws the first points; a fixed seed if absent.
+        generator: draws the first points; by default with a fixed seed.
     """
 
     refresh_every: int | None = 4
@@ -108,7 +108,7 @@ class StrotssLoss:
         return {"canvas": self._points.fractions, "style": self._style_points.fractions}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._points.use(state["canvas"])
         self._style_points.use(state["style"])
         window = TileWindow.whole(*self._picture.shape[-2:])
@@ -117,7 +117,7 @@ class StrotssLoss:
             self._target_moments = mean_and_covariance(self._target, self._products)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the hypercolumns of the points it owns at their rows, flattened."""
+        """Return the hypercolumns of the points inside the tile at their rows, flattened."""
         return self._points.fill(canvas, features, window).flatten()
 
     def value(self, summary: Tensor) -> Tensor:
@@ -140,9 +140,9 @@ class SelfSimilarityLoss:
         content: the content's features by layer, ``[1, C, H/s, W/s]``.
         weights: the layers are its keys; weights multiply the layers' features.
         picture: the content at the canvas's size, ``[1, 3, H, W]``.
-        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; all ones if absent. The finest counts.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; by default all ones. The finest counts.
         samples: most points.
-        generator: draws the first points; a fixed seed if absent.
+        generator: draws the first points; by default with a fixed seed.
     """
 
     refresh_every: int | None = 4
@@ -176,14 +176,14 @@ class SelfSimilarityLoss:
         return {"canvas": self._points.fractions}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self._points.use(state["canvas"])
         with torch.no_grad():
             points = self._points.fill(self._picture, self._content, TileWindow.whole(*self._picture.shape[-2:]))
             self._target = self_similarity(points * self._factors, self._products)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the hypercolumns of the points it owns at their rows, flattened."""
+        """Return the hypercolumns of the points inside the tile at their rows, flattened."""
         return self._points.fill(canvas, features, window).flatten()
 
     def value(self, summary: Tensor) -> Tensor:

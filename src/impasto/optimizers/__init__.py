@@ -1,7 +1,6 @@
-"""Optimizers that keep the canvas inside [0, 1], one file each, driven by ask and tell.
+"""Optimizers that keep the canvas inside [0, 1], one file each; ``protocol`` has their methods.
 
-``canvas()`` is the picture to evaluate next; ``tell(loss, gradient)`` moves on; ``picture()`` is the one to show and to
-save.
+``canvas()`` is evaluated next, ``step(loss, gradient)`` moves it, ``picture()`` is shown and saved.
 """
 
 from impasto.optimizers.adam import Adam

@@ -74,7 +74,7 @@ class Adam:
         return (self._mean / (1 - self._average**self._averaged)).clamp(0, 1)
 
     def step(self, loss: float, gradient: Tensor) -> None:
-        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
+        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move the canvas."""
         self._count += 1
         self._averaged += 1
         update_moments_(self._first, self._second, gradient, self._betas)
@@ -88,7 +88,7 @@ class Adam:
         self._mean.zero_()
 
     def on_resample(self) -> None:
-        """Go on as before: the objective has drawn new samples."""
+        """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
         """Go back to the average of the good pictures and halve the step."""
@@ -103,13 +103,13 @@ class Adam:
         self.rate = self._initial_rate * factor
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that the next step depends on; of several processes the first has it whole."""
+        """Return everything that the next step depends on; with several processes the first has all of it."""
         parts = {"x": self._x, "first": self._first, "second": self._second, "mean": self._mean}
         numbers = torch.tensor([self._count, self._averaged, self.rate], dtype=torch.float64)
         return {**{key: self._shard.gather(part) for key, part in parts.items()}, "numbers": numbers}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         own = {key: self._shard.cut(state[key]).to(self._x.device) for key in ("x", "first", "second", "mean")}
         self._x, self._first, self._second, self._mean = own.values()
         count, averaged, self.rate = state["numbers"].tolist()

@@ -1,4 +1,4 @@
-"""Which optimizer a name stands for, with the state that memory allows it."""
+"""From the name of an optimizer to the optimizer, with the state that fits into memory."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class BoundedLBFGS:
         return self._good_x.view(self.shape)
 
     def step(self, loss: float, gradient: Tensor) -> None:
-        """Take the loss and its gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
+        """Take the loss and its gradient ``[1, 3, H, W]`` at ``canvas()``, and move the canvas."""
         if loss > RISE_ALLOWED * self._good_loss and self._move is not None and self._retries < 3:
             self._shorten()
             return
@@ -186,7 +186,7 @@ class BoundedLBFGS:
         return self._shard.cut(whole).reshape(*start, -1).to(self._x.device)
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that the next step depends on; of several processes the first has it whole."""
+        """Return everything that the next step depends on; with several processes the first has all of it."""
         state = {
             "x": self._whole(self._x),
             "good_x": self._whole(self._good_x),
@@ -203,7 +203,7 @@ class BoundedLBFGS:
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         vectors = {key: self._own(value) for key, value in state.items() if key not in ("order", "rho", "numbers")}
         self._x, self._good_x = vectors["x"], vectors["good_x"]
         self._steps, self._changes = vectors["steps"], vectors["changes"]

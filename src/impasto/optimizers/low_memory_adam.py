@@ -56,7 +56,7 @@ class LowMemoryAdam:
         return self._x
 
     def step(self, loss: float, gradient: Tensor) -> None:
-        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
+        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move the canvas."""
         self._count += 1
         draws = torch.Generator().manual_seed(self._count + self._shard.group.rank * RANK_STRIDE)
         fast, slow = BETAS
@@ -73,10 +73,10 @@ class LowMemoryAdam:
             x.addcdiv_(mean, size.div_(1 - slow**self._count).sqrt_().add_(EPSILON), value=-rate).clamp_(0, 1)
 
     def on_objective_change(self) -> None:
-        """Do nothing: neither moment speaks of the loss's value."""
+        """Do nothing: the moments do not depend on the loss's value."""
 
     def on_resample(self) -> None:
-        """Do nothing, likewise: the objective has drawn new samples."""
+        """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
         """Forget the moments and halve the step."""
@@ -90,13 +90,13 @@ class LowMemoryAdam:
         self.rate = self._initial_rate * factor
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that the next step depends on; of several processes the first has it whole."""
+        """Return everything that the next step depends on; with several processes the first has all of it."""
         parts = {"x": self._x, "first": self._first, "second": self._second}
         numbers = torch.tensor([self._count, self.rate], dtype=torch.float64)
         return {**{key: self._shard.gather(part) for key, part in parts.items()}, "numbers": numbers}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         own = {key: self._shard.cut(state[key]).to(self._x.device) for key in ("x", "first", "second")}
         self._x, self._first, self._second = own.values()
         count, self.rate = state["numbers"].tolist()

@@ -82,7 +82,7 @@ class LaplacianPyramidAdam:
         return picture_of(self._good).clamp(0, 1)
 
     def step(self, loss: float, gradient: Tensor) -> None:
-        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move on."""
+        """Take the gradient ``[1, 3, H, W]`` at ``canvas()``, and move the canvas."""
         self._good = [band.clone() for band in self._bands]
         leaves = [band.requires_grad_(True) for band in self._bands]
         with torch.enable_grad():
@@ -97,10 +97,10 @@ class LaplacianPyramidAdam:
         self._bands = moved
 
     def on_objective_change(self) -> None:
-        """Do nothing: neither moment speaks of the loss's value."""
+        """Do nothing: the moments do not depend on the loss's value."""
 
     def on_resample(self) -> None:
-        """Do nothing, likewise: the objective has drawn new samples."""
+        """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
         """Go back to the last good picture and halve the step."""
@@ -122,7 +122,7 @@ class LaplacianPyramidAdam:
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         count, self.rate = state["numbers"].tolist()
         self._count = int(count)
         for name, tensors in self._lists().items():

@@ -1,9 +1,9 @@
-"""The picture that a canvas stands for, inside the loop.
+"""From the canvas to the picture, and to what the losses compare of it.
 
-In: a canvas ``[1, 3, H, W]`` that the optimizer moves freely. Out: the picture, with the pixels that stay and the
-content's colors where they are kept; and what the losses see of a picture, which is its lightness alone where colors
-are kept. Everything is done pixel by pixel and has a gradient, so the losses are those of the picture that is saved. A
-large picture goes through in bands of rows, since the way back through OKLab takes some 200 bytes a pixel.
+In: a canvas ``[1, 3, H, W]`` that the optimizer changes freely. Out: the picture, with frozen pixels and the content's
+chroma where it is kept; and what the losses compare of a picture, which is only its lightness where chroma is kept.
+Everything works pixel by pixel and has a gradient, so the losses are those of the saved picture. A large picture
+is processed in bands of rows, since the backward pass through OKLab takes some 200 bytes a pixel.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class CanvasView:
     """From canvas to picture, and from picture to what is compared.
 
     Args:
-        control: at the canvas's size.
+        tensors: at the canvas's size.
     """
 
-    def __init__(self, control: RegionTensors) -> None:
-        self._keeper = None if control.content_chroma_mask is None else ChromaKeeper(control.content)
-        self._kept = control.content_chroma_mask
-        self._pin, self._pinned = control.frozen_mask, control.frozen_pixels
+    def __init__(self, tensors: RegionTensors) -> None:
+        self._keeper = None if tensors.content_chroma_mask is None else ChromaKeeper(tensors.content)
+        self._kept = tensors.content_chroma_mask
+        self._pin, self._pinned = tensors.frozen_mask, tensors.frozen_pixels
 
     @property
     def is_plain(self) -> bool:
-        """Whether the canvas is the picture and all of it is seen."""
+        """Whether the canvas is the picture and the losses compare all of it."""
         return self._kept is None and self._pin is None
 
     def rows(self, first: int, last: int) -> CanvasView:
@@ -56,7 +56,7 @@ class CanvasView:
         return self._in_rows(picture, lambda view, rows: view._seen(picture[..., rows, :]))
 
     def pull_back(self, canvas: Tensor, gradient: Tensor) -> Tensor:
-        """Return the gradient with respect to the canvas from that with respect to what is seen of its picture."""
+        """Return the gradient with respect to the canvas, given that with respect to what is compared of it."""
 
         def pulled(view: CanvasView, rows: slice) -> Tensor:
             leaf = canvas[..., rows, :].detach().requires_grad_(True)
@@ -65,7 +65,7 @@ class CanvasView:
         return self._in_rows(canvas, pulled)
 
     def _in_rows(self, canvas: Tensor, change: Callable[[CanvasView, slice], Tensor]) -> Tensor:
-        """Put together what bands of rows, each under its own view, become."""
+        """Apply a function to bands of rows, each with its own view, and concatenate the results."""
         cut = bands(canvas)
         if self.is_plain or len(cut) == 1:
             return change(self, slice(None))
@@ -73,16 +73,16 @@ class CanvasView:
 
     def _picture(self, canvas: Tensor) -> Tensor:
         if self._keeper is not None and self._kept is not None:
-            canvas = _mixed(canvas, self._keeper.color(canvas), self._kept)
+            canvas = _lerp(canvas, self._keeper.color(canvas), self._kept)
         if self._pin is not None and self._pinned is not None:
-            canvas = _mixed(canvas, self._pinned, self._pin)
+            canvas = _lerp(canvas, self._pinned, self._pin)
         return canvas
 
     def _seen(self, picture: Tensor) -> Tensor:
-        return picture if self._kept is None else _mixed(picture, desaturated(picture), self._kept)
+        return picture if self._kept is None else _lerp(picture, desaturated(picture), self._kept)
 
 
-def _mixed(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
+def _lerp(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
     # Written so that shares of exactly 0 and 1 give exactly one of the two.
     return under * (1 - share) + over * share
 

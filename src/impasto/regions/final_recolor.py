@@ -1,10 +1,10 @@
-"""The content's own colors, moved to the style's, under the lightness of what was painted.
+"""The content's colors, mapped to the style's, under the lightness of the painted picture.
 
-In: a finished picture, and the content and styles that it was made of. Out: the picture with its lightness limited to
-the style's range and its chroma taken from the content, moved so that mean and covariance are the style's. Kolkin et
-al., Neural Neighbor Style Transfer, arXiv 2203.13215, color as the last step; OKLab and the map of least movement as
-in ``color``. So that colors keep to what was painted, the chroma passes a guided filter (He, Sun & Tang, IEEE PAMI
-2013) whose guide is that lightness. A gray style has no chroma to give, and its gray is taken.
+In: a finished picture, its content and its styles. Out: the picture with its lightness limited to the style's range and
+its chroma taken from the content, mapped so that mean and covariance are the style's. Kolkin et
+al., Neural Neighbor Style Transfer, arXiv 2203.13215, color as the last step; OKLab and the optimal-transport map as
+in ``color``. So that colors follow the painted shapes, the chroma passes a guided filter (He, Sun & Tang, IEEE PAMI
+2013) whose guide is that lightness. A gray style makes the picture gray.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from impasto.regions.color import Rows, by_rows, from_oklab, limit_chroma, match
 from impasto.regions.region_tensors import Region, RegionTensors
 
 RIDGE = 1e-4  # added to both covariances: a gray content is not blown up
-REACH = 1 / 100  # of the long side: how far the filter looks
+RADIUS = 1 / 100  # of the long side: radius of the filter
 FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
 
 
-def recolored(picture: Tensor, control: RegionTensors) -> Tensor:
-    """Return a picture with the content's colors, moved to the style's.
+def recolored(picture: Tensor, tensors: RegionTensors) -> Tensor:
+    """Return a picture with the content's colors, mapped to the style's.
 
     Args:
         picture: ``[1, 3, H, W]`` sRGB in [0, 1].
-        control: at the picture's size. Each area takes its own style's colors; pixels that stay, stay, and so do
-            areas that keep the content's colors.
+        tensors: at the picture's size. Each region takes its own style's colors; frozen pixels and regions that keep
+            the content's colors are unchanged.
 
     Returns:
         ``[1, 3, H, W]`` in [0, 1], inside the gamut at its own lightness.
     """
-    lab, given = by_rows(_lab, picture), by_rows(_lab, control.content)
+    lab, given = by_rows(_lab, picture), by_rows(_lab, tensors.content)
     lightness, chroma = torch.zeros_like(lab[:, :1]), torch.zeros_like(lab[:, 1:])
     left = torch.ones_like(lightness)
-    for region in control.regions:
+    for region in tensors.regions:
         if region.lightness_only:
             continue
         share = left if region.mask is None else region.mask.to(lab)
@@ -46,9 +46,9 @@ def recolored(picture: Tensor, control: RegionTensors) -> Tensor:
         lightness = lightness + share * lab[:, :1].clamp(low, high)
         chroma = chroma + share * moved
     guide = lightness + left * lab[:, :1]
-    reach = max(1, round(REACH * max(picture.shape[-2:])))
-    new = torch.cat([guide, guided(chroma + left * lab[:, 1:], guide, reach)], 1)
-    stays = left if control.frozen_mask is None else torch.maximum(left, control.frozen_mask.to(left))
+    radius = max(1, round(RADIUS * max(picture.shape[-2:])))
+    new = torch.cat([guide, guided(chroma + left * lab[:, 1:], guide, radius)], 1)
+    stays = left if tensors.frozen_mask is None else torch.maximum(left, tensors.frozen_mask.to(left))
     painted = by_rows(lambda rows: from_oklab(limit_chroma(rows)).clamp(0, 1).to(picture), new)
     return picture * stays.to(picture) + painted * (1 - stays.to(picture))
 
@@ -58,7 +58,7 @@ def _lab(rows: Tensor) -> Tensor:
 
 
 def _lightness_and_map(region: Region, content: Tensor) -> tuple[float, float, Tensor, Tensor]:
-    """Return an area's range of lightness, and the affine map of the content's chroma to its styles'."""
+    """Return a region's range of lightness, and the affine map from the content's chroma to that of its styles."""
     low, high, found, parts = 1.0, 0.0, [], []
     for source in region.styles:
         lab = to_oklab(source.picture.double())
@@ -82,18 +82,18 @@ def _moments(lab: Tensor, mask: Tensor | None) -> tuple[Rows, Rows]:
     return moments(rows, None if mask is None else mask.double().flatten().cpu().numpy())
 
 
-def guided(values: Tensor, guide: Tensor, reach: int, flatness: float = FLATNESS) -> Tensor:
+def guided(values: Tensor, guide: Tensor, radius: int, flatness: float = FLATNESS) -> Tensor:
     """Return values smoothed where their guide is flat, with edges where it has edges.
 
     Args:
         values: ``[1, C, H, W]``.
         guide: ``[1, 1, H, W]``.
-        reach: radius of the window in px.
+        radius: of the window in px.
         flatness: variance of the guide that counts as nothing.
     """
 
     def mean(part: Tensor) -> Tensor:
-        return functional.avg_pool2d(part, 2 * reach + 1, 1, reach, count_include_pad=False)
+        return functional.avg_pool2d(part, 2 * radius + 1, 1, radius, count_include_pad=False)
 
     about, level = mean(guide), mean(values)
     slope = (mean(guide * values) - about * level) / (mean(guide.square()) - about.square() + flatness)

@@ -1,8 +1,8 @@
-"""From a placement to tensors: what each area is painted with, which pixels stay, whose colors are kept.
+"""From a ``RegionSpec`` to tensors: the styles of each region, the frozen pixels, and whose colors are used.
 
-In: a ``RegionSpec``, the content and the options. Out: a ``Control`` at the content's own size, which ``at`` brings to
-a canvas's. Color modes, saturation, turning and transparency act on the pictures here, before any network sees them,
-so the loop works toward them and no correction is needed afterwards.
+In: a ``RegionSpec``, the content and the options. Out: ``RegionTensors`` at the content's own size; ``at`` resizes
+them to a canvas. Color modes, saturation, rotation and transparency act on the pictures here, before the network sees
+them, so that the loop optimizes for them and nothing is corrected afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from impasto.regions import masks
 from impasto.regions.color import recolor, saturate
 from impasto.regions.faces import face_mask
 from impasto.regions.geometry import periodic, rotated
-from impasto.regions.spec import RegionSpec, StyleSpec, blend_of, check_count, missing, parse_numbers
+from impasto.regions.spec import RegionSpec, StyleSpec, blend_of, check_count, parse_numbers, require_picture
 
 REST = "rest"
 FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture
@@ -31,10 +31,10 @@ FEATHER = 0.012  # of the long side: how softly a protected place is set into th
 
 @dataclass(frozen=True, eq=False)
 class StyleSource:
-    """A style made ready: turned, in its colors, with what counts of it.
+    """A style after rotation and color changes, with its mask.
 
     ``picture`` is ``[1, 3, h, w]``, ``mask`` ``[1, 1, h, w]`` or None, ``scale`` the size of its strokes relative to
-    the canvas, ``part`` its part in a blend.
+    the canvas, ``part`` its weight in a blend.
     """
 
     picture: Tensor
@@ -45,10 +45,10 @@ class StyleSource:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of the canvas and how it is painted.
+    """A region of the canvas, and the styles that paint it.
 
-    ``name`` is empty for an area that is the whole picture; ``mask`` is ``[1, 1, H, W]``, None for everything alike;
-    ``gray`` says that lightness alone is compared.
+    ``name`` is empty for a region that is the whole picture; ``mask`` is ``[1, 1, H, W]``, None if it is all ones;
+    ``lightness_only`` says that colors are not compared.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class RegionTensors:
-    """Everything that says where, how much and in which colors.
+    """Content, regions and maps of a run.
 
     Maps are ``[1, 1, H, W]``, or None where they would be all zeros: ``frozen_mask`` is how far a pixel is replaced by
     ``frozen_pixels`` (``[1, 3, H, W]``) whatever the canvas holds; in ``content_chroma_mask`` the content's chroma is
@@ -78,7 +78,7 @@ class RegionTensors:
 
     @property
     def maps(self) -> int:
-        """How many maps of the canvas's size there are; a picture counts as three."""
+        """Number of maps of the canvas's size; a picture counts as three."""
         found = [
             *(region.mask for region in self.regions),
             self.protected,
@@ -89,11 +89,11 @@ class RegionTensors:
         return sum(part.shape[1] for part in found if part is not None)
 
     def strengths(self) -> dict[str, float]:
-        """Return the strengths that areas have of their own, by the area's name."""
+        """Return the strengths set for single regions, by the region's name."""
         return {region.name: region.strength for region in self.regions if region.strength is not None}
 
     def at(self, size: tuple[int, int]) -> RegionTensors:
-        """Return it with the content and every map at a canvas's size; styles stay as they are."""
+        """Return a copy with the content and all maps at a canvas's size ``(height, width)``; styles are unchanged."""
         return replace(
             self,
             content=_resized(self.content, size),
@@ -107,7 +107,7 @@ class RegionTensors:
 
 @dataclass
 class _PendingRegion:
-    """An area on the way to being one: wishes, the content's part (None: everything), and label masks of the style."""
+    """A region before its styles are loaded: their specs, its mask (None: all of it), and a label mask of the style."""
 
     name: str
     specs: list[StyleSpec]
@@ -116,23 +116,23 @@ class _PendingRegion:
 
 
 def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTensors:
-    """Return the control of a run with one style everywhere and nothing else."""
+    """Return the tensors of a run in which one style paints the whole picture."""
     return RegionTensors(content, (Region("", None, (StyleSource(style, None, scale),)),))
 
 
 def build_region_tensors(
     placement: RegionSpec, content: Picture, options: Options, device: torch.device | str = "cpu"
 ) -> RegionTensors:
-    """Return a run's control.
+    """Return the tensors of a run.
 
     Args:
-        placement: what is wanted where.
-        content: the content picture; its alpha says which pixels have a part in the statistics.
+        placement: styles, regions and protection.
+        content: the content picture; transparent pixels are left out of the statistics.
         options: of the run.
-        device: where tensors go.
+        device: of the tensors.
 
     Raises:
-        InputError: a mask that does not fit, labels without partner, blends that sum to nothing, too many regions.
+        InputError: a mask does not fit, a label has no partner, a blend sums to 0, or there are too many regions.
     """
     settings = options.control
     original = tensor(content.pixels).to(device)
@@ -145,7 +145,7 @@ def build_region_tensors(
         original = periodic(original)
     source = saturate(original, settings.saturation)
     pending_regions, notes = _pending_regions(placement, content, original)
-    rest = _shared_out(pending_regions)
+    rest = _normalize_masks(pending_regions)
     protect = _protection(placement, content, original, notes)
     kept = None if protect is None else protect * settings.protect_strength
     regions: list[Region] = []
@@ -160,12 +160,12 @@ def build_region_tensors(
             continue
         if color == "content":
             chroma = share if chroma is None else chroma + share
-        mask = _taken_out(pending.share, kept, visible)
+        mask = _without_hidden(pending.share, kept, visible)
         if mask is None or float(mask.sum()) > 1e-3:
             regions.append(Region(pending.name, mask, styles, pending.specs[0].strength, color == "content"))
         else:
             notes.append(
-                f"nothing of {pending.name or 'the picture'} is left to paint: all of it is protected or hidden"
+                f"nothing of {pending.name or 'the picture'} is left to paint: all of it is protected or transparent"
             )
     if protect is not None and settings.protect_strength == 1:
         top = _feathered(protect)
@@ -188,14 +188,17 @@ def build_region_tensors(
 def _pending_regions(
     placement: RegionSpec, content: Picture, original: Tensor
 ) -> tuple[list[_PendingRegion], list[str]]:
-    """Return the areas that are wished for, those of one style and settings merged, in the order of their names."""
+    """Return the regions in the order of their names, those with the same style and settings merged; and notes."""
     size = content.size
     whole = (int(original.shape[-2]), int(original.shape[-1]))
     free = [spec for spec in placement.styles if spec.region is None]
     if placement.labels:
         pictures = placement.pictures
         pairs, notes = masks.pair_labels(
-            missing(pictures, "labels content"), missing(pictures, "labels style"), size, pictures[free[0].style].size
+            require_picture(pictures, "labels content"),
+            require_picture(pictures, "labels style"),
+            size,
+            pictures[free[0].style].size,
         )
         check_count(len(pairs))
         return [
@@ -205,7 +208,9 @@ def _pending_regions(
     merged: dict[tuple[object, ...], _PendingRegion] = {}
     for spec in sorted((w for w in placement.styles if w.region is not None), key=lambda w: str(w.region)):
         assert spec.region is not None and spec.mask is not None
-        mask = masks.load_mask(missing(placement.pictures, spec.mask), size, f"the mask of region {spec.region}")
+        mask = masks.load_mask(
+            require_picture(placement.pictures, spec.mask), size, f"the mask of region {spec.region}"
+        )
         mask = masks.resize_mask(mask.to(original), whole)
         key = _identity(spec, placement)
         if key in merged:
@@ -226,16 +231,15 @@ def _pending_regions(
 
 
 def _identity(spec: StyleSpec, placement: RegionSpec) -> tuple[object, ...]:
-    """Return what makes two areas one: the same pictures and the same settings."""
-    pictures = [
-        None if part is None else (missing(placement.pictures, part).sha256, missing(placement.pictures, part).crop)
-        for part in (spec.style, spec.style_mask)
-    ]
+    """Return a key: regions with the same pictures and settings are merged."""
+    roles = spec.style, spec.style_mask
+    found = [None if role is None else require_picture(placement.pictures, role) for role in roles]
+    pictures = [None if picture is None else (picture.sha256, picture.crop) for picture in found]
     return (*pictures, spec.scale, spec.rotate, spec.strength, spec.color)
 
 
-def _shared_out(pending_regions: list[_PendingRegion]) -> Tensor | None:
-    """Let masks sum to one where they meet; give what is left to the rest, or return it where nobody has it."""
+def _normalize_masks(pending_regions: list[_PendingRegion]) -> Tensor | None:
+    """Normalize masks where they overlap; assign the remainder to the rest, or return it if no style paints it."""
     placed = [pending for pending in pending_regions if pending.share is not None]
     if not placed:
         return None
@@ -259,11 +263,11 @@ def _protection(placement: RegionSpec, content: Picture, like: Tensor, notes: li
     if placement.protect == "faces":
         found = face_mask(content.pixels)
         if found is None:
-            notes.append("no face was found, so none is protected: the detector sees upright faces from the front")
+            notes.append("no face found, so nothing is protected: the detector finds upright frontal faces")
             return None
         return torch.from_numpy(found)[None, None].to(like)
     if placement.protect == "mask":
-        mask = masks.load_mask(missing(placement.pictures, "protect"), content.size, "the mask of --protect")
+        mask = masks.load_mask(require_picture(placement.pictures, "protect"), content.size, "the mask of --protect")
         return masks.resize_mask(mask.to(like), (int(like.shape[-2]), int(like.shape[-1])))
     return None
 
@@ -284,10 +288,10 @@ def _styles(
         scales = parse_numbers(settings.style_scales, "style_scales", len(pending.specs), low=0.05, high=8.0)
     made = []
     for spec, part, scale in zip(pending.specs, blend, scales, strict=True):
-        file = missing(placement.pictures, spec.style)
+        file = require_picture(placement.pictures, spec.style)
         picture, mask = tensor(file.pixels).to(source), pending.label
         if spec.style_mask is not None:
-            own = missing(placement.pictures, spec.style_mask)
+            own = require_picture(placement.pictures, spec.style_mask)
             mask = masks.load_mask(own, file.size, f"the mask of style {file.name}").to(source)
         mask = None if mask is None else masks.resize_mask(mask, file.size)
         alpha = _alpha(file, picture)
@@ -296,7 +300,7 @@ def _styles(
             mask = alpha if mask is None else mask * alpha
         picture, mask = rotated(picture, mask, settings.rotate_style if spec.rotate is None else spec.rotate)
         picture = saturate(picture, settings.saturation)
-        weight = _taken_out(pending.share, None, visible)
+        weight = _without_hidden(pending.share, None, visible)
         if color in ("match", "histogram"):
             picture = recolor(picture, source, color, mask, weight)
         elif color == "palette":
@@ -305,8 +309,8 @@ def _styles(
     return tuple(made)
 
 
-def _taken_out(share: Tensor | None, kept: Tensor | None, visible: Tensor | None) -> Tensor | None:
-    """Return an area without what is kept and what is hidden; None still stands for everything."""
+def _without_hidden(share: Tensor | None, kept: Tensor | None, visible: Tensor | None) -> Tensor | None:
+    """Return a region's mask without protected and transparent pixels; None stands for all ones."""
     mask = share
     for factor in (None if kept is None else 1 - kept, visible):
         if factor is not None:
@@ -315,14 +319,14 @@ def _taken_out(share: Tensor | None, kept: Tensor | None, visible: Tensor | None
 
 
 def _named(regions: Sequence[Region]) -> tuple[Region, ...]:
-    """An area alone in the picture needs no name: its terms are ``style`` and ``content``."""
+    """Return regions, a single one without a name: its terms are ``style`` and ``content``."""
     if len(regions) == 1 and regions[0].name == REST:
         return (replace(regions[0], name=""),)
     return tuple(regions)
 
 
 def _feathered(mask: Tensor) -> Tensor:
-    """Soften a mask's edge, inwards where there is room for it."""
+    """Return a mask with a soft edge, inside the mask where it is large enough."""
     reach = max(1, round(FEATHER * max(mask.shape[-2:])))
     inner = masks.erode(mask, reach)
     if float(inner.sum()) < masks.LEAST_LEFT * float(mask.sum()):
@@ -332,16 +336,16 @@ def _feathered(mask: Tensor) -> Tensor:
 
 
 def tensor(pixels: NDArray[np.float32]) -> Tensor:
-    """Return pixels ``[H, W, 3]`` as ``[1, 3, H, W]``, in the same memory: a large photograph is not held twice."""
+    """Return pixels ``[H, W, 3]`` as ``[1, 3, H, W]``, in the same memory: a large photograph is not copied."""
     return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
 
 
 def _alpha(file: Picture, like: Tensor) -> Tensor | None:
-    """Return a picture's alpha, None where all of it is opaque."""
+    """Return a picture's alpha ``[1, 1, H, W]``, or None if it is opaque."""
     if file.alpha is None or float(file.alpha.min()) >= 1:
         return None
     if not float(file.alpha.max()) > 0:
-        raise ImageError(f"{file.name!r} is transparent everywhere: there is nothing to see in it")
+        raise ImageError(f"{file.name!r} is completely transparent")
     alpha: NDArray[np.float32] = np.ascontiguousarray(file.alpha)
     return torch.from_numpy(alpha)[None, None].to(like)
 

@@ -1,7 +1,7 @@
-"""What the person wants where: styles, regions, labels and protection, as plain data with the pictures they name.
+"""Styles, regions, labels and protection as plain data, with the pictures that they name.
 
 In: ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects. Out: a
-``RegionSpec``, which a record keeps as JSON. Nothing is computed here; ``region_tensors`` makes tensors of it.
+``RegionSpec``, which a record stores as JSON. Nothing is computed here; ``region_tensors`` turns it into tensors.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from impasto.options.fields import Color
 SETTINGS = ("scale", "rotate", "strength", "color")
 _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
 _RANGES = {"scale": (0.05, 8.0), "rotate": (-360.0, 360.0), "strength": (0.0, 1.0)}
-MOST_REGIONS = 32
+MAX_REGIONS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleSpec:
-    """A style and the part of the content that it is for.
+    """A style and the part of the content that it paints.
 
-    ``style``, ``mask`` and ``style_mask`` name pictures of the placement; without ``mask`` it is for everything that
-    no region takes. ``scale``, ``rotate``, ``strength`` and ``color`` are the run's own where absent.
+    ``style``, ``mask`` and ``style_mask`` are keys of ``RegionSpec.pictures``; without ``mask`` the style paints
+    everything outside the regions. ``scale``, ``rotate``, ``strength`` and ``color`` default to the options of the run.
     """
 
     style: str
@@ -44,10 +44,10 @@ class StyleSpec:
 
 @dataclass(frozen=True)
 class RegionSpec:
-    """Every style with its place, and what is protected.
+    """All styles with their regions, and the protected part of the content.
 
-    ``pictures`` are by the part that they play; ``labels`` says whether two label pictures are among them;
-    ``protect`` is ``faces``, ``mask`` or None.
+    ``pictures`` maps roles such as ``style 2`` or ``mask sky`` to pictures; ``labels`` says whether two label pictures
+    are among them; ``protect`` is ``faces``, ``mask`` or None.
     """
 
     styles: tuple[StyleSpec, ...]
@@ -57,7 +57,7 @@ class RegionSpec:
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is one style for the whole picture and nothing more."""
+        """Whether one style paints the whole picture, without labels or protection."""
         return (
             len(self.styles) == 1
             and self.styles[0] == StyleSpec(style="style")
@@ -66,7 +66,7 @@ class RegionSpec:
         )
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as a record keeps it, without the pictures."""
+        """Return the JSON data that a record stores, without the pictures."""
         styles = [
             {key: value for key, value in dataclasses.asdict(s).items() if value is not None} for s in self.styles
         ]
@@ -74,7 +74,7 @@ class RegionSpec:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], pictures: Mapping[str, images.Picture]) -> RegionSpec:
-        """Return what ``as_data`` gave, with the pictures found again."""
+        """Return the spec from the data of ``as_data`` and its pictures by role."""
         return cls(tuple(StyleSpec(**entry) for entry in data["styles"]), data["labels"], data["protect"], pictures)
 
 
@@ -86,10 +86,10 @@ def parse_regions(
     protect: Any = None,
     limits: images.DecodeLimits | None = None,
 ) -> RegionSpec:
-    """Read wishes and load their pictures.
+    """Parse styles, regions, labels and protection, and load their pictures.
 
     Args:
-        style: a style or a list of them, or None where regions bring theirs. A style is a picture as ``images.load``
+        style: a style or a list of them, or None if every region has its own. A style is a picture as ``images.load``
             takes it, a text ``FILE[#x,y,w,h][@MASK][,scale=..][,rotate=..]``, or a mapping with ``style`` and those
             settings.
         regions: each a text ``MASK=STYLE[,strength=..][,color=..]...``, a pair of mask and style, or a mapping with
@@ -99,14 +99,14 @@ def parse_regions(
         limits: for ``images.load``.
 
     Raises:
-        OptionError: wishes that contradict each other or cannot be understood.
+        OptionError: settings contradict each other or cannot be parsed.
         ImageError: a picture cannot be read.
     """
     pictures: dict[str, images.Picture] = {}
     limits = limits or images.DecodeLimits()
     placed: list[StyleSpec] = []
-    for number, wish in enumerate(_as_list(style), start=1):
-        settings = _parse_style(wish)
+    for number, text in enumerate(_as_list(style), start=1):
+        settings = _parse_style(text)
         part = "style" if number == 1 else f"style {number}"
         placed.append(_load_style(settings, part, None, pictures, limits))
     entries = list(regions.items()) if isinstance(regions, Mapping) else list(regions or ())
@@ -117,9 +117,9 @@ def parse_regions(
         pictures[f"mask {name}"] = images.load(_array(mask), limits=limits)
         placed.append(_load_style(settings, f"style {name}", name, pictures, limits))
     if not placed:
-        raise OptionError("no style is given: name a painting, or regions with --region MASK=PAINTING", "style")
+        raise OptionError("no style: give a painting, or regions with --region MASK=PAINTING", "style")
     if "style" not in pictures:
-        # The first region's painting stands for the run where one style must be named.
+        # The first region's painting is the style of the run wherever only one can be named.
         pictures = {"style": pictures[placed[0].style], **pictures}
     if labels is not None:
         _check_labels(labels, placed, entries)
@@ -135,11 +135,11 @@ def parse_regions(
 
 def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: Sequence[Any]) -> None:
     if isinstance(labels, (str, Path)) or len(labels) != 2:
-        raise OptionError("labels are two pictures: the content's labels, then the style's", "labels")
+        raise OptionError("labels must be two pictures: the content's labels, then the style's", "labels")
     if regions:
-        raise OptionError("labels and regions are both given: choose --labels, or --region for each mask", "labels")
+        raise OptionError("labels and regions cannot be combined: use either --labels or --region", "labels")
     if len(placed) != 1 or placed[0].style_mask is not None:
-        raise OptionError("labels divide one style: give one painting, without a mask of its own", "labels")
+        raise OptionError("labels divide a single style: give one painting, without a mask of its own", "labels")
 
 
 def _as_list(style: Any) -> list[Any]:
@@ -170,24 +170,24 @@ def _load_style(
 
 
 def _array(source: Any) -> Any:
-    """Let masks of booleans be pictures."""
+    """Return a boolean mask as float32, anything else unchanged."""
     if type(source).__name__ == "ndarray" and source.dtype == bool:
         return source.astype("float32")
     return source
 
 
-def _parse_style(wish: Any) -> dict[str, Any]:
-    if isinstance(wish, Mapping):
-        unknown = set(wish) - {"style", "style_mask", "scale", "rotate"}
+def _parse_style(text: Any) -> dict[str, Any]:
+    if isinstance(text, Mapping):
+        unknown = set(text) - {"style", "style_mask", "scale", "rotate"}
         if unknown:
             raise OptionError(
                 f"a style has no setting {min(unknown)!r}; choose from: style, style_mask, scale, rotate", "style"
             )
-        return dict(wish)
-    found = _split_text(wish)
+        return dict(text)
+    found = _split_text(text)
     for key in ("strength", "color"):
         if key in found:
-            raise OptionError(f"{key} of a style: give --{key} for the whole picture, or a region its own", "style")
+            raise OptionError(f"a style has no {key}: use --{key} for all of it, or set it for a region", "style")
     return found
 
 
@@ -195,9 +195,7 @@ def _parse_region(entry: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(entry, str):
         mask, found, style = entry.partition("=")
         if not found or not mask or not style:
-            raise OptionError(
-                f"region {entry!r} is not understood: write MASK=PAINTING, as in sky.png=a.jpg", "regions"
-            )
+            raise OptionError(f"region {entry!r} cannot be parsed: write MASK=PAINTING, as in sky.png=a.jpg", "regions")
         return mask, _split_text(style)
     if isinstance(entry, Mapping):
         unknown = set(entry) - {"mask", "style", "style_mask", "name", *SETTINGS}
@@ -210,26 +208,24 @@ def _parse_region(entry: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(entry, (list, tuple)) and len(entry) == 2:
         mask, style = entry
         return mask, dict(style) if isinstance(style, Mapping) else _split_text(style)
-    raise OptionError(f"region {entry!r} is not understood: give a mask and a style", "regions")
+    raise OptionError(f"region {entry!r} cannot be parsed: give a mask and a style", "regions")
 
 
-def _split_text(wish: Any) -> dict[str, Any]:
-    """Take a text apart into style, mask and settings; anything but a text is a picture already."""
-    if not isinstance(wish, str):
-        return {"style": wish}
+def _split_text(text: Any) -> dict[str, Any]:
+    """Split a text into style, mask and settings; anything else is a picture and returned as the style."""
+    if not isinstance(text, str):
+        return {"style": text}
     found: dict[str, Any] = {}
-    rest = wish
+    rest = text
     while not Path(rest).exists() and (match := _SETTING.search(rest)):
         if match["key"] not in SETTINGS:
-            raise OptionError(
-                f"{wish!r}: there is no setting {match['key']!r}; {suggest(match['key'], SETTINGS)}", "style"
-            )
+            raise OptionError(f"{text!r}: unknown setting {match['key']!r}; {suggest(match['key'], SETTINGS)}", "style")
         found[match["key"]] = match["value"].strip()
         rest = rest[: match.start()]
     if not Path(rest).exists() and "@" in rest:
         rest, _, mask = rest.rpartition("@")
         if not rest or not mask:
-            raise OptionError(f"{wish!r} is not understood: write PAINTING@MASK, as in a.jpg@mask.png", "style")
+            raise OptionError(f"{text!r} cannot be parsed: write PAINTING@MASK, as in a.jpg@mask.png", "style")
         found["style_mask"] = mask
     return {"style": rest, **found}
 
@@ -256,10 +252,10 @@ def _settings(given: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _name(mask: Any, given: Any, taken: set[str]) -> str:
-    """Return a name for a region: its own, or its mask file's, made different from the others'."""
+    """Return a unique name for a region: the given one, or that of its mask file."""
     stem = str(given) if given else Path(images.split_crop(mask)[0]).stem if isinstance(mask, (str, Path)) else "region"
     stem = re.sub(r"[^\w-]+", "_", stem) or "region"
-    stem = f"region_{stem}" if stem.isdigit() else stem  # a blend's styles are called by numbers
+    stem = f"region_{stem}" if stem.isdigit() else stem  # numbers name the styles of a blend
     name, number = stem, 1
     while name in taken or name in ("rest", "protected", "mask"):
         number += 1
@@ -269,57 +265,57 @@ def _name(mask: Any, given: Any, taken: set[str]) -> str:
 
 
 def check_count(count: int) -> None:
-    """Refuse more regions than memory is kept for.
+    """Check that there are at most ``MAX_REGIONS`` regions.
 
     Raises:
-        OptionError: with the count and what to do.
+        OptionError: there are more.
     """
-    if count > MOST_REGIONS:
+    if count > MAX_REGIONS:
         raise OptionError(
-            f"{count} regions with different styles or settings are given and at most {MOST_REGIONS} work at once: "
-            "give regions the same style and settings, which makes them one, or paint in several runs",
+            f"{count} regions with different styles or settings exceed the maximum of {MAX_REGIONS}: "
+            "merge regions by giving them the same style and settings, or paint in several runs",
             "regions",
         )
 
 
 def parse_numbers(text: str, name: str, count: int, *, low: float = 0.0, high: float = math.inf) -> list[float]:
-    """Read numbers set apart by commas, as many as there are styles.
+    """Parse comma-separated numbers, one per style.
 
     Raises:
-        OptionError: not numbers, another count, or out of range.
+        OptionError: they are not numbers, out of range, or not as many as styles.
     """
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise OptionError(f"{name} is {text!r}; give numbers with commas between, such as 0.7,0.3", name) from None
+        raise OptionError(f"{name} is {text!r}; give comma-separated numbers, such as 0.7,0.3", name) from None
     if len(numbers) != count:
-        raise OptionError(f"{name} has {len(numbers)} numbers and there are {count} styles: give one for each", name)
+        raise OptionError(f"{name} has {len(numbers)} numbers for {count} styles: give one per style", name)
     if not all(math.isfinite(number) and low <= number <= high for number in numbers):
-        span = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
-        raise OptionError(f"{name} is {text!r}; each number is {span}", name)
+        span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise OptionError(f"{name} is {text!r}; each number must be {span}", name)
     return numbers
 
 
 def blend_of(text: str | None, count: int) -> list[float]:
-    """Return each style's part in a blend, summing to one.
+    """Return the weight of each style in a blend; the weights sum to one.
 
     Raises:
-        OptionError: another count than styles, or nothing to sum.
+        OptionError: not one number per style, or all are 0.
     """
     if text is None:
         return [1 / count] * count
     numbers = parse_numbers(text, "style_blend", count)
     if not sum(numbers) > 0:
-        raise OptionError(f"style_blend is {text!r} and sums to nothing: give at least one style a part", "style_blend")
+        raise OptionError(f"style_blend is {text!r}; at least one number must be above 0", "style_blend")
     return [number / sum(numbers) for number in numbers]
 
 
 def as_words(data: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
-    """Return a placement as the command line takes it.
+    """Return a spec as command-line arguments.
 
     Args:
-        data: as ``RegionSpec.as_data`` gives it.
-        files: names of the pictures by their part.
+        data: as ``RegionSpec.as_data`` returns it.
+        files: names of the picture files by role.
     """
     styles, regions = [], []
     for entry in data["styles"]:
@@ -336,12 +332,12 @@ def as_words(data: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
     return [*styles, *regions, *labels, *protect]
 
 
-def missing(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:
-    """Return a picture of the placement by its part.
+def require_picture(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:
+    """Return a picture of a spec by its role.
 
     Raises:
-        ImageError: it is not there, as in a record that was altered.
+        ImageError: it is missing, as in a record that was altered.
     """
     if part not in pictures:
-        raise ImageError(f"the picture {part!r} of the placement is missing")
+        raise ImageError(f"the picture {part!r} of the regions is missing")
     return pictures[part]

@@ -32,7 +32,7 @@ class BorderLoss:
         self._scale = 1 / (6 * self._band * (height + width))
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the pairs across the bands whose upper or left pixel it owns, ``[1]``."""
+        """Return the sum over the pairs across the bands whose upper or left pixel is inside the tile, ``[1]``."""
         picture = at_least_float32(canvas)
         return (self._steps(picture, window, 2) + self._steps(picture, window, 3)).reshape(1)
 

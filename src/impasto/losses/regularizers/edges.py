@@ -50,7 +50,7 @@ class EdgeLoss:
         self._factors = [1 / (len(self._pools) * target.numel()) for target in self._targets.values()]
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum of squared differences for each pool, over the cells it owns."""
+        """Return the sum of squared differences for each pool, over the cells inside the tile."""
         sums = []
         for pool in self._pools:
             mine = _laplacian(canvas, pool, window)
@@ -65,7 +65,7 @@ class EdgeLoss:
 
 
 def _inner(window: TileWindow, pool: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the rows and columns of the cells that a tile owns and that have four neighbors."""
+    """Return the rows and columns of the cells inside a tile and that have four neighbors."""
     (top, bottom), (left, right) = window.rows(pool), window.columns(pool)
     top, left = max(top, 1), max(left, 1)
     bottom, right = min(bottom, window.height // pool - 1), min(right, window.width // pool - 1)

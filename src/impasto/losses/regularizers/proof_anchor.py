@@ -40,7 +40,7 @@ class ProofAnchorLoss:
         self._scale = 1 / (3 * height * width)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the cells that the tile owns, each by its area in px, ``[1]``."""
+        """Return the sum over the cells inside the tile, each by its area in px, ``[1]``."""
         means = _means(at_least_float32(window.crop_tile(canvas)), self._cell)
         rows = slice(window.top // self._cell, window.top // self._cell + means.shape[-2])
         columns = slice(window.left // self._cell, window.left // self._cell + means.shape[-1])

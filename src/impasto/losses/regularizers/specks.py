@@ -37,7 +37,7 @@ class SpeckLoss:
         self._scale = 1 / (3 * (height - 2) * (width - 2))
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the pixels it owns that have eight neighbors, ``[1]``."""
+        """Return the sum over the pixels inside the tile that have eight neighbors, ``[1]``."""
         top, left = max(window.top, 1), max(window.left, 1)
         bottom, right = min(window.bottom, window.height - 1), min(window.right, window.width - 1)
         if bottom <= top or right <= left:

@@ -41,7 +41,7 @@ class TotalVariationLoss:
         self._scale = factor / (3 * height * width)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the pairs that the tile owns, by their upper or left pixel, ``[1]``."""
+        """Return the sum over the pairs inside the tile, by their upper or left pixel, ``[1]``."""
         top, left = window.top - window.read_top, window.left - window.read_left
         rows = min(window.bottom + 1, window.height) - window.top
         columns = min(window.right + 1, window.width) - window.left

@@ -1,6 +1,6 @@
-"""Several styles at once, each with its part.
+"""A blend of several styles, each with a weight.
 
-In: one loss, or one set of raw moments, for each style. Out: a loss whose parts can be turned while a run goes on.
+In: one loss, or one set of raw moments, for each style. Out: a loss whose blend can be changed during a run.
 Statistics that mix linearly (Gram matrices, raw moments) are mixed, which asks for strokes that are between the
 styles; others cannot be mixed, and the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge,
 Hertzmann & Shechtman, CVPR 2017, section 6, mix styles; that a blend of a style with itself is that style holds either
@@ -21,7 +21,7 @@ Moments = Mapping[str, Tensor]
 
 
 def blend_name(index: int) -> str:
-    """Return what a style's part is called when it is steered: ``blend:1`` for the first."""
+    """Return the name by which a style's weight is steered: ``blend:1`` for the first."""
     return f"blend:{index + 1}"
 
 
@@ -54,16 +54,16 @@ class Blended:
 
     @property
     def halo_px(self) -> int:
-        """How many pixels are read beyond the encoder's field of view."""
+        """Pixels read beyond a tile and the encoder's field of view."""
         return self._loss.halo_px
 
     @property
     def refresh_every(self) -> int | None:
-        """After how many steps samples and matches are worth renewing; None if there are none."""
+        """Steps between two refreshes of samples and matches; None without any."""
         return self._loss.refresh_every
 
     def blend(self, weights: Mapping[str, float]) -> None:
-        """Take the styles' parts from weights by name (see ``blend_name``); all at 0 leaves them as they are."""
+        """Set the styles' weights by name (see ``blend_name``); if all are 0 they do not change."""
         parts = tuple(weights.get(blend_name(index), part) for index, part in enumerate(self.parts))
         if parts != self.parts and sum(parts) > 0:
             self.parts = parts
@@ -78,16 +78,16 @@ class Blended:
         return self._loss.value(summary)
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
-        """Refresh what the styles' own losses keep."""
+        """Refresh the samples and matches of the inner loss."""
         if isinstance(self._loss, Refreshing):
             self._loss.refresh(generator, sweep)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what the styles' own losses keep."""
+        """Return the samples and matches of the inner loss."""
         return self._loss.state() if isinstance(self._loss, Refreshing) else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         if isinstance(self._loss, Refreshing):
             self._loss.load_state(state)
 
@@ -120,7 +120,7 @@ class Weighted:
         return torch.stack(values).sum()
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
-        """Refresh the losses that keep anything, each from the same draws, so that equal styles stay equal."""
+        """Refresh the losses, each from the same draws, so that equal styles stay equal."""
         start = generator.get_state()
         for loss in self._losses:
             if isinstance(loss, Refreshing):
@@ -128,7 +128,7 @@ class Weighted:
                 loss.refresh(generator, sweep)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what the losses keep, by their number."""
+        """Return the samples and matches of the losses, keyed by the number of the loss."""
         return {
             f"{number} {name}": value
             for number, loss in enumerate(self._losses)
@@ -137,7 +137,7 @@ class Weighted:
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         for number, loss in enumerate(self._losses):
             own = {name.partition(" ")[2]: v for name, v in state.items() if name.partition(" ")[0] == str(number)}
             if isinstance(loss, Refreshing) and own:

@@ -20,7 +20,7 @@ HALO_PX = 16  # px: interpolation reads the next cell of the deepest block
 
 
 def grid_parts(features: Features, window: TileWindow, layers: Iterable[str], step: int) -> list[Tensor]:
-    """Return each layer at the cells of a stride that a tile owns.
+    """Return each layer at the cells of a stride inside a tile.
 
     Finer layers are averaged over the cell, coarser ones interpolated.
 
@@ -57,7 +57,7 @@ def grid_parts(features: Features, window: TileWindow, layers: Iterable[str], st
 
 
 def grid(features: Features, weights: Mapping[str, float], window: TileWindow, step: int) -> Tensor:
-    """Return the hypercolumns at the cells of a stride that a tile owns.
+    """Return the hypercolumns at the cells of a stride inside a tile.
 
     Each layer is multiplied with its weight over its number of channels; otherwise as for ``grid_parts``.
 
@@ -71,7 +71,7 @@ def grid(features: Features, weights: Mapping[str, float], window: TileWindow, s
 def at_points(
     canvas: Tensor, features: Features, layers: tuple[str, ...], window: TileWindow, points: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the hypercolumns at those points that a tile owns, color first, and which points they are.
+    """Return the hypercolumns at those points inside a tile, color first, and which points they are.
 
     Args:
         canvas: ``[1, 3, h, w]``, what the tile reads.

@@ -1,6 +1,6 @@
-"""What a loss can do: ``value(sum over tiles of summarize(tile))``.
+"""The protocol of a loss: ``value(sum over tiles of summarize(tile))``.
 
-This split is what lets tiles, processes and masks add up to exactly the loss of the whole picture. A loss with
+Because of this split, tiles, processes and masks add up to exactly the loss of the whole picture. A loss with
 samples or matches can also ``refresh`` them; between two refreshes it is a fixed function of the canvas.
 """
 
@@ -47,9 +47,9 @@ class Loss(Protocol):
         """Return a vector ``[K]`` that adds up over disjoint tiles; float32 or float64, never less.
 
         Args:
-            canvas: ``[1, 3, h, w]``, what the tile reads, sRGB in [0, 1].
+            canvas: ``[1, 3, h, w]``, the part that the tile reads, sRGB in [0, 1].
             features: the layers of ``layers`` on that canvas, ``[1, C, h/s, w/s]``.
-            window: which part of it the tile owns.
+            window: the part inside the tile.
         """
         ...
 
@@ -69,11 +69,11 @@ class Refreshing(Loss, Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Return what ``refresh`` made, for a checkpoint."""
+        """Return the samples or matches, for a checkpoint."""
         ...
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
         ...
 
 

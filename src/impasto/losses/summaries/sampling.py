@@ -1,4 +1,4 @@
-"""The positions of a layer: what they weigh together, which a tile owns, and which are drawn as samples.
+"""Positions of a layer: their total weight, those inside a tile, and those drawn as samples.
 
 Samples are drawn once for the whole picture, as indices into a layer's cells, and each tile fills in its own rows
 of a buffer of fixed size. The sum of the buffers over tiles is the buffer of the whole picture, so a loss on
@@ -18,7 +18,7 @@ from impasto.options.layer_names import stride
 
 
 def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None = None) -> dict[str, float]:
-    """Return how many positions a canvas has in each layer, or how much its mask weighs there.
+    """Return the number of positions of a canvas by layer, or the sum of its mask.
 
     Args:
         layers: names.
@@ -31,28 +31,28 @@ def positions(layers: Iterable[str], height: int, width: int, mask: Maps | None 
 
 
 def owned(feature: Tensor, layer: str, window: TileWindow) -> Tensor:
-    """Return what a tile owns of a layer as vectors, ``[n, C]``, float32 or float64."""
+    """Return the features inside a tile as vectors ``[n, C]``, float32 or float64."""
     return at_least_float32(window.crop_tile(feature, stride(layer))[0].flatten(1).T)
 
 
 def tile_weights(mask: Maps | None, layer: str, window: TileWindow) -> Tensor | None:
-    """Return a tile's part of a mask as ``[n, 1]``, or None without a mask."""
+    """Return the mask inside a tile as ``[n, 1]``, or None without a mask."""
     return None if mask is None else window.crop_full(mask[layer], stride(layer)).reshape(-1, 1)
 
 
 def stratified_samples(count: int, generator: torch.Generator) -> Tensor:
-    """Return ``[count]`` float64 numbers in [0, 1), one drawn in each of as many equal intervals, in rising order."""
+    """Return ``[count]`` sorted float64 numbers in [0, 1), one drawn in each of ``count`` equal intervals."""
     draws = torch.rand(count, generator=generator, dtype=torch.float64)
     return (torch.arange(count, dtype=torch.float64) + draws) / count
 
 
 def indices_from_fractions(fractions: Tensor, cells: int, mask: Tensor | None = None) -> Tensor:
-    """Turn fractions into indices of cells; as many as there are cells, without a mask, gives each cell once.
+    """Turn fractions into indices of cells; ``cells`` stratified fractions without a mask give each cell once.
 
     Args:
         fractions: ``[K]`` float64 in [0, 1).
-        cells: how many there are.
-        mask: weight of each, any shape with ``cells`` values; a cell is picked in proportion to it.
+        cells: number of cells.
+        mask: weight of each, any shape with ``cells`` values; a cell is sampled in proportion to it.
 
     Returns:
         ``[K]`` int64.
@@ -64,7 +64,7 @@ def indices_from_fractions(fractions: Tensor, cells: int, mask: Tensor | None = 
 
 
 def gather(feature: Tensor, layer: str, window: TileWindow, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sampled vectors that a tile owns, and which samples they are.
+    """Return the sampled vectors inside a tile, and the indices of their samples.
 
     Args:
         feature: ``[1, C, h, w]`` on the tile's canvas.

@@ -24,8 +24,8 @@ class StyleTarget:
         style: the style's features by layer, ``[1, C, h, w]``.
         weights: weight by layer; the layers are its keys.
         height, width: of the canvas in px.
-        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
-        style_mask: weight of each of the style's positions by layer, ``[1, 1, h, w]``; all ones if absent.
+        mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; by default all ones.
+        style_mask: weight of each of the style's positions by layer, ``[1, 1, h, w]``; by default all ones.
         picture: the style, ``[1, 3, h, w]``, for losses that compare its pixels.
         statistics: statistics of the style by layer, for losses that support mixing them (``MomentsLoss``,
             ``GramLoss``): they then stand for the style, and ``style`` may be empty.

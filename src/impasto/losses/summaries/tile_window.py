@@ -1,4 +1,4 @@
-"""Which part of the picture a tile answers for.
+"""The part of the picture inside a tile, and the part that it reads.
 
 A tile reads a rectangle of the canvas and owns a smaller one inside it; the rest is a halo that makes the features
 in the owned part exact. Owned rectangles begin at multiples of 16 px, so that each layer's cells belong to exactly
@@ -42,15 +42,15 @@ class TileWindow:
         return (self.top, self.left, self.bottom, self.right) == (0, 0, self.height, self.width)
 
     def rows(self, stride: int) -> tuple[int, int]:
-        """Return the first and one past the last row that it owns in a map of the given stride."""
+        """Return the first row inside the tile and the one past the last, in a map of a stride."""
         return self.top // stride, self.bottom // stride
 
     def columns(self, stride: int) -> tuple[int, int]:
-        """Return the first and one past the last column that it owns in a map of the given stride."""
+        """Return the first column inside the tile and the one past the last, in a map of a stride."""
         return self.left // stride, self.right // stride
 
     def crop_tile(self, tile_map: Tensor, stride: int = 1) -> Tensor:
-        """Cut what it owns out of a map ``[..., h, w]`` computed on the tile's canvas, unless it was cut already."""
+        """Crop a map ``[..., h, w]`` of the tile's canvas to what the tile owns, unless it is cropped already."""
         if self.is_whole:
             return tile_map
         (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)
@@ -60,12 +60,8 @@ class TileWindow:
         return tile_map[..., r0 - dr : r1 - dr, c0 - dc : c1 - dc]
 
     def crop_full(self, whole_map: Tensor, stride: int = 1) -> Tensor:
-        """Cut what it owns out of a map ``[..., h, w]`` of the whole picture, such as a target or a mask."""
+        """Crop a map ``[..., h, w]`` of the whole picture, such as a target or a mask, to what the tile owns."""
         if self.is_whole:
             return whole_map
         (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)
         return whole_map[..., r0:r1, c0:c1]
-
-    def cells(self, stride: int = 1) -> int:
-        """Return how many positions the whole picture has in a map of the given stride."""
-        return (self.height // stride) * (self.width // stride)
