@@ -57,12 +57,12 @@ def test_words_that_are_understood(folder: Path, words: str, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "no style is given: name a painting, or regions with --region MASK=PAINTING"),
+        ("", "no style: give a painting, or regions with --region MASK=PAINTING"),
         ("--region square.png=a.png", "the mask of region square is 40x40 px and its picture 60x40"),
         ("--region none.png=a.png", "the mask of region none is zero everywhere"),
         ("--region half.png", "region 'half.png' cannot be parsed"),
         ("a.png --labels labels.png black.png", "label #ff0000 of the content (50.0% of it) has no partner"),
-        ("a.png b.png --style-blend 0,0", "style_blend is '0,0' and sums to nothing"),
+        ("a.png b.png --style-blend 0,0", "style_blend is '0,0'; at least one number must be above 0"),
         ("a.png b.png --style-blend 1", "style_blend has 1 numbers and there are 2 styles"),
         ("a.png --protect square.png", "the mask of --protect is 40x40 px"),
         ("a.png --seamless --tile 64", "seamless needs the whole picture at once"),

@@ -105,22 +105,25 @@ def test_a_placement_as_words(files: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"style": None}, "no style is given"),
+    ({"style": None}, "no style: give a painting"),
     ({"style": "a.png", "regions": ["sky.png"]}, "region 'sky.png' cannot be parsed: write MASK=PAINTING"),
     ({"style": "a.png", "regions": [3]}, "give a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK}]}, "a region needs a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK, "style": "a.png", "size": 3}]}, "has no setting 'size'"),
     ({"style": {"style": "a.png", "color": "match"}}, "a style has no setting 'color'"),
-    ({"style": "a.png,scal=0.5"}, "there is no setting 'scal'; did you mean 'scale'"),
+    ({"style": "a.png,scal=0.5"}, "unknown setting 'scal'; did you mean 'scale'"),
     ({"style": "a.png,scale=9"}, "scale of style is '9'; it must be between 0.05 and 8"),
     ({"style": "a.png,scale=x"}, "scale of style is 'x'"),
-    ({"style": "a.png,strength=0.5"}, "strength of a style"),
+    ({"style": "a.png,strength=0.5"}, "a style has no strength"),
     ({"style": "a.png@"}, "write PAINTING@MASK"),
     ({"style": None, "regions": ["sky.png=a.png,color=blue"]}, "color of sky is 'blue'; choose from: content"),
-    ({"style": "a.png", "labels": ("sky.png",)}, "labels are two pictures"),
-    ({"style": "a.png", "labels": "sky.png"}, "labels are two pictures"),
-    ({"style": "a.png", "labels": ("sky.png", "sky.png"), "regions": ["sky.png=a.png"]}, "labels and regions are both"),
-    ({"style": ["a.png", "b.png"], "labels": ("sky.png", "sky.png")}, "labels divide one style"),
+    ({"style": "a.png", "labels": ("sky.png",)}, "labels must be two pictures"),
+    ({"style": "a.png", "labels": "sky.png"}, "labels must be two pictures"),
+    (
+        {"style": "a.png", "labels": ("sky.png", "sky.png"), "regions": ["sky.png=a.png"]},
+        "labels and regions cannot be combined",
+    ),
+    ({"style": ["a.png", "b.png"], "labels": ("sky.png", "sky.png")}, "labels divide a single style"),
 ]
 
 
@@ -135,7 +138,7 @@ def test_what_cannot_be_placed_is_refused(files: Path, wish: dict[str, Any], mes
 def test_a_missing_file_is_named(files: Path) -> None:
     with pytest.raises(ImageError, match=r"nowhere\.png"):
         parse_regions(None, regions=["nowhere.png=a.png"])
-    with pytest.raises(ImageError, match="'style sky' of the placement is missing"):
+    with pytest.raises(ImageError, match="'style sky' of the regions is missing"):
         require_picture({}, "style sky")
 
 
@@ -144,19 +147,19 @@ def test_numbers_by_style() -> None:
     assert blend_of("2,1,1", 3) == [0.5, 0.25, 0.25]
     assert blend_of(None, 4) == [0.25] * 4
     for text, message in {
-        "0.7;0.3": "give numbers with commas between",
-        "1": "has 1 numbers and there are 2 styles",
-        "1,-1": "each number is 0 or more",
-        "1,nan": "each number is 0 or more",
-        "0,0": "sums to nothing",
+        "0.7;0.3": "give comma-separated numbers",
+        "1": "has 1 numbers for 2 styles",
+        "1,-1": "each number must be at least 0",
+        "1,nan": "each number must be at least 0",
+        "0,0": "at least one number must be above 0",
     }.items():
         with pytest.raises(OptionError, match=message):
             blend_of(text, 2)
-    with pytest.raises(OptionError, match="each number is from 0.05 to 8"):
+    with pytest.raises(OptionError, match="each number must be between 0.05 and 8"):
         parse_numbers("9,1", "style_scales", 2, low=0.05, high=8)
 
 
 def test_too_many_regions_are_refused() -> None:
     check_count(32)
-    with pytest.raises(OptionError, match="50 regions with different styles or settings are given and at most 32"):
+    with pytest.raises(OptionError, match="50 regions with different styles or settings exceed the maximum of 32"):
         check_count(50)
