@@ -63,7 +63,7 @@ def test_words_that_are_understood(folder: Path, words: str, capsys: pytest.Capt
         ("--region half.png", "region 'half.png' cannot be parsed"),
         ("a.png --labels labels.png black.png", "label #ff0000 of the content (50.0% of it) has no partner"),
         ("a.png b.png --style-blend 0,0", "style_blend is '0,0'; at least one number must be above 0"),
-        ("a.png b.png --style-blend 1", "style_blend has 1 numbers and there are 2 styles"),
+        ("a.png b.png --style-blend 1", "style_blend has 1 numbers for 2 styles"),
         ("a.png --protect square.png", "the mask of --protect is 40x40 px"),
         ("a.png --seamless --tile 64", "seamless needs the whole picture at once"),
         ("a.png --color blue", "blue"),
