@@ -2,6 +2,9 @@
 
 In: the head of a file. Out: media type, width and height, so that the server can refuse a picture that is too large
 during the upload, and needs no decoder. The worker decodes the file and finds any damage.
+
+Not imagesize 2.0: it fails on AVIF and HEIC files with EXIF, ignores the orientation of PNG and WebP, and returns no
+format.
 """
 
 from __future__ import annotations
