@@ -31,7 +31,10 @@ from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import resize
 from impasto.optimizers import BoundedLBFGS
 from impasto.options.fields import Machine, Precision
-from impasto.run.engine import LiveWeights, Run, as_preview, descend
+from impasto.run.engine import optimize
+from impasto.run.live_weights import LiveWeights
+from impasto.run.preview import as_preview
+from impasto.run.state import RunState
 from impasto.runtime import allocator
 from impasto.runtime.device import resolve_device
 
@@ -96,7 +99,7 @@ def chase(
     folder.mkdir(parents=True, exist_ok=True)
     schedule = [*schedule[:-1], replace(schedule[-1], steps=last_steps or schedule[-1].steps)]
     canvas = content
-    run = Run(LiveWeights(None, 1.0, 1.0, 0.0, unitless=False))
+    run = RunState(LiveWeights(None, 1.0, 1.0, 0.0, unitless=False))
     for index, stage in enumerate(schedule):
         size = [max(1, round(side * stage.factor)) for side in content.shape[-2:]]
         last = index == len(schedule) - 1
@@ -106,7 +109,7 @@ def chase(
         goal = objective(encoder, resize(content, (size[0], size[1])), resize(style, (small_style[0], small_style[1])))
         optimizer = BoundedLBFGS(resize(canvas, (size[0], size[1])))
         run.scale, run.scale_step = index, 0
-        for event in descend(
+        for event in optimize(
             run, goal, optimizer, steps=stage.steps, normalizers=WEIGHTS, content_factor=stage.content_factor
         ):
             if (

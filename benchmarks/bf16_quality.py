@@ -13,13 +13,13 @@ from typing import Any
 from benchmarks import baseline
 from benchmarks.baseline_objective_run import chase, encoder_for
 from impasto.imaging import images
-from impasto.run.engine import as_preview
+from impasto.run.preview import as_preview
 
 ALLOWED = 0.02
 
 
 def fidelity(content: Path, style: Path, *, size: int | None = None, steps: int | None = None) -> dict[str, Any]:
-    """Run the same descent in both precisions and return the losses of what would be saved.
+    """RunState the same descent in both precisions and return the losses of what would be saved.
 
     Args:
         content, style: files.

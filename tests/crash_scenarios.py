@@ -21,12 +21,13 @@ import torch
 from PIL import Image
 
 from impasto import files
-from impasto.api import iter_stylize
 from impasto.events import Mailbox, Stepped
 from impasto.run import checkpoint, result
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
+from runs import iter_stylize
 from waiting import wait_until
 
 OPTIONS: dict[str, Any] = {
@@ -61,7 +62,7 @@ class Runs:
         """Run to the end, and send each steering command once, at its step."""
         mailbox = Mailbox()
         if resume:
-            events = iter_resume(folder, mailbox=mailbox, cache=self.cache)
+            events = iter_resume(folder, monitor=Monitor(mailbox), cache=self.cache)
         else:
             events = iter_stylize(
                 self.root / "content.png",

@@ -21,7 +21,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto.api import iter_stylize
 from impasto.errors import MachineError
 from impasto.events import Mailbox, ScaleStarted, Stepped
 from impasto.imaging import images
@@ -39,12 +38,14 @@ from impasto.objective.style_features import StyleFeatures
 from impasto.optimizers import Adam, BoundedLBFGS, LowMemoryAdam
 from impasto.options.layer_names import stride
 from impasto.options.recipes import resolve
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.runtime import distributed
 from impasto.runtime.distributed import ProcessGroup, RowShard
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
 from rounding import TIMES, assert_as_exact, assert_same, epsilon
+from runs import iter_stylize
 
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
 DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
@@ -269,7 +270,7 @@ class Runs:
             listeners: dict[str, Any] = {"mailbox": mailbox, "cache": TargetCache(self.state), "group": joined}
             listeners["preview_every"] = 4
             if resume:
-                events = iter_resume(folder, **listeners)
+                events = iter_resume(folder, monitor=Monitor(mailbox, 4), cache=listeners["cache"], group=joined)
             else:
                 given = (self.root / "content.png", self.root / "style.png")
                 events = iter_stylize(

@@ -1,57 +1,83 @@
 """The public functions: images and options in, events out, a Result at the end.
 
-Here a run goes to the optimizer, scale by scale, or to a feed-forward network.
+``open_run`` sends a run to the optimizer, scale by scale, or to a feed-forward network. It is the entrance below the
+public functions, for replays, contact sheets, the studio and several processes.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from impasto.events import Event, Finished, Mailbox, Warned
-from impasto.feedforward import run as fast_paint
-from impasto.imaging.images import DecodeLimits
+from impasto.events import Event, Finished, Mailbox
+from impasto.feedforward import run as feedforward_run
+from impasto.feedforward.model import Model
+from impasto.imaging.images import DecodeLimits, Picture
 from impasto.options import recipes
 from impasto.options.fields import Options, parse_seconds
 from impasto.planning.time_budget import TimeBudget
 from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run import out_of_memory
 from impasto.run.checkpoint import RUN, read_run
-from impasto.run.painter import Painting, planned
+from impasto.run.engine import run
+from impasto.run.painter import CheckpointFolder, History, Painting
 from impasto.run.precision_check import choose_precision
 from impasto.run.prepared_run import PreparedRun, check_together, prepare
 from impasto.run.result import Result
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.runtime import allocator
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PilImage
 
-def stylize(content: Any, style: Any, *, output: str | os.PathLike[str] | None = None, **options: Any) -> Result:
-    """Repaint one picture in the manner of another.
+    PathLike: TypeAlias = str | os.PathLike[str]
+    # A path, or an image in memory: a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``.
+    PictureLike: TypeAlias = PathLike | PilImage | NDArray[np.generic] | Tensor | Picture
+    StyleLike: TypeAlias = PictureLike | Sequence[PictureLike] | RegionSpec | None
+
+
+def stylize(
+    content: PictureLike,
+    style: StyleLike,
+    *,
+    output: PathLike | None = None,
+    options: Options | None = None,
+    **settings: Any,
+) -> Result:
+    """Repaint one picture in the style of another.
+
+    On the CPU, the malloc thresholds of the whole process differ while a picture is painted, so that freed memory is
+    returned to the system or reused (see ``runtime.allocator``); the number of torch's threads is restored at the end.
 
     Args:
-        content: path, PIL image, array ``[H, W, 3]`` or tensor ``[3, H, W]``: what is to be seen.
-        style: likewise: how it is painted.
-        output: where to save the result, if anywhere.
-        options: any option by its flat name, such as ``strength=0.7`` or ``recipe="gatys2016"``; or anything else that
-            ``iter_stylize`` takes.
+        content: the picture to repaint, as a path, PIL image, array ``[H, W, 3]`` or tensor ``[3, H, W]``.
+        style: the picture whose style to use, in the same forms, or a list of pictures to blend.
+        output: file to save the result to.
+        options: all options at once, instead of ``settings`` for single ones.
+        settings: any option by its flat name, such as ``strength=0.7`` or ``recipe="gatys2016"``, and any other
+            parameter of ``iter_stylize``.
 
     Returns:
         The picture, its losses by step and its options.
 
     Raises:
         InputError: a picture or an option cannot be used.
-        MachineError: the device or precision is not there.
-        NumericalError: the optimization could not recover from not-a-number.
+        MachineError: the device or precision is not available.
+        NumericalError: the optimization could not recover from NaN.
     """
-    return last(iter_stylize(content, style, output=output, **options))
+    return last(iter_stylize(content, style, output=output, options=options, **settings))
 
 
 def last(events: Iterator[Event]) -> Result:
@@ -64,108 +90,162 @@ def last(events: Iterator[Event]) -> Result:
     return result
 
 
-@out_of_memory.translate_oom_in_events
 def iter_stylize(
-    content: Any,
-    style: Any,
+    content: PictureLike,
+    style: StyleLike,
     *,
     regions: Any = (),
-    labels: Sequence[Any] | None = None,
-    protect: Any = None,
-    output: str | os.PathLike[str] | None = None,
+    labels: Sequence[PictureLike] | None = None,
+    protect: PictureLike | None = None,
+    output: PathLike | None = None,
+    options: Options | None = None,
     mailbox: Mailbox | None = None,
     preview_every: int = 0,
     snapshot_every: int = 0,
-    steering: Sequence[Mapping[str, Any]] = (),
-    start: Any = None,
-    parents: Sequence[Mapping[str, Any]] = (),
-    resolved: Options | None = None,
-    decisions: Mapping[str, Any] | None = None,
-    checkpoint_dir: str | os.PathLike[str] | None = None,
-    checkpoint_seconds: float = 10.0,
-    resume: bool = False,
-    cache: TargetCache | None = None,
-    began: float | None = None,
-    group: ProcessGroup = ALONE,
-    **options: Any,
+    checkpoint_dir: PathLike | None = None,
+    **settings: Any,
 ) -> Iterator[Event]:
-    """Repaint one picture in the manner of another, telling what happens.
+    """Repaint one picture in the style of another, and yield the events of the run.
 
     Args:
-        content, output, options: as for ``stylize``.
-        style: a painting, or a list of them to be blended; ``None`` where regions bring theirs.
-        regions: what is painted like another painting, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
-            style, or a mapping; see ``spec.parse_regions``. What no region takes is painted like ``style``, or stays.
-        labels: two pictures of flat colors, the content's and the style's: equal colors pair up.
-        protect: a mask of what stays as it is, or ``"faces"``.
-        mailbox: for steering; see ``events.Command``.
-        preview_every: every how many steps a ``Stepped`` carries a preview; 0 for never.
-        snapshot_every: every how many steps a ``Snapshot`` comes; 0 for never.
-        steering: an earlier run's commands to repeat, as its record lists them.
-        start: a picture that the canvas begins as, instead of what ``init`` says.
-        parents: records of the pictures that ``start`` came from, the oldest first; they go into the new record.
-        resolved: all options at once, instead of single ones.
-        decisions: an earlier run's, to be taken again, as its record lists them.
-        checkpoint_dir: a folder to keep the run in, so that it can be resumed.
-        checkpoint_seconds: how long between two checkpoints; 0 for every step.
-        resume: go on from the last checkpoint in the folder, if it has one.
-        cache: what other runs have prepared and this one may use.
-        began: when the clock of ``time`` started, as ``time.perf_counter`` tells it; now if absent.
-        group: the processes that paint the picture together, each calling this with the same arguments; see
-            ``distributed.join``. The first alone reads commands, writes files and has the result.
+        content, output, options: as in ``stylize``.
+        style: a picture, or a list of pictures to blend; ``None`` if every region has its own.
+        regions: parts with a style of their own, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and style, or
+            a mapping; see ``spec.parse_regions``. The rest is painted in ``style``, or stays unchanged without one.
+        labels: two pictures of flat colors, for the content and for the style: equal colors are paired.
+        protect: a mask of what stays unchanged, or ``"faces"``.
+        mailbox: commands that steer the run; see ``events.Command``.
+        preview_every: number of steps between two ``Stepped`` events with a preview; 0 for never.
+        snapshot_every: number of steps between two ``Snapshot`` events; 0 for never.
+        checkpoint_dir: a folder to save the state in every 10 s, so that the run can be resumed.
+        settings: any option by its flat name.
 
     Yields:
-        ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, at the end ``Finished`` with a
+        ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, and at the end ``Finished`` with a
         ``Result``.
     """
-    began = time.perf_counter() if began is None else began
-    chosen = resolved or recipes.resolve(**options)
+    inputs = Inputs(content, style, regions, labels, protect)
+    monitor = Monitor(mailbox, preview_every, snapshot_every)
+    checkpoints = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir)
+    chosen = settings if options is None else options.replace(**settings)
+    with open_run(inputs, chosen, output, monitor=monitor, checkpoints=checkpoints) as events:
+        yield from events
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures of a run, as ``iter_stylize`` takes them."""
+
+    content: PictureLike
+    style: StyleLike
+    regions: Any = ()
+    labels: Sequence[PictureLike] | None = None
+    protect: PictureLike | None = None
+
+
+def iter_run(inputs: Inputs, options: Options | Mapping[str, Any], **settings: Any) -> Iterator[Event]:
+    """Yield the events of a run; the arguments are those of ``open_run``."""
+    with open_run(inputs, options, **settings) as events:
+        yield from events
+
+
+@contextmanager
+def open_run(
+    inputs: Inputs,
+    options: Options | Mapping[str, Any],
+    output: PathLike | None = None,
+    *,
+    history: History = History(),  # noqa: B008 - frozen
+    monitor: Monitor = Monitor(),  # noqa: B008 - frozen
+    checkpoints: CheckpointFolder | None = None,
+    cache: TargetCache | None = None,
+    group: ProcessGroup = ALONE,
+    started_at: float | None = None,
+) -> Iterator[Iterator[Event]]:
+    """Prepare a run and enter its events; torch's threads and the allocator are restored at the end.
+
+    Args:
+        inputs: the pictures.
+        options: all of them, or single ones by flat name.
+        output: file to save the result to.
+        history: what the run takes over from earlier runs.
+        monitor: mailbox, previews and snapshots.
+        checkpoints: the folder to save the state in.
+        cache: networks and targets that several runs share.
+        group: the processes that paint the picture together, each of which calls this with the same arguments; see
+            ``distributed.join``. Only the first reads commands, writes files and has the result.
+        started_at: start of the time limit of ``time``, in seconds of ``time.perf_counter``; now if absent.
+    """
+    started_at = time.perf_counter() if started_at is None else started_at
     threads = torch.get_num_threads()
-    if resume and checkpoint_dir is not None and (Path(checkpoint_dir) / RUN).exists():
-        kept = read_run(Path(checkpoint_dir))
-        decisions, steering, parents = kept["decisions"], kept["steering"], kept["parents"]
-    check_together(chosen, group, decided=bool(decisions))
-    model = fast_paint.model_of(chosen)
-    if model is not None:
-        style = fast_paint.style_of(model, style, regions, labels)
-    if not isinstance(style, RegionSpec):
-        limits = DecodeLimits.of(chosen.output)
-        style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
-    prepared = _prepared(partial(prepare, content, style, chosen, output, start=start, group=group), group, decisions)
     try:
-        with allocator.retain_freed_memory() if chosen.instant.at_once else allocator.release_freed_memory():
+        with out_of_memory.translate_oom(out_of_memory.oom_error):
+            chosen = options if isinstance(options, Options) else recipes.resolve(**options)
+            history = _resumed(history, checkpoints)
+            prepared, model = _prepared(inputs, chosen, output, history, group)
             if chosen.instant.at_once:
-                yield from fast_paint.iter_paint(prepared, parents, model)
-                return
-            cache = cache or TargetCache()
-            cache.encoder(prepared)  # what is wrong with the weights is said before anything else
-            prepared, ready = choose_precision(prepared, cache, TargetCache(cache.state), decided=bool(decisions))
-            yield planned(prepared)
-            for note in prepared.notes:
-                yield Warned(note)
-            painting = Painting(prepared, cache, list(steering), parents, first_picture)
-            painting.problem = ready
-            if chosen.descent.time is not None and (resume or not decisions) and group.world_size == 1:
-                painting.budget = TimeBudget(parse_seconds(chosen.descent.time), began)
-            listeners = {"mailbox": mailbox, "preview_every": preview_every, "snapshot_every": snapshot_every}
-            yield from painting.events(checkpoint_dir, checkpoint_seconds, resume, listeners)
+                with allocator.retain_freed_memory():
+                    yield feedforward_run.iter_paint(prepared, history.parents, model)
+            else:
+                with allocator.release_freed_memory():
+                    painting = _painting(prepared, cache or TargetCache(), history, monitor, checkpoints)
+                    is_resumed = checkpoints is not None and checkpoints.resume
+                    limit = chosen.descent.time
+                    if limit is not None and (is_resumed or not history.decisions) and group.world_size == 1:
+                        painting.budget = TimeBudget(parse_seconds(limit), started_at)
+                    yield run(painting)
     finally:
-        torch.set_num_threads(threads)  # the caller's own, which a run may have changed
+        torch.set_num_threads(threads)
+
+
+def _resumed(history: History, checkpoints: CheckpointFolder | None) -> History:
+    """Return the history that the folder of a resumed run stores, where there is one."""
+    if checkpoints is None or not checkpoints.resume or not (Path(checkpoints.path) / RUN).exists():
+        return history
+    beginning = read_run(Path(checkpoints.path))
+    return replace(
+        history, decisions=beginning["decisions"], steering=beginning["steering"], parents=beginning["parents"]
+    )
 
 
 def _prepared(
-    make: Callable[..., PreparedRun], group: ProcessGroup, decisions: Mapping[str, Any] | None
-) -> PreparedRun:
-    """Return the prepared run, the same in every process: the first decides."""
-    if not group.is_first:
-        return make(decisions=group.broadcast())
-    prepared = make(decisions=decisions)
-    group.broadcast(prepared.planned)
-    return prepared
+    inputs: Inputs, options: Options, output: PathLike | None, history: History, group: ProcessGroup
+) -> tuple[PreparedRun, Model | None]:
+    """Prepare a run, with its trained network if it has one; all processes use the decisions of the first."""
+    check_together(options, group, decided=bool(history.decisions))
+    style: Any = inputs.style
+    model = feedforward_run.model_of(options)
+    if model is not None:
+        style = feedforward_run.style_of(model, style, inputs.regions, inputs.labels)
+    if not isinstance(style, RegionSpec):
+        limits = DecodeLimits.of(options.output)
+        style = parse_regions(
+            style, regions=inputs.regions, labels=inputs.labels, protect=inputs.protect, limits=limits
+        )
+    decisions = history.decisions if group.is_first else group.broadcast()
+    prepared = prepare(inputs.content, style, options, output, start=history.start, group=group, decisions=decisions)
+    if group.is_first:
+        group.broadcast(prepared.planned)
+    return prepared, model
+
+
+def _painting(
+    prepared: PreparedRun,
+    cache: TargetCache,
+    history: History,
+    monitor: Monitor,
+    checkpoints: CheckpointFolder | None,
+) -> Painting:
+    """Load the network, choose the precision and return the run at its start."""
+    cache.encoder(prepared)  # unusable weights are reported before anything else
+    prepared, ready = choose_precision(prepared, cache, TargetCache(cache.state), decided=bool(history.decisions))
+    painting = Painting(prepared, cache, history, monitor, checkpoints, first_picture)
+    painting.problem = ready
+    return painting
 
 
 def first_picture(prepared: PreparedRun) -> Tensor | None:
-    """Return the picture that the canvas begins as, where there is one."""
+    """Return the picture that initializes the canvas, if there is one."""
     if prepared.start is None and prepared.options.descent.init == "fast":
-        return fast_paint.starting_picture(prepared)
+        return feedforward_run.starting_picture(prepared)
     return prepared.start

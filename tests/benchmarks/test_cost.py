@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from benchmarks.cost import Cost, LiveBytes, cost_of
-from impasto.api import iter_stylize
 from impasto.network.encoder import Encoder
 from impasto.options import recipes
 from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
 from impasto.runtime import device
 from random_weights import state_before
+from runs import iter_stylize
 
 FLOPS_OVER, BYTES_OVER, SHORT = 1.02, 1.05, 0.75
 LAYERS = "relu1_1+relu2_1+relu3_1+relu4_1+relu5_1"

@@ -21,7 +21,7 @@ from impasto.imaging import images
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.network.weights.vgg19 import layer_shapes
-from impasto.run.engine import as_preview
+from impasto.run.preview import as_preview
 from rounding import assert_as_exact, epsilon
 
 SIZE = 64

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.api import iter_stylize, last, stylize
+from impasto.api import last
 from impasto.errors import ImageError, OptionError
 from impasto.events import Finished, Stepped, Warned
 from impasto.objective.loss_factory import REGULARIZERS
@@ -22,6 +22,7 @@ from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.replay import iter_replay, read_source
 from rounding import differences, epsilon
+from runs import iter_stylize, stylize
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from impasto.api import iter_stylize
 from impasto.errors import OptionError
 from impasto.events import Finished, Planned
 from impasto.options.fields import parse_seconds
 from impasto.planning import time_budget
 from impasto.planning.schedule import Scale, plan_scales
 from impasto.planning.time_budget import REPLAN_AFTER_STEPS, StepCost, TimeBudget, fit, seconds_for
+from runs import iter_stylize
 
 RATE = StepCost(1e-6)
 

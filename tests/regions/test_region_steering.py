@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from test_region_tensors import FEW, cache, left, paintings, photo
 
-from impasto.api import iter_stylize, last, stylize
+from impasto.api import last
 from impasto.events import Mailbox, ScaleStarted, Steered, Warned
 from impasto.regions.region_tensors import build_region_tensors
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
+from runs import iter_stylize, stylize
 
 
 def steered(cache: TargetCache, photo: Any, paintings: Any, at: dict[int, dict[str, float]], **options: Any) -> Result:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from impasto.api import iter_stylize, last, stylize
+from impasto.api import last
 from impasto.errors import ImageError, OptionError
 from impasto.events import Warned
 from impasto.imaging.images import load, quantize
@@ -24,6 +24,7 @@ from impasto.regions.spec import parse_regions
 from impasto.run.prepared_run import PreparedRun, prepare
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
+from runs import iter_stylize, stylize
 
 Pixels = NDArray[np.uint8]
 SIZE = (64, 96)

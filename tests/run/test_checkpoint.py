@@ -17,18 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto import files
-from impasto.api import iter_stylize, last
+from impasto.api import last
 from impasto.errors import MachineError, RecordError
 from impasto.events import Event, Finished, Mailbox, Steered, Stepped, Warned
 from impasto.imaging import images
 from impasto.optimizers import Adam
 from impasto.run import checkpoint
 from impasto.run.checkpoint import Checkpointer, State, load_input_copy, read_run
-from impasto.run.engine import LiveWeights, Run
+from impasto.run.live_weights import LiveWeights
+from impasto.run.state import RunState
 from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import RowShard
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
+from runs import iter_stylize
 from waiting import HANG_SECONDS, wait_until
 
 CRASH_SCENARIOS = Path(__file__).parents[1] / "crash_scenarios.py"
@@ -111,7 +113,7 @@ def cache() -> TargetCache:
 
 
 def begin(files: Any, cache: TargetCache, folder: Path, stop_after: int | None = None, **options: Any) -> list[Event]:
-    """Run, or leave the run alone after a step as a crash would, keeping every step."""
+    """RunState, or leave the run alone after a step as a crash would, keeping every step."""
     events: list[Event] = []
     options = {**FEW, "checkpoint_seconds": 0.0, **options}
     run = iter_stylize(*files, cache=cache, checkpoint_dir=folder, output=folder.with_suffix(".png"), **options)
@@ -364,7 +366,7 @@ def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
     beginning = {"options": {}, "decisions": {}, "inputs": {}}
     checkpointer = Checkpointer(tmp_path, 0.0, beginning, generator, resume=False)
     checkpointer.normalizers = {"drawing": 2.5}
-    checkpointer.save(Run(LiveWeights(0.5, 1.0, 1.0, 0.0), step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
+    checkpointer.save(RunState(LiveWeights(0.5, 1.0, 1.0, 0.0), step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
     following = torch.rand(5, generator=generator)
 
     other, fresh = torch.Generator(), Drawing()

@@ -17,7 +17,10 @@ from impasto.events import Event, Mailbox, Snapshot, Steered, Stepped, Warned
 from impasto.objective.objective import Evaluation
 from impasto.optimizers import Adam, BoundedLBFGS
 from impasto.options.fields import declared
-from impasto.run.engine import LIVE, LiveWeights, Run, as_preview, descend
+from impasto.run.engine import optimize
+from impasto.run.live_weights import LIVE, LiveWeights
+from impasto.run.preview import as_preview
+from impasto.run.state import Monitor, RunState
 from impasto.runtime.distributed import RowShard
 from waiting import HANG_SECONDS
 
@@ -74,15 +77,19 @@ class Calls(BoundedLBFGS):
         super().set_step_size(factor)
 
 
+LISTENERS = ("mailbox", "preview_every", "snapshot_every")
+
+
 def live_weights(strength: float | None = 0.5, **others: Any) -> LiveWeights:
     """Return the live_weights of a run."""
     return LiveWeights(strength, 1.0, 1.0, 0.1, **others)
 
 
-def going(pulls: Pulls, optimizer: Any, run: Run | None = None, steps: int = 6, **others: Any) -> Iterator[Event]:
+def going(pulls: Pulls, optimizer: Any, run: RunState | None = None, steps: int = 6, **others: Any) -> Iterator[Event]:
     """Start a run."""
-    run = run or Run(live_weights())
-    return descend(run, pulls, optimizer, steps=steps, normalizers=REFERENCES, **others)  # type: ignore[arg-type]
+    run = run or RunState(live_weights())
+    monitor = Monitor(**{name: others.pop(name) for name in LISTENERS if name in others})
+    return optimize(run, pulls, optimizer, steps=steps, normalizers=REFERENCES, monitor=monitor, **others)  # type: ignore[arg-type]
 
 
 def start() -> Tensor:
@@ -96,7 +103,7 @@ def of(events: list[Event], kind: type[Any]) -> list[Any]:
 
 
 def test_a_step_is_an_evaluation() -> None:
-    pulls, run = Pulls(), Run(live_weights(), step=10, scale=2)
+    pulls, run = Pulls(), RunState(live_weights(), step=10, scale=2)
     events = list(going(pulls, BoundedLBFGS(start()), run))
     assert [event.step for event in of(events, Stepped)] == [11, 12, 13, 14, 15, 16]
     assert [event.scale_step for event in of(events, Stepped)] == [1, 2, 3, 4, 5, 6]
@@ -125,7 +132,7 @@ def test_terms_of_one_kind_have_factors_of_their_own() -> None:
 
 
 def test_what_is_set_is_felt_at_the_next_step() -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
+    pulls, box, run = Pulls(), Mailbox(), RunState(live_weights())
     events = going(pulls, Calls(start()), run, mailbox=box)
     next(events)
     box.post("set", strength=0.9)
@@ -189,7 +196,7 @@ def test_every_live_option_can_be_steered() -> None:
     ],
 )
 def test_what_cannot_be_steered_is_said_and_changes_nothing(values: dict[str, float], message: str) -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
+    pulls, box, run = Pulls(), Mailbox(), RunState(live_weights())
     box.post("set", tv_weight=3.0, **values)  # the good half must not be taken either
     events = list(going(pulls, Calls(start()), run, mailbox=box))
     assert of(events, Warned)[0].message.startswith(message)
@@ -212,7 +219,7 @@ def test_a_run_with_raw_weights_has_no_strength() -> None:
 
 
 def test_a_paused_run_waits_and_obeys_the_while() -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
+    pulls, box, run = Pulls(), Mailbox(), RunState(live_weights())
     events = going(pulls, Calls(start()), run, mailbox=box)
     next(events)
     box.post("pause")
@@ -252,7 +259,7 @@ def test_a_pause_is_ended_from_another_thread() -> None:
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_stop_ends_the_run_before_the_next_step(paused: bool) -> None:
-    pulls, box, run = Pulls(), Mailbox(), Run(live_weights())
+    pulls, box, run = Pulls(), Mailbox(), RunState(live_weights())
     events = going(pulls, Calls(start()), run, mailbox=box)
     next(events)
     if paused:
@@ -283,12 +290,12 @@ def test_previews_and_snapshots_come_when_due() -> None:
 
 
 def test_replayed_steering_is_the_same_run() -> None:
-    box, run, first = Mailbox(), Run(live_weights()), BoundedLBFGS(start())
+    box, run, first = Mailbox(), RunState(live_weights()), BoundedLBFGS(start())
     pulls = Pulls(broken=(4,))
     for event in going(pulls, first, run, steps=9, mailbox=box):
         if isinstance(event, Stepped) and event.step in (2, 5):
             box.post("set", strength=event.step / 10, step_size=0.5)
-    again, second = Run(live_weights()), BoundedLBFGS(start())
+    again, second = RunState(live_weights()), BoundedLBFGS(start())
     list(going(Pulls(broken=(4,)), second, again, steps=9, replayed=run.steering))
     assert again.steering == run.steering
     assert again.losses == run.losses
@@ -298,7 +305,7 @@ def test_replayed_steering_is_the_same_run() -> None:
 @pytest.mark.parametrize("in_gradient", [False, True])
 @pytest.mark.parametrize("kind", [BoundedLBFGS, Adam])
 def test_not_a_number_is_caught_where_it_appears(kind: Any, in_gradient: bool) -> None:
-    pulls, run, optimizer = Pulls(broken=(3, 6), in_gradient=in_gradient), Run(live_weights()), kind(start())
+    pulls, run, optimizer = Pulls(broken=(3, 6), in_gradient=in_gradient), RunState(live_weights()), kind(start())
     events = list(going(pulls, optimizer, run, steps=6))
     warned = of(events, Warned)
     assert [event.message.split(":")[0] for event in warned] == ["not a number at step 3", "not a number at step 5"]
@@ -317,7 +324,7 @@ def test_after_a_turn_back_it_goes_on_from_a_good_picture() -> None:
 
 
 def test_three_turns_back_are_enough() -> None:
-    pulls, run, optimizer = Pulls(broken=(3, 4, 5, 6)), Run(live_weights()), Calls(start())
+    pulls, run, optimizer = Pulls(broken=(3, 4, 5, 6)), RunState(live_weights()), Calls(start())
     seen: list[Event] = []
     with pytest.raises(NumericalError, match=r"not a number at step 3, 3 halvings of the step size did not help"):
         seen.extend(going(pulls, optimizer, run))
@@ -327,7 +334,7 @@ def test_three_turns_back_are_enough() -> None:
 
 
 def test_without_a_mailbox_nothing_is_waited_for() -> None:
-    run = Run(live_weights(), paused=True)
+    run = RunState(live_weights(), paused=True)
     assert len(list(going(Pulls(), Calls(start()), run))) == 6
 
 
@@ -335,12 +342,12 @@ def test_a_checkpoint_without_a_folder_is_said() -> None:
     box = Mailbox()
     box.post("checkpoint")
     events = list(going(Pulls(), Calls(start()), mailbox=box))
-    assert "this run keeps none" in of(events, Warned)[0].message
+    assert "this run has no folder for it" in of(events, Warned)[0].message
 
 
 def test_a_preview_is_rounded_in_bands_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = torch.rand(1, 3, 37, 23, generator=torch.Generator().manual_seed(3)) * 1.2 - 0.1
     at_once = (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     for band in (1, 50, 10**6):
-        monkeypatch.setattr("impasto.run.engine.BAND", band)
+        monkeypatch.setattr("impasto.run.preview.CHUNK_PX", band)
         assert (as_preview(picture) == at_once).all()

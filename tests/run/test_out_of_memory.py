@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from impasto.api import iter_stylize
 from impasto.cli import run
 from impasto.errors import MachineError
 from impasto.network.weights import vgg19_state
@@ -22,6 +21,7 @@ from impasto.planning import memory
 from impasto.run.out_of_memory import advice, is_oom
 from impasto.run.prepared_run import PreparedRun, prepare
 from impasto.run.target_cache import TargetCache
+from runs import iter_stylize
 
 Files = tuple[Path, Path]
 FEW: dict[str, Any] = {"size": 48, "steps": 6, "scales": 1, "style_layers": "relu1_1", "content_layers": "relu2_1"}

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from impasto.api import last, stylize
+from impasto.api import last
 from impasto.imaging import images, samples
 from impasto.losses.regularizers.proof_anchor import cell_for
 from impasto.network.weights import vgg19_state
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import structural_similarity
 from impasto.workflows.replay import iter_replay, read_source
+from runs import stylize
 
 PROOF, POSTER = 64, 128
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from impasto.api import iter_stylize
 from impasto.events import Planned, Warned
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
@@ -16,6 +15,7 @@ from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
 from impasto.runtime import device
 from random_weights import state_before
+from runs import iter_stylize
 
 RUN: dict[str, Any] = {"size": 32, "steps": 1, "scales": 1, "device": "cpu", "style_layers": "relu1_1+relu2_1"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from impasto.api import iter_stylize, last
+from impasto.api import last
 from impasto.events import Event, ScaleStarted, Stepped
 from impasto.imaging import images, samples
 from impasto.options.recipes import resolve
@@ -25,6 +25,7 @@ from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import ProcessGroup
 from impasto.workflows.replay import iter_resume
 from random_weights import state_before
+from runs import iter_stylize
 
 FEW: dict[str, Any] = {"size": "64", "style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
 STATUS = Path("/proc/self/status")

@@ -194,11 +194,11 @@ def test_the_plan_says_what_becomes_of_freed_memory(
     tiny_picture: Any, tiny_style: Any, plan: MemoryPlan, keeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Here, so that the processes above start without torch.
-    from impasto.api import stylize
     from impasto.options.recipes import resolve
     from impasto.run.prepared_run import prepare
     from impasto.run.target_cache import TargetCache
     from random_weights import state_before
+    from runs import stylize
 
     def paint(plan: MemoryPlan) -> Any:
         taken = {"plans": [[*size, *plan.as_data()]]}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.api import iter_stylize, last, stylize
+from impasto.api import last
 from impasto.errors import ImageError, MachineError, OptionError, RecordError
 from impasto.events import Mailbox, Stepped, Warned
 from impasto.options import recipes
@@ -23,6 +23,7 @@ from impasto.run.target_cache import TargetCache
 from impasto.workflows.explore import axes_of, iter_explore
 from impasto.workflows.replay import Source, as_command, iter_replay, read_sheet, read_source
 from random_weights import state_before
+from runs import iter_stylize, stylize
 
 FEW: dict[str, Any] = {
     "size": "48",

@@ -76,6 +76,8 @@ def replay(
     quiet: bool = QUIET,
 ) -> None:
     """Make a picture again from the record inside it, or go on from it."""
+    from impasto.run.painter import CheckpointFolder
+    from impasto.run.state import Monitor
     from impasto.workflows.replay import iter_replay, read_source
 
     given = _given(inputs, content=content, style=style, init=init)
@@ -95,10 +97,8 @@ def replay(
             dpi=dpi,
             memory=memory,
             more_steps=more_steps,
-            mailbox=mailbox,
-            preview_every=1 if timelapse or report else 0,
-            checkpoint_dir=run_dir,
-            checkpoint_seconds=checkpoint_every,
+            monitor=Monitor(mailbox, 1 if timelapse or report else 0),
+            checkpoints=None if run_dir is None else CheckpointFolder(run_dir, checkpoint_every),
             group=group,
         )
         follow(group, events, mailbox, partial(_listeners, source, timelapse, report), quiet)
@@ -113,12 +113,13 @@ def resume(
     quiet: bool = QUIET,
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoint."""
+    from impasto.run.state import Monitor
     from impasto.workflows.replay import iter_resume
 
     given = _given(inputs, content=content, style=style, init=init)
     mailbox = Mailbox()
     with together() as group:
-        events = iter_resume(run_dir, given=given, mailbox=mailbox, group=group)
+        events = iter_resume(run_dir, given=given, monitor=Monitor(mailbox), group=group)
         follow(group, events, mailbox, list, quiet)
 
 

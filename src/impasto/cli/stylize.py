@@ -70,23 +70,20 @@ def stylize(
 
         limits = DecodeLimits(options.get("max_pixels") or MAX_PIXELS)
         style = parse_regions(styles, **placed, limits=limits).pictures["style"].pixels
-    from impasto.api import iter_stylize
+    from impasto.api import Inputs, iter_run
+    from impasto.run.painter import CheckpointFolder
+    from impasto.run.state import Monitor
 
     mailbox = Mailbox()
     with together() as group:
-        events = iter_stylize(
-            content,
-            styles or None,
-            **placed,
+        events = iter_run(
+            Inputs(content, styles or None, **placed),
+            options,
             output=output,
-            mailbox=mailbox,
-            preview_every=1 if timelapse or report else 0,
-            snapshot_every=every if snapshots else 0,
-            checkpoint_dir=run_dir,
-            checkpoint_seconds=checkpoint_every,
-            began=began,
+            monitor=Monitor(mailbox, 1 if timelapse or report else 0, every if snapshots else 0),
+            checkpoints=None if run_dir is None else CheckpointFolder(run_dir, checkpoint_every),
+            started_at=began,
             group=group,
-            **options,
         )
         listeners = partial(listeners_for, content, style, snapshots, timelapse, report)
         follow(group, events, mailbox, listeners, quiet)

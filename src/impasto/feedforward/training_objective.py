@@ -30,7 +30,7 @@ from impasto.objective.style_features import StyleFeatures, style_at
 from impasto.options.fields import Options, parse_weights
 from impasto.planning.schedule import Scale
 from impasto.regions.region_tensors import single_style
-from impasto.run.engine import LiveWeights
+from impasto.run.live_weights import LiveWeights
 
 
 @dataclass(eq=False)

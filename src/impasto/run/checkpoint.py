@@ -43,7 +43,8 @@ from impasto.losses.summaries.protocol import Refreshing
 from impasto.objective.objective import Objective
 from impasto.optimizers.protocol import Optimizer
 from impasto.planning.schedule import Scale
-from impasto.run.engine import LiveWeights, Run
+from impasto.run.live_weights import LiveWeights
+from impasto.run.state import RunState
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
 FORMAT = 1
@@ -61,7 +62,7 @@ MACHINE_KEYS = ("ranks", "threads", "cpu")  # but for these decisions: how many 
 class State:
     """A checkpoint as it comes back: the run, its scales, the references of this one, and tensors by name."""
 
-    run: Run
+    run: RunState
     scales: list[list[float]]
     normalizers: dict[str, float]
     tensors: dict[str, Tensor]
@@ -129,7 +130,7 @@ class Checkpointer:
         """Return what the run is to repeat: what its log holds, then what it was given and had not come to."""
         return [line["entry"] for line in self._log] + list(given)[self._given_before :]
 
-    def log(self, run: Run, entry: Mapping[str, Any]) -> None:
+    def log(self, run: RunState, entry: Mapping[str, Any]) -> None:
         """Write a command to the disk before it is obeyed; one that is repeated from the log is there already."""
         if len(run.steering) < len(self._log) or not self._group.is_first:
             return
@@ -144,7 +145,7 @@ class Checkpointer:
             _sync_folder(self.folder)
         self._log.append(line)
 
-    def save(self, run: Run, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
+    def save(self, run: RunState, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
         """Keep the state at the top of a step if that is due, or now; return what the person should know."""
         waits = time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())
         if not objective.shard.group.broadcast(now or not waits):
@@ -343,7 +344,7 @@ def _read_state(path: Path) -> State:
         tensors = {key: kept.get_tensor(key).clone() for key in kept.keys()}  # noqa: SIM118 - it is no mapping
     saved = dict(about["run"])
     weights = LiveWeights(**(saved.pop("knobs", None) or saved.pop("live_weights")))  # older checkpoints say "knobs"
-    run = Run(**saved, live_weights=weights)
+    run = RunState(**saved, live_weights=weights)
     return State(run, about["scales"], about["references"], tensors)
 
 

@@ -1,11 +1,15 @@
-"""One run through its scales: a prepared run prepared in, events out, a Result at the end."""
+"""The canvas, objective and optimizer of a run, scale by scale: what ``engine.run`` moves along.
+
+In: a prepared run and what earlier runs left. Out: the state of the loops, and a ``Result`` at the end.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import MachineError, NumericalError
-from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
+from impasto.events import Event, Planned, ScaleStarted
+from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import ScaleObjective, starting_canvas
 from impasto.optimizers.factory import optimizer_for
 from impasto.optimizers.protocol import Optimizer
@@ -23,11 +28,44 @@ from impasto.planning.time_budget import REPLAN_AFTER_STEPS, TimeBudget
 from impasto.regions.canvas_view import ViewedOptimizer
 from impasto.run import out_of_memory, record
 from impasto.run.checkpoint import Checkpointer, State, save_input
-from impasto.run.engine import LiveWeights, Run, descend
+from impasto.run.live_weights import LiveWeights
 from impasto.run.prepared_run import PreparedRun
 from impasto.run.result import Result, finish
+from impasto.run.state import Monitor, RunState
 from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import BroadcastMailbox, RowShard
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run takes over from earlier runs.
+
+    Args:
+        decisions: settings that an earlier run resolved, as its record lists them; they are used again.
+        steering: commands of an earlier run, as its record lists them; they are repeated.
+        parents: records of the pictures that ``start`` came from, the oldest first.
+        start: the picture that initializes the canvas, instead of ``init``.
+    """
+
+    decisions: Mapping[str, Any] | None = None
+    steering: Sequence[Mapping[str, Any]] = ()
+    parents: Sequence[Mapping[str, Any]] = ()
+    start: Any = None
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """Where and how often a run saves its state.
+
+    Args:
+        path: the folder.
+        seconds: time between two checkpoints; 0 for every step.
+        resume: continue from the last checkpoint in the folder, if there is one.
+    """
+
+    path: str | os.PathLike[str]
+    seconds: float = 10.0
+    resume: bool = False
 
 
 class Painting:
@@ -35,224 +73,246 @@ class Painting:
 
     Args:
         prepared: the prepared run.
-        cache: networks and targets that runs have in common.
-        steering: commands to repeat, as a record lists them.
-        parents: records of the pictures that the start came from, the oldest first.
-        first_picture: returns what the canvas begins as, ``[1, 3, h, w]``, None where ``init`` says.
+        cache: networks and targets that several runs share.
+        history: what the run takes over from earlier runs.
+        monitor: mailbox, previews and snapshots.
+        folder: where the run saves checkpoints, if it does.
+        first_picture: returns the picture that initializes the canvas, ``[1, 3, h, w]``, None where ``init`` says.
     """
 
     def __init__(
         self,
         prepared: PreparedRun,
         cache: TargetCache,
-        steering: list[Mapping[str, Any]],
-        parents: Sequence[Mapping[str, Any]],
+        history: History,
+        monitor: Monitor,
+        folder: CheckpointFolder | None,
         first_picture: Callable[[PreparedRun], Tensor | None],
     ) -> None:
-        self.prepared, self.cache, self.steering, self.parents = prepared, cache, steering, parents
+        self.prepared, self.cache, self.history, self.folder = prepared, cache, history, folder
+        self.steering = list(history.steering)
         self.first_picture = first_picture
-        self.run = Run(prepared.initial_weights())
-        self.generator = torch.Generator().manual_seed(prepared.options.descent.seed)
-        self.canvas: Tensor | None = None
+        self.state = RunState(prepared.initial_weights())
         self.problem: ScaleObjective | None = None
+        self.normalizers: Mapping[str, float] = {}
         self.checkpointer: Checkpointer | None = None
         self.budget: TimeBudget | None = None
-        self.shard = RowShard(0)  # of the canvas
+        self._monitor = monitor
+        self._generator = torch.Generator().manual_seed(prepared.options.descent.seed)
+        self._canvas: Tensor | None = None
+        self._shard = RowShard(0)  # of the canvas
+        self._optimizer: Optimizer | None = None
+        self._restored: State | None = None
+        self._replans_soon = False
+        self._began, self._first_step = 0.0, 0
 
-    def events(
-        self, folder: str | os.PathLike[str] | None, seconds: float, resume: bool, listeners: Mapping[str, Any]
-    ) -> Iterator[Event]:
-        """Go through the run, kept in a folder if one is given, to its result."""
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the current scale."""
+        assert self._optimizer is not None
+        return self._optimizer
+
+    @property
+    def objective(self) -> Objective:
+        """The objective of the current scale."""
+        assert self.problem is not None
+        return self.problem.objective
+
+    @property
+    def tolerance(self) -> float:
+        """The relative gain below which a scale ends early; 0 where the number of steps was given."""
+        descent = self.prepared.options.descent
+        return 0.0 if descent.steps else descent.tolerance
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Write the last checkpoint at the end, and explain an out-of-memory error."""
         try:
-            with out_of_memory.translate_oom(self._short):
-                if folder is not None:
-                    yield from self.use_folder(Path(folder), seconds, resume)
-                yield from self.paint(**listeners)
-                result = self.result()
+            with out_of_memory.translate_oom(self._oom_error):
+                yield
         finally:
-            if self.checkpointer is not None:
-                self.checkpointer.close()
-        yield Finished(self.run.step, self.run.stopped, result)
+            self._close_checkpoints()
 
-    def _short(self) -> MachineError:
-        """Return what to say where memory ran out, once the last checkpoint is written."""
+    def _close_checkpoints(self) -> None:
         if self.checkpointer is not None:
             self.checkpointer.close()
-        return out_of_memory.oom_error_for_run(
-            self.prepared, self.run.scale, None if self.checkpointer is None else self.checkpointer.folder
-        )
 
-    def use_folder(self, folder: Path, seconds: float, resume: bool) -> Iterator[Event]:
-        """Keep the run in a folder, and go on from what is kept there."""
-        self.prepared.check_disk_space(folder)
+    def _oom_error(self) -> MachineError:
+        """Return the error for memory that ran out, after the last checkpoint is written."""
+        self._close_checkpoints()
+        folder = None if self.checkpointer is None else self.checkpointer.folder
+        return out_of_memory.oom_error_for_run(self.prepared, self.state.scale, folder)
+
+    def open_checkpoints(self) -> list[str]:
+        """Start saving checkpoints if the run has a folder, continue from the last one, and return warnings."""
+        if self.folder is None:
+            return []
+        prepared, folder = self.prepared, Path(self.folder.path)
+        prepared.check_disk_space(folder)
         beginning = record.make(
-            self.prepared.options.flat(),
-            self.prepared.planned,
-            self.prepared.files,
+            prepared.options.flat(),
+            prepared.planned,
+            prepared.files,
             steering=self.steering,
-            parents=self.parents,
+            parents=self.history.parents,
         )
         beginning |= {
-            "places": {part: str(file.source.resolve()) for part, file in self.prepared.files.items() if file.source},
-            "output": str(self.prepared.output.resolve()) if self.prepared.output is not None else None,
-            "weights": _absolute(self.prepared.options.machine.weights),
-            "seconds": seconds,
+            "places": {role: str(file.source.resolve()) for role, file in prepared.files.items() if file.source},
+            "output": str(prepared.output.resolve()) if prepared.output is not None else None,
+            "weights": _absolute(prepared.options.machine.weights),
+            "seconds": self.folder.seconds,
         }
-        for part, file in self.prepared.files.items():
-            if file.source is None and self.prepared.group.is_first:
-                save_input(folder, part, file)
+        for role, file in prepared.files.items():
+            if file.source is None and prepared.group.is_first:
+                save_input(folder, role, file)
         self.checkpointer = Checkpointer(
-            folder, seconds, beginning, self.generator, resume=resume, group=self.prepared.group
+            folder, self.folder.seconds, beginning, self._generator, resume=self.folder.resume, group=prepared.group
         )
-        self.steering = self.checkpointer.commands(self.steering)
-        if self.checkpointer.state is not None:
-            self.run = self.checkpointer.state.run
-            self.run.repeated = len(self.run.steering)
-            self.budget = None  # its time was planned when it began, and the scales are as they were left
-            self.prepared = replace(
-                self.prepared, scales=[Scale.from_data(data) for data in self.checkpointer.state.scales]
-            )
-        for note in self.checkpointer.notes:
-            yield Warned(note)
+        self.steering = list(self.checkpointer.commands(self.steering))
+        self._restored = self.checkpointer.state
+        if self._restored is not None:
+            self.state = self._restored.run
+            self.state.repeated = len(self.state.steering)
+            self.budget = None  # the steps were fitted into the time when the run began
+            self.prepared = replace(prepared, scales=[Scale.from_data(data) for data in self._restored.scales])
+        notes = list(self.checkpointer.notes)
         self.checkpointer.notes.clear()
+        return notes
 
-    def paint(self, **listeners: Any) -> Iterator[Event]:
-        """Go through the scales that are left; a scale that is not split is painted by the first process alone."""
-        prepared, group = self.prepared, self.prepared.group
-        state = self.checkpointer.state if self.checkpointer is not None else None
-        for index in range(self.run.scale, len(prepared.scales)):
-            if state is None:
-                self.run.scale, self.run.scale_step = index, 0
-            small = group.shard(prepared.scales[index].height).is_whole
-            if group.is_first or not small:
-                mailbox = listeners["mailbox"] if small else BroadcastMailbox(listeners["mailbox"], group)
-                with prepared.allocator_at(prepared.scales[index]):
-                    yield from self._paint(index, state, {**listeners, "mailbox": mailbox})
-            if small and group.world_size > 1:
-                self._hand_over(prepared.scales[index])
-            if self.run.stopped:
-                return
-            state = None
+    def _is_split(self, index: int) -> bool:
+        """Whether several processes paint a scale; the first process alone paints one with few rows."""
+        return not self.prepared.group.shard(self.prepared.scales[index].height).is_whole
 
-    def _paint(self, index: int, state: State | None, listeners: Mapping[str, Any]) -> Iterator[Event]:
-        """Go through one scale, from a checkpoint of it if there is one."""
-        prepared, run, scale = self.prepared, self.run, self.prepared.scales[index]
+    @contextmanager
+    def scale(self, index: int) -> Iterator[bool]:
+        """Enter a scale; yields whether this process paints it."""
+        if self._restored is None:
+            self.state.scale, self.state.scale_step = index, 0
+        if not (self.prepared.group.is_first or self._is_split(index)):
+            yield False
+            return
+        with self.prepared.allocator_at(self.prepared.scales[index]):
+            try:
+                yield True
+            except NumericalError as error:
+                raise self._with_saved_picture(error) from error
+            finally:
+                if self._optimizer is not None:
+                    self._canvas, self._optimizer = self._optimizer.picture(), None
+            if self.budget is not None:
+                steps = self.state.scale_step - self._first_step
+                self.budget.learn(self.prepared.scales[index], steps, time.perf_counter() - self._began)
+
+    def begin_scale(self, index: int) -> list[Event]:
+        """Build the objective and the optimizer of a scale, restored from a checkpoint if it began before."""
         if index or self.problem is None:
-            self.problem = None  # before the next one is made: at a poster's size two would not fit
-            self.problem = self.cache.problem(prepared, scale)
-        normalizers = self.problem.normalizers if state is None else state.normalizers
-        if state is None:
-            before = self.shard.all_gather(self.canvas) if self.canvas is not None else None
-            self.canvas = starting_canvas(
-                before if index else self.first_picture(prepared),
-                self.problem,
-                prepared.options.descent.init,
-                self.generator,
-            )
-        optimizer = _optimizer(prepared, self.problem, self.canvas)
-        self.canvas, self.shard = None, self.problem.objective.shard  # the optimizer has its own
-        optimizer.set_step_size(run.live_weights.step_size)
+            self.problem = None  # first, because two do not fit into memory at the size of a poster
+            self.problem = self.cache.problem(self.prepared, self.prepared.scales[index])
+        restored, generator = self._restored, self._generator
+        self.normalizers = self.problem.normalizers if restored is None else restored.normalizers
+        if restored is None:
+            before = self._shard.all_gather(self._canvas) if self._canvas is not None else None
+            start = before if index else self.first_picture(self.prepared)
+            init = self.prepared.options.descent.init
+            self._canvas = starting_canvas(start, self.problem, init, generator)
+            before = start = None
+        self._optimizer = _optimizer(self.prepared, self.problem, self._canvas)
+        self._canvas, self._shard = None, self.problem.objective.shard  # the optimizer has its own copy
+        self._optimizer.set_step_size(self.state.live_weights.step_size)
         if self.checkpointer is not None:
-            self.checkpointer.normalizers, self.checkpointer.scales = normalizers, self.prepared.scales
-        if state is not None:
-            state.restore(optimizer, self.problem.objective, self.generator)
+            self.checkpointer.normalizers, self.checkpointer.scales = self.normalizers, self.prepared.scales
+        if restored is not None:
+            restored.restore(self._optimizer, self.problem.objective, generator)
+        events: list[Event] = []
         if self.budget is not None:
-            if index == 0:
-                weights = run.live_weights.weights(normalizers, scale.content_factor)
-                self.budget.calibrate(scale, partial(self.problem.objective.evaluate, optimizer.canvas(), weights))
-            yield self._replan(prepared.scales, index)
             scale = self.prepared.scales[index]
-        yield ScaleStarted(index, len(prepared.scales), scale.height, scale.width, scale.steps)
-        yield from self._paced(optimizer, scale, normalizers, listeners)
+            if index == 0:
+                weights = self.state.live_weights.weights(self.normalizers, scale.content_factor)
+                self.budget.calibrate(scale, partial(self.objective.evaluate, self._optimizer.canvas(), weights))
+            events.append(self._replan(self.budget, index))
+        scales = self.prepared.scales
+        scale = scales[index]
+        is_last = index == len(scales) - 1
+        self._replans_soon = self.budget is not None and is_last and scale.steps > 2 * REPLAN_AFTER_STEPS
+        self._began, self._first_step = time.perf_counter(), self.state.scale_step
+        return [*events, ScaleStarted(index, len(scales), scale.height, scale.width, scale.steps)]
 
-    def _hand_over(self, scale: Scale) -> None:
-        """Let every process have what the first has painted."""
-        group = self.prepared.group
-        told = group.broadcast(asdict(self.run))
-        if not group.is_first:
-            self.run = Run(**{**told, "live_weights": LiveWeights(**told["live_weights"])})
-            self.canvas = torch.empty(1, 3, scale.height, scale.width, device=self.prepared.compute.device)
-        assert self.canvas is not None
-        self.canvas, self.shard = group.broadcast_tensor(self.canvas.contiguous()), RowShard(scale.height)
+    def monitor_at(self, index: int) -> Monitor:
+        """Return the monitor; at a scale of several processes all of them receive the commands of the first."""
+        if not self._is_split(index):
+            return self._monitor
+        mailbox = self._monitor.mailbox
+        assert not isinstance(mailbox, BroadcastMailbox)
+        return replace(self._monitor, mailbox=BroadcastMailbox(mailbox, self.prepared.group))
 
-    def _replan(self, usual: Sequence[Scale], index: int, done: int = 0) -> Planned:
-        """MemoryPlan the rest of the run anew from what steps have taken so far."""
-        assert self.budget is not None
-        rest = self.budget.plan(
-            [replace(usual[index], steps=max(1, usual[index].steps)), *usual[index + 1 :]], begun=True
-        )
+    @property
+    def steps_until_replanning(self) -> int:
+        """The steps of the current scale, or those after which its number of steps is planned again."""
+        return REPLAN_AFTER_STEPS if self._replans_soon else self.prepared.scales[self.state.scale].steps
+
+    def replan_within_scale(self) -> Planned | None:
+        """Fit the rest of the last scale into the time that is left, if the first steps were painted just now."""
+        if not self._replans_soon or self.budget is None:
+            return None
+        self._replans_soon = False
+        if self.state.stopped or self.state.scale_step < REPLAN_AFTER_STEPS:
+            return None
+        scale = self.prepared.scales[self.state.scale]
+        self.budget.learn(scale, REPLAN_AFTER_STEPS, time.perf_counter() - self._began)
+        return self._replan(self.budget, self.state.scale, REPLAN_AFTER_STEPS)
+
+    def _replan(self, budget: TimeBudget, index: int, done: int = 0) -> Planned:
+        """Plan the rest of the run again from the measured time of a step."""
+        usual = self.prepared.scales
+        first = replace(usual[index], steps=max(1, usual[index].steps))
+        rest = budget.plan([first, *usual[index + 1 :]], begun=True)
         rest[0] = replace(rest[0], steps=rest[0].steps + done)
-        self.prepared = replace(self.prepared, scales=[*self.prepared.scales[:index], *rest])
+        self.prepared = replace(self.prepared, scales=[*usual[:index], *rest])
         if self.checkpointer is not None:
             self.checkpointer.scales = self.prepared.scales
         return planned(self.prepared)
 
-    def _paced(
-        self, optimizer: Optimizer, scale: Scale, normalizers: Mapping[str, float], listeners: Mapping[str, Any]
-    ) -> Iterator[Event]:
-        """Descend at one scale; with a budget, look at the clock after the first steps of the last."""
-        began, first = time.perf_counter(), self.run.scale_step
-        if (
-            self.budget is not None
-            and self.run.scale == len(self.prepared.scales) - 1
-            and scale.steps > 2 * REPLAN_AFTER_STEPS
-        ):
-            yield from self._descend(optimizer, replace(scale, steps=REPLAN_AFTER_STEPS), normalizers, listeners)
-            if self.run.stopped or self.run.scale_step < REPLAN_AFTER_STEPS:
-                return
-            self.budget.learn(scale, REPLAN_AFTER_STEPS, time.perf_counter() - began)
-            yield self._replan(self.prepared.scales, self.run.scale, REPLAN_AFTER_STEPS)
-            scale = self.prepared.scales[self.run.scale]
-        yield from self._descend(optimizer, scale, normalizers, listeners)
-        if self.budget is not None:
-            self.budget.learn(scale, self.run.scale_step - first, time.perf_counter() - began)
+    def hand_over(self, index: int) -> None:
+        """End a scale; the canvas and state of a scale that one process painted go to all processes."""
+        self._restored = None
+        group = self.prepared.group
+        if group.world_size == 1 or self._is_split(index):
+            return
+        state = group.broadcast(asdict(self.state))
+        scale = self.prepared.scales[index]
+        if not group.is_first:
+            self.state = RunState(**{**state, "live_weights": LiveWeights(**state["live_weights"])})
+            self._canvas = torch.empty(1, 3, scale.height, scale.width, device=self.prepared.compute.device)
+        assert self._canvas is not None
+        self._canvas, self._shard = group.broadcast_tensor(self._canvas.contiguous()), RowShard(scale.height)
 
-    def _descend(
-        self, optimizer: Optimizer, scale: Scale, normalizers: Mapping[str, float], listeners: Mapping[str, Any]
-    ) -> Iterator[Event]:
-        assert self.problem is not None
-        try:
-            yield from descend(
-                self.run,
-                self.problem.objective,
-                optimizer,
-                steps=scale.steps,
-                normalizers=normalizers,
-                content_factor=scale.content_factor,
-                replayed=self.steering,
-                checkpointer=self.checkpointer,
-                seed=self.prepared.options.descent.seed,
-                tolerance=0.0 if self.prepared.options.descent.steps else self.prepared.options.descent.tolerance,
-                **listeners,
-            )
-        except NumericalError as error:
-            if self.prepared.output is None:
-                raise
-            self.canvas = optimizer.picture()
-            result = self.result()
-            raise NumericalError(str(error) if result is None else f"{error} ({result.path})") from error
-        finally:
-            self.canvas = optimizer.picture()
+    def _with_saved_picture(self, error: NumericalError) -> NumericalError:
+        """Save the last good picture if the run has an output file, and return the error with its path."""
+        if self.prepared.output is None:
+            return error
+        self._canvas = self.optimizer.picture()
+        result = self.result()
+        return NumericalError(str(error) if result is None else f"{error} ({result.path})")
 
     def result(self) -> Result | None:
-        """Return the picture as it is now, saved if that was asked for; it is the first process's."""
-        assert self.canvas is not None
-        canvas = [self.shard.gather(self.canvas)]
-        self.canvas = None
+        """Return the picture as it is now, saved if the run has an output file; None except in the first process."""
+        assert self._canvas is not None
+        canvas = [self._shard.gather(self._canvas)]
+        self._canvas = None
         if not self.prepared.group.is_first:
             return None
         assert self.problem is not None
-        return finish(self.prepared, self.run, canvas.pop(), self.problem, self.parents)
+        return finish(self.prepared, self.state, canvas.pop(), self.problem, self.history.parents)
 
 
 def planned(prepared: PreparedRun) -> Planned:
-    """Return what a prepared run comes to, as an event."""
+    """Return the sizes, steps and decisions of a run as an event."""
     scales = tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in prepared.scales)
     return Planned(scales, sum(s.steps for s in prepared.scales), prepared.decisions)
 
 
 def _absolute(file: str | None) -> str | None:
-    """Return a weights file's whole path; a name of fetched weights stays a name."""
+    """Return the absolute path of a weights file; a name of fetched weights stays a name."""
     return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
 
 

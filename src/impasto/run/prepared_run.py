@@ -28,7 +28,7 @@ from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
 from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
 from impasto.regions.spec import RegionSpec, parse_regions
-from impasto.run.engine import LiveWeights
+from impasto.run.live_weights import LiveWeights
 from impasto.runtime import allocator
 from impasto.runtime.device import ComputeSettings, devices, resolve_device
 from impasto.runtime.distributed import ALONE, ProcessGroup

@@ -22,8 +22,8 @@ from impasto.options.fields import Options
 from impasto.regions.final_recolor import recolored
 from impasto.regions.region_tensors import tensor
 from impasto.run import record
-from impasto.run.engine import Run
 from impasto.run.prepared_run import PreparedRun
+from impasto.run.state import RunState
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
@@ -74,7 +74,11 @@ class Result:
 
 
 def finish(
-    prepared: PreparedRun, run: Run, canvas: Tensor, problem: ScaleObjective, parents: Sequence[Mapping[str, Any]] = ()
+    prepared: PreparedRun,
+    run: RunState,
+    canvas: Tensor,
+    problem: ScaleObjective,
+    parents: Sequence[Mapping[str, Any]] = (),
 ) -> Result:
     """Round the canvas, measure it, save it if a file was asked for, and return it.
 
@@ -109,7 +113,7 @@ def finish(
 
 
 def losses_of(
-    pixels: NDArray[np.float32], problem: ScaleObjective, run: Run, prepared: PreparedRun
+    pixels: NDArray[np.float32], problem: ScaleObjective, run: RunState, prepared: PreparedRun
 ) -> dict[str, float]:
     """Return the weighted terms of a picture ``[H, W, 3]`` of the last scale's size."""
     weights = run.live_weights.weights(problem.normalizers, prepared.scales[run.scale].content_factor)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.api import iter_stylize, last
+from impasto.api import Inputs, iter_run, last
 from impasto.errors import OptionError, WeightsError
 from impasto.files import why_not_writable
 from impasto.imaging import contact_sheet, images
@@ -88,7 +88,7 @@ def iter_compare(
     for name, options in planned.items():
         began = time.perf_counter()
         path = folder / f"{name.replace('@', '-')}.png"
-        result = last(iter_stylize(content, style, output=path, resolved=options, cache=cache))
+        result = last(iter_run(Inputs(content, style), options, output=path, cache=cache))
         seconds = time.perf_counter() - began
         entries.append(Entry(name, result, seconds, judge(path) if judge is not None else {}, note))
         yield entries[-1]

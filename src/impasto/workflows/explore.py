@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.api import iter_stylize, last
+from impasto.api import Inputs, iter_run, last
 from impasto.errors import OptionError, suggest
 from impasto.files import why_not_writable, write_atomically
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Declared, Options, declared
 from impasto.run import record
+from impasto.run.painter import History
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
 
@@ -225,13 +226,11 @@ def _paint(content: str, style: str, options: Options, start: Result | None, pat
     if start is not None:
         parents = [*start.record["parents"], {key: v for key, v in start.record.items() if key != "parents"}]
     return last(
-        iter_stylize(
-            content,
-            style,
+        iter_run(
+            Inputs(content, style),
+            options,
             output=path,
-            resolved=options,
-            start=None if start is None else start.pixels,
-            parents=parents,
+            history=History(parents=parents, start=None if start is None else start.pixels),
             cache=cache,
         )
     )

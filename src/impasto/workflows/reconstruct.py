@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.api import iter_stylize, last
+from impasto.api import Inputs, iter_run, last
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.layer_names import check_layers
@@ -76,7 +76,7 @@ def iter_anatomy(
     cache = cache or TargetCache()
     found: dict[str, list[NDArray[np.float32]]] = {"content": [], "style": []}
     for number, ((kind, layers, _), resolved) in enumerate(zip(plans, chosen, strict=True), start=1):
-        pixels = last(iter_stylize(source, source, resolved=resolved, cache=cache)).pixels
+        pixels = last(iter_run(Inputs(source, source), resolved, cache=cache)).pixels
         found[kind].append(pixels)
         yield Reconstruction(kind, layers, number, len(plans), pixels)
     captions = [list(content_layers), [f"up to {layer}" for layer in style_layers]]

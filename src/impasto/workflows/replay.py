@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from impasto.api import iter_stylize, last
+from impasto.api import Inputs, last, open_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
 from impasto.feedforward.model import load
@@ -27,8 +27,11 @@ from impasto.planning.schedule import scales_for
 from impasto.regions.spec import RegionSpec, as_words
 from impasto.run import record
 from impasto.run.checkpoint import load_input_copy, read_run
+from impasto.run.painter import CheckpointFolder, History
 from impasto.run.prepared_run import NAMED_STARTS
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
+from impasto.runtime.distributed import ALONE, ProcessGroup
 
 Record = Mapping[str, Any]
 
@@ -165,7 +168,9 @@ def iter_replay(
     dpi: float | None = None,
     memory: str | None = None,
     more_steps: int | None = None,
-    **listeners: Any,
+    monitor: Monitor = Monitor(),  # noqa: B008 - frozen
+    checkpoints: CheckpointFolder | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Iterator[Event]:
     """Make a picture again, or go on from it.
 
@@ -179,7 +184,9 @@ def iter_replay(
         memory: how much memory another size may take, as the option says it.
         more_steps: go on from the picture for that many steps instead of making it again; nothing holds it near a proof
             any more.
-        listeners: ``mailbox``, ``preview_every`` and the like, as for ``iter_stylize``.
+        monitor: mailbox, previews and snapshots.
+        checkpoints: the folder to save the state in.
+        group: the processes that paint the picture together.
 
     Yields:
         What ``iter_stylize`` yields.
@@ -199,16 +206,17 @@ def iter_replay(
     others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
     style = _style(about, {part: input_of(source, part) for part in others})
     options = _with_model(source, options, style)
-    yield from iter_stylize(
-        input_of(source, "content"),
-        style,
-        output=output,
-        resolved=options,
-        start=start,
+    with open_run(
+        Inputs(input_of(source, "content"), style),
+        options,
+        output,
+        history=History(start=start, **rest),
+        monitor=monitor,
+        checkpoints=checkpoints,
         cache=source.cache,
-        **rest,
-        **listeners,
-    )
+        group=group,
+    ) as events:
+        yield from events
 
 
 def _requested_run(
@@ -341,13 +349,21 @@ def _from_the_first_step(steering: Sequence[Mapping[str, Any]], held: bool) -> l
     return [{"step": 1, "values": values}] if values else []
 
 
-def iter_resume(folder: str | Path, *, given: Mapping[str, str] | None = None, **listeners: Any) -> Iterator[Event]:
+def iter_resume(
+    folder: str | Path,
+    *,
+    given: Mapping[str, str] | None = None,
+    monitor: Monitor = Monitor(),  # noqa: B008 - frozen
+    cache: TargetCache | None = None,
+    group: ProcessGroup = ALONE,
+) -> Iterator[Event]:
     """Go on with a run from its last checkpoint, or from its beginning if it has none.
 
     Args:
         folder: that the run was kept in.
         given: where inputs are, by their part, if they were moved.
-        listeners: ``mailbox``, ``preview_every`` and the like, as for ``iter_stylize``.
+        monitor: mailbox, previews and snapshots.
+        cache, group: as in ``api.open_run``.
 
     Yields:
         What ``iter_stylize`` yields; the picture is saved where the run would have saved it.
@@ -371,14 +387,14 @@ def iter_resume(folder: str | Path, *, given: Mapping[str, str] | None = None, *
     options = record.options_of(beginning)
     if beginning.get("weights"):
         options = options.replace(weights=beginning["weights"])
-    yield from iter_stylize(
-        pictures["content"],
-        _style(beginning, pictures),
-        start=pictures.get("init"),
-        output=beginning["output"],
-        resolved=options,
-        checkpoint_dir=folder,
-        checkpoint_seconds=float(beginning["seconds"]),
-        resume=True,
-        **listeners,
-    )
+    with open_run(
+        Inputs(pictures["content"], _style(beginning, pictures)),
+        options,
+        beginning["output"],
+        history=History(start=pictures.get("init")),
+        monitor=monitor,
+        checkpoints=CheckpointFolder(folder, float(beginning["seconds"]), resume=True),
+        cache=cache,
+        group=group,
+    ) as events:
+        yield from events

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.api import iter_stylize
+from impasto.api import Inputs, iter_run, iter_stylize
 from impasto.errors import ImageError, ImpastoError
 from impasto.events import Event, Finished, Mailbox, Snapshot
 from impasto.imaging import images
@@ -21,6 +21,8 @@ from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.options.sizes import parse_size
 from impasto.regions.spec import RegionSpec, parse_regions
+from impasto.run.painter import CheckpointFolder
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.studio.store.exports import Exporter, ExportInput
 from impasto.studio.store.records import ExportKind
@@ -62,17 +64,13 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     style = parse_regions([read(path) for path in styles], regions=regions, protect=protect)
     if task.purpose == "picture" and not task.resume and not chosen.instant.fast:
         yield from _instant(content, style, chosen)
-    yield from iter_stylize(
-        content,
-        style,
+    yield from iter_run(
+        Inputs(content, style),
+        options,
         output=task.checkpoint_dir.parent / PAINTED,
-        mailbox=mailbox,
-        preview_every=1,
-        checkpoint_dir=task.checkpoint_dir,
-        checkpoint_seconds=CHECKPOINT_SECONDS,
-        resume=task.resume,
+        monitor=Monitor(mailbox, preview_every=1),
+        checkpoints=CheckpointFolder(task.checkpoint_dir, CHECKPOINT_SECONDS, task.resume),
         cache=cache,
-        **options,
     )
 
 
