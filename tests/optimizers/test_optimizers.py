@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from impasto.optimizers import Adam, BoundedLBFGS, lbfgs
 from impasto.optimizers.preconditioner import precondition
-from impasto.run.state import Optimizer
+from impasto.optimizers.protocol import Optimizer
 from rounding import assert_as_exact, assert_same, epsilon
 
 Make = Callable[[Tensor], Optimizer]
