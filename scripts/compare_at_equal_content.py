@@ -13,7 +13,7 @@ import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import impasto
+from impasto.api import Inputs, iter_run, last
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.compare import iter_compare, plan
 from impasto.workflows.evaluate import Judge
@@ -36,9 +36,8 @@ class Pair:
     def at(self, strength: float) -> tuple[float, float]:
         """Return the content distance and the style distance at a strength."""
         if strength not in self.scores:
-            result = impasto.stylize(
-                str(self.content), str(self.style), strength=strength, size=self.size, cache=self.cache
-            )
+            inputs = Inputs(str(self.content), str(self.style))
+            result = last(iter_run(inputs, {"strength": strength, "size": self.size}, cache=self.cache))
             metrics = self.judge(result.pixels)
             self.scores[strength] = metrics["lpips"], metrics["style_distance"]
         return self.scores[strength]

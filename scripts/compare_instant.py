@@ -17,6 +17,7 @@ from statistics import fmean
 import torch
 
 import impasto
+from impasto.api import Inputs, iter_run, last
 from impasto.feedforward.any_style import FastStylizer
 from impasto.feedforward.dataset import SUFFIXES
 from impasto.imaging import images
@@ -49,7 +50,8 @@ def paint(method: str, photo: Path, args: argparse.Namespace, cache: TargetCache
         painted = FastStylizer(adain_state(), matching="scale")(single_style(pictures[0], pictures[1]), size)
         images.save(target, painted[0].permute(1, 2, 0).numpy())
     else:
-        impasto.stylize(str(photo), str(args.style), output=target, size=args.size, cache=cache)
+        inputs = Inputs(str(photo), str(args.style))
+        last(iter_run(inputs, {"size": args.size}, output=target, cache=cache))
     return time.perf_counter() - began
 
 

@@ -12,9 +12,10 @@ import argparse
 import json
 from pathlib import Path
 
-from impasto.api import stylize
+from impasto.api import Inputs, iter_run, last
 from impasto.options import recipes
 from impasto.planning.memory import PAIRS, MemoryPlan
+from impasto.run.painter import History
 from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Judge
@@ -40,7 +41,8 @@ def main() -> None:
     for name, plan in PLANS.items():
         taken = {"plans": [[scale.height, scale.width, *plan.as_data()] for scale in scales]}
         path = args.out / f"{name}.png"
-        stylize(args.content, args.style, output=path, size=args.size, decisions=taken, cache=cache)
+        inputs, history = Inputs(args.content, args.style), History(decisions=taken)
+        last(iter_run(inputs, {"size": args.size}, output=path, history=history, cache=cache))
         print(json.dumps({"plan": name, **{key: round(value, 3) for key, value in judge(path).items()}}), flush=True)
 
 

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 import torch
 
-from impasto.api import iter_stylize
+from impasto.api import Inputs, iter_run
 from impasto.events import ScaleStarted, Stepped
 from impasto.runtime import allocator, distributed
 
@@ -41,10 +41,10 @@ def main() -> None:
     allocator.ask_for_huge_pages()
     group = distributed.join()
     with distributed.as_one(group):
-        options = {"size": args.size, "steps": args.steps, "tile": args.tile}
+        options = {"size": args.size, "steps": args.steps, "tile": args.tile, "scales": 1, "style_scale": 0.25}
         options |= {"precision": args.precision, "memory": args.memory}
         times, busy, sent, height, width = [], [], [], 0, 0
-        for event in iter_stylize(args.content, args.style, group=group, scales=1, style_scale=0.25, **options):
+        for event in iter_run(Inputs(args.content, args.style), options, group=group):
             if isinstance(event, Stepped):
                 times.append(time.perf_counter())
                 busy.append(time.process_time())

@@ -18,11 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto.errors import ImageError, NumericalError, OptionError
+from impasto.errors import ImageError, ImpastoError, NumericalError, OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Snapshot, Stepped, Warned
 from impasto.imaging import images
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Evaluation, Objective
+from impasto.options.fields import Options
 from impasto.options.recipes import resolve
 from impasto.run.prepared_run import prepare
 from impasto.run.result import Result
@@ -253,6 +254,21 @@ def test_threads_are_given_back(paint: Any) -> None:
     before = torch.get_num_threads()
     assert paint(threads=before + 1).record["decisions"]["threads"] == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_threads_are_restored_after_a_refused_picture(tmp_path: Path, tiny_style: Pixels) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ImpastoError):
+        stylize(tmp_path / "missing.png", tiny_style, threads=before + 1)
+    with pytest.raises(ImpastoError):  # the device is set up by then
+        stylize(np.zeros((4, 4, 3), np.uint8), tiny_style, threads=before + 1)
+    assert torch.get_num_threads() == before
+
+
+def test_options_are_accepted_as_one_object(tmp_path: Path, tiny_style: Pixels) -> None:
+    options = Options.of(steps=3)
+    with pytest.raises(ImpastoError, match=r"missing\.png"):
+        importlib.import_module("impasto.api").stylize(tmp_path / "missing.png", tiny_style, options=options, steps=2)
 
 
 def broken_after(good: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -357,6 +358,24 @@ class Terms:
     def __init__(self, loss: Drawing) -> None:
         self.terms = {"drawing": loss}
         self.shard = RowShard(4)
+
+
+def test_a_checkpoint_with_the_old_name_of_the_weights_is_read(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(1)
+    loss, optimizer = Drawing(), Adam(torch.rand(1, 3, 4, 4, generator=generator))
+    loss.refresh(generator, None)
+    beginning = {"options": {}, "decisions": {}, "inputs": {}}
+    checkpointer = Checkpointer(tmp_path, 0.0, beginning, generator, resume=False)
+    weights = LiveWeights(0.25, 1.0, 1.0, 0.0, strengths={"sky": 0.75})
+    checkpointer.save(RunState(weights, step=3), optimizer, Terms(loss), now=True)  # type: ignore[arg-type]
+    (path,) = tmp_path.glob("checkpoint-*.json")
+    inner = json.loads(json.loads(path.read_bytes())["state"])
+    inner["run"]["knobs"] = inner["run"].pop("live_weights")
+    old = json.dumps(inner, sort_keys=True)
+    path.write_text(json.dumps({"state": old, "sha256": hashlib.sha256(old.encode()).hexdigest()}))
+    state = Checkpointer(tmp_path, 0.0, beginning, torch.Generator(), resume=True).state
+    assert isinstance(state, State)
+    assert state.run == RunState(weights, step=3)
 
 
 def test_losses_and_randomness_come_back(tmp_path: Path) -> None:
