@@ -223,7 +223,7 @@ def test_a_film_does_not_take_the_place_of_a_picture(capsys: Capture) -> None:
         assert f"--timelapse {film} is the picture itself or an input" in refused(capsys, *words)
     words = ("stylize", "photo.webp#0,0,48,48", "painting.png", "-o", "out.png", "--timelapse", "photo.webp")
     assert "is the picture itself or an input" in refused(capsys, *words)
-    assert "would be lost" in refused(capsys, "anatomy", "photo.png", "-o", "photo.png")
+    assert "would be overwritten" in refused(capsys, "anatomy", "photo.png", "-o", "photo.png")
 
 
 def test_without_record_the_inputs_must_be_said(capsys: Capture) -> None:
