@@ -183,14 +183,14 @@ def open_run(
             chosen = options if isinstance(options, Options) else recipes.resolve(**options)
             history = _resumed(history, checkpoints)
             prepared, model = _prepared(inputs, chosen, output, history, group)
-            if chosen.instant.at_once:
+            if chosen.feed_forward.enabled:
                 with allocator.retain_freed_memory():
                     yield feedforward_run.iter_paint(prepared, history.parents, model)
             else:
                 with allocator.release_freed_memory():
                     painting = _painting(prepared, cache or TargetCache(), history, monitor, checkpoints)
                     is_resumed = checkpoints is not None and checkpoints.resume
-                    limit = chosen.descent.time
+                    limit = chosen.optimization.time
                     if limit is not None and (is_resumed or not history.decisions) and group.world_size == 1:
                         painting.budget = TimeBudget(parse_seconds(limit), started_at)
                     yield run(painting)
@@ -246,6 +246,6 @@ def _painting(
 
 def first_picture(prepared: PreparedRun) -> Tensor | None:
     """Return the picture that initializes the canvas, if there is one."""
-    if prepared.start is None and prepared.options.descent.init == "fast":
+    if prepared.start is None and prepared.options.optimization.init == "fast":
         return feedforward_run.starting_picture(prepared)
     return prepared.start

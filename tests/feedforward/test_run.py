@@ -1,4 +1,4 @@
-"""Instant pictures through the same door as all others: options, records, replay, the command line."""
+"""FeedForward pictures through the same door as all others: options, records, replay, the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from impasto.feedforward import model
 from impasto.feedforward import run as feedforward_run
 from impasto.feedforward.network import Shape, StyleNetwork
 from impasto.imaging import images
-from impasto.options.fields import Instant
+from impasto.options.fields import FeedForward
 from impasto.run import record
 from impasto.workflows.replay import iter_replay, read_source
 
@@ -107,7 +107,7 @@ def test_a_replay_takes_no_other_network_of_any_style(files: tuple[Path, Path], 
 
 def test_contradictions_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="fast and model are both given: choose --fast, or --model FILE"):
-        Instant(fast=True, model="a.safetensors")
+        FeedForward(fast=True, model="a.safetensors")
     path = _network(tmp_path / "style.safetensors")
     with pytest.raises(OptionError, match="paints the whole picture in one style"):
         stylize(files[0], [files[1], files[1]], model=path, **FEW)

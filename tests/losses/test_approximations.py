@@ -109,8 +109,8 @@ def test_one_product_back_is_two() -> None:
 def test_matching_in_chunks_equals_matching_at_once() -> None:
     draws = torch.Generator().manual_seed(1)
     queries, keys = (torch.randn(size, 12, generator=draws, dtype=torch.float64) for size in (57, 83))
-    at_once = torch.nn.functional.cosine_similarity(queries[:, None], keys[None], dim=2).argmax(1)
-    assert torch.equal(nearest(queries, keys, query_chunk=10, key_chunk=7), at_once)
+    enabled = torch.nn.functional.cosine_similarity(queries[:, None], keys[None], dim=2).argmax(1)
+    assert torch.equal(nearest(queries, keys, query_chunk=10, key_chunk=7), enabled)
 
 
 def test_matching_in_half_precision_is_close() -> None:

@@ -190,9 +190,11 @@ def test_a_poster_has_the_last_pass_too(tiny_files, states, tmp_path) -> None:
 
 
 def test_published_steps() -> None:
-    assert recipes.resolve(recipe="wasserstein", steps="published").descent.steps == 3000
-    assert recipes.resolve(recipe="nnst", steps="250").descent.steps == 250
-    assert [recipes.resolve(recipe=name, steps="published").descent.steps for name in ("mrf", "sliced", "texture")] == [
+    assert recipes.resolve(recipe="wasserstein", steps="published").optimization.steps == 3000
+    assert recipes.resolve(recipe="nnst", steps="250").optimization.steps == 250
+    assert [
+        recipes.resolve(recipe=name, steps="published").optimization.steps for name in ("mrf", "sliced", "texture")
+    ] == [
         300,
         1280,
         2000,

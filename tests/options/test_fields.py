@@ -119,7 +119,7 @@ def test_a_number_of_numpy_and_a_size_in_px_will_do() -> None:
 
 
 def test_a_path_will_do_for_a_file() -> None:
-    assert Options.of(init=Path("start.png")).descent.init == "start.png"
+    assert Options.of(init=Path("start.png")).optimization.init == "start.png"
 
 
 def test_strength_and_raw_weights_exclude_each_other() -> None:

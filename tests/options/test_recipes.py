@@ -101,7 +101,7 @@ def test_own_recipes_are_saved_listed_and_used(folder: Path) -> None:
     assert recipes.own() == {"soft": path}
     options = recipes.resolve(recipe="soft")
     assert options == recipes.resolve(strength=0.3, seed=9, keep_location=True).replace(recipe="soft")
-    assert recipes.resolve(recipe="soft", seed=1).descent.seed == 1
+    assert recipes.resolve(recipe="soft", seed=1).optimization.seed == 1
     assert recipes.get("soft").summary == "your own, based on impasto"
     assert sorted(entry.name for entry in folder.iterdir()) == ["soft.toml"]  # no temporary file is left
     with pytest.raises(OptionError, match="did you mean 'soft'"):

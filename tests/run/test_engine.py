@@ -347,7 +347,7 @@ def test_a_checkpoint_without_a_folder_is_said() -> None:
 
 def test_a_preview_is_rounded_in_bands_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = torch.rand(1, 3, 37, 23, generator=torch.Generator().manual_seed(3)) * 1.2 - 0.1
-    at_once = (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    enabled = (picture[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     for band in (1, 50, 10**6):
         monkeypatch.setattr("impasto.run.preview.CHUNK_PX", band)
-        assert (as_preview(picture) == at_once).all()
+        assert (as_preview(picture) == enabled).all()

@@ -73,8 +73,8 @@ def test_without_the_judges_network_the_sheet_says_so(tiny_files, tmp_path: Path
 
 def test_a_recipe_can_take_its_published_steps() -> None:
     planned = compare.plan("gatys2016@published,neural-style", steps=7)
-    assert planned["gatys2016@published"].descent.steps == 500
-    assert planned["neural-style"].descent.steps == 7
+    assert planned["gatys2016@published"].optimization.steps == 500
+    assert planned["neural-style"].optimization.steps == 7
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_a_proof_has_no_time_to_keep(
     axes = axes_of(["strength=0.2,0.8"], [style])
     cache = TargetCache(state, retain=True)
     cells = list(iter_explore(content, [style], axes, tmp_path / "sheet", cache=cache, **options))
-    assert all(cell.result.options.descent.time is None for cell in cells)
+    assert all(cell.result.options.optimization.time is None for cell in cells)
 
 
 def test_an_axis_of_steps_is_not_overruled(

@@ -116,7 +116,7 @@ def test_a_picture_as_start_is_an_input(painted: Any, cache: TargetCache, tmp_pa
 def test_another_seed_is_another_picture(painted: Any, cache: TargetCache) -> None:
     first = painted(init="random")
     second = again(first.path, cache, seed=5)
-    assert second.options.descent.seed == 5
+    assert second.options.optimization.seed == 5
     assert not np.array_equal(first.pixels, second.pixels)
 
 

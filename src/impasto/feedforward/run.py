@@ -31,7 +31,7 @@ FULL_PASS_STRENGTH = 0.5  # the strength at which a trained network's output is 
 
 def model_of(options: Options) -> Model | None:
     """Return the trained network that the options name, on the CPU; None if they name none."""
-    return None if options.instant.model is None else load(options.instant.model)
+    return None if options.feed_forward.model is None else load(options.feed_forward.model)
 
 
 def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:

@@ -84,7 +84,7 @@ class ScaleContext:
     @property
     def generator(self) -> torch.Generator:
         """A new generator with the seed of the run, for first draws."""
-        return torch.Generator().manual_seed(self.options.descent.seed)
+        return torch.Generator().manual_seed(self.options.optimization.seed)
 
     def target(self, style: StyleFeatures, mask: Maps | None) -> StyleTarget:
         """Return a style as the first argument of a loss, for the part of the canvas inside a mask by layer."""
@@ -202,7 +202,7 @@ def content_loss(context: ScaleContext, mask: Maps | None = None) -> Loss:
 
 def total_variation_loss(height: int, width: int, options: Options) -> TotalVariationLoss:
     """Return the total variation loss, by default in the norm of the options' units."""
-    norm, wrap = options.guards.tv_norm, options.control.seamless
+    norm, wrap = options.regularizers.tv_norm, options.control.seamless
     if options.tradeoff.units in NORMALIZATIONS:
         # neural-style-pt sums absolute differences of values from 0 to 255.
         scale = 255.0 if norm in (None, "l1") else 255.0**2
@@ -239,5 +239,5 @@ def regularizer_losses(content: Tensor, options: Options) -> dict[str, Loss]:
         content: ``[1, 3, H, W]`` as the losses compare it.
         options: of the run.
     """
-    weights = {name: getattr(options.guards, option) for name, (option, _) in REGULARIZERS.items()}
+    weights = {name: getattr(options.regularizers, option) for name, (option, _) in REGULARIZERS.items()}
     return {name: REGULARIZERS[name][1](content) for name, weight in weights.items() if weight > 0}

@@ -62,7 +62,7 @@ def term_weights(tensors: RegionTensors, options: Options) -> dict[str, float]:
         weights[_term("style", region)] = weights[_term("content", region)] = share
     if tensors.protected is not None and tensors.regions:
         weights[f"content:{PROTECTED}"] = PROTECTION * max(float(tensors.protected.mean()), 1e-6)
-    return weights | {name: getattr(options.guards, option) for name, (option, _) in REGULARIZERS.items()}
+    return weights | {name: getattr(options.regularizers, option) for name, (option, _) in REGULARIZERS.items()}
 
 
 def blend_weights(tensors: RegionTensors) -> dict[str, float]:

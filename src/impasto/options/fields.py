@@ -122,7 +122,7 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Descent:
+class Optimization:
     """Initial image, optimizer and schedule."""
 
     init: str = option(
@@ -161,7 +161,7 @@ class Descent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guards:
+class Regularizers:
     """Regularizers beside the content and style losses."""
 
     tv_norm: TvNorm | None = option(None, "norm of total variation; default: that of --units, or l2")
@@ -205,7 +205,7 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instant:
+class FeedForward:
     """Feed-forward networks in place of optimization."""
 
     fast: bool = option(False, "one feed-forward pass for any style; needs `impasto weights fetch adain`")
@@ -217,7 +217,7 @@ class Instant:
             raise OptionError("fast and model are both given: choose --fast, or --model FILE", "model")
 
     @property
-    def at_once(self) -> bool:
+    def enabled(self) -> bool:
         """Whether a network paints, and nothing is optimized."""
         return self.fast or self.model is not None
 
@@ -263,10 +263,10 @@ class Machine:
 GROUPS: dict[str, type[Any]] = {
     "tradeoff": Tradeoff,
     "features": Features,
-    "descent": Descent,
-    "guards": Guards,
+    "optimization": Optimization,
+    "regularizers": Regularizers,
     "control": Control,
-    "instant": Instant,
+    "feed_forward": FeedForward,
     "output": Output,
     "machine": Machine,
 }
@@ -278,10 +278,10 @@ class Options:
 
     tradeoff: Tradeoff = field(default_factory=Tradeoff)
     features: Features = field(default_factory=Features)
-    descent: Descent = field(default_factory=Descent)
-    guards: Guards = field(default_factory=Guards)
+    optimization: Optimization = field(default_factory=Optimization)
+    regularizers: Regularizers = field(default_factory=Regularizers)
     control: Control = field(default_factory=Control)
-    instant: Instant = field(default_factory=Instant)
+    feed_forward: FeedForward = field(default_factory=FeedForward)
     output: Output = field(default_factory=Output)
     machine: Machine = field(default_factory=Machine)
     recipe: str = "impasto"

@@ -53,7 +53,7 @@ def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     The steps of scales too small for the network go to the finest. Where nearest neighbors are sought layer by layer
     in the end, the last scale is that pass, at the finest size.
     """
-    descent = options.descent
+    descent = options.optimization
     share = options.features.per_layer_fraction if options.features.style_loss == "nearest" else 0.0
     steps = None if descent.steps is None else max(1, round((1 - share) * descent.steps))
     scales = plan_scales(height, width, quality=descent.quality, scales=descent.scales, steps=steps)

@@ -45,7 +45,7 @@ def run(painting: Painting) -> Iterator[Event]:
                         monitor=painting.monitor_at(index),
                         replayed=painting.steering,
                         checkpointer=painting.checkpointer,
-                        seed=painting.prepared.options.descent.seed,
+                        seed=painting.prepared.options.optimization.seed,
                         tolerance=painting.tolerance,
                     )
                     replanned = painting.replan_within_scale()

@@ -98,7 +98,7 @@ class Painting:
         self.checkpointer: Checkpointer | None = None
         self.budget: TimeBudget | None = None
         self._monitor = monitor
-        self._generator = torch.Generator().manual_seed(prepared.options.descent.seed)
+        self._generator = torch.Generator().manual_seed(prepared.options.optimization.seed)
         self._canvas: Tensor | None = None
         self._shard = RowShard(0)  # of the canvas
         self._optimizer: Optimizer | None = None
@@ -121,7 +121,7 @@ class Painting:
     @property
     def tolerance(self) -> float:
         """The relative gain below which a scale ends early; 0 where the number of steps was given."""
-        descent = self.prepared.options.descent
+        descent = self.prepared.options.optimization
         return 0.0 if descent.steps else descent.tolerance
 
     @contextmanager
@@ -213,7 +213,7 @@ class Painting:
         if restored is None:
             before = self._shard.all_gather(self._canvas) if self._canvas is not None else None
             start = before if index else self.first_picture(self.prepared)
-            init = self.prepared.options.descent.init
+            init = self.prepared.options.optimization.init
             self._canvas = starting_canvas(start, self.problem, init, generator)
             before = start = None
         self._optimizer = _optimizer(self.prepared, self.problem, self._canvas)
@@ -318,6 +318,6 @@ def _absolute(file: str | None) -> str | None:
 
 def _optimizer(prepared: PreparedRun, problem: ScaleObjective, canvas: Tensor | None) -> Optimizer:
     start, shard = problem.content if canvas is None else canvas, problem.objective.shard
-    chosen, plan = prepared.options.descent.optimizer, prepared.memory_plan_at(*start.shape[-2:])
+    chosen, plan = prepared.options.optimization.optimizer, prepared.memory_plan_at(*start.shape[-2:])
     optimizer: Optimizer = optimizer_for(chosen, shard.cut(start), plan, shard)
     return optimizer if problem.view.is_plain else ViewedOptimizer(optimizer, problem.view.rows(*shard.rows))

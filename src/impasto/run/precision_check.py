@@ -60,7 +60,7 @@ def choose_precision(
     if encoder not in cache.bf16_cosine:
         problem = cache.problem(prepared, scale)
         weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
-        tile, seed = prepared.options_at(scale).machine.tile, prepared.options.descent.seed
+        tile, seed = prepared.options_at(scale).machine.tile, prepared.options.optimization.seed
         found = agreement(problem, fp32_cache.encoder(whole), weights, tile=tile, seed=seed)
         cache.bf16_cosine[encoder] = prepared.group.broadcast(found) or 0.0  # all take the first process's
     cosine = cache.bf16_cosine[encoder]

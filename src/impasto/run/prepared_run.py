@@ -107,7 +107,7 @@ class PreparedRun:
             1.0 if tradeoff.content_weight is None else tradeoff.content_weight,
             1.0 if tradeoff.style_weight is None else tradeoff.style_weight,
             tradeoff.tv_weight,
-            self.options.descent.step_size,
+            self.options.optimization.step_size,
             unitless=tradeoff.units == "unitless",
             strengths={**self.control.strengths(), PROTECTED: 0.0},
         )
@@ -182,8 +182,8 @@ def prepare(
     limits = images.DecodeLimits.of(options.output)
     placement = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
     files = {"content": images.load(content, limits=limits), **placement.pictures}
-    if start is None and options.descent.init not in NAMED_STARTS:
-        start = _start_file(options.descent.init)
+    if start is None and options.optimization.init not in NAMED_STARTS:
+        start = _start_file(options.optimization.init)
     if start is not None:
         files["init"] = images.load(start, limits=limits)
     _check_sides(files)
@@ -223,13 +223,16 @@ def check_together(options: Options, group: ProcessGroup, *, decided: bool = Fal
     if group.world_size == 1:
         return
     alone = {
-        "fast": (options.instant.at_once, "a picture painted at once is not split"),
+        "fast": (options.feed_forward.enabled, "a picture painted at once is not split"),
         "time": (
-            options.descent.time is not None and not decided,
+            options.optimization.time is not None and not decided,
             "--time measures one process; give --steps or --quality",
         ),
         "seamless": (options.control.seamless, "opposite edges are neighbors; omit --seamless"),
-        "optimizer": (options.descent.optimizer == "pyramid", "the pyramid is not split; --optimizer lbfgs or adam is"),
+        "optimizer": (
+            options.optimization.optimizer == "pyramid",
+            "the pyramid is not split; --optimizer lbfgs or adam is",
+        ),
     }
     for option, (given, why) in alone.items():
         if given:
@@ -250,7 +253,7 @@ def _memory_model(
         *size,
         depth=max(map(block, layers), default=0),
         bf16_features=machine.dtype is torch.bfloat16,
-        optimizer=options.descent.optimizer,
+        optimizer=options.optimization.optimizer,
         masks=controlled.maps,
         inputs=sum(file.height * file.width for file in files.values()),
         recolor=options.control.final_recolor > 0,
@@ -350,7 +353,7 @@ def _memory_notes(plan: memory.MemoryPlan) -> list[str]:
 
 def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: Options) -> list[str]:
     notes = [note for file in files.values() for note in file.notes]
-    has_strokes = options.instant.model is None  # a trained network brings its own, and a thumbnail of the style
+    has_strokes = options.feed_forward.model is None  # a trained network brings its own, and a thumbnail of the style
     if has_strokes and max(files["style"].size) < 0.9 * max(size) * options.features.style_scale:
         notes.append(
             "the style is smaller than the picture asks for: its strokes are painted at its own size, not enlarged"

@@ -76,7 +76,7 @@ def forecast(
 
     began = time.perf_counter() if began is None else began
     chosen = recipes.resolve(**options)
-    if chosen.instant.at_once:
+    if chosen.feed_forward.enabled:
         raise OptionError("--dry-run estimates optimization runs; omit it with --fast and --model")
     if not isinstance(style, RegionSpec):
         limits = DecodeLimits.of(chosen.output)
@@ -84,14 +84,14 @@ def forecast(
     prepared = prepare(content, style, chosen, output)
     scale = prepared.scales[0]
     problem = (cache or TargetCache()).problem(prepared, scale)
-    generator = torch.Generator().manual_seed(chosen.descent.seed)
-    canvas = starting_canvas(first_picture(prepared), problem, chosen.descent.init, generator)
+    generator = torch.Generator().manual_seed(chosen.optimization.seed)
+    canvas = starting_canvas(first_picture(prepared), problem, chosen.optimization.init, generator)
     weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
-    budget = TimeBudget(parse_seconds(chosen.descent.time) if chosen.descent.time else 0.0, began)
+    budget = TimeBudget(parse_seconds(chosen.optimization.time) if chosen.optimization.time else 0.0, began)
     with prepared.allocator_at(scale):
         budget.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
     started = time.perf_counter() - began
-    scales = budget.plan(prepared.scales) if chosen.descent.time else list(prepared.scales)
+    scales = budget.plan(prepared.scales) if chosen.optimization.time else list(prepared.scales)
     assert budget.rate is not None
     last = prepared.memory_plan_at(scales[-1].height, scales[-1].width)
     most = max(prepared.memory_plan_at(s.height, s.width).bytes for s in scales)

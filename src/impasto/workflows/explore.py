@@ -202,10 +202,10 @@ def _planned(
 
 def _proof(chosen: Options, warm: bool, named: Collection[str]) -> Options:
     """Return options that paint small and short, but for what was asked for by name."""
-    usual = STEPS[chosen.descent.quality] * (1 if chosen.descent.init == "content" else NOISE_FACTOR)
-    steps = (chosen.descent.steps if "steps" in named else None) or usual
+    usual = STEPS[chosen.optimization.quality] * (1 if chosen.optimization.init == "content" else NOISE_FACTOR)
+    steps = (chosen.optimization.steps if "steps" in named else None) or usual
     size = chosen.output.size if "size" in named else PROOF_SIZE
-    scales = chosen.descent.scales if "scales" in named else 1
+    scales = chosen.optimization.scales if "scales" in named else 1
     steps = max(1, round(steps * WARM_SHARE)) if warm else steps
     return chosen.replace(size=size, steps=steps, scales=scales, time=None)
 

@@ -235,7 +235,7 @@ def _requested_run(
     if more_steps is not None:
         if source.path is None or not source.path.exists():
             raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
-        if options.instant.at_once:
+        if options.feed_forward.enabled:
             raise OptionError(
                 "it was painted at once and has no steps to go on with: "
                 f"impasto stylize PHOTO PAINTING --init {source.path.name} goes on from it",
@@ -278,14 +278,19 @@ def _with_model(source: Source, options: Options, style: Any) -> Options:
     if "model" in source.record["inputs"]:  # a network of any style: the painting is an input beside it
         given = (source.input_overrides or {}).get("model")
         options = options.replace(model=record.find_input(source.record, "model", given, source.folders))
-    if options.instant.model is not None and isinstance(style, images.Picture) and style.source is not None:
-        options = options.replace(model=str(style.source)) if style.name == options.instant.model else options
+    if options.feed_forward.model is not None and isinstance(style, images.Picture) and style.source is not None:
+        options = options.replace(model=str(style.source)) if style.name == options.feed_forward.model else options
     return options
 
 
 def _upscale_schedule(source: Source, options: Options) -> list[list[float]] | None:
     """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
-    if source.path is None or not source.path.exists() or options.descent.scales == 1 or options.instant.at_once:
+    if (
+        source.path is None
+        or not source.path.exists()
+        or options.optimization.scales == 1
+        or options.feed_forward.enabled
+    ):
         return None
     proof = max(images.load(source.path).size)
     height, width = input_of(source, "content").size

@@ -31,7 +31,7 @@ def estimate(store: Store, job: Job, long_side: int) -> Estimate:
     factor = long_side / max(height, width)
     height, width = max(1, round(height * factor)), max(1, round(width * factor))
     chosen = recipes.resolve(**job.options)
-    if chosen.instant.fast:
+    if chosen.feed_forward.fast:
         return Estimate(width=width, height=height, steps=0, seconds=None)
     scales = scales_for(chosen, height, width)
     rate = _rate(log)

@@ -92,7 +92,7 @@ def validated_options(form: BaseModel) -> dict[str, Any]:
     """
     given = form.model_dump(exclude_none=True)
     chosen = recipes.resolve(**given)
-    for name, needed in (("fast", chosen.instant.fast), ("init", chosen.descent.init == "fast")):
+    for name, needed in (("fast", chosen.feed_forward.fast), ("init", chosen.optimization.init == "fast")):
         if needed and not instant_available():
             raise OptionError(
                 f"{name} needs weights that are not installed; on the server, run: impasto weights fetch adain", name

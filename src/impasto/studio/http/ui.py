@@ -26,7 +26,7 @@ HIDDEN = SERVER_OWNED | {"style_blend", "style_scales", "no_metadata", "keep_loc
 TITLES = {
     "tradeoff": "Balance",
     "features": "Network",
-    "descent": "Process",
+    "optimization": "Optimization",
     "control": "Colors and areas",
     "output": "File",
     "machine": "Computer",

@@ -62,7 +62,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     regions = [{**region, "mask": read(region["mask"]), "style": read(region["style"])} for region in task.regions]
     protect = read(task.masks["protect"]) if "protect" in task.masks else None
     style = parse_regions([read(path) for path in styles], regions=regions, protect=protect)
-    if task.purpose == "picture" and not task.resume and not chosen.instant.fast:
+    if task.purpose == "picture" and not task.resume and not chosen.feed_forward.fast:
         yield from _instant(content, style, chosen)
     yield from iter_run(
         Inputs(content, style),
