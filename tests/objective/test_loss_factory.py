@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto import iter_stylize
 from impasto.events import Stepped
 from impasto.losses.summaries.protocol import Features
 from impasto.losses.summaries.style_target import StyleTarget
@@ -19,6 +18,7 @@ from impasto.options import fields
 from impasto.options.fields import StyleLossName
 from impasto.run.target_cache import TargetCache
 from random_weights import state_before
+from runs import iter_stylize
 
 
 class MeanLoss:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from impasto.errors import MachineError
 from impasto.planning import memory
@@ -24,9 +23,6 @@ LESS = 0.7  # of what was not there
 # What allocators say: torch's on CPUs and GPUs, the C++ library's, and oneDNN's where its scratch space is refused.
 SIGNS: tuple[str, ...] = ("not enough memory", "DefaultCPUAllocator", "out of memory", "can't allocate memory")
 SIGNS += ("bad_alloc", "could not create a memory", "could not create a primitive")
-
-Given = ParamSpec("Given")
-Item = TypeVar("Item")
 
 
 def is_oom(error: BaseException) -> bool:
@@ -50,17 +46,6 @@ def translate_oom(say: Callable[[], MachineError]) -> Iterator[None]:
 def oom_error() -> MachineError:
     """Return the error where no plan is known: while pictures are read, or without an optimizer."""
     return MachineError("memory ran out: give a smaller --size or smaller pictures, or close other programs")
-
-
-def translate_oom_in_events(function: Callable[Given, Iterator[Item]]) -> Callable[Given, Iterator[Item]]:
-    """Let a generator tell a shortage as ``oom_error`` does, unless it knows better."""
-
-    @wraps(function)
-    def wrapper(*given: Given.args, **named: Given.kwargs) -> Iterator[Item]:
-        with translate_oom(oom_error):
-            yield from function(*given, **named)
-
-    return wrapper
 
 
 def oom_error_for_run(prepared: PreparedRun, index: int, folder: Path | None) -> MachineError:

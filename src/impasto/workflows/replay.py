@@ -1,8 +1,7 @@
-"""A picture made again from its record, gone on with, or a run resumed from its folder.
+"""Replay a picture from its record, continue it with more steps, or resume a run from its folder.
 
-In: a picture that carries a record, a sheet of ``impasto explore``, or a run folder. Out: the events of the new run.
-Inputs are matched by their hashes. A picture that was started from another one (a cell of a sheet, a picture gone on
-with) finds that one as a file, or makes it again first: its record has the records of all the pictures before it.
+In: a picture with a record, a sheet of ``impasto explore``, or a run folder. Out: the events of the new run. Inputs are
+matched by hash. If a picture started from another one, that one is found as a file or replayed first from its record.
 """
 
 from __future__ import annotations
@@ -285,12 +284,8 @@ def _with_model(source: Source, options: Options, style: Any) -> Options:
 
 def _upscale_schedule(source: Source, options: Options) -> list[list[float]] | None:
     """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
-    if (
-        source.path is None
-        or not source.path.exists()
-        or options.optimization.scales == 1
-        or options.feed_forward.enabled
-    ):
+    one_pass = options.optimization.scales == 1 or options.feed_forward.enabled
+    if one_pass or source.path is None or not source.path.exists():
         return None
     proof = max(images.load(source.path).size)
     height, width = input_of(source, "content").size
