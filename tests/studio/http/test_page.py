@@ -88,7 +88,7 @@ def endless(studio: Studio) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright.expect.set_options(timeout=1000 * HANG_SECONDS)  # its own five seconds are short for a busy machine
+    playwright.expect.set_options(timeout=120_000)  # ms; the default of five seconds is short for a busy machine
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser

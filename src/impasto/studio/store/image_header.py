@@ -52,7 +52,7 @@ def sniff(head: bytes, whole: bool = False) -> Header | None:
     except (struct.error, IndexError):
         header = None
     if header is None and (whole or (len(head) >= HEAD_BYTES and not head.startswith(LATE))):
-        raise UnknownFormatError(f"this is not a picture that can be read; accepted formats: {ACCEPTED}")
+        raise UnknownFormatError(f"this is not a readable picture; accepted formats: {ACCEPTED}")
     if header is not None and (header.width < 1 or header.height < 1):
         raise UnknownFormatError("the picture has no pixels")
     return header
@@ -76,7 +76,7 @@ def _read(head: bytes) -> Header | None:
         return _tiff(head)
     if head[4:8] == b"ftyp":
         return _heif(head)
-    raise UnknownFormatError(f"this is not a picture that can be read; accepted formats: {ACCEPTED}")
+    raise UnknownFormatError(f"this is not a readable picture; accepted formats: {ACCEPTED}")
 
 
 def _jpeg(head: bytes) -> Header | None:
@@ -134,7 +134,7 @@ def _heif(head: bytes) -> Header | None:
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(length, 256), 4))}
     kinds = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
     if not kinds and not brands.intersection(_HEIC):
-        raise UnknownFormatError(f"this is not a picture that can be read; accepted formats: {ACCEPTED}")
+        raise UnknownFormatError(f"this is not a readable picture; accepted formats: {ACCEPTED}")
     media_type, extension = kinds[0] if kinds else ("image/heic", ".heic")
     sizes = []
     at = head.find(b"ispe")
