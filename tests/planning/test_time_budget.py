@@ -86,7 +86,7 @@ def test_a_run_keeps_within_its_time(
 ) -> None:
     events = list(
         iter_stylize(
-            tiny_picture, tiny_style, size=64, scales=2, time="0.5s", began=0.0, tolerance=0.0,
+            tiny_picture, tiny_style, size=64, scales=2, time="0.5s", started_at=0.0, tolerance=0.0,
             style_layers="relu1_1", content_layers="relu1_1",
         )
     )  # fmt: skip
