@@ -198,3 +198,11 @@ def test_a_recipe_saved_under_a_former_name_of_an_option_is_read(folder: Path) -
     path = recipes.own()["mine"]
     path.write_text(path.read_text(encoding="utf-8").replace("final_recolor", "recolour"), encoding="utf-8")
     assert recipes.resolve(recipe="mine").control.final_recolor == 0.5
+
+
+def test_a_time_limit_replaces_the_steps_of_a_recipe() -> None:
+    assert recipes.resolve(recipe="gatys2016").optimization.steps == 300
+    optimization = recipes.resolve(recipe="gatys2016", time="60s").optimization
+    assert (optimization.steps, optimization.time) == (None, "60s")
+    with pytest.raises(OptionError, match="time and steps are both given"):
+        recipes.resolve(recipe="gatys2016", time="60s", steps=10)

@@ -126,6 +126,10 @@ def _merge(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
         if unitless and chosen.get("units") != "unitless" and not any(key in merged for key in RAW):
             merged.pop("tv_weight", None)
             merged["units"] = "neural-style"
+    if "time" in chosen:
+        merged.pop("steps", None)  # the recipe's; a time limit plans its own
+    elif "steps" in chosen:
+        merged.pop("time", None)
     merged.update(chosen)
     return merged
 
