@@ -22,7 +22,8 @@ from impasto.feedforward import run as feedforward_run
 from impasto.feedforward.model import Model
 from impasto.imaging.images import DecodeLimits, Picture
 from impasto.options import recipes
-from impasto.options.fields import Options, parse_seconds
+from impasto.options.fields import Options
+from impasto.options.validation import parse_seconds
 from impasto.planning.time_budget import TimeBudget
 from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run import out_of_memory

@@ -307,6 +307,11 @@ def test_options_that_will_not_do(stylize: Refuse, flags: list[str], parts: list
         assert part in said
 
 
+@pytest.mark.parametrize("flags", [["--recolour", "0.5"], ["--recolour=0.5"]])
+def test_a_renamed_flag_is_refused_with_its_new_name(stylize: Refuse, flags: list[str]) -> None:
+    assert "--recolour was renamed: use --final-recolor" in stylize("photo.png", "painting.png", *flags)
+
+
 def test_an_unknown_command_meets_the_nearest(refused: Refuse) -> None:
     said = refused("stylise", "photo.png", "painting.png")
     assert "No such command 'stylise'" in said

@@ -129,7 +129,9 @@ CASES: dict[str, Case] = {
     "sliced": Case(lambda t, f, m: SlicedLoss(_target(t, f, m))),
     "histogram": Case(lambda t, f, m: HistogramLoss(_target(t, f, m))),
     "mrf": Case(lambda t, f, m: MRFLoss(StyleTarget(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)), floor=1e-5),
-    "nearest": Case(lambda t, f, m: NearestLoss(StyleTarget(f, LAYERS, *_size(t), m), content=f), floor=1e-5),
+    "nearest": Case(
+        lambda t, f, m: NearestLoss(StyleTarget(f, LAYERS, *_size(t), m), content=f, preservation=0.75), floor=1e-5
+    ),
     "apart": Case(lambda t, f, m: PerLayerNearestLoss(StyleTarget(f, LAYERS, *_size(t), m), side=32), floor=1e-5),
     "strotss": Case(lambda t, f, m: StrotssLoss(_target(t, f, m), samples=200, style_samples=200)),
     "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m)),

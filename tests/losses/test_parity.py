@@ -174,7 +174,7 @@ def test_nearest_neighbors() -> None:
     query = 0.25 * x + 0.75 * p
     match = (unit(query - query.mean(0)) @ unit(y - y.mean(0)).T).argmax(1)
     expected = (1 - cosines(x, y[match])).mean()
-    loss = NearestLoss(StyleTarget(features(style), weights, 40, 32), content=features(content))
+    loss = NearestLoss(StyleTarget(features(style), weights, 40, 32), content=features(content), preservation=0.75)
     assert value(loss, canvas) == near(expected)
 
 

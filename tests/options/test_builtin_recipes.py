@@ -208,7 +208,7 @@ def test_published_steps() -> None:
 def test_a_strength_displaces_plain_weights() -> None:
     options = recipes.resolve(recipe="strotss", strength=0.4)
     assert isinstance(options, Options)
-    assert (options.tradeoff.units, options.tradeoff.strength) == ("unitless", 0.4)
+    assert (options.loss_weights.units, options.loss_weights.strength) == ("unitless", 0.4)
 
 
 def test_patches_need_room(tiny_picture, tiny_style, states) -> None:

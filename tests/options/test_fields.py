@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from impasto.errors import OptionError
 from impasto.options import recipes
-from impasto.options.fields import RENAMED, Options, declared, names, parse_weights
+from impasto.options.fields import GROUPS, INIT_NAMES, Options, declared, limits, names, names_with
+from impasto.options.renamed import RENAMED
+from impasto.options.validation import parse_weights
 
 DECLARED = {item.name: item for item in declared()}
 RANGED = [item for item in DECLARED.values() if item.facts.get("low") is not None]
@@ -42,7 +44,7 @@ def test_the_defaults_are_allowed_and_frozen() -> None:
     options = Options()
     assert options == Options.of()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        options.tradeoff.strength = 1.0  # type: ignore[misc]
+        options.loss_weights.strength = 1.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", FLOATS)
@@ -125,12 +127,12 @@ def test_a_path_will_do_for_a_file() -> None:
 def test_strength_and_raw_weights_exclude_each_other() -> None:
     assert "strength and raw weights are both given" in str(refused(strength=0.5, style_weight=1.0))
     assert "neither strength nor raw weights" in str(refused(strength=None))
-    assert Options.of(strength=None, style_weight=1.0).tradeoff.content_weight is None
+    assert Options.of(strength=None, style_weight=1.0).loss_weights.content_weight is None
 
 
 def test_units_belong_to_raw_weights() -> None:
     assert "units is 'gatys', which is for raw weights" in str(refused(units="gatys"))
-    assert Options.of(strength=None, content_weight=1e-3, units="gatys").tradeoff.units == "gatys"
+    assert Options.of(strength=None, content_weight=1e-3, units="gatys").loss_weights.units == "gatys"
 
 
 def test_a_tile_is_aligned() -> None:
@@ -141,6 +143,22 @@ def test_no_flat_name_is_used_twice() -> None:
     flat = [item.name for item in declared()]
     assert len(flat) == len(set(flat)) == len(names())
     assert "recipe" not in flat
+
+
+def test_the_lists_of_names_follow_from_the_declarations() -> None:
+    assert names_with("server") == ("model", "max_pixels", "device", "threads", "weights")
+    assert names_with("file") == ("init", "model", "weights")
+    assert names_with("raw") == ("content_weight", "style_weight")
+    first = sorted(names_with("page_rank"), key=lambda name: DECLARED[name].facts["page_rank"])
+    assert first == ["strength", "style_scale", "color", "size", "quality"]
+    assert set(names_with("live")) < set(names_with("same_targets"))
+    assert limits("style_scale") == (0.05, 8.0)
+    assert DECLARED["init"].closed_choices == INIT_NAMES
+    assert DECLARED["init"].choices is None
+
+
+def test_every_group_has_a_title() -> None:
+    assert len({group.title for group in GROUPS.values()}) == len(GROUPS) == 8
 
 
 def test_every_option_explains_itself() -> None:

@@ -71,8 +71,8 @@ def test_a_strength_displaces_raw_weights(name: str) -> None:
 def test_raw_weights_displace_a_strength() -> None:
     flat = recipes.resolve(style_weight=100.0).flat()
     assert (flat["strength"], flat["style_weight"], flat["units"]) == (None, 100.0, "neural-style")
-    assert recipes.resolve(style_weight=1.0, units="gatys").tradeoff.units == "gatys"
-    assert recipes.resolve(style_weight=1.0, units="unitless").tradeoff.units == "unitless"
+    assert recipes.resolve(style_weight=1.0, units="gatys").loss_weights.units == "gatys"
+    assert recipes.resolve(style_weight=1.0, units="unitless").loss_weights.units == "unitless"
 
 
 @pytest.mark.parametrize("name", RAW_RECIPES)
@@ -126,8 +126,8 @@ def test_a_circle_is_found(folder: Path) -> None:
 
 def test_a_unitless_weight_survives_another_strength() -> None:
     recipes.save("smooth", {"tv_weight": 0.2, "strength": 0.4})
-    assert recipes.resolve(recipe="smooth", strength=0.8).tradeoff.tv_weight == 0.2
-    assert recipes.resolve(recipe="smooth", style_weight=100.0).tradeoff.tv_weight == 0.0  # other units
+    assert recipes.resolve(recipe="smooth", strength=0.8).loss_weights.tv_weight == 0.2
+    assert recipes.resolve(recipe="smooth", style_weight=100.0).loss_weights.tv_weight == 0.0  # other units
 
 
 @pytest.mark.parametrize("name", ["impasto", "gatys2016", "", ".hidden", "a/b", "../up", "a b", "x" * 62])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from impasto.errors import OptionError
 from impasto.events import Finished, Planned
-from impasto.options.fields import parse_seconds
+from impasto.options.validation import parse_seconds
 from impasto.planning import time_budget
 from impasto.planning.schedule import Scale, plan_scales
 from impasto.planning.time_budget import REPLAN_AFTER_STEPS, StepCost, TimeBudget, fit, seconds_for

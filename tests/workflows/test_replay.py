@@ -123,7 +123,7 @@ def test_another_seed_is_another_picture(painted: Any, cache: TargetCache) -> No
 def test_another_size_keeps_all_else(painted: Any, cache: TargetCache) -> None:
     second = again(painted(strength=0.7).path, cache, size="80")
     assert second.pixels.shape == (60, 80, 3)
-    assert second.options.tradeoff.strength == 0.7
+    assert second.options.loss_weights.strength == 0.7
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg"])
@@ -170,7 +170,7 @@ def test_a_sheet_is_made_again_cell_by_cell(tiny_files: tuple[Path, Path], tmp_p
     large = again(folder / "sheet.json", cache, "large.png", cell=(2, 2), size="80")
     assert large.pixels.shape == (60, 80, 3)
     assert large.record["parents"] == []
-    assert (large.options.tradeoff.strength, large.options.features.style_scale) == (0.8, 1.0)
+    assert (large.options.loss_weights.strength, large.options.features.style_scale) == (0.8, 1.0)
 
 
 @pytest.mark.parametrize(

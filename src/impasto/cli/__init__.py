@@ -31,8 +31,7 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
         check_command(arguments)
         code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
     except (ImpastoError, TyperException) as error:
-        said = error.format_message() if isinstance(error, TyperException) else str(error)
-        message = "" if is_quiet(error) else " ".join(said.split())
+        message = "" if is_quiet(error) else " ".join(_text_of(error).split())
         if message:  # without arguments the help is shown, with nothing to add
             print(f"impasto: {message}", file=sys.stderr)
         return 2
@@ -48,3 +47,14 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
     if code == INTERRUPTED:  # typer turns Ctrl-C into this status without a word
         print("impasto: interrupted", file=sys.stderr)
     return code if isinstance(code, int) else 0
+
+
+def _text_of(error: Exception) -> str:
+    """Return the message of an error; for a flag that was renamed, its new name."""
+    from impasto.options.renamed import RENAMED
+
+    flag = str(getattr(error, "option_name", ""))
+    if new := RENAMED.get(flag.removeprefix("--").replace("-", "_")):
+        return f"{flag} was renamed: use --{new.replace('_', '-')}"
+    format_message = getattr(error, "format_message", None)
+    return str(format_message() if format_message else error)

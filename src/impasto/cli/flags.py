@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from impasto.errors import OptionError
-from impasto.options.fields import Declared, declared
+from impasto.options.declaration import Declared
+from impasto.options.fields import GROUPS, declared
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +41,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _parameter(item: Declared) -> inspect.Parameter:
     names = [f"--{item.name.replace('_', '-')}"]
-    facts: dict[str, Any] = {"help": _help(item), "rich_help_panel": item.group.capitalize()}
+    facts: dict[str, Any] = {"help": _help(item), "rich_help_panel": GROUPS[item.group].title}
     kind = item.type
     if kind is bool:
         facts["show_default"] = False

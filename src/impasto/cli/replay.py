@@ -13,6 +13,7 @@ from impasto.cli.progress import Listener
 from impasto.cli.run_dir import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
+from impasto.options.renamed import current_names
 
 if TYPE_CHECKING:
     from impasto.workflows.replay import Source
@@ -52,7 +53,8 @@ def inspect(
     for number, parent in enumerate(about["parents"], start=1):
         typer.echo(f"parent {number}: {as_command(parent)}")
     typer.echo(
-        "options:   " + ", ".join(f"{key} {value}" for key, value in about["options"].items() if value is not None)
+        "options:   "
+        + ", ".join(f"{key} {value}" for key, value in current_names(about["options"]).items() if value is not None)
     )
 
 

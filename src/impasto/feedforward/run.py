@@ -88,7 +88,7 @@ def _adain(prepared: PreparedRun) -> FastStylizer:
 
 def _painter(prepared: PreparedRun, model: Model | None) -> Callable[[], Tensor]:
     """Load the network and return the function that paints the prepared run; unusable weights raise here."""
-    strength = prepared.options.tradeoff.strength
+    strength = prepared.options.loss_weights.strength
     strength = FULL_PASS_STRENGTH if strength is None else strength
     tile = prepared.options.machine.tile
     if model is not None:

@@ -36,7 +36,9 @@ from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.options import recipes
-from impasto.options.fields import RENAMED, Options, option
+from impasto.options.declaration import option
+from impasto.options.fields import Options
+from impasto.options.renamed import RENAMED
 from impasto.options.validation import check
 from impasto.regions.region_tensors import tensor
 from impasto.runtime import allocator
@@ -181,7 +183,7 @@ class _Run:
             ),
             "photographs": len(everything.paths),
             "training": asdict(training),
-            "strength": options.tradeoff.strength,
+            "strength": options.loss_weights.strength,
             "style_scale": options.features.style_scale,
         }
         torch.manual_seed(training.seed)

@@ -27,7 +27,8 @@ from impasto.objective.loss_factory import (
 from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import build_scale_objective
 from impasto.objective.style_features import StyleFeatures, style_at
-from impasto.options.fields import Options, parse_weights
+from impasto.options.fields import Options
+from impasto.options.validation import parse_weights
 from impasto.planning.schedule import Scale
 from impasto.regions.region_tensors import single_style
 from impasto.run.live_weights import LiveWeights
@@ -62,11 +63,11 @@ class TrainingObjective:
 
     def fit_weights(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         """Set the losses' weights from pairs of a photograph and a painting, each ``[1, 3, h, w]``."""
-        tradeoff = self.options.tradeoff
-        content = 1.0 if tradeoff.content_weight is None else tradeoff.content_weight
-        style = 1.0 if tradeoff.style_weight is None else tradeoff.style_weight
+        weights = self.options.loss_weights
+        content = 1.0 if weights.content_weight is None else weights.content_weight
+        style = 1.0 if weights.style_weight is None else weights.style_weight
         live_weights = LiveWeights(
-            tradeoff.strength, content, style, tradeoff.tv_weight, unitless=tradeoff.units == "unitless"
+            weights.strength, content, style, weights.tv_weight, unitless=weights.units == "unitless"
         )
         sums: dict[str, float] = {}
         for photograph, painting in pairs:

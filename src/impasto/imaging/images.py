@@ -56,7 +56,7 @@ __all__ = [
     "unit",
 ]
 
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = Output.max_pixels
 Crop = tuple[int, int, int, int]
 
 

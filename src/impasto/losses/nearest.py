@@ -28,7 +28,6 @@ from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 STEP = 4
-PRESERVATION = 0.75
 DIRECTIONS = 256
 AXES_FROM = 4096  # keys that the directions are found from
 CHUNK = 4096  # keys brought to these directions at once
@@ -57,7 +56,7 @@ class NearestLoss:
         *,
         rotated: Iterable[Features] = (),
         content: Features | None = None,
-        preservation: float = PRESERVATION,
+        preservation: float = 0.0,
     ) -> None:
         self.layers, weights, mask = target.layers, target.weights, target.mask
         self._weights = dict(weights)

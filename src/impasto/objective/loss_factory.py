@@ -114,7 +114,7 @@ class StyleLoss:
 
 
 def _gram(context: ScaleContext, target: StyleTarget) -> Loss:
-    return GramLoss(target, normalization=NORMALIZATIONS.get(context.options.tradeoff.units, "relative"))
+    return GramLoss(target, normalization=NORMALIZATIONS.get(context.options.loss_weights.units, "relative"))
 
 
 def _nearest(context: ScaleContext, target: StyleTarget) -> Loss:
@@ -148,7 +148,7 @@ def style_loss_name(options: Options) -> str:
     """Return the name of the style loss: that of the options, or the default of their units."""
     if options.features.style_loss is not None:
         return options.features.style_loss
-    return "gram" if options.tradeoff.units in NORMALIZATIONS else "moments"
+    return "gram" if options.loss_weights.units in NORMALIZATIONS else "moments"
 
 
 def default_style_layers(options: Options) -> str:
@@ -197,13 +197,13 @@ def content_loss(context: ScaleContext, mask: Maps | None = None) -> Loss:
     if context.options.features.content_loss == "self-similarity":
         loss = SelfSimilarityLoss(features, layers, context.content, mask=mask, generator=context.generator)
         return context.with_interval(loss)
-    return ContentLoss(features, layers, mask=mask, half_sum=context.options.tradeoff.units == "gatys")
+    return ContentLoss(features, layers, mask=mask, half_sum=context.options.loss_weights.units == "gatys")
 
 
 def total_variation_loss(height: int, width: int, options: Options) -> TotalVariationLoss:
     """Return the total variation loss, by default in the norm of the options' units."""
     norm, wrap = options.regularizers.tv_norm, options.control.seamless
-    if options.tradeoff.units in NORMALIZATIONS:
+    if options.loss_weights.units in NORMALIZATIONS:
         # neural-style-pt sums absolute differences of values from 0 to 255.
         scale = 255.0 if norm in (None, "l1") else 255.0**2
         return TotalVariationLoss(height, width, norm=norm or "l1", factor=scale * 3 * height * width, wrap=wrap)

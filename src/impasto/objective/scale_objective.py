@@ -100,7 +100,7 @@ def build_scale_objective(
             weights[PROOF] = COMPOSITION
     objective = Objective(encoder, terms, *size, tile=options.machine.tile, keep=keep, view=view, shard=shard)
     normalizers = dict.fromkeys(terms, 1.0)
-    if options.tradeoff.units == "unitless":
+    if options.loss_weights.units == "unitless":
         objective.refresh(at_scale.content, options.optimization.seed)
         normalizers = _normalizers(objective, at_scale, options.optimization.seed)
     normalizers = {name: value / weights.get(name, 1.0) for name, value in normalizers.items()}

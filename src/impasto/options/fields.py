@@ -1,22 +1,21 @@
-"""All options of a run as frozen dataclasses, the only place where defaults are defined.
+"""All options of a run as frozen dataclasses, the only place where defaults and ranges are defined.
 
-One dataclass a concern; ``Options`` joins them and reads and writes the flat form (``{"strength": 0.5, ...}``) that the
-command line, the REST API, the studio and the record inside a saved picture share. Values are checked when an object is
-made: NaN, infinity, unknown names and values out of range raise OptionError with what is allowed.
+One dataclass per concern. ``Options`` joins them, and reads and writes the flat form (``{"strength": 0.5, ...}``) that
+the command line, the REST API, the studio and the record inside a saved picture share. Values are validated when an
+object is constructed: NaN, infinity, unknown names and values out of range raise OptionError with what is allowed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from impasto.errors import OptionError, suggest
-from impasto.options.validation import check, parse_bytes, without_none
-from impasto.options.validation import parse_seconds as parse_seconds  # noqa: PLC0414 - handed on
-from impasto.options.validation import parse_weights as parse_weights  # noqa: PLC0414 - handed on
+from impasto.options.declaration import Declared, declared_in, option
+from impasto.options.renamed import current_names
+from impasto.options.validation import check, parse_bytes, parse_seconds
 
 Init = Literal["content", "random", "style", "fast"]
 OptimizerName = Literal["lbfgs", "adam", "pyramid"]
@@ -43,27 +42,35 @@ ContentLossName = Literal["features", "self-similarity"]
 TvNorm = Literal["l1", "l2", "nine"]
 
 
-def option(default: Any, text: str, **facts: Any) -> Any:
-    """Declare an option: its default, one line of help, and facts such as ``low``, ``high``, ``metavar``, ``live``.
-
-    ``live`` marks what can be changed while a run goes on.
-    """
-    return field(default=default, metadata={"help": text, **facts})
+INIT_NAMES: tuple[str, ...] = get_args(Init)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tradeoff:
+class LossWeights:
     """Weights of the content and style losses."""
 
+    title: ClassVar[str] = "Loss weights"
+
     strength: float | None = option(
-        0.5, "balance from 0 (content only) to 1 (style only)", low=0.0, high=1.0, live=True
+        0.5,
+        "balance from 0 (content only) to 1 (style only)",
+        low=0.0,
+        high=1.0,
+        live=True,
+        same_targets=True,
+        page_rank=1,
+        preview=True,
     )
     content_weight: float | None = option(
-        None, "raw weight of the content loss, instead of --strength", low=0.0, live=True
+        None, "raw weight of the content loss, instead of --strength", low=0.0, live=True, raw=True, same_targets=True
     )
-    style_weight: float | None = option(None, "raw weight of the style loss, instead of --strength", low=0.0, live=True)
-    tv_weight: float = option(0.0, "weight of total variation; higher is smoother", low=0.0, live=True)
-    units: Units = option("unitless", "weight convention of the raw weights")
+    style_weight: float | None = option(
+        None, "raw weight of the style loss, instead of --strength", low=0.0, live=True, raw=True, same_targets=True
+    )
+    tv_weight: float = option(
+        0.0, "weight of total variation; higher is smoother", low=0.0, live=True, same_targets=True
+    )
+    units: Units = option("unitless", "how raw weights are scaled, as in the named program")
 
     def __post_init__(self) -> None:
         check(self)
@@ -89,33 +96,42 @@ class Tradeoff:
 class Features:
     """Network, layers and losses."""
 
+    title: ClassVar[str] = "Network and losses"
+
     style_layers: str | None = option(
-        None, "style layers with weights, such as relu1_1=1+relu3_1=0.5", metavar="LAYER[=WEIGHT]+...", kind="layers"
+        None, "style layers with weights, such as relu1_1=1+relu3_1=0.5", metavar="LAYER[=WEIGHT]+...", layers=True
     )
     content_layers: str | None = option(
-        None, "content layers with weights, such as relu4_2", metavar="LAYER[=WEIGHT]+...", kind="layers"
+        None, "content layers with weights, such as relu4_2", metavar="LAYER[=WEIGHT]+...", layers=True
     )
     pooling: PoolingName = option("max", "pooling of the network")
     network: NetworkName = option(
         "vgg19", "network that computes the features; vgg16 needs `impasto weights fetch vgg16`"
     )
     style_loss: StyleLossName | None = option(
-        None, "style loss; default: moments, or gram with a foreign weight convention (--units)"
+        None, "style loss; default: moments, or gram where --units names another program"
     )
     content_loss: ContentLossName = option("features", "content loss")
     preservation: float = option(
-        0.75, "nearest: match features of the image (0) or of the content (1)", low=0.0, high=1.0
+        0.75, "nearest loss only: match features of the image (0) or of the content (1)", low=0.0, high=1.0
     )
     per_layer_fraction: float = option(
-        0.0, "nearest: fraction of the steps, at the end, that match each layer separately", low=0.0, high=1.0
+        0.0, "nearest loss only: fraction of the steps, at the end, that match each layer separately", low=0.0, high=1.0
     )
     refresh_every: int | None = option(
         None,
-        "steps between resampling or matching, for losses that do either; 0: once per scale",
+        "resample or re-match every N steps, for losses that sample or match; 0 = once per scale",
         low=0,
         high=1_000_000,
     )
-    style_scale: float = option(1.0, "scale of the style image, and so of its strokes", low=0.05, high=8.0)
+    style_scale: float = option(
+        1.0,
+        "scale of the style image, which also scales its brush strokes",
+        low=0.05,
+        high=8.0,
+        page_rank=2,
+        preview=True,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -125,31 +141,45 @@ class Features:
 class Optimization:
     """Initial image, optimizer and schedule."""
 
+    title: ClassVar[str] = "Optimization"
+
     init: str = option(
         "content",
         "initial image: content, random, style (noise in its colors), fast (feed-forward) or a file",
         metavar="NAME|FILE",
+        same_targets=True,
+        file=True,
+        names=INIT_NAMES,
     )
     seed: int = option(0, "random seed; the same seed gives the same bytes", low=0, high=2**63 - 1)
     optimizer: OptimizerName = option(
-        "lbfgs", "L-BFGS, Adam with averaging, or Adam on the bands of a Laplacian pyramid"
+        "lbfgs", "L-BFGS, Adam with weight averaging, or Adam on the bands of a Laplacian pyramid", same_targets=True
     )
     step_size: float = option(
-        1.0, "step size relative to the default of the optimizer", low=1e-4, high=100.0, live=True
+        1.0, "step size relative to the default of the optimizer", low=1e-4, high=100.0, live=True, same_targets=True
     )
-    quality: Quality = option("standard", "preset number of steps")
+    quality: Quality = option("standard", "preset number of steps", same_targets=True, page_rank=5)
     steps: int | None = option(
         None,
-        "steps over all scales, or published for the number in the paper",
+        "total steps across all scales, or `published` for the step count of the paper",
         low=1,
         high=1_000_000,
         metavar="N|published",
         words=True,
+        same_targets=True,
     )
-    scales: int | None = option(None, "number of scales, coarse to fine; 1: full size only", low=1, high=12)
-    time: str | None = option(None, "time limit; the number of steps is planned to fit", metavar="60s|5m|1h")
+    scales: int | None = option(
+        None, "number of scales, coarse to fine; 1 = full size only", low=1, high=12, same_targets=True
+    )
+    time: str | None = option(
+        None, "time limit; the number of steps is planned to fit", metavar="60s|5m|1h", same_targets=True
+    )
     tolerance: float = option(
-        1e-3, "end a scale early when ten steps reduce the loss by less than this fraction; 0: never", low=0.0, high=1.0
+        1e-3,
+        "end a scale early when ten steps reduce the loss by less than this fraction; 0 = never",
+        low=0.0,
+        high=1.0,
+        same_targets=True,
     )
 
     def __post_init__(self) -> None:
@@ -157,23 +187,25 @@ class Optimization:
         if self.time is not None:
             parse_seconds(self.time)
             if self.steps is not None:
-                raise OptionError("time and steps are both given: the one plans the other, choose one", "time")
+                raise OptionError("time and steps are both given: a time limit plans its own steps, choose one", "time")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regularizers:
     """Regularizers beside the content and style losses."""
 
+    title: ClassVar[str] = "Regularizers"
+
     tv_norm: TvNorm | None = option(None, "norm of total variation; default: that of --units, or l2")
-    edge_weight: float = option(0.0, "weight of the edge loss; 1 is as much as the content loss", low=0.0)
+    edge_weight: float = option(0.0, "weight of the edge loss; 1 weighs it equally with the content loss", low=0.0)
     color_anchor_weight: float = option(
         0.0,
-        "weight of the color anchor: keep the low frequencies of the content; 1 is as much as the content loss",
+        "weight of the color anchor (low frequencies of the content); 1 weighs it equally with the content loss",
         low=0.0,
     )
     photorealism_weight: float = option(0.0, "weight of the photorealism loss (matting Laplacian)", low=0.0)
-    despeckle_weight: float = option(0.0, "weight against isolated pixels", low=0.0)
-    border_weight: float = option(0.0, "weight against artifacts along the border", low=0.0)
+    despeckle_weight: float = option(0.0, "weight of the despeckle penalty (isolated pixels)", low=0.0)
+    border_weight: float = option(0.0, "weight of the border penalty (artifacts along the border)", low=0.0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -183,22 +215,32 @@ class Regularizers:
 class Control:
     """Colors, blending of styles and protected areas."""
 
-    color: Color = option("style", "source of the colors and how they are transferred")
+    title: ClassVar[str] = "Colors and regions"
+
+    color: Color = option("style", "source of the colors and how they are transferred", page_rank=3, preview=True)
     final_recolor: float = option(
-        0.0, "final color transfer from the content, matched to the style; 0: none, 1: full", low=0.0, high=1.0
+        0.0, "blend in a final color transfer from the content; 0 = none, 1 = full", low=0.0, high=1.0
     )
-    saturation: float = option(1.0, "saturation of the colors: 0 is gray, 1 unchanged", low=0.0, high=4.0)
+    saturation: float = option(
+        1.0, "saturation of the colors; 0 = gray, 1 = unchanged", low=0.0, high=4.0, preview=True
+    )
     style_blend: str | None = option(
-        None, "weight of each style, such as 0.7,0.3; default: equal", metavar="PART,PART..."
+        None,
+        "weight of each style, such as 0.7,0.3; default: equal",
+        metavar="WEIGHT,WEIGHT...",
+        hidden=True,
+        preview=True,
     )
     style_scales: str | None = option(
-        None, "scale of each style, such as 1,0.5, instead of --style-scale", metavar="SCALE,SCALE..."
+        None, "scale of each style, such as 1,0.5, instead of --style-scale", metavar="SCALE,SCALE...", hidden=True
     )
     rotate_style: float = option(
-        0.0, "rotation of the style image in degrees, counterclockwise", low=-360.0, high=360.0
+        0.0, "rotation of the style image in degrees, counterclockwise", low=-360.0, high=360.0, preview=True
     )
-    protect_strength: float = option(1.0, "how strongly protected areas are kept; 1: pixel by pixel", low=0.0, high=1.0)
-    seamless: bool = option(False, "make the image tileable: opposite edges match")
+    protect_strength: float = option(
+        1.0, "how strongly protected areas are kept; 1 = pixel by pixel", low=0.0, high=1.0
+    )
+    seamless: bool = option(False, "make the image tileable: opposite edges match", preview=True)
 
     def __post_init__(self) -> None:
         check(self)
@@ -208,8 +250,12 @@ class Control:
 class FeedForward:
     """Feed-forward networks in place of optimization."""
 
+    title: ClassVar[str] = "Feed-forward"
+
     fast: bool = option(False, "one feed-forward pass for any style; needs `impasto weights fetch adain`")
-    model: str | None = option(None, "one feed-forward pass with a network trained by `impasto train`", metavar="FILE")
+    model: str | None = option(
+        None, "one feed-forward pass with a network trained by `impasto train`", metavar="FILE", file=True, server=True
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -226,12 +272,23 @@ class FeedForward:
 class Output:
     """Size and format of the output."""
 
-    size: str | None = option("512", "long side in px, 1.5mp, full, or 36in with --dpi", metavar="SIZE", number=True)
-    dpi: float | None = option(None, "dots per inch, stored in the file", low=1.0, high=10_000.0)
+    title: ClassVar[str] = "Output"
+
+    size: str | None = option(
+        "512",
+        "long side in px, 1.5mp, full, or 36in with --dpi",
+        metavar="SIZE",
+        number=True,
+        same_targets=True,
+        page_rank=4,
+    )
+    dpi: float | None = option(None, "dots per inch, stored in the file", low=1.0, high=10_000.0, same_targets=True)
     bits: Literal[8, 16] = option(8, "bits per channel")
-    keep_location: bool = option(False, "keep the GPS location of the photograph")
-    no_metadata: bool = option(False, "write neither the record of the run nor the EXIF data of the photograph")
-    max_pixels: int = option(200_000_000, "largest input image in pixels", low=1)
+    keep_location: bool = option(False, "keep the GPS location of the photograph", hidden=True)
+    no_metadata: bool = option(
+        False, "write neither the record of the run nor the EXIF data of the photograph", hidden=True
+    )
+    max_pixels: int = option(200_000_000, "largest input image in pixels", low=1, server=True)
 
     def __post_init__(self) -> None:
         check(self)
@@ -241,15 +298,21 @@ class Output:
 class Machine:
     """Device, precision and memory."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1", metavar="DEVICE")
+    title: ClassVar[str] = "Device and memory"
+
+    device: str = option("auto", "device: auto, cpu, cuda or cuda:1", metavar="DEVICE", server=True)
     precision: Precision = option("auto", "precision of the network; losses are accumulated in higher precision")
-    threads: int | None = option(None, "CPU threads", low=1, high=1024)
+    threads: int | None = option(None, "CPU threads", low=1, high=1024, server=True)
     tile: int | None = option(
         None, "tile size in px, a multiple of 16; default: no tiles, or what fits the memory", low=64, high=65536
     )
-    memory: str | None = option(None, "memory limit, such as 4GiB; default: 80 % of the free memory", metavar="SIZE")
+    memory: str | None = option(None, "memory limit, such as 4GiB; default: 80% of the free memory", metavar="SIZE")
     weights: str | None = option(
-        None, "VGG-19 weights: a .pth, .safetensors or .h5 file, or vgg19-fp32 if downloaded", metavar="FILE"
+        None,
+        "VGG-19 weights: a .pth, .safetensors or .h5 file, or vgg19-fp32 if downloaded",
+        metavar="FILE",
+        file=True,
+        server=True,
     )
 
     def __post_init__(self) -> None:
@@ -260,23 +323,11 @@ class Machine:
             parse_bytes(self.memory)
 
 
-GROUPS: dict[str, type[Any]] = {
-    "tradeoff": Tradeoff,
-    "features": Features,
-    "optimization": Optimization,
-    "regularizers": Regularizers,
-    "control": Control,
-    "feed_forward": FeedForward,
-    "output": Output,
-    "machine": Machine,
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Every setting of a run."""
 
-    tradeoff: Tradeoff = field(default_factory=Tradeoff)
+    loss_weights: LossWeights = field(default_factory=LossWeights)
     features: Features = field(default_factory=Features)
     optimization: Optimization = field(default_factory=Optimization)
     regularizers: Regularizers = field(default_factory=Regularizers)
@@ -288,10 +339,10 @@ class Options:
 
     @classmethod
     def of(cls, **flat: Any) -> Options:
-        """Make options from flat names.
+        """Return options built from flat names; former names of options are accepted.
 
         Raises:
-            OptionError: a name is unknown or a value not allowed.
+            OptionError: a name is unknown or a value is not allowed.
         """
         recipe = flat.pop("recipe", "impasto")
         flat = current_names(flat)
@@ -306,60 +357,40 @@ class Options:
         return cls(recipe=recipe, **groups)
 
     def flat(self) -> dict[str, Any]:
-        """Return every option under its flat name, the recipe's name included."""
+        """Return every option under its flat name, and the name of the recipe."""
         values: dict[str, Any] = {"recipe": self.recipe}
         for key in GROUPS:
             values.update(dataclasses.asdict(getattr(self, key)))
         return values
 
     def replace(self, **flat: Any) -> Options:
-        """Return the options with some of them changed, by their flat names."""
+        """Return a copy with some options changed, by their flat names."""
         return Options.of(**{**self.flat(), **flat})
 
 
-RENAMED = {
-    "apart": "per_layer_fraction",
-    "recolour": "final_recolor",
-    "anchor_weight": "color_anchor_weight",
-    "photo_weight": "photorealism_weight",
-    "speck_weight": "despeckle_weight",
-}
-"""Former names of options, as records and recipes saved by earlier versions have them."""
-
-
-def current_names(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored option values under the current names of the options.
-
-    Args:
-        flat: values by flat name, as written by this or an earlier version.
-    """
-    return {RENAMED.get(name, name): value for name, value in flat.items()}
-
-
-@dataclass(frozen=True)
-class Declared:
-    """One option as a command line or a form needs it."""
-
-    name: str
-    group: str
-    type: Any
-    default: Any
-    choices: tuple[Any, ...] | None
-    optional: bool
-    facts: Mapping[str, Any]
+GROUPS: dict[str, Any] = {name: kind for name, kind in get_type_hints(Options).items() if name != "recipe"}
+"""The dataclass of each group, by its name in ``Options``."""
 
 
 def declared() -> Iterator[Declared]:
-    """Yield every option with its type, default, choices and facts."""
+    """Yield every option of a run."""
     for key, group in GROUPS.items():
-        hints = typing.get_type_hints(group)
-        for item in fields(group):
-            kind, optional = without_none(hints[item.name])
-            choices = get_args(kind) if get_origin(kind) is Literal else None
-            base = type(choices[0]) if choices else kind
-            yield Declared(item.name, key, base, item.default, choices, optional, item.metadata)
+        yield from declared_in(group, key)
 
 
 def names() -> set[str]:
     """Return the flat name of every option."""
-    return {item.name for group in GROUPS.values() for item in fields(group)}
+    return {item.name for item in declared()}
+
+
+def names_with(
+    fact: Literal["live", "raw", "file", "same_targets", "server", "hidden", "page_rank", "preview"],
+) -> tuple[str, ...]:
+    """Return the names of the options that are declared with a fact, in the order of declaration."""
+    return tuple(item.name for item in declared() if item.facts.get(fact))
+
+
+def limits(name: str) -> tuple[float, float]:
+    """Return the least and the greatest value of a numeric option."""
+    facts = next(item.facts for item in declared() if item.name == name)
+    return facts["low"], facts["high"]

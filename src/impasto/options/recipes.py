@@ -17,11 +17,12 @@ from typing import Any
 from impasto.errors import OptionError, suggest
 from impasto.files import write_atomically
 from impasto.options.builtin_recipes import BUILT_IN, Recipe
-from impasto.options.fields import RENAMED, Options, current_names, names
+from impasto.options.fields import Options, names, names_with
+from impasto.options.renamed import RENAMED, current_names
 
 DEFAULT = "impasto"
 PUBLISHED = "published"
-RAW = ("content_weight", "style_weight")
+RAW = names_with("raw")
 
 
 def folder() -> Path:

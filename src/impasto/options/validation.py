@@ -36,7 +36,7 @@ def check(group: Any) -> None:
             continue
         object.__setattr__(group, item.name, _checked(item.name, value, kind, item.metadata))
     for item in fields(group):
-        if item.metadata.get("kind") == "layers" and getattr(group, item.name) is not None:
+        if item.metadata.get("layers") and getattr(group, item.name) is not None:
             parse_weights(getattr(group, item.name), item.name)
 
 

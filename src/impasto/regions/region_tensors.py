@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging.images import Picture
-from impasto.options.fields import Options
+from impasto.options.fields import Options, limits
 from impasto.regions import masks
 from impasto.regions.color import recolor, saturate
 from impasto.regions.faces import face_mask
@@ -285,7 +285,8 @@ def _styles(
     blend = blend_of(settings.style_blend, len(pending.specs)) if pending.specs[0].region is None else [1.0]
     scales = [options.features.style_scale] * len(pending.specs)
     if settings.style_scales is not None and pending.specs[0].region is None:
-        scales = parse_numbers(settings.style_scales, "style_scales", len(pending.specs), low=0.05, high=8.0)
+        low, high = limits("style_scale")
+        scales = parse_numbers(settings.style_scales, "style_scales", len(pending.specs), low=low, high=high)
     made = []
     for spec, part, scale in zip(pending.specs, blend, scales, strict=True):
         file = require_picture(placement.pictures, spec.style)

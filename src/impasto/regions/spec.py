@@ -16,11 +16,11 @@ from typing import Any, get_args
 
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.imaging import images
-from impasto.options.fields import Color
+from impasto.options.fields import Color, limits
 
 SETTINGS = ("scale", "rotate", "strength", "color")
 _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
-_RANGES = {"scale": (0.05, 8.0), "rotate": (-360.0, 360.0), "strength": (0.0, 1.0)}
+_RANGES = {"scale": limits("style_scale"), "rotate": limits("rotate_style"), "strength": limits("strength")}
 MAX_REGIONS = 32
 
 

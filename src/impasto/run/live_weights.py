@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from impasto.errors import OptionError, suggest
 from impasto.options.fields import declared
 
-LIVE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size")
-
 
 @dataclass
 class LiveWeights:
@@ -36,7 +34,7 @@ class LiveWeights:
         Raises:
             OptionError: a name is unknown or a value not allowed.
         """
-        live = {item.name: item.facts for item in declared() if item.name in LIVE}
+        live = {item.name: item.facts for item in declared() if item.facts.get("live")}
         regional = [f"strength:{name.partition(':')[2]}" for name in names if name.startswith("style:")]
         names = [*names, *regional]
         for name, value in values.items():

@@ -22,8 +22,9 @@ from impasto.imaging import images
 from impasto.objective.loss_factory import default_content_layers, default_style_layers
 from impasto.objective.region_terms import PROTECTED
 from impasto.options import validation
-from impasto.options.fields import Options, parse_weights
+from impasto.options.fields import INIT_NAMES, Options
 from impasto.options.layer_names import SMALLEST_SIDE, block, check_layers
+from impasto.options.validation import parse_weights
 from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
 from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
@@ -34,7 +35,6 @@ from impasto.runtime.device import ComputeSettings, devices, resolve_device
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
 STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
-NAMED_STARTS = ("content", "random", "style", "fast")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +101,14 @@ class PreparedRun:
 
     def initial_weights(self) -> LiveWeights:
         """Return the weights that a run begins with."""
-        tradeoff = self.options.tradeoff
+        weights = self.options.loss_weights
         return LiveWeights(
-            tradeoff.strength,
-            1.0 if tradeoff.content_weight is None else tradeoff.content_weight,
-            1.0 if tradeoff.style_weight is None else tradeoff.style_weight,
-            tradeoff.tv_weight,
+            weights.strength,
+            1.0 if weights.content_weight is None else weights.content_weight,
+            1.0 if weights.style_weight is None else weights.style_weight,
+            weights.tv_weight,
             self.options.optimization.step_size,
-            unitless=tradeoff.units == "unitless",
+            unitless=weights.units == "unitless",
             strengths={**self.control.strengths(), PROTECTED: 0.0},
         )
 
@@ -182,7 +182,7 @@ def prepare(
     limits = images.DecodeLimits.of(options.output)
     placement = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
     files = {"content": images.load(content, limits=limits), **placement.pictures}
-    if start is None and options.optimization.init not in NAMED_STARTS:
+    if start is None and options.optimization.init not in INIT_NAMES:
         start = _start_file(options.optimization.init)
     if start is not None:
         files["init"] = images.load(start, limits=limits)
@@ -214,7 +214,7 @@ def prepare(
             *([machine.note] if machine.note else []),
         ],
         group=group,
-        is_proof=bool(decided.get("proof")) and "init" in files and options.tradeoff.units == "unitless",
+        is_proof=bool(decided.get("proof")) and "init" in files and options.loss_weights.units == "unitless",
     )
 
 
@@ -284,7 +284,7 @@ def _compute_settings(options: Options, decided: Mapping[str, Any], group: Proce
 def _start_file(init: str) -> str:
     """Return the picture file that ``init`` names, unless it looks like a misspelt name."""
     if not images.split_crop(init)[0].suffix and not Path(init).exists():
-        raise OptionError(f"init is {init!r}; {suggest(init, NAMED_STARTS)}, or give a picture file", "init")
+        raise OptionError(f"init is {init!r}; {suggest(init, INIT_NAMES)}, or give a picture file", "init")
     return init
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.files import file_sha256
 from impasto.imaging import images
-from impasto.options.fields import Options
+from impasto.options.fields import Options, names_with
 
 FORMAT = 1
 LONGEST = 60_000  # bytes after compression; a JPEG segment holds 65,533
@@ -54,8 +54,7 @@ def make(
         "format": FORMAT,
         "versions": versions(),
         "options": {
-            name: _name_only(value) if name in ("init", "weights", "model") else value
-            for name, value in options.items()
+            name: _name_only(value) if name in names_with("file") else value for name, value in options.items()
         },
         "decisions": dict(decisions),
         "inputs": {part: _described(picture) for part, picture in inputs.items()},

@@ -13,14 +13,10 @@ from impasto.losses.summaries.protocol import Refreshing
 from impasto.network.encoder import Encoder, Padding
 from impasto.network.weights import stored, vgg16_state, vgg19_state
 from impasto.objective.scale_objective import ScaleObjective, build_scale_objective
+from impasto.options.fields import names_with
 from impasto.planning.schedule import Scale
 from impasto.run import record
 from impasto.run.prepared_run import PreparedRun
-
-# Options that the engine reads by itself: runs that differ only in these have the same objective.
-ENGINE_ALONE = ("strength", "content_weight", "style_weight", "tv_weight", "step_size", "init", "optimizer")
-# The plan of scales says what these come to.
-IN_THE_SCALE = ("size", "dpi", "quality", "steps", "scales", "time", "tolerance")
 
 
 @dataclass
@@ -59,8 +55,9 @@ class TargetCache:
 
     def problem(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective:
         """Return the targets and terms of one scale of a prepared run."""
+        irrelevant = names_with("same_targets")
         flat = prepared.options.flat()
-        settings = {name: value for name, value in flat.items() if name not in ENGINE_ALONE + IN_THE_SCALE}
+        settings = {name: value for name, value in flat.items() if name not in irrelevant}
         read = {part: file for part, file in prepared.files.items() if part != "init" or prepared.is_proof}
         pictures = [(part, file.sha256, file.crop) for part, file in read.items()]
         placed = record.text(prepared.placement.as_data())

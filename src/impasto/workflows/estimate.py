@@ -15,7 +15,7 @@ from impasto.errors import OptionError
 from impasto.imaging.images import DecodeLimits
 from impasto.objective.scale_objective import starting_canvas
 from impasto.options import recipes
-from impasto.options.fields import parse_seconds
+from impasto.options.validation import parse_seconds
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import TimeBudget, seconds_for
 from impasto.regions.spec import RegionSpec, parse_regions

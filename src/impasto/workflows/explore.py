@@ -20,7 +20,8 @@ from impasto.errors import OptionError, suggest
 from impasto.files import why_not_writable, write_atomically
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
-from impasto.options.fields import Declared, Options, declared
+from impasto.options.declaration import Declared
+from impasto.options.fields import Options, declared
 from impasto.run import record
 from impasto.run.painter import History
 from impasto.run.result import Result

@@ -21,13 +21,12 @@ from impasto.feedforward.model import load
 from impasto.imaging import images
 from impasto.objective.loss_factory import PROOF
 from impasto.options import recipes
-from impasto.options.fields import Options
+from impasto.options.fields import INIT_NAMES, Options
 from impasto.planning.schedule import scales_for
 from impasto.regions.spec import RegionSpec, as_words
 from impasto.run import record
 from impasto.run.checkpoint import load_input_copy, read_run
 from impasto.run.painter import CheckpointFolder, History
-from impasto.run.prepared_run import NAMED_STARTS
 from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import ALONE, ProcessGroup
@@ -128,7 +127,7 @@ def as_command(about: Record) -> str:
         words = ["impasto", "replay", about["inputs"]["init"]["name"], "--size", str(options["size"])]
         words += [] if options["dpi"] is None else ["--dpi", str(options["dpi"])]
         return shlex.join([*words, *_other_seed(about)])
-    if "init" in about["inputs"] and options["init"] in NAMED_STARTS:
+    if "init" in about["inputs"] and options["init"] in INIT_NAMES:
         options["init"] = about["inputs"]["init"]["name"]
     name = options.pop("recipe")
     try:

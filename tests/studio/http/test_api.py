@@ -30,6 +30,12 @@ def test_a_job_from_assets(client: TestClient, asset: Any) -> None:
     assert [entry["id"] for entry in client.get("/api/v1/jobs").json()["jobs"]] == [job["id"]]
 
 
+def test_a_request_may_use_the_former_name_of_an_option(client: TestClient, asset: Any) -> None:
+    made = client.post("/api/v1/jobs", json=job_body(asset, recolour=0.5, photo_weight=2.0))
+    assert made.status_code == 201
+    assert made.json()["options"] == {"final_recolor": 0.5, "photorealism_weight": 2.0}
+
+
 @pytest.mark.parametrize(
     ("options", "field", "words"),
     [

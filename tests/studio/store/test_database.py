@@ -77,6 +77,11 @@ def test_a_job_of_an_unknown_asset_is_not_made(store: Store) -> None:
     assert store.jobs() == []
 
 
+def test_a_job_stored_by_an_earlier_version_has_the_current_names(store: Store, asset: Asset) -> None:
+    stored = store.create_job("one", {}, [asset.id], {"apart": 0.2, "strength": 0.5})
+    assert store.job(stored.id).options == {"per_layer_fraction": 0.2, "strength": 0.5}
+
+
 def test_one_client_cannot_fill_the_queue(store: Store, asset: Asset, submit: Submit) -> None:
     limits = QueueLimits(queue=5, client=2, retry_after=9)
     for _ in range(2):

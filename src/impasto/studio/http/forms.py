@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from impasto.errors import OptionError
 from impasto.network import weights
 from impasto.options import recipes
-from impasto.options.fields import Declared, declared
+from impasto.options.declaration import Declared
+from impasto.options.fields import declared, names_with
+from impasto.options.renamed import current_names
 
-SERVER_OWNED = frozenset({"device", "threads", "max_pixels", "weights", "model"})
-INITS = ("content", "random", "style", "fast")
+SERVER_OWNED = frozenset(names_with("server"))
 ASSET_ID = r"^[0-9a-f]{64}$"
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -37,7 +38,7 @@ def option_model(name: str, options: Iterable[Declared], excluded: Collection[st
     for option in options:
         if option.name in excluded:
             continue
-        choices = INITS if option.name == "init" else option.choices
+        choices = option.closed_choices
         kind: Any = Literal[choices] if choices else option.type
         facts = {"ge": option.facts.get("low"), "le": option.facts.get("high")} if not choices else {}
         if kind is str:
@@ -57,6 +58,12 @@ class _RecipeName(BaseModel):
     model_config = STRICT
 
     recipe: str | None = Field(default=None, max_length=100, description="name of a recipe; default impasto")
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_former_names(cls, body: Any) -> Any:
+        """Read options under the names that earlier versions used."""
+        return current_names(body) if isinstance(body, dict) else body
 
 
 class _Terms(BaseModel):

@@ -18,7 +18,7 @@ from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import declared
 from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
-from impasto.studio.http.forms import INITS, SERVER_OWNED, instant_available
+from impasto.studio.http.forms import SERVER_OWNED, instant_available
 from impasto.studio.http.health import disk_bytes, memory_bytes, torch_loaded
 from impasto.studio.http.problems import problem_responses
 from impasto.studio.http.uploads import receive
@@ -136,7 +136,7 @@ def _options() -> list[OptionView]:
             group=option.group,
             type=option.type.__name__,
             default=option.default,
-            choices=list(INITS if option.name == "init" else option.choices or ()) or None,
+            choices=list(option.closed_choices or ()) or None,
             help=option.facts.get("help", ""),
             low=option.facts.get("low"),
             high=option.facts.get("high"),

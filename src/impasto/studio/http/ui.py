@@ -18,19 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
-from impasto.options.fields import Declared, declared
-from impasto.studio.http.forms import INITS, SERVER_OWNED
+from impasto.options.declaration import Declared
+from impasto.options.fields import GROUPS, declared
 
-FIRST = ("strength", "style_scale", "color", "size", "quality")
-HIDDEN = SERVER_OWNED | {"style_blend", "style_scales", "no_metadata", "keep_location"}
-TITLES = {
-    "tradeoff": "Balance",
-    "features": "Network",
-    "optimization": "Optimization",
-    "control": "Colors and areas",
-    "output": "File",
-    "machine": "Computer",
-}
 # The routes of Gradio that the controls need: no upload, no queue, no file, no proxy.
 OPEN_ROUTES = re.compile(
     r"/?|/config|/theme\.css|/gradio_api/(info|heartbeat/\w+|startup-events|app_id)|/(assets|static|svelte)/[\w./@-]+"
@@ -56,11 +46,11 @@ def build() -> Any:
     """
     import gradio as gr
 
-    options = {option.name: option for option in declared() if option.name not in HIDDEN}
+    shown = [option for option in declared() if not (option.facts.get("server") or option.facts.get("hidden"))]
+    first = sorted((o for o in shown if "page_rank" in o.facts), key=lambda option: option.facts["page_rank"])
     with gr.Blocks(title="Impasto controls", analytics_enabled=False) as blocks:
-        for name in FIRST:
-            if name in options:
-                _control(options.pop(name))
+        for option in first:
+            _control(option)
         gr.Radio(
             [*BUILT_IN, *recipes.own()],
             value=recipes.DEFAULT,
@@ -69,11 +59,13 @@ def build() -> Any:
             elem_id="option-recipe",
             interactive=True,
         )
-        for group in dict.fromkeys(option.group for option in options.values()):
-            with gr.Accordion(TITLES.get(group, group.capitalize()), open=False):
-                for option in options.values():
-                    if option.group == group:
-                        _control(option)
+        for key, group in GROUPS.items():
+            rest = [option for option in shown if option.group == key and option not in first]
+            if not rest:
+                continue
+            with gr.Accordion(group.title, open=False):
+                for option in rest:
+                    _control(option)
     return blocks
 
 
@@ -81,7 +73,7 @@ def _control(option: Declared) -> Any:
     """Draw one option: a range as a slider, choices as buttons, anything else as a text field that may be empty."""
     import gradio as gr
 
-    choices = INITS if option.name == "init" else option.choices
+    choices = option.closed_choices
     text = str(option.facts.get("help", "")).replace("--", "")  # the help is written for the command line
     if option.facts.get("live"):
         text += " Live: changes the run while it paints."

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from impasto.options.fields import Color
+from impasto.options.fields import Color, limits
 from impasto.studio.http.forms import ASSET_ID, STRICT, OptionsForm
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import (
@@ -24,6 +24,7 @@ from impasto.studio.store.records import (
     StoredResult,
 )
 
+STRENGTH, SCALE, ANGLE = limits("strength"), limits("style_scale"), limits("rotate_style")
 AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the picture's bytes")]
 
 
@@ -44,12 +45,14 @@ class Region(BaseModel):
     mask: AssetId = Field(description="a mask: white inside the region")
     asset: AssetId = Field(description="the style; SHA-256 of its bytes")
     name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,30}$", description="steered as style:NAME")
-    strength: float | None = Field(default=None, ge=0.0, le=1.0, description="the setting of the run if absent")
-    scale: float | None = Field(
-        default=None, ge=0.05, le=8.0, description="stroke size; the setting of the run if absent"
+    strength: float | None = Field(
+        default=None, ge=STRENGTH[0], le=STRENGTH[1], description="default: the option of the run"
     )
-    rotate: float | None = Field(default=None, ge=-360.0, le=360.0, description="degrees counter-clockwise")
-    color: Color | None = Field(default=None, description="the setting of the run if absent")
+    scale: float | None = Field(
+        default=None, ge=SCALE[0], le=SCALE[1], description="scale of the style image; default: the option of the run"
+    )
+    rotate: float | None = Field(default=None, ge=ANGLE[0], le=ANGLE[1], description="degrees counterclockwise")
+    color: Color | None = Field(default=None, description="default: the option of the run")
 
 
 class NewJob(BaseModel):

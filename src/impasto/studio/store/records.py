@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from impasto.errors import ImpastoError
+from impasto.options.renamed import current_names
 
 State = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
 OVER: tuple[State, ...] = ("done", "cancelled", "failed")
@@ -135,5 +136,6 @@ def job_from_row(row: sqlite3.Row) -> Job:
     values = {name: every[name] for name in Job.__dataclass_fields__}
     for name in ("pictures", "options", "steering", "record"):
         values[name] = json.loads(values[name]) if values[name] is not None else None
+    values["options"] = current_names(values["options"])
     values["stopped"] = bool(values["stopped"])
     return Job(**values)

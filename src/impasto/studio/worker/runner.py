@@ -18,7 +18,7 @@ from impasto.events import Event, Finished, Mailbox, Snapshot
 from impasto.imaging import images
 from impasto.network.weights import stored, vgg19_state
 from impasto.options import recipes
-from impasto.options.fields import Options
+from impasto.options.fields import Options, names_with
 from impasto.options.sizes import parse_size
 from impasto.regions.spec import RegionSpec, parse_regions
 from impasto.run.painter import CheckpointFolder
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 PREVIEW_QUALITY = 88
 CHECKPOINT_SECONDS = 2.0  # the engine waits longer where a checkpoint is slow
 INSTANT_SIDE = 256  # px; takes half a second on one core, less than the first step
-INSTANT_OPTIONS = ("strength", "color", "saturation", "style_blend", "rotate_style", "style_scale", "seamless")
 PAINTED = "painted.part.png"  # deleted as a temporary file if the worker dies before it is renamed
 
 _state: Mapping[str, Any] = vgg19_state()
@@ -90,7 +89,7 @@ def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Ite
     if chosen.output.size is not None:
         size = parse_size(chosen.output.size, chosen.output.dpi).fit(*size)
     flat = chosen.flat()
-    settings = {name: flat[name] for name in INSTANT_OPTIONS}
+    settings = {name: flat[name] for name in names_with("preview")}
     try:
         for event in iter_stylize(content, style, fast=True, size=str(min(INSTANT_SIDE, max(size))), **settings):
             if isinstance(event, Finished):
