@@ -43,7 +43,7 @@ $(FULL): $(INPUTS) | $(BIN)/python
 
 demo: $(PLAIN)
 	$(BIN)/impasto samples $(DEMO)/samples
-	$(BIN)/impasto demo --out $(DEMO)
+	$(BIN)/impasto demo --output $(DEMO)
 	@echo "the pictures are in $(abspath $(DEMO))"
 
 check: lint types

@@ -74,15 +74,15 @@ def _print_race(found: Mapping[str, Any]) -> None:
     if "default" in found:
         made = found["default"]
         typer.echo(f"the default recipe, another objective: {made['seconds']:.1f} s; {made['loss']:.5g} by the peer's")
-    judged = found["evaluation"]
-    if "rows" in judged:
-        for row in judged["rows"]:
+    evaluation = found["evaluation"]
+    if "rows" in evaluation:
+        for row in evaluation["rows"]:
             typer.echo(f"{row['name']}: LPIPS {row['lpips']:.3f}, style distance {row['style_distance']:.3f}")
     else:
-        typer.echo(f"the pictures are not judged: {judged['missing']}")
+        typer.echo(f"the pictures are not evaluated: {evaluation['missing']}")
     if near := found["by_style"]:
         typer.echo(f"as near to the style (AlexNet): {near['seconds']:.1f} s, ratio {near['ratio']:.1f}")
-    elif "rows" in judged:
+    elif "rows" in evaluation:
         typer.echo("as near to the style (AlexNet): not reached")
     if found["ratio"] is None:
         typer.echo("ratio: none, the peer's best loss was not reached")

@@ -4,7 +4,7 @@ In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and
 processes of their own from a cold start, one after the other; every picture that either saves is read back and measured
 by the peer's own objective in float32 (see ``baseline.Ruler``). The ratio is the peer's time to its own best saved
 picture over ours to the first picture that is at least as good. Our default recipe paints the pair too: it minimizes
-something else, so it is not part of the ratio, and all pictures are judged by ``impasto.workflows.evaluate``.
+something else, so it is not part of the ratio, and all pictures are evaluated by ``impasto.workflows.evaluate``.
 
 A loss alone can flatter: the peer optimizes outside [0, 1], and what it clips on saving may cost it more of this number
 than of its looks. So a second time is taken, to our first picture that is as near to the style by a network that
@@ -37,7 +37,7 @@ from impasto.errors import ImageError, WeightsError
 from impasto.files import write_atomically
 from impasto.imaging import images
 from impasto.network.weights import cache_folder
-from impasto.workflows.evaluate import Judge, table
+from impasto.workflows.evaluate import Evaluator, table
 
 MILESTONES = (100, 200, 500, 1000)
 
@@ -118,7 +118,7 @@ def race(
             tell("Impasto, the default recipe")
             found["default"], shown["Impasto, default recipe"] = _default(content, style, out, ruler)
         tell("judging the pictures")
-        found["evaluation"], found["by_style"] = _judged(content, style, shown, theirs, ours)
+        found["evaluation"], found["by_style"] = _evaluated(content, style, shown, theirs, ours)
         images.save(out / "pictures.png", side_by_side(content, style, shown))
     plot_race(found, out / "curves.png")
     (out / "race.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -204,22 +204,22 @@ def _default(content: Path, style: Path, out: Path, ruler: baseline.Ruler) -> tu
     return {"seconds": saved.seconds, "loss": ruler(path)}, path
 
 
-def _judged(
+def _evaluated(
     content: Path, style: Path, shown: dict[str, Path], theirs: Curve, ours: Curve
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the measures of the pictures, and our first that is as near to the style as the peer's best."""
     try:
-        judge = Judge(content, style)
-        goal = judge(theirs.files[theirs.best.step])["style_distance"]
-    except (WeightsError, ImageError) as error:  # not fetched, or pictures too small to be judged
+        evaluator = Evaluator(content, style)
+        goal = evaluator(theirs.files[theirs.best.step])["style_distance"]
+    except (WeightsError, ImageError) as error:  # not fetched, or pictures too small to evaluate
         return {"missing": str(error)}, None
     nearest = None
     for point in ours.points:
-        if judge(ours.files[point.step])["style_distance"] <= goal:
+        if evaluator(ours.files[point.step])["style_distance"] <= goal:
             nearest = asdict(point) | {"ratio": theirs.best.seconds / point.seconds}
             shown["Impasto, as near to the style"] = ours.files[point.step]
             break
-    return table({name: judge(path) for name, path in shown.items()}), nearest
+    return table({name: evaluator(path) for name, path in shown.items()}), nearest
 
 
 def _about(content: Path, style: Path, ruler: baseline.Ruler, theirs: Curve, ours: Curve, kept: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ ls -l "$folder/dist"
 
 "$tools/python" -m venv "$folder/empty"
 "$folder/empty/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt "$folder"/dist/*.whl
-(cd "$folder" && env -u PYTHONPATH "$folder/empty/bin/impasto" demo --size 64 --out "$folder/demo")
+(cd "$folder" && env -u PYTHONPATH "$folder/empty/bin/impasto" demo --size 64 --output "$folder/demo")
 test -n "$(ls "$folder/demo")"
 rm -rf "$folder/empty"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from impasto.api import Inputs, iter_run, last
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.compare import iter_compare, plan
-from impasto.workflows.evaluate import Judge
+from impasto.workflows.evaluate import Evaluator
 
 TRIALS = 7
 TOLERANCE = 0.005
@@ -29,7 +29,7 @@ class Pair:
     content: Path
     style: Path
     size: str
-    judge: Judge
+    evaluator: Evaluator
     cache: TargetCache = field(default_factory=lambda: TargetCache(retain=True))
     scores: dict[float, tuple[float, float]] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class Pair:
         if strength not in self.scores:
             inputs = Inputs(str(self.content), str(self.style))
             result = last(iter_run(inputs, {"strength": strength, "size": self.size}, cache=self.cache))
-            metrics = self.judge(result.pixels)
+            metrics = self.evaluator(result.pixels)
             self.scores[strength] = metrics["lpips"], metrics["style_distance"]
         return self.scores[strength]
 
@@ -70,14 +70,14 @@ def main() -> None:
     print("| content | style | recipe | content distance | style distance | default: strength | content | style |")
     print("|---|---|---|---|---|---|---|---|")
     for style, content in itertools.product(args.styles, args.contents):
-        pair = Pair(content, style, args.size, Judge(str(content), str(style)))
+        pair = Pair(content, style, args.size, Evaluator(str(content), str(style)))
         folder = args.out / f"{content.stem}-{style.stem}"
         for name in args.recipes.split(","):
             path = folder / f"{name.replace('@', '-')}.png"
             if not path.exists():
                 for _ in iter_compare(str(content), str(style), plan(name, size=args.size), folder):
                     pass
-            metrics = pair.judge(str(path))
+            metrics = pair.evaluator(str(path))
             strength, lpips, distance = pair.nearest(metrics["lpips"])
             print(
                 f"| {content.stem} | {style.stem} | {name} | {metrics['lpips']:.3f} | {metrics['style_distance']:.3f} "

@@ -2,7 +2,7 @@
 
 Each picture is painted once into a folder, so the methods can be run separately (``--methods``). The table contains
 means over the photographs that all methods have painted. Run it as ``python scripts/compare_instant.py OUT --photos DIR
---last 20 --style painting.jpg --network style.safetensors``, with the photographs reserved by ``--leave-out 20`` of the
+--last 20 --style painting.jpg --network style.safetensors``, with the photographs reserved by ``--hold-out 20`` of the
 training.
 """
 
@@ -24,7 +24,7 @@ from impasto.imaging import images
 from impasto.network.weights import adain_state
 from impasto.regions.region_tensors import single_style
 from impasto.run.target_cache import TargetCache
-from impasto.workflows.evaluate import Judge
+from impasto.workflows.evaluate import Evaluator
 
 METRICS = ("lpips", "style_distance", "vgg_style", "ssim", "palette")
 METHODS = ("photograph", "network", "adain", "fast", "optimizer")
@@ -61,9 +61,9 @@ def score(photos: list[Path], args: argparse.Namespace) -> Mapping[str, list[Map
     for photo in photos:
         paths = {method: args.out / method / f"{photo.stem}.png" for method in args.methods}
         if all(path.exists() for path in paths.values()):
-            judge = Judge(str(photo), str(args.style))
+            evaluator = Evaluator(str(photo), str(args.style))
             for method, path in paths.items():
-                metrics[method].append(judge(images.load(path).pixels))
+                metrics[method].append(evaluator(images.load(path).pixels))
     return metrics
 
 

@@ -18,7 +18,7 @@ from impasto.planning.memory import PAIRS, MemoryPlan
 from impasto.run.painter import History
 from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
-from impasto.workflows.evaluate import Judge
+from impasto.workflows.evaluate import Evaluator
 
 PLANS = {
     "ten": MemoryPlan(None),
@@ -37,13 +37,15 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     scales = prepare(args.content, args.style, recipes.resolve(size=args.size)).scales
-    judge, cache = Judge(args.content, args.style), TargetCache()
+    evaluator, cache = Evaluator(args.content, args.style), TargetCache()
     for name, plan in PLANS.items():
         taken = {"plans": [[scale.height, scale.width, *plan.as_data()] for scale in scales]}
         path = args.out / f"{name}.png"
         inputs, history = Inputs(args.content, args.style), History(decisions=taken)
         last(iter_run(inputs, {"size": args.size}, output=path, history=history, cache=cache))
-        print(json.dumps({"plan": name, **{key: round(value, 3) for key, value in judge(path).items()}}), flush=True)
+        print(
+            json.dumps({"plan": name, **{key: round(value, 3) for key, value in evaluator(path).items()}}), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def test_the_race_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "500 (best)" in said
     assert "ratio: 30.0 (the peer's time to its own best saved picture over ours to that loss)" in said
-    assert "the pictures are not judged: AlexNet is not here" in said
+    assert "the pictures are not evaluated: AlexNet is not here" in said
 
 
 def test_a_race_not_won_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

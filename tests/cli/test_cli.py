@@ -146,7 +146,7 @@ def test_recipes_are_listed_shown_saved_and_used(tiny_files: Files, capsys: Capt
     assert run(["recipes", "show", "gatys2016"]) == 0
     shown = capsys.readouterr().out
     assert "CVPR 2016" in shown
-    assert "departure:" in shown
+    assert "difference:" in shown
     assert run(["recipes", "save", "softer", "--recipe", "soft", "--pooling", "average"]) == 0
     assert run(["stylize", *map(str, tiny_files), "-o", "out.png", *QUICK, "--recipe", "softer"]) == 0
     options = made(Path("out.png"))["options"]
@@ -181,7 +181,7 @@ def test_the_doctor_finds_all_well(capsys: Capture) -> None:
     assert run(["doctor"]) == 0
     text = capsys.readouterr().out
     assert "devices: cpu" in text
-    assert "convolutions on one CPU thread: 100 GFLOP/s in float32, 400 in bfloat16; --precision auto takes " in text
+    assert "convolutions on one CPU thread: 100 GFLOP/s in float32, 400 in bfloat16; --precision auto selects " in text
     assert text.splitlines()[-1] == "OK"
 
 
@@ -296,7 +296,7 @@ def test_ctrl_c_twice_gives_up(tiny_files: Files) -> None:
 
 @pytest.mark.slow
 def test_the_demonstration(folder: Path, capsys: Capture) -> None:
-    assert run(["demo", "--out", "shown", "--size", "64"]) == 0
+    assert run(["demo", "--output", "shown", "--size", "64"]) == 0
     told = capsys.readouterr().out
     files = {"out.png", "early.png", "later.png", "steps.png", "losses.png"}
     assert {path.name for path in Path("shown").iterdir()} == {*files, "samples"}

@@ -312,6 +312,14 @@ def test_a_renamed_flag_is_refused_with_its_new_name(stylize: Refuse, flags: lis
     assert "--recolour was renamed: use --final-recolor" in stylize("photo.png", "painting.png", *flags)
 
 
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("--side", "--crop-size"), ("--rate", "--learning-rate"), ("--leave-out", "--hold-out"), ("--out", "--output")],
+)
+def test_a_renamed_flag_of_a_training_is_refused_with_its_new_name(refused: Refuse, flag: str, name: str) -> None:
+    assert f"{flag} was renamed: use {name}" in refused("train", "painting.png", "--photos", "photos", flag, "1")
+
+
 def test_an_unknown_command_meets_the_nearest(refused: Refuse) -> None:
     said = refused("stylise", "photo.png", "painting.png")
     assert "No such command 'stylise'" in said
@@ -375,4 +383,4 @@ def test_networks_and_samples_that_are_not_there(refused: Refuse) -> None:
 
 def test_folders_that_cannot_be_made(refused: Refuse) -> None:
     assert "cannot write samples to photo.png/there" in refused("samples", "photo.png/there")
-    assert "the folder cannot be created" in refused("demo", "--out", "photo.png/there")
+    assert "the folder cannot be created" in refused("demo", "--output", "photo.png/there")

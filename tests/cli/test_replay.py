@@ -1,4 +1,4 @@
-"""The commands that look back and around: inspect, replay, resume, explore, evaluate, anatomy, films and reports."""
+"""The commands inspect, replay, resume, explore, evaluate and reconstruct, timelapses and reports."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
     assert run(["resume", "kept", "-q"]) == 0
     assert Path("large.png").read_bytes() == before
     told = refused(capsys, "replay", "out.png", "-o", "again.png", "--run-dir=kept", "-q")
-    assert "--run-dir kept holds a run" in told
+    assert "--run-dir kept already contains a run" in told
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
         (["replay", "none.json", "--cell", "1,1"], "'none.json' cannot be read"),
         (["replay", "out.png", "--cell", "2"], "--cell is '2'; give row and column from 1, such as 2,3"),
         (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a sheet"),
-        (["replay", "out.png", "-o", "out.png"], "'out.png' is the picture itself: name another file with -o"),
+        (["replay", "out.png", "-o", "out.png"], "'out.png' is the picture itself: choose another file with -o"),
         (["replay", "out.png", "--input", "sky"], "--input 'sky': write PART=FILE, such as 'mask sky=sky.png'"),
         (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),
         (["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"], "--size and --more-steps are both given"),
@@ -136,8 +136,8 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
             "200 cells; --yes",
         ),
         (["explore", "none.png", "painting.png", "--axis", "seed=1,2", "-q"], "'none.png' does not exist"),
-        (["anatomy", "none.png", "-q"], "'none.png' does not exist"),
-        (["anatomy", "photo.png", "--content-from", "relu7_1"], "content_from: vgg19 has no layer 'relu7_1'"),
+        (["reconstruct", "none.png", "-q"], "'none.png' does not exist"),
+        (["reconstruct", "photo.png", "--content-from", "relu7_1"], "content_from: vgg19 has no layer 'relu7_1'"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_one_line(capsys: Capture, arguments: list[str], 
 def test_a_run_is_not_written_over(capsys: Capture) -> None:
     painted("--run-dir=kept")
     told = refused(capsys, "stylize", "photo.png", "painting.png", *QUICK, "--run-dir=kept")
-    assert "--run-dir kept holds a run: impasto resume kept, or name another folder" in told
+    assert "--run-dir kept already contains a run: impasto resume kept, or choose another folder" in told
 
 
 @pytest.mark.slow
@@ -170,9 +170,9 @@ def test_a_sheet_and_one_of_it_large(capsys: Capture) -> None:
 @pytest.mark.slow
 def test_a_picture_taken_apart(capsys: Capture) -> None:
     layers = ["--content-from=relu1_1", "--style-from=relu1_1,relu1_2"]
-    assert run(["anatomy", "painting.png", *layers, "--size=48", "--steps=3", "--quiet"]) == 0
-    assert "anatomy.png: 3 reconstructions in " in capsys.readouterr().out
-    assert images.load("anatomy.png").width > 96
+    assert run(["reconstruct", "painting.png", *layers, "--size=48", "--steps=3", "--quiet"]) == 0
+    assert "reconstruction.png: 3 reconstructions in " in capsys.readouterr().out
+    assert images.load("reconstruction.png").width > 96
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
     assert run(["evaluate", "a.png", "--content=photo.png", "--style=painting.png", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in found["rows"]] == ["a.png"]
-    assert set(found["measures"]) < set(found["rows"][0])
+    assert set(found["metrics"]) < set(found["rows"][0])
 
 
 @pytest.mark.slow
@@ -211,20 +211,18 @@ def test_pictures_of_other_inputs_are_not_judged_by_the_first(capsys: Capture) -
     painted("--size=80", name="a.png")
     Image.open("other.png").save("painting.png")
     painted("--size=80", name="b.png")
-    assert "b.png was painted from another style than a.png: give --style" in refused(
-        capsys, "evaluate", "a.png", "b.png"
-    )
+    assert "b.png and a.png have a different style: pass --style" in refused(capsys, "evaluate", "a.png", "b.png")
 
 
 def test_a_film_does_not_take_the_place_of_a_picture(capsys: Capture) -> None:
     Image.new("RGB", (96, 80)).save("photo.webp")
     for film in ("out.webp", "photo.webp"):
         words = ("stylize", "photo.webp", "painting.png", "-o", "out.webp", "--timelapse", film)
-        assert f"--timelapse {film} is the picture itself or an input" in refused(capsys, *words)
+        assert f"--timelapse {film} is the output or an input" in refused(capsys, *words)
     words = ("stylize", "photo.webp#0,0,48,48", "painting.png", "-o", "out.png", "--timelapse", "photo.webp")
-    assert "is the picture itself or an input" in refused(capsys, *words)
-    assert "would be overwritten" in refused(capsys, "anatomy", "photo.png", "-o", "photo.png")
+    assert "is the output or an input" in refused(capsys, *words)
+    assert "would be overwritten" in refused(capsys, "reconstruct", "photo.png", "-o", "photo.png")
 
 
 def test_without_record_the_inputs_must_be_said(capsys: Capture) -> None:
-    assert "give --content and --style: 'photo.png' carries no record" in refused(capsys, "evaluate", "photo.png")
+    assert "pass --content and --style: 'photo.png' carries no record" in refused(capsys, "evaluate", "photo.png")

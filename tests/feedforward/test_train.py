@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,20 @@ from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Finished, Mailbox, Snapshot, Stepped, Warned
 from impasto.feedforward import dataset, model, train
 from impasto.feedforward.dataset import load_folder
-from impasto.feedforward.train import Trained, Training, iter_train, styles_out
+from impasto.feedforward.train import Trained, Training, iter_train, signature, styles_out
 from impasto.imaging import images
 from impasto.runtime.distributed import ProcessGroup
 from random_weights import state_before
 
-TINY = {"side": 32, "batch": 2, "width": 4, "blocks": 1, "steps": 8, "check_every": 4, "rate": 0.01}
+TINY = {
+    "crop_size": 32,
+    "batch_size": 2,
+    "width": 4,
+    "blocks": 1,
+    "steps": 8,
+    "validate_every": 4,
+    "learning_rate": 0.01,
+}
 LAYERS: dict[str, Any] = {"style_layers": "relu1_1", "content_layers": "relu1_2", "precision": "fp32"}
 
 
@@ -65,7 +75,7 @@ def test_the_loss_falls_and_the_file_paints(
     folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
 ) -> None:
     out = tmp_path / "a.safetensors"
-    events = _train(folder, out, state, painting, training={"steps": 24, "check_every": 8})
+    events = _train(folder, out, state, painting, training={"steps": 24, "validate_every": 8})
     done = events[-1].result
     assert isinstance(done, Trained)
     assert done.steps == 24
@@ -109,7 +119,7 @@ def test_a_state_of_another_training_is_refused(
     out = tmp_path / "a.safetensors"
     _train(folder, out, state, painting, training={"steps": 4})
     with pytest.raises(RecordError, match="belongs to a training with other options, photographs or styles"):
-        _train(folder, out, state, painting, training={"steps": 4, "batch": 1}, resume=True)
+        _train(folder, out, state, painting, training={"steps": 4, "batch_size": 1}, resume=True)
     out.with_suffix(".training").write_bytes(b"damaged")
     with pytest.raises(RecordError, match=r"a\.training' is damaged: train without --resume"):
         _train(folder, out, state, painting, training={"steps": 4}, resume=True)
@@ -125,7 +135,7 @@ def test_any_style_learns_from_a_folder_of_paintings(folder: Path, tmp_path: Pat
 
 def test_it_stops_early_and_when_told(folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any) -> None:
     # So small a step size makes no progress after the first look.
-    early = {"steps": 60, "check_every": 2, "patience": 2, "rate": 1e-6}
+    early = {"steps": 60, "validate_every": 2, "patience": 2, "learning_rate": 1e-6}
     done = _train(folder, tmp_path / "a.safetensors", state, painting, training=early)[-1]
     assert done.result.stop_reason == "no progress in 2 validations"
     assert done.result.steps < 60
@@ -203,10 +213,10 @@ def test_the_first_steps_learn_from_smaller_crops(
         return found
 
     monkeypatch.setattr(dataset.Pictures, "draw", noted)
-    training = {"side": 128, "batch": 1, "steps": 4, "small_crops": 0.5}
+    training = {"crop_size": 128, "batch_size": 1, "steps": 4, "small_crops": 0.5}
     _train(folder, tmp_path / "a.safetensors", state, painting, training=training)
     assert sides[-4:] == [64, 64, 128, 128]
-    _train(folder, tmp_path / "b.safetensors", state, painting, training={**training, "side": 96})
+    _train(folder, tmp_path / "b.safetensors", state, painting, training={**training, "crop_size": 96})
     assert sides[-4:] == [96] * 4  # half of it would leave too little
 
 
@@ -214,7 +224,7 @@ def test_photographs_left_out_are_never_looked_at(
     folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
 ) -> None:
     kept, less = tmp_path / "kept.safetensors", tmp_path / "less.safetensors"
-    _train(folder, kept, state, painting, training={"leave_out": 2, "steps": 2})
+    _train(folder, kept, state, painting, training={"hold_out": 2, "steps": 2})
     for index in (7, 8):
         (folder / f"{index}.png").unlink()
     _train(folder, less, state, painting, training={"steps": 2})
@@ -272,3 +282,11 @@ def test_two_processes_train_one_network(
 def test_several_styles_have_a_file_each() -> None:
     assert styles_out("n.safetensors", ["x/a.jpg"]) == [Path("n.safetensors")]
     assert styles_out("n.safetensors", ["a.jpg", "b.png"]) == [Path("n-a.safetensors"), Path("n-b.safetensors")]
+
+
+def test_a_checkpoint_of_an_earlier_version_has_the_same_signature() -> None:
+    about = {"style": "any", "training": {"crop_size": 64, "hold_out": 2, "minutes": 3.0, "steps": 9}, "strength": 0.5}
+    options = {"strength": 0.5, "final_recolor": 0.25, "device": "cpu", "threads": 1}
+    before = {"style": "any", "training": {"side": 64, "leave_out": 2, "minutes": None, "steps": 9}, "strength": 0.5}
+    text = json.dumps([before, {"strength": 0.5, "recolour": 0.25}], sort_keys=True)
+    assert signature(about, options) == hashlib.sha256(text.encode()).hexdigest()

@@ -238,9 +238,9 @@ def test_what_one_process_alone_can_do_is_refused(options: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["studio"], "studio is not for 2 processes: start it without torchrun; together they can stylize"),
-        (["explore", "a.png"], "explore is not for 2 processes"),
-        (["stylize", "a.png", "b.png", "--dry-run"], "--dry-run speaks of one process"),
+        (["studio"], "studio does not support 2 processes: start it without torchrun; torchrun works with stylize"),
+        (["explore", "a.png"], "explore does not support 2 processes"),
+        (["stylize", "a.png", "b.png", "--dry-run"], "--dry-run works with a single process only"),
     ],
 )
 def test_the_command_line_refuses_what_is_not_shared(
@@ -272,7 +272,7 @@ def test_torchrun_starts_a_training(tmp_path: Path, tiny_files: tuple[Path, Path
     photos.mkdir()
     for index in range(3):
         (photos / f"{index}.png").write_bytes(tiny_files[0].read_bytes())
-    options = ["--side", "32", "--batch", "1", "--steps", "2", "--width", "4", "--blocks", "1", "--precision", "fp32"]
+    options = ["--crop-size=32", "--batch-size=1", "--steps=2", "--width=4", "--blocks=1", "--precision=fp32"]
     words = ["train", str(tiny_files[1]), "--photos", str(photos), *options, "-o", str(tmp_path / "net.safetensors")]
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
     answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=HANG_SECONDS)

@@ -16,7 +16,7 @@ FEW = {"size": "64", "steps": 2, "scales": 1, "style_layers": "relu1_1+relu2_1",
 
 
 class Ruler:
-    """A judge that measures nothing real."""
+    """An evaluator that measures nothing real."""
 
     def __init__(self, content: object, style: object) -> None:
         self.seen: list[object] = []
@@ -27,8 +27,8 @@ class Ruler:
 
 
 @pytest.mark.slow
-def test_a_sheet_has_every_recipe_with_time_and_measures(tiny_files, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(compare, "Judge", Ruler)
+def test_a_sheet_has_every_recipe_with_time_and_metrics(tiny_files, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(compare, "Evaluator", Ruler)
     content, style = map(str, tiny_files)
     planned = compare.plan("impasto,sliced", **FEW)
     entries = list(compare.iter_compare(content, style, planned, tmp_path / "out"))
@@ -37,7 +37,7 @@ def test_a_sheet_has_every_recipe_with_time_and_measures(tiny_files, tmp_path: P
     table = json.loads((tmp_path / "out" / compare.TABLE).read_text())
     assert [row["name"] for row in table["recipes"]] == ["impasto", "sliced"]
     assert table["recipes"][1]["options"]["style_loss"] == "sliced"
-    assert table["recipes"][0]["measures"]["ssim"] == 0.75
+    assert table["recipes"][0]["metrics"]["ssim"] == 0.75
     sheet = images.load(tmp_path / "out" / compare.SHEET).pixels
     assert sheet.shape[1] > 4 * 64
     for row in table["recipes"]:
@@ -46,7 +46,7 @@ def test_a_sheet_has_every_recipe_with_time_and_measures(tiny_files, tmp_path: P
 
 @pytest.mark.slow
 def test_many_recipes_are_drawn_in_rows(tiny_files, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(compare, "Judge", Ruler)
+    monkeypatch.setattr(compare, "Evaluator", Ruler)
     content, style = map(str, tiny_files)
     shapes = []
     for names in ("impasto", "impasto,sliced,mrf,gatys2016,texture,photoreal,neural-style"):
@@ -59,15 +59,15 @@ def test_many_recipes_are_drawn_in_rows(tiny_files, tmp_path: Path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_without_the_judges_network_the_sheet_says_so(tiny_files, tmp_path: Path, monkeypatch) -> None:
+def test_without_the_network_of_the_evaluator_the_sheet_says_so(tiny_files, tmp_path: Path, monkeypatch) -> None:
     def absent(content: object, style: object) -> None:
         raise WeightsError("AlexNet is not here: impasto weights fetch evaluation")
 
-    monkeypatch.setattr(compare, "Judge", absent)
+    monkeypatch.setattr(compare, "Evaluator", absent)
     content, style = map(str, tiny_files)
     (entry,) = compare.iter_compare(content, style, compare.plan("impasto", **FEW), tmp_path)
     assert "impasto weights fetch evaluation" in entry.note
-    assert entry.measures == {}
+    assert entry.metrics == {}
     assert entry.caption.endswith(" s")
 
 
@@ -105,7 +105,7 @@ def test_the_commands(tiny_files, tmp_path: Path, monkeypatch) -> None:
 
     from impasto.cli.app import app
 
-    monkeypatch.setattr(compare, "Judge", Ruler)
+    monkeypatch.setattr(compare, "Evaluator", Ruler)
     content, style = map(str, tiny_files)
     few = ["--size", "64", "--steps", "2", "--scales", "1", "--quiet"]
     done = CliRunner().invoke(
@@ -129,7 +129,7 @@ def test_the_commands(tiny_files, tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--width", "70", "--height", "48", "--seamless"], "give 64 by 48"),
+        (["--width", "70", "--height", "48", "--seamless"], "use 64 by 48"),
         (["--size", "64"], "omit --size"),
     ],
 )

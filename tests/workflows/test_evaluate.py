@@ -1,4 +1,4 @@
-"""Evaluation: each measure is 0, 1 or least where it says so, and moves the right way."""
+"""Evaluation: each metric is 0, 1 or least where it says so, and moves the right way."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ STYLE = waves(80, 112, 2)
 
 
 @pytest.fixture(scope="module")
-def judge() -> ev.Judge:
+def evaluator() -> ev.Evaluator:
     """The real networks, on small pictures."""
     required.weights("evaluation")
-    return ev.Judge(CONTENT, STYLE)
+    return ev.Evaluator(CONTENT, STYLE)
 
 
 # ---- with AlexNet
 
 
 @pytest.mark.weights
-def test_the_content_itself_is_at_no_distance(judge: ev.Judge) -> None:
-    found = judge(CONTENT)
+def test_the_content_itself_is_at_no_distance(evaluator: ev.Evaluator) -> None:
+    found = evaluator(CONTENT)
     assert found["lpips"] == 0
     assert found["ssim"] == pytest.approx(1, abs=4 * FP32)
     assert found["style_distance"] > 0.2
@@ -63,8 +63,8 @@ def test_the_content_itself_is_at_no_distance(judge: ev.Judge) -> None:
 
 
 @pytest.mark.weights
-def test_the_style_itself_is_at_no_distance(judge: ev.Judge) -> None:
-    found = judge(STYLE)
+def test_the_style_itself_is_at_no_distance(evaluator: ev.Evaluator) -> None:
+    found = evaluator(STYLE)
     assert found["style_distance"] == 0
     assert found["vgg_style"] == 0
     assert found["palette"] == 0
@@ -74,17 +74,17 @@ def test_the_style_itself_is_at_no_distance(judge: ev.Judge) -> None:
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_measures_are_named_finite_and_repeatable(judge: ev.Judge) -> None:
+def test_metrics_are_named_finite_and_repeatable(evaluator: ev.Evaluator) -> None:
     first = ev.evaluate(noisy(CONTENT, 0.05), CONTENT, STYLE)
-    assert list(first) == list(ev.MEASURES)
+    assert list(first) == list(ev.METRICS)
     assert all(isinstance(value, float) and math.isfinite(value) and value >= 0 for value in first.values())
-    assert judge(noisy(CONTENT, 0.05)) == first
+    assert evaluator(noisy(CONTENT, 0.05)) == first
 
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_content_is_lost_with_noise(judge: ev.Judge) -> None:
-    found = [judge(noisy(CONTENT, amount)) for amount in (0.0, 0.05, 0.1, 0.2, 0.4)]
+def test_content_is_lost_with_noise(evaluator: ev.Evaluator) -> None:
+    found = [evaluator(noisy(CONTENT, amount)) for amount in (0.0, 0.05, 0.1, 0.2, 0.4)]
     assert [row["lpips"] for row in found] == sorted(row["lpips"] for row in found)
     assert [row["ssim"] for row in found] == sorted((row["ssim"] for row in found), reverse=True)
     assert [row["specks"] for row in found] == sorted(row["specks"] for row in found)
@@ -92,24 +92,24 @@ def test_content_is_lost_with_noise(judge: ev.Judge) -> None:
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_style_is_lost_with_noise(judge: ev.Judge) -> None:
-    found = [judge(noisy(STYLE, amount)) for amount in (0.0, 0.05, 0.1, 0.2, 0.4)]
+def test_style_is_lost_with_noise(evaluator: ev.Evaluator) -> None:
+    found = [evaluator(noisy(STYLE, amount)) for amount in (0.0, 0.05, 0.1, 0.2, 0.4)]
     for name in ("style_distance", "vgg_style"):
         assert [row[name] for row in found] == sorted(row[name] for row in found)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_constant_pictures_are_judged(judge: ev.Judge) -> None:
+def test_constant_pictures_are_evaluated(evaluator: ev.Evaluator) -> None:
     white = np.ones((96, 128, 3), np.float32)
-    for found in (judge(white), ev.evaluate(CONTENT, white, white)):
+    for found in (evaluator(white), ev.evaluate(CONTENT, white, white)):
         assert all(math.isfinite(value) for value in found.values())
 
 
 @pytest.mark.weights
-def test_large_pictures_are_judged_small_with_their_own_specks() -> None:
+def test_large_pictures_are_evaluated_small_with_their_own_specks() -> None:
     large = np.kron(CONTENT, np.ones((2, 2, 1), np.float32))
-    small = ev.Judge(CONTENT, STYLE, long_side=64)
+    small = ev.Evaluator(CONTENT, STYLE, long_side=64)
     specks = large.copy()
     specks[5::11, 5::11] = 1
     assert small(specks)["specks"] > 2 * small(large)["specks"]
@@ -123,14 +123,14 @@ def test_alexnet_has_five_activations() -> None:
 
 
 @pytest.mark.weights
-def test_files_and_pictures_are_accepted(judge: ev.Judge, tmp_path: Path) -> None:
+def test_files_and_pictures_are_accepted(evaluator: ev.Evaluator, tmp_path: Path) -> None:
     from PIL import Image
 
     stored = np.round(CONTENT * 255).astype(np.uint8)
     Image.fromarray(stored).save(tmp_path / "out.png")
-    expected = judge(stored)
-    assert judge(tmp_path / "out.png") == expected
-    assert judge(images.load(stored)) == expected
+    expected = evaluator(stored)
+    assert evaluator(tmp_path / "out.png") == expected
+    assert evaluator(images.load(stored)) == expected
 
 
 # ---- refusals
@@ -145,16 +145,16 @@ def test_missing_weights_say_what_to_run(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_small_pictures_are_refused() -> None:
-    with pytest.raises(ImageError, match="the style is 128x63 px, too small to be judged: give at least 64 px a side"):
+    with pytest.raises(ImageError, match="128x63 px, too small to evaluate: it needs at least 64 px per side"):
         ev._pixels(np.zeros((63, 128, 3), np.float32), "style")
 
 
 def test_small_long_side_is_refused() -> None:
-    with pytest.raises(OptionError, match="long_side is 32; pictures are judged at 64 px or more"):
-        ev.Judge(CONTENT, STYLE, long_side=32)
+    with pytest.raises(OptionError, match="long_side is 32; it must be at least 64"):
+        ev.Evaluator(CONTENT, STYLE, long_side=32)
 
 
-# ---- measures that need no network
+# ---- metrics that need no network
 
 
 def test_oklab_of_known_colors() -> None:
@@ -237,22 +237,22 @@ def test_one_side_is_enough_for_a_frame() -> None:
     assert ev.border_energy(np.ones((64, 64, 3), np.float32)) == pytest.approx(1, abs=(64 * FP32 * 255) ** 2)
 
 
-def test_judged_size_keeps_proportions() -> None:
-    assert ev.judged_size(300, 400, 512) == (300, 400)
-    assert ev.judged_size(3000, 4000, 512) == (384, 512)
-    assert ev.judged_size(300, 9000, 512) == (64, 1920)
+def test_evaluation_size_keeps_proportions() -> None:
+    assert ev.evaluation_size(300, 400, 512) == (300, 400)
+    assert ev.evaluation_size(3000, 4000, 512) == (384, 512)
+    assert ev.evaluation_size(300, 9000, 512) == (64, 1920)
 
 
 # ---- the table
 
 
 def test_table_is_plain_data_with_the_best_named() -> None:
-    one = dict.fromkeys(ev.MEASURES, 1.0)
-    other = dict.fromkeys(ev.MEASURES, 2.0)
+    one = dict.fromkeys(ev.METRICS, 1.0)
+    other = dict.fromkeys(ev.METRICS, 2.0)
     found = ev.table({"a": one, "b": other})
     assert json.loads(json.dumps(found)) == found
     assert found["rows"][1] == {"name": "b", **other}
     assert found["best"]["lpips"] == "a"
     assert found["best"]["ssim"] == "b"
-    assert [name for name, about in found["measures"].items() if not about["independent"]] == ["vgg_style"]
+    assert [name for name, about in found["metrics"].items() if not about["independent"]] == ["vgg_style"]
     assert ev.table({})["best"] == {}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
 from impasto.run.target_cache import TargetCache
-from impasto.workflows.reconstruct import Reconstruction, iter_anatomy
+from impasto.workflows.reconstruct import Reconstruction, iter_reconstruct
 from random_weights import state_before
 
 FEW: dict[str, Any] = {"size": "48", "steps": 25, "precision": "fp32"}
@@ -28,9 +28,9 @@ def cache() -> TargetCache:
 def test_content_comes_back_and_style_does_not(
     tmp_path: Path, tiny_picture: NDArray[np.uint8], cache: TargetCache
 ) -> None:
-    output = tmp_path / "anatomy.png"
+    output = tmp_path / "reconstruction.png"
     parts: list[Reconstruction] = list(
-        iter_anatomy(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], cache=cache, **FEW)
+        iter_reconstruct(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], cache=cache, **FEW)
     )
     assert [(part.kind, part.layers) for part in parts] == [
         ("content", "relu1_1"),
@@ -57,9 +57,9 @@ def test_a_layer_that_is_not_there_is_said(
     tmp_path: Path, tiny_picture: NDArray[np.uint8], content: list[str], style: list[str], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
-        list(iter_anatomy(tiny_picture, tmp_path / "out.png", content, style))
+        list(iter_reconstruct(tiny_picture, tmp_path / "out.png", content, style))
 
 
 def test_an_output_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="so its format is unknown"):
-        list(iter_anatomy("missing.png", tmp_path / "out.doc", ["relu1_1"], ["relu1_1"]))
+        list(iter_reconstruct("missing.png", tmp_path / "out.doc", ["relu1_1"], ["relu1_1"]))

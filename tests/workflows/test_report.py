@@ -147,10 +147,10 @@ def test_the_page_holds_everything_and_names_are_only_text(page: Path) -> None:
     assert [entry.name for entry in page.parent.iterdir()] == [PAGE]
 
 
-def test_measures_that_cannot_be_taken_are_explained(
+def test_metrics_that_cannot_be_computed_are_explained(
     tmp_path: Path, tiny_picture: Any, tiny_style: Any, monkeypatch: pytest.MonkeyPatch, page: Path
 ) -> None:
-    assert re.search(r"Not measured: the \w+ is \d+x\d+ px, too small to be judged", page.read_text(encoding="utf-8"))
+    assert re.search(r"Not evaluated: the \w+ is \d+x\d+ px, too small to evaluate", page.read_text(encoding="utf-8"))
 
     def absent() -> Any:
         raise WeightsError("evaluation is not here: run impasto weights fetch evaluation")
@@ -160,7 +160,7 @@ def test_measures_that_cannot_be_taken_are_explained(
 
     picture = images.load(tiny_picture)
     shown = _evaluation(picture.pixels, picture, images.load(tiny_style))
-    assert shown == "<p>Not measured: evaluation is not here: run impasto weights fetch evaluation</p>"
+    assert shown == "<p>Not evaluated: evaluation is not here: run impasto weights fetch evaluation</p>"
 
 
 def test_curves_leave_out_what_cannot_be_drawn() -> None:

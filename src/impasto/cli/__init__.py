@@ -1,4 +1,4 @@
-"""The command line: one thin function a command, errors as one line on stderr and exit status 2."""
+"""The command line: one thin function per command; errors are one line on stderr, with exit status 2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
-    """Run the command line on arguments and return the exit status; ``commands`` are Impasto's own if absent."""
+    """Run the command line on arguments and return the exit status; ``commands`` defaults to those of Impasto."""
     import typer
     from typer.exceptions import TyperException
 
@@ -32,7 +32,7 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
         code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
     except (ImpastoError, TyperException) as error:
         message = "" if is_quiet(error) else " ".join(_text_of(error).split())
-        if message:  # without arguments the help is shown, with nothing to add
+        if message:  # without arguments, typer has printed the help
             print(f"impasto: {message}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
@@ -44,17 +44,17 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this status without a word
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this status and prints nothing
         print("impasto: interrupted", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
 def _text_of(error: Exception) -> str:
     """Return the message of an error; for a flag that was renamed, its new name."""
-    from impasto.options.renamed import RENAMED
+    from impasto.options.renamed import RENAMED, RENAMED_TRAINING
 
     flag = str(getattr(error, "option_name", ""))
-    if new := RENAMED.get(flag.removeprefix("--").replace("-", "_")):
+    if new := ({**RENAMED, **RENAMED_TRAINING, "out": "output"}).get(flag.removeprefix("--").replace("-", "_")):
         return f"{flag} was renamed: use --{new.replace('_', '-')}"
     format_message = getattr(error, "format_message", None)
     return str(format_message() if format_message else error)

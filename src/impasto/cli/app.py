@@ -1,4 +1,4 @@
-"""Every command and the module that does it. Modules that need torch are imported inside the commands."""
+"""The commands, each with its module. Modules that need torch are imported inside the commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from impasto.cli import compare, explore, info, replay, studio, stylize, train
 
 app = typer.Typer(
     name="impasto",
-    help="Repaint a picture in the manner of another.",
+    help="Neural style transfer: repaint a picture in the style of another.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +28,7 @@ def _version(value: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
 ) -> None:
-    """Repaint a picture in the manner of another."""
+    """Neural style transfer: repaint a picture in the style of another."""
 
 
 app.command("stylize")(stylize.stylize)
@@ -38,7 +38,7 @@ app.command("replay")(replay.replay)
 app.command("resume")(replay.resume)
 app.command("explore")(explore.explore)
 app.command("evaluate")(explore.evaluate)
-app.command("anatomy")(explore.anatomy)
+app.command("reconstruct")(explore.reconstruct)
 app.command("compare")(compare.compare)
 app.command("texture")(compare.texture)
 app.command("studio")(studio.studio)

@@ -1,4 +1,4 @@
-"""``impasto compare`` and ``impasto texture``: recipes side by side, and the style alone."""
+"""``impasto compare`` and ``impasto texture``: recipes side by side, and texture synthesis."""
 
 from __future__ import annotations
 
@@ -7,62 +7,62 @@ from typing import Any
 
 import typer
 
-from impasto.cli.flags import with_options
-from impasto.cli.progress import watch
+from impasto.cli.flags import QUIET, with_options
+from impasto.cli.progress import status_line, watch
 from impasto.errors import OptionError
 from impasto.events import Mailbox
 
 SEVERAL = "impasto,gatys2016,wasserstein,sliced"
-CELL = 16  # px that opposite edges of a seamless picture must be a multiple of, for the poolings to meet
+CELL = 16  # px; the sides of a seamless picture are multiples of this, so that all pooling windows align
 
 
 @with_options
 def compare(
     content: str = typer.Argument(..., help="Photograph to repaint."),
-    style: str = typer.Argument(..., help="Painting: how it is painted."),
+    style: str = typer.Argument(..., help="Painting whose style is used."),
     recipes: str = typer.Option(
-        SEVERAL, "--recipes", metavar="NAME,...", help="Which; NAME@published takes the steps of its source."
+        SEVERAL,
+        "--recipes",
+        metavar="NAME,...",
+        help="Recipes to run; NAME@published uses the published step count.",
     ),
-    output: Path = typer.Option(Path("comparison"), "--output", "-o", help="Folder for the sheet and its pictures."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
+    output: Path = typer.Option(Path("comparison"), "--output", "-o", help="Output folder."),
+    quiet: bool = QUIET,
     **options: Any,
 ) -> None:
-    """Paint one picture a recipe and draw them side by side, with time and evaluation under each."""
-    from rich.console import Console
-
+    """Run recipes on the same inputs and show the results side by side, with time and metrics."""
     from impasto.workflows.compare import SHEET, iter_compare, plan
 
     planned = plan(recipes, **options)
-    with Console(stderr=True).status("preparing", spinner="line") as status:
+    with status_line(quiet) as show:
         for number, entry in enumerate(iter_compare(content, style, planned, output), start=1):
             if number == 1 and entry.note:
                 typer.echo(f"note: {entry.note}", err=True)
-            measures = "".join(f"  {name} {value:.3f}" for name, value in entry.measures.items())
-            typer.echo(f"{entry.name:22s} {entry.seconds:6.1f} s  {entry.result.steps:5d} steps{measures}")
-            if not quiet:
-                status.update(f"{number} of {len(planned)} recipes are done")
+            metrics = "".join(f"  {name} {value:.3f}" for name, value in entry.metrics.items())
+            typer.echo(f"{entry.name:22s} {entry.seconds:6.1f} s  {entry.result.steps:5d} steps{metrics}")
+            show(f"{number} of {len(planned)} recipes")
     typer.echo(output / SHEET)
 
 
 @with_options
 def texture(
     style: str = typer.Argument(..., help="Painting or pattern."),
-    output: str = typer.Option("texture.png", "--output", "-o", help="Where to save."),
-    width: int = typer.Option(512, "--width", min=16, help="Of the texture, px."),
-    height: int = typer.Option(512, "--height", min=16, help="Of the texture, px."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
+    output: str = typer.Option("texture.png", "--output", "-o", help="Output file."),
+    width: int = typer.Option(512, "--width", min=16, help="Width in px."),
+    height: int = typer.Option(512, "--height", min=16, help="Height in px."),
+    quiet: bool = QUIET,
     **options: Any,
 ) -> None:
-    """Make a picture of any size out of a style alone; with --seamless it tiles."""
+    """Synthesize a texture of any size from a style; --seamless makes it tileable."""
     if options.get("seamless") and (width % CELL or height % CELL):
         near = " by ".join(str(max(CELL, round(side / CELL) * CELL)) for side in (width, height))
         raise OptionError(
-            f"a seamless texture needs sides that are multiples of {CELL} px, and this is {width} by {height}: "
-            f"give {near}",
+            f"the sides of a seamless texture must be multiples of {CELL} px, and this is {width} by {height}: "
+            f"use {near}",
             "width",
         )
     if options.pop("size", None) is not None:
-        raise OptionError("a texture's size is --width and --height: omit --size", "size")
+        raise OptionError("the size of a texture is set by --width and --height: omit --size", "size")
     import numpy as np
 
     from impasto.api import iter_stylize

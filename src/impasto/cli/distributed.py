@@ -1,4 +1,4 @@
-"""Where ``torchrun`` starts several processes: which commands they share, and who speaks."""
+"""Several processes started by ``torchrun``: which commands support them, and which process prints."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ COMMANDS = ("stylize", "replay", "resume", "train")
 
 
 def are_several() -> bool:
-    """Whether the environment says that other processes were started with this one."""
+    """Whether the environment says that this is one of several processes."""
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def is_quiet(error: Exception) -> bool:
-    """Whether an error is left to the first process to tell: what the person gave is the same in all."""
+    """Whether the first process reports this error: invalid input is the same in all processes."""
     return are_several() and os.environ["RANK"] != "0" and not isinstance(error, MachineError)
 
 
 def check_command(arguments: Sequence[str]) -> None:
-    """Raise OptionError for a command that several processes cannot share."""
+    """Raise OptionError for a command that does not support several processes."""
     words = [word for word in arguments if not word.startswith("-")]
     if not are_several() or not words:
         return
     if words[0] not in COMMANDS:
         raise OptionError(
-            f"{words[0]} is not for {os.environ['WORLD_SIZE']} processes: start it without torchrun; "
-            f"together they can {', '.join(COMMANDS)}"
+            f"{words[0]} does not support {os.environ['WORLD_SIZE']} processes: start it without torchrun; "
+            f"torchrun works with {', '.join(COMMANDS)}"
         )
     if "--dry-run" in arguments:
-        raise OptionError("--dry-run speaks of one process: start it without torchrun", "dry_run")
+        raise OptionError("--dry-run works with a single process only: start it without torchrun", "dry_run")
 
 
 @contextmanager
 def together() -> Iterator[ProcessGroup]:
-    """Meet the other processes, if there are any, and part from them at the end."""
+    """Join the process group, if there are several processes, and leave it at the end."""
     from impasto.runtime import distributed
 
     joined = distributed.join()
@@ -53,7 +53,7 @@ def together() -> Iterator[ProcessGroup]:
     except InputError as error:
         if joined.is_first:
             raise
-        # The first process found nothing wrong, so this one has to say it.
+        # The first process has not raised this error, so this one reports it.
         raise MachineError(f"process {joined.rank + 1} of {joined.world_size}: {error}") from error
 
 
@@ -64,7 +64,7 @@ def follow(
     listeners: Callable[[], Sequence[Listener]],
     quiet: bool,
 ) -> None:
-    """Show a run as it goes, in the first process; the others go through it silently."""
+    """Show the progress of a run in the first process; the others consume the events silently."""
     if group.is_first:
         watch(events, mailbox, listeners(), quiet)
     else:

@@ -1,4 +1,4 @@
-"""``impasto explore``, ``evaluate`` and ``anatomy``: compare settings, measure results, visualize features."""
+"""``impasto explore``, ``evaluate`` and ``reconstruct``: compare settings, measure results, visualize features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.cli.flags import with_options
+from impasto.cli.flags import QUIET, with_options
+from impasto.cli.progress import status_line
 from impasto.errors import OptionError, RecordError
 
 if TYPE_CHECKING:
@@ -28,22 +29,19 @@ def explore(
         Path("sheet"), "--output", "-o", help="Output folder for the sheet, its cells and sheet.json."
     ),
     cold: bool = typer.Option(False, "--cold", help="Start each cell from scratch instead of from its neighbor."),
-    yes: bool = typer.Option(False, "--yes", help="Allow more than 100 cells."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
+    yes: bool = typer.Option(False, "--yes", help="Allow any number of cells."),
+    quiet: bool = QUIET,
     **options: Any,
 ) -> None:
-    """Paint a contact sheet over one or two options; `impasto replay` renders a cell at full size."""
+    """Render a grid of results over one or two options; `impasto replay` renders a cell at full size."""
     began = time.perf_counter()
-    from rich.console import Console
+    from impasto.workflows.explore import CELLS, MOST_CELLS, SHEET, axes_of, iter_explore
 
-    from impasto.workflows.explore import CELLS, SHEET, axes_of, iter_explore
-
-    axes = axes_of(axis, styles, cells_allowed=None if yes else 100)
+    axes = axes_of(axis, styles, cells_allowed=None if yes else MOST_CELLS)
     given = {name: value for name, value in options.items() if value is not None}
-    with Console(stderr=True).status("preparing", spinner="line") as status:
+    with status_line(quiet) as show:
         for cell in iter_explore(content, styles, axes, output, warm=not cold, **given):
-            if not quiet:
-                status.update(f"cell {cell.row},{cell.column} of {cell.count} cells")
+            show(f"cell {cell.row},{cell.column} of {cell.count} cells")
     typer.echo(f"{output / SHEET}: {cell.count} cells in {time.perf_counter() - began:.0f} s")
     typer.echo(f"render one at full size: impasto replay {output / CELLS} --cell 1,1 --size 1024")
 
@@ -55,23 +53,23 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Measure content and style of images with metrics that were not optimized."""
-    from impasto.workflows.evaluate import Judge, table
+    from impasto.workflows.evaluate import Evaluator, table
 
     given = {part: place for part, place in (("content", content), ("style", style)) if place is not None}
     _check_alike(outs, given)
     places = _inputs_of(outs[0], given)
-    judge = Judge(places["content"], places["style"])
-    found = table({_shown(path, outs): judge(path) for path in outs})
+    evaluator = Evaluator(places["content"], places["style"])
+    found = table({_shown(path, outs): evaluator(path) for path in outs})
     if as_json:
         import json
 
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        _print_measures(found)
+        _print_metrics(found)
 
 
 def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
-    """Raise OptionError where pictures were painted from other inputs than the first, and nothing says which count."""
+    """Raise OptionError if pictures have different inputs in their records and none are given."""
     from impasto.run import record
 
     missing = [part for part in ("content", "style") if part not in given]
@@ -80,23 +78,23 @@ def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
     try:
         first = record.read(outs[0])["inputs"]
     except RecordError:
-        return  # which is said when its inputs are looked for
+        return  # reported when the inputs are searched
     for out in outs[1:]:
         try:
             inputs = record.read(out)["inputs"]
         except RecordError:
-            continue  # a picture without a record is judged beside the first
+            continue  # a picture without a record is evaluated with the inputs of the first
         for part in missing:
             if inputs[part]["sha256"] != first[part]["sha256"]:
                 raise OptionError(
-                    f"{out.name} was painted from another {part} than {outs[0].name}: give --{part}, or evaluate "
-                    "them one by one",
+                    f"{out.name} and {outs[0].name} have a different {part}: pass --{part}, or evaluate them "
+                    "one by one",
                     part,
                 )
 
 
 def _inputs_of(out: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Return content and style, from the picture's record where they are not given."""
+    """Return the paths of content and style, from the record of the picture if they are not given."""
     from impasto.run import record
 
     missing = [part for part in ("content", "style") if part not in given]
@@ -105,41 +103,41 @@ def _inputs_of(out: Path, given: Mapping[str, str]) -> dict[str, str]:
     try:
         about = record.read(out)
     except RecordError as error:
-        raise OptionError(f"give --content and --style: {error}", missing[0]) from error
+        raise OptionError(f"pass --content and --style: {error}", missing[0]) from error
     folders = (out.resolve().parent, Path.cwd())
     return {**given, **{part: record.find_input(about, part, None, folders) for part in missing}}
 
 
 def _shown(path: Path, among: list[Path]) -> str:
-    """Return a short name that tells a picture from the others."""
+    """Return the file name of a picture, or its path if another picture has the same file name."""
     return path.name if [other.name for other in among].count(path.name) == 1 else str(path)
 
 
-def _print_measures(found: Mapping[str, Any]) -> None:
+def _print_metrics(found: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False)
-    grid.add_column("measure")
+    grid.add_column("metric")
     for row in found["rows"]:
         grid.add_column(row["name"], justify="right", overflow="fold")
     grid.add_column("better")
     several = len(found["rows"]) > 1
-    for measure, about in found["measures"].items():
-        best = found["best"][measure] if several else None
-        cells = [f"{row[measure]:.4f}" + ("*" if row["name"] == best else " ") for row in found["rows"]]
-        grid.add_row(measure, *cells, about["better"])
+    for metric, about in found["metrics"].items():
+        best = found["best"][metric] if several else None
+        cells = [f"{row[metric]:.4f}" + ("*" if row["name"] == best else " ") for row in found["rows"]]
+        grid.add_row(metric, *cells, about["better"])
     Console(highlight=False).print(grid)
-    for measure, about in found["measures"].items():
-        typer.echo(f"{measure}: {about['meaning']}")
+    for metric, about in found["metrics"].items():
+        typer.echo(f"{metric}: {about['meaning']}")
     if several:
         typer.echo("* best value; rows marked `same network` are not independent evidence")
 
 
 @with_options
-def anatomy(
+def reconstruct(
     image: str = typer.Argument(..., help="Image to reconstruct."),
-    output: Path = typer.Option(Path("anatomy.png"), "--output", "-o", help="Output file."),
+    output: Path = typer.Option(Path("reconstruction.png"), "--output", "-o", help="Output file."),
     content_from: str = typer.Option(
         "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",
         "--content-from",
@@ -150,20 +148,17 @@ def anatomy(
         "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1",
         "--style-from",
         metavar="LAYER,...",
-        help="Layers whose style is reconstructed, in growing sets.",
+        help="Layers whose style is reconstructed, in cumulative sets.",
     ),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
+    quiet: bool = QUIET,
     **options: Any,
 ) -> None:
-    """Reconstruct an image from its features: content layer by layer, style from growing sets of layers."""
+    """Reconstruct an image from its features: content layer by layer, style from cumulative sets of layers."""
     began = time.perf_counter()
-    from rich.console import Console
-
-    from impasto.workflows.reconstruct import iter_anatomy
+    from impasto.workflows.reconstruct import iter_reconstruct
 
     given = {name: value for name, value in options.items() if value is not None}
-    with Console(stderr=True).status("preparing", spinner="line") as status:
-        for part in iter_anatomy(image, output, content_from.split(","), style_from.split(","), **given):
-            if not quiet:
-                status.update(f"{part.kind} from {part.layers} ({part.number} of {part.count})")
+    with status_line(quiet) as show:
+        for part in iter_reconstruct(image, output, content_from.split(","), style_from.split(","), **given):
+            show(f"{part.kind} from {part.layers} ({part.number} of {part.count})")
     typer.echo(f"{output}: {part.count} reconstructions in {time.perf_counter() - began:.0f} s")

@@ -1,47 +1,82 @@
-"""Flags read off the option dataclasses, so that no default or range is written twice."""
+"""Flags that are read from option dataclasses, so that no name, default or range is written twice."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 import typer
 
 from impasto.errors import OptionError
-from impasto.options.declaration import Declared
+from impasto.options.declaration import Declared, declared_in
 from impasto.options.fields import GROUPS, declared
+
+QUIET = typer.Option(False, "--quiet", "-q", help="Hide progress.")
+RECIPE = typer.Option(None, "--recipe", help="Named preset; see `impasto recipes`. (default: impasto)")
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command a flag for every option.
+    """Give a command a flag for every option of a run, besides its own parameters.
 
-    The command's own parameters stay; it receives the options in ``**options``, None standing for not given.
+    The command receives the options in ``**options``; None stands for an option that is not given. A parameter whose
+    type is an option dataclass is expanded as by ``with_groups``.
     """
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    recipe = inspect.Parameter(
-        "recipe",
-        inspect.Parameter.KEYWORD_ONLY,
-        default=typer.Option(None, "--recipe", help="Named preset; see `impasto recipes`. (default: impasto)"),
-        annotation=str | None,
-    )
-    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    flags = [recipe, *(_parameter(item) for item in declared())]
+    recipe = inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=RECIPE, annotation=str | None)
+    return _expanded(command, [recipe, *(_parameter(item) for item in declared())])
+
+
+def with_groups(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that expands the parameters of a command whose type is an option dataclass.
+
+    Each field becomes a flag, and the command receives an instance, constructed from the flags that are given.
+
+    Args:
+        names: options of a run that the command also takes, in ``**options``.
+    """
+
+    def expand(command: Callable[..., Any]) -> Callable[..., Any]:
+        chosen = {item.name: item for item in declared() if item.name in names}
+        return _expanded(command, [_parameter(chosen[name]) for name in names])
+
+    return expand
+
+
+def _expanded(command: Callable[..., Any], options: list[inspect.Parameter]) -> Callable[..., Any]:
+    groups: dict[str, Any] = {}
+    flags: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if is_dataclass(parameter.annotation):
+            groups[parameter.name] = parameter.annotation
+            flags += _flags_of(parameter.annotation)
+        elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            flags.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    flags += options
 
     def call(**arguments: Any) -> Any:
+        for name, group in groups.items():
+            values = {item.name: arguments.pop(item.name) for item in declared_in(group, name)}
+            arguments[name] = group(**{key: value for key, value in values.items() if value is not None})
         return command(**arguments)
 
-    call.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+    call.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
+    call.__annotations__ = {flag.name: flag.annotation for flag in flags}
     call.__doc__ = command.__doc__
     call.__name__ = command.__name__
     return call
 
 
-def _parameter(item: Declared) -> inspect.Parameter:
+def _flags_of(group: Any) -> Iterator[inspect.Parameter]:
+    for item in declared_in(group, ""):
+        yield _parameter(item, getattr(group, "title", None))
+
+
+def _parameter(item: Declared, panel: str | None = None) -> inspect.Parameter:
     names = [f"--{item.name.replace('_', '-')}"]
-    facts: dict[str, Any] = {"help": _help(item), "rich_help_panel": GROUPS[item.group].title}
+    facts: dict[str, Any] = {"help": _help(item), "rich_help_panel": panel}
+    if item.group in GROUPS:
+        facts["rich_help_panel"] = GROUPS[item.group].title
     kind = item.type
     if kind is bool:
         facts["show_default"] = False
@@ -53,24 +88,24 @@ def _parameter(item: Declared) -> inspect.Parameter:
     elif "metavar" in item.facts:
         facts["metavar"] = item.facts["metavar"]
     if kind in (int, float):
-        facts["parser"] = _reader(kind, names[0])
+        facts["parser"] = _number_parser(kind, names[0])
         facts.setdefault("metavar", "N" if kind is int else "NUMBER")
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=typer.Option(None, *names, **facts), annotation=kind | None
     )
 
 
-def _reader(kind: type[Any], flag: str) -> Callable[[str], Any]:
-    """Return what turns a flag's text into a number; typer's own would not name the value that it refuses."""
+def _number_parser(kind: type[Any], flag: str) -> Callable[[str], Any]:
+    """Return a parser of a number whose error names the value; that of typer does not."""
 
-    def read(text: str) -> Any:
+    def parse(text: str) -> Any:
         try:
             return kind(text)
         except ValueError:
             wanted = "a whole number" if kind is int else "a number"
             raise OptionError(f"{flag} is {text!r}; it must be {wanted}", flag.removeprefix("--")) from None
 
-    return read
+    return parse
 
 
 def _help(item: Declared) -> str:

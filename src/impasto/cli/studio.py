@@ -11,16 +11,16 @@ from impasto.errors import MachineError
 
 def studio(
     host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on; anything but loopback needs a token."),
-    port: int = typer.Option(7860, "--port", min=0, max=65535, help="Port to listen on; 0 takes any that is free."),
+    port: int = typer.Option(7860, "--port", min=0, max=65535, help="Port to listen on; 0 selects a free one."),
     data: Path | None = typer.Option(None, "--data", help="Folder for pictures and history."),
     token: str | None = typer.Option(
-        None, "--token", envvar="IMPASTO_TOKEN", help="What visitors must know; made and printed if need be."
+        None, "--token", envvar="IMPASTO_TOKEN", help="Access token; generated and printed if omitted."
     ),
-    allow_host: list[str] = typer.Option([], "--allow-host", help="A name that the server answers to besides its own."),
-    workers: int = typer.Option(1, "--workers", min=1, max=64, help="How many pictures are painted at once."),
-    browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
+    allow_host: list[str] = typer.Option([], "--allow-host", help="Host name to accept besides the default ones."),
+    workers: int = typer.Option(1, "--workers", min=1, max=64, help="Number of worker processes."),
+    browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page in a browser."),
 ) -> None:
-    """Paint in the browser, turning the knobs while it happens."""
+    """Run the browser app, in which settings can be changed while it paints."""
     try:
         from impasto.studio.server import Settings, default_data, serve
     except ModuleNotFoundError as error:

@@ -10,16 +10,16 @@ from typing import Any
 import typer
 
 from impasto.cli.distributed import follow, together
-from impasto.cli.flags import with_options
+from impasto.cli.flags import QUIET, with_options
 from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
-from impasto.cli.run_dir import CHECKPOINT_EVERY, RUN_DIR, check_film, check_unused
+from impasto.cli.recording import Recording
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 
 
 @with_options
 def stylize(
-    content: str = typer.Argument(..., help="Photograph to repaint."),
+    content: str = typer.Argument(..., metavar="CONTENT", help="Photograph to repaint."),
     styles: list[str] | None = typer.Argument(
         None,
         metavar="STYLE...",
@@ -43,35 +43,26 @@ def stylize(
         None, "--protect", metavar="MASK|faces", help="Keep the white area of a mask, or faces, unchanged."
     ),
     output: str = typer.Option("out.png", "--output", "-o", help="Output file; its extension selects the format."),
+    *,
     snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
-    every: int = typer.Option(10, "--every", min=1, help="Steps between two snapshots."),
-    timelapse: Path | None = typer.Option(
-        None, "--timelapse", help="Write a timelapse of the run: .mp4, .gif or .webp."
-    ),
-    report: Path | None = typer.Option(None, "--report", help="Folder for an HTML report of the run."),
-    run_dir: Path | None = RUN_DIR,
-    checkpoint_every: float = CHECKPOINT_EVERY,
+    every: int = typer.Option(10, "--every", min=1, help="Steps between snapshots."),
+    recording: Recording,
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the estimated time and memory, then exit."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Hide progress."),
+    quiet: bool = QUIET,
     **options: Any,
 ) -> None:
     """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
     if dry_run:
-        _foresee(content, styles or None, **placed, output=output, began=began, **options)
-        return
-    check_unused(run_dir)
-    check_film(timelapse, output, content, *(styles or ()))
-    style: Any = styles[0] if styles else None
-    if report is not None and (style is None or not Path(style).exists()):
-        from impasto.imaging.images import MAX_PIXELS, DecodeLimits
-        from impasto.regions.spec import parse_regions
+        from impasto.workflows.estimate import forecast
 
-        limits = DecodeLimits(options.get("max_pixels") or MAX_PIXELS)
-        style = parse_regions(styles, **placed, limits=limits).pictures["style"].pixels
+        estimate = forecast(content, styles or None, **placed, output=output, began=began, **options)
+        typer.echo("\n".join(estimate.lines()))
+        return
+    recording.check_paths(output, content, *(styles or ()))
+    style = _style_for_report(styles, placed, options) if recording.report is not None else None
     from impasto.api import Inputs, iter_run
-    from impasto.run.painter import CheckpointFolder
     from impasto.run.state import Monitor
 
     mailbox = Mailbox()
@@ -80,23 +71,28 @@ def stylize(
             Inputs(content, styles or None, **placed),
             options,
             output=output,
-            monitor=Monitor(mailbox, 1 if timelapse or report else 0, every if snapshots else 0),
-            checkpoints=None if run_dir is None else CheckpointFolder(run_dir, checkpoint_every),
+            monitor=Monitor(mailbox, recording.preview_every, every if snapshots else 0),
+            checkpoints=recording.checkpoints(),
             started_at=began,
             group=group,
         )
-        listeners = partial(listeners_for, content, style, snapshots, timelapse, report)
+        listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
         follow(group, events, mailbox, listeners, quiet)
 
 
-def _foresee(content: Any, style: Any, **given: Any) -> None:
-    from impasto.workflows.estimate import forecast
+def _style_for_report(styles: list[str] | None, placed: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Return the path of the first style, or its pixels if it is a crop, is masked or belongs to a region."""
+    if styles and Path(styles[0]).exists():
+        return styles[0]
+    from impasto.imaging.images import MAX_PIXELS, DecodeLimits
+    from impasto.regions.spec import parse_regions
 
-    typer.echo("\n".join(forecast(content, style, **given).lines()))
+    limits = DecodeLimits(options.get("max_pixels") or MAX_PIXELS)
+    return parse_regions(styles, **placed, limits=limits).pictures["style"].pixels
 
 
 def _age() -> float:
-    """Return for how many seconds this process has been running, where the system tells; 0 elsewhere."""
+    """Return the age of this process in seconds; 0 where the system does not report it."""
     import os
 
     try:
@@ -106,26 +102,13 @@ def _age() -> float:
         return 0.0
 
 
-def listeners_for(
-    content: str, style: Any, snapshots: Path | None, timelapse: Path | None, report: Path | None
-) -> list[Listener]:
-    """Return what writes snapshots, a film and a report, as far as they are asked for."""
-    listeners: list[Listener] = []
-    if snapshots is not None:
-        listeners.append(snapshots_in(folder_for(snapshots, "snapshots")))
-    if timelapse is not None:
-        from impasto.workflows.timelapse import Film
-
-        listeners.append(Film(timelapse))
-    if report is not None:
-        from impasto.workflows.report import Report
-
-        listeners.append(Report(report, content, style))
-    return listeners
+def _listeners(recording: Recording, pictures: dict[str, Any], snapshots: Path | None) -> list[Listener]:
+    written = [] if snapshots is None else [snapshots_in(folder_for(snapshots, "snapshots"))]
+    return [*written, *recording.listeners(pictures.__getitem__)]
 
 
 def demo(
-    out: Path = typer.Option(Path("demo"), "--out", help="Folder for the pictures."),
+    output: Path = typer.Option(Path("demo"), "--output", "-o", help="Folder for the pictures."),
     content: str = typer.Option("coffee", "--content", help="Sample photograph."),
     style: str = typer.Option("blue_swirls", "--style", help="Sample painting."),
     size: int = typer.Option(512, "--size", min=64, help="Long side in px."),
@@ -137,14 +120,14 @@ def demo(
         if value not in known:
             raise OptionError(f"--{name} is {value!r}; {suggest(value, known)}", name)
     began = time.perf_counter()
-    out = folder_for(out, "out")
-    paths = {path.stem: path for path in samples.write(out / "samples")}
+    output = folder_for(output, "output")
+    paths = {path.stem: path for path in samples.write(output / "samples")}
     from impasto.workflows.demo import paint
 
     made = paint(
         paths[content],
         paths[style],
-        out,
+        output,
         size=size,
         follow=lambda events, mailbox: watch(events, mailbox, [], quiet=False),
     )

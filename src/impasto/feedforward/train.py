@@ -36,10 +36,9 @@ from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.options import recipes
-from impasto.options.declaration import option
 from impasto.options.fields import Options
-from impasto.options.renamed import RENAMED
-from impasto.options.validation import check
+from impasto.options.renamed import RENAMED, RENAMED_TRAINING, former_names
+from impasto.options.training import Training
 from impasto.regions.region_tensors import tensor
 from impasto.runtime import allocator
 from impasto.runtime.device import ComputeSettings, resolve_device
@@ -49,27 +48,6 @@ SHOWN = 3
 FITTED_ON = 4
 MIN_IMPROVEMENT = 0.002  # of the loss; less counts as no progress
 MIN_CROP = 64  # px; a smaller crop has hardly a position at relu5_1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """The options of a training."""
-
-    side: int = option(256, "side of the crops in px", low=32, high=2048)
-    batch: int = option(4, "pictures per step, in each process", low=1, high=256)
-    steps: int = option(4000, "maximum number of steps", low=1, high=10_000_000)
-    minutes: float | None = option(None, "stop after this many minutes", low=0.0)
-    rate: float = option(1e-3, "Adam's step size; it falls to a tenth over the last two fifths", low=1e-6, high=1.0)
-    small_crops: float = option(0.4, "share of the steps, the first ones, on crops of half the side", low=0.0, high=1.0)
-    leave_out: int = option(0, "photographs at the end of the folder to hold out of training", low=0, high=1_000_000)
-    width: int = option(32, "channels of the widest map; 16 is small and fast", low=4, high=128)
-    blocks: int = option(5, "residual blocks", low=1, high=5)
-    check_every: int = option(100, "steps between validations on held-out photographs", low=1)
-    patience: int = option(10, "validations without progress before stopping early; 0 never stops early", low=0)
-    seed: int = option(0, "random seed", low=0, high=2**31)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass
@@ -129,7 +107,7 @@ def iter_train(
     """
     out = Path(out)
     if out.suffix.lower() != ".safetensors":
-        raise OptionError(f"--out is {str(out)!r}; a network is saved as .safetensors", "out")
+        raise OptionError(f"--output is {str(out)!r}; a network is saved as .safetensors", "output")
     if (style is None) == (paintings is None):
         raise OptionError("give one painting to learn, or --paintings DIR for an any-style network", "paintings")
     training = training or Training()
@@ -164,15 +142,15 @@ class _Run:
         self.checkpoint_file = out.with_suffix(".training")
         self.group = group
         painting = None if style is None else images.load(style)
-        everything = load_folder(photos, training.side, color=True).hold_out(training.leave_out)
+        everything = load_folder(photos, training.crop_size, color=True).hold_out(training.hold_out)
         self.skipped = list(everything.skipped)
         self.photos, self.held_out = everything.split()
         self.paintings: Pictures | None = None
         if paintings is not None:
-            self.paintings = load_folder(paintings, training.side, color=False)
+            self.paintings = load_folder(paintings, training.crop_size, color=False)
             self.skipped += self.paintings.skipped
         self.objective = TrainingObjective(
-            Encoder(state or vgg19_state(), dtype=place.dtype, device=place.device), options, training.side
+            Encoder(state or vgg19_state(), dtype=place.dtype, device=place.device), options, training.crop_size
         )
         self.painting = None if painting is None else tensor(painting.pixels).to(place.device)
         self.about: dict[str, Any] = {
@@ -190,7 +168,7 @@ class _Run:
         shape = Shape(training.width, training.blocks, any_style=painting is None)
         self.network = StyleNetwork(shape).to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.adam = torch.optim.Adam(self.network.parameters(), training.rate)
+        self.adam = torch.optim.Adam(self.network.parameters(), training.learning_rate)
         self.progress = Progress()
         self._fixed: dict[int, Loss] = {}
 
@@ -206,7 +184,7 @@ class _Run:
     def go(self, mailbox: Mailbox | None) -> Iterator[Event]:
         """Run the remaining steps."""
         training, progress, began = self.training, self.progress, time.monotonic()
-        side = training.side
+        side = training.crop_size
         yield Planned(({"height": side, "width": side, "steps": training.steps},), training.steps, {})
         self._fit_weights()
         yield ScaleStarted(0, 1, side, side, training.steps)
@@ -217,7 +195,7 @@ class _Run:
             over = training.minutes is not None and time.monotonic() - began >= 60 * training.minutes
             stopped = mailbox is not None and any(command.name == "stop" for command in mailbox.collect())
             end = self.group.broadcast("time limit reached" if over else "stopped on request" if stopped else "")
-            if progress.step % training.check_every == 0 or end or progress.step == training.steps:
+            if progress.step % training.validate_every == 0 or end or progress.step == training.steps:
                 yield Snapshot(progress.step, 0, self._validate())
                 if self.group.is_first:
                     self._save_checkpoint()
@@ -233,18 +211,18 @@ class _Run:
 
     def _side(self) -> int:
         """Return the side in px of the next step's crops."""
-        half = self.training.side // 2
+        half = self.training.crop_size // 2
         small = self.progress.step < self.training.small_crops * self.training.steps
-        return half if small and half >= MIN_CROP else self.training.side
+        return half if small and half >= MIN_CROP else self.training.crop_size
 
     def _step(self) -> dict[str, float]:
         training, progress = self.training, self.progress
         share, side = progress.step / training.steps, self._side()
         for group in self.adam.param_groups:
-            group["lr"] = training.rate * (1.0 if share < 0.6 else 0.1 ** ((share - 0.6) / 0.4))
+            group["lr"] = training.learning_rate * (1.0 if share < 0.6 else 0.1 ** ((share - 0.6) / 0.4))
         seed = _seed(training.seed, progress.step, self.group.rank)
         generator = torch.Generator().manual_seed(seed)
-        pictures = self.photos.draw(training.batch, generator, side).to(self.place.device)
+        pictures = self.photos.draw(training.batch_size, generator, side).to(self.place.device)
         style, painting = self._style(generator, side)
         self.network.train()
         painted = self._paint(self.network, pictures, painting)
@@ -252,7 +230,8 @@ class _Run:
         broken = not all(np.isfinite(value) for value in losses.values())
         if any(self.group.all_reduce_scalars(broken)):  # every process stops, and the first one reports it
             raise NumericalError(
-                f"the loss is NaN or infinite at step {progress.step + 1}: try a smaller --rate, or --precision fp32"
+                f"the loss is NaN or infinite at step {progress.step + 1}: try a smaller --learning-rate, or "
+                "--precision fp32"
             )
         self.adam.zero_grad(set_to_none=True)
         painted.backward(gradient)  # type: ignore[no-untyped-call]
@@ -298,7 +277,7 @@ class _Run:
         generator = torch.Generator().manual_seed(_seed(self.training.seed, -2, 0))
         for index in range(len(self.held_out.paths[:6])):
             picture = self.held_out.center_crop(index).to(self.place.device)
-            style, painting = self._style(generator, self.training.side)
+            style, painting = self._style(generator, self.training.crop_size)
             with torch.no_grad():
                 painted = self._paint(self.averaged, picture, painting)
             losses, _ = self.objective.loss_and_gradient(painted, picture, style)
@@ -330,12 +309,7 @@ class _Run:
         return {**self.about, "steps": self.progress.step, "impasto": __version__}
 
     def _signature(self) -> str:
-        """Return a hash of everything that must be equal to resume: all but how long the training runs."""
-        same = {**self.about, "training": {**self.about["training"], "minutes": None}}
-        former = {new: old for old, new in RENAMED.items()}  # the hash is over the names that the first version used
-        options = {former.get(key, key): value for key, value in self.options.flat().items()}
-        options = {key: value for key, value in options.items() if key not in ("threads", "device")}
-        return hashlib.sha256(json.dumps([same, options], sort_keys=True).encode()).hexdigest()
+        return signature(self.about, self.options.flat())
 
     def _networks(self) -> dict[str, StyleNetwork]:
         return {"network": self.network, "averaged": self.averaged}
@@ -355,6 +329,21 @@ class _Run:
 
     def _trained(self, reason: str) -> Trained:
         return Trained(self.out, self.progress.step, list(self.progress.history), reason)
+
+
+def signature(about: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """Return a hash of everything that must be equal to resume, which is all but the device and the time limit.
+
+    The hash is over the names that the first version used, so that checkpoints of earlier versions can be resumed.
+
+    Args:
+        about: the facts of the network's file, with the ``training`` options.
+        options: the options of the objective, by flat name.
+    """
+    training = former_names({**about["training"], "minutes": None}, RENAMED_TRAINING)
+    compared = former_names(options, RENAMED)
+    compared = {key: value for key, value in compared.items() if key not in ("threads", "device")}
+    return hashlib.sha256(json.dumps([{**about, "training": training}, compared], sort_keys=True).encode()).hexdigest()
 
 
 def _seed(seed: int, step: int, rank: int) -> int:

@@ -19,6 +19,15 @@ RENAMED = {
 }
 """The current name of an option by its former name."""
 
+RENAMED_TRAINING = {
+    "side": "crop_size",
+    "batch": "batch_size",
+    "rate": "learning_rate",
+    "leave_out": "hold_out",
+    "check_every": "validate_every",
+}
+"""The same for the options of a training, which were also flags of ``impasto train``."""
+
 
 def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return option values under the current names of the options.
@@ -27,3 +36,9 @@ def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
         stored: values by flat name, as written by this or an earlier version.
     """
     return {RENAMED.get(name, name): value for name, value in stored.items()}
+
+
+def former_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Return option values under the names that they had in the first version."""
+    former = {new: old for old, new in renamed.items()}
+    return {former.get(name, name): value for name, value in values.items()}

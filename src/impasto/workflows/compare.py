@@ -1,4 +1,4 @@
-"""Several recipes on one pair of pictures, side by side, with the time that each took and what it is judged to be.
+"""Several recipes on one pair of pictures, side by side, with time and metrics.
 
 In: a content, a style and the names of recipes. Out: a folder with every picture, ``sheet.png`` and
 ``compare.json``. The times are those of painting, after the imports. A name such as ``gatys2016@published`` takes
@@ -23,7 +23,7 @@ from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
-from impasto.workflows.evaluate import Judge
+from impasto.workflows.evaluate import Evaluator
 
 SHEET, TABLE = "sheet.png", "compare.json"
 SHOWN = ("lpips", "style_distance")
@@ -32,19 +32,19 @@ MOST_COLUMNS = 5
 
 @dataclass(frozen=True)
 class Entry:
-    """One recipe's picture, the seconds it took, and its measures (none where AlexNet has not been fetched)."""
+    """The picture of one recipe, its time in seconds and its metrics (empty without the weights of AlexNet)."""
 
     name: str
     result: Result
     seconds: float
-    measures: Mapping[str, float]
+    metrics: Mapping[str, float]
     note: str = ""
 
     @property
     def caption(self) -> str:
         """What stands under the picture: seconds, content distance, style distance."""
-        judged = " / ".join(f"{self.measures[name]:.2f}" for name in SHOWN if name in self.measures)
-        return f"{self.seconds:.0f} s  {judged}".rstrip()
+        metrics = " / ".join(f"{self.metrics[name]:.2f}" for name in SHOWN if name in self.metrics)
+        return f"{self.seconds:.0f} s  {metrics}".rstrip()
 
 
 def plan(text: str, **options: Any) -> dict[str, Options]:
@@ -82,7 +82,7 @@ def iter_compare(
     if (reason := why_not_writable(folder)) is not None:
         raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, style])
-    judge, note = _judge(content, style)
+    evaluator, note = _evaluator(content, style)
     cache = cache or TargetCache()
     entries = []
     for name, options in planned.items():
@@ -90,16 +90,16 @@ def iter_compare(
         path = folder / f"{name.replace('@', '-')}.png"
         result = last(iter_run(Inputs(content, style), options, output=path, cache=cache))
         seconds = time.perf_counter() - began
-        entries.append(Entry(name, result, seconds, judge(path) if judge is not None else {}, note))
+        entries.append(Entry(name, result, seconds, evaluator(path) if evaluator is not None else {}, note))
         yield entries[-1]
     _write(folder, content, style, entries)
 
 
-def _judge(content: str, style: str) -> tuple[Judge | None, str]:
+def _evaluator(content: str, style: str) -> tuple[Evaluator | None, str]:
     try:
-        return Judge(content, style), ""
+        return Evaluator(content, style), ""
     except WeightsError as error:
-        return None, f"the pictures are not judged: {error}"
+        return None, f"the pictures are not evaluated: {error}"
 
 
 def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> None:
@@ -109,7 +109,7 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
     small = round(painted.shape[0] * factor), round(painted.shape[1] * factor)
     given = [images.resize(images.load(content).pixels, size), images.resize(painted, small)]
     pictures = [*given, *(entry.result.pixels for entry in entries)]
-    told = "s  content / style" if entries[0].measures else "seconds"
+    told = "s  content / style" if entries[0].metrics else "seconds"
     captions = [f"content\n{told}", "style\n", *(f"{entry.name}\n{entry.caption}" for entry in entries)]
     rows = math.ceil(len(pictures) / MOST_COLUMNS)
     columns = math.ceil(len(pictures) / rows)
@@ -127,7 +127,7 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
             "file": entry.result.path.name if entry.result.path is not None else None,
             "seconds": round(entry.seconds, 2),
             "steps": entry.result.steps,
-            "measures": dict(entry.measures),
+            "metrics": dict(entry.metrics),
             "options": entry.result.options.flat(),
         }
         for entry in entries

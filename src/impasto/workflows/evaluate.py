@@ -1,26 +1,26 @@
-"""How much of the content and how much of the style is in a picture, by measures that nothing here optimizes.
+"""Metrics of how well a picture matches its content and its style, none of which is optimized.
 
-In: a picture that was made, its content and its style. Out: named numbers (``MEASURES`` says which way is better).
-The measures on VGG-19 are marked "same network": what was optimized on that network looks good to it, so no claim
-should rest on them.
+In: a picture, its content and its style. Out: named numbers (``METRICS`` says whether lower or higher is better). The
+metrics on VGG-19 are marked "same network": they favor pictures that were optimized on that network and are not
+independent evidence.
 
-* ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, AlexNet, version 0.1, on the picture and its content.
-* ``style_distance``: means and covariances of AlexNet's five activations, each as a distance relative to the style's
-  own size: for a layer with mean m and covariance S, (|m - m_style| / |m_style| + |S - S_style| / |S_style|) / 2 in
+* ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1 on AlexNet, of picture and content.
+* ``style_distance``: means and covariances of AlexNet's five activations, each as a distance relative to the norm of
+  the style's: for a layer with mean m and covariance S, (|m - m_style| / |m_style| + |S - S_style| / |S_style|) / 2 in
   the Euclidean and Frobenius norms, averaged over the layers. 0 is the style itself, about 1 a blank picture.
 * ``vgg_style``: the sliced Wasserstein distance of Heitz et al. (CVPR 2021) with fixed directions, on VGG-19's relu1_1,
   2_1, 3_1 and 4_1, each relative to the spread of the style's projections. Departure: at most ``POSITIONS`` positions
-  a layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different sizes can be compared.
+  per layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different sizes can be compared.
 * ``ssim``: Wang et al. 2004 on luma, with the paper's Gaussian window.
 * ``palette``: sliced Wasserstein-2 distance of the colors in OKLab (Ottosson 2020), in OKLab's own unit: a shift of
   every color by d gives d.
-* ``specks``: energy of what a 3x3 median removes, over that of the style. 1 is as rough as the style.
-* ``border``: the largest step between neighboring bands near the edge, over the usual step further in. 1 to 3 has no
-  frame; a style that was photographed with its margin has one of its own.
+* ``specks``: energy that a 3x3 median removes, relative to that of the style. 1 is as rough as the style.
+* ``border``: the largest step between neighboring bands near the edge, relative to the mean step further in. 1 to 3
+  means no frame; a style that was photographed with its margin contains a frame.
 
-Scale: networks and SSIM judge at most ``long_side`` pixels, content brought to the picture's size and the style's long
-side to the picture's long side, so that strokes are compared at the scale at which they are seen. Specks and border are
-measured on the picture as it is; there the style is reduced where it is larger, and never enlarged.
+Scale: for networks and SSIM the picture is reduced to at most ``long_side`` pixels, the content resized to its size and
+the long side of the style to its long side, so that strokes are compared at the scale at which they appear. Specks and
+border are measured on the picture at full size; there a larger style is reduced, and a smaller one is not enlarged.
 """
 
 from __future__ import annotations
@@ -47,59 +47,59 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
 
 LONG_SIDE = 512
-LEAST_SIDE = 64  # below this AlexNet's last layer has no positions to speak of
+LEAST_SIDE = 64  # below this, AlexNet's last layer has hardly any positions
 VGG_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 DIRECTIONS = 64
 POSITIONS = 16384
 QUANTILES = 512
-SPECK_FLOOR = (0.5 / 255) ** 2  # what rounding to 8 bits may remove
+SPECK_FLOOR = (0.5 / 255) ** 2  # what rounding to 8 bits can cause
 BORDER_FLOOR = (1 / 255) ** 2
 BANDS = 13
 FRAME_BANDS = 4
 
 
 @dataclass(frozen=True)
-class Measure:
-    """What a number means: ``better`` is ``lower`` or ``higher``; ``independent`` is False on the encoder's network."""
+class Metric:
+    """A metric: ``better`` is ``lower`` or ``higher``; ``independent`` is False on the network of the encoder."""
 
     better: str
     independent: bool
     meaning: str
 
 
-MEASURES: Mapping[str, Measure] = {
-    "lpips": Measure("lower", True, "distance from the content as people see it (LPIPS, AlexNet)"),
-    "style_distance": Measure("lower", True, "distance from the style in AlexNet's means and covariances"),
-    "vgg_style": Measure("lower", False, "distance from the style on VGG-19 (sliced Wasserstein; same network)"),
-    "ssim": Measure("higher", True, "structure shared with the content"),
-    "palette": Measure("lower", True, "distance between the colors and the style's (OKLab)"),
-    "specks": Measure("lower", True, "isolated pixels, 1 being as many as the style has"),
-    "border": Measure("lower", True, "frame along the edge, 1 to 3 being none"),
+METRICS: Mapping[str, Metric] = {
+    "lpips": Metric("lower", True, "perceptual distance from the content (LPIPS, AlexNet)"),
+    "style_distance": Metric("lower", True, "distance from the style in means and covariances of AlexNet features"),
+    "vgg_style": Metric("lower", False, "distance from the style on VGG-19 (sliced Wasserstein; same network)"),
+    "ssim": Metric("higher", True, "structural similarity to the content (SSIM)"),
+    "palette": Metric("lower", True, "distance of the colors from those of the style (OKLab)"),
+    "specks": Metric("lower", True, "isolated pixels; 1 = as many as in the style"),
+    "border": Metric("lower", True, "frame along the edge; 1 to 3 = none"),
 }
 
 
 def evaluate(out: object, content: object, style: object, *, long_side: int = LONG_SIDE) -> dict[str, float]:
-    """Measure one picture against its content and its style.
+    """Evaluate one picture against its content and its style.
 
     Args:
-        out: the picture to judge; like the others a path, a ``Picture``, or an array ``[H, W, 3]``.
-        content: what it should show.
-        style: how it should be painted.
-        long_side: the most pixels a side that networks and SSIM look at, at least 64.
+        out: the picture to evaluate; like the others a path, a ``Picture``, or an array ``[H, W, 3]``.
+        content: the content image.
+        style: the style image.
+        long_side: largest side in px at which networks and SSIM compare, at least 64.
 
     Returns:
-        One finite number for each name in ``MEASURES``.
+        One finite number for each name in ``METRICS``.
 
     Raises:
-        WeightsError: AlexNet has not been fetched; the message says what to run.
-        ImageError: a picture cannot be read, or is too small to be judged.
+        WeightsError: the weights of AlexNet are not downloaded; the message names the command.
+        ImageError: a picture cannot be read, or is too small.
         OptionError: ``long_side`` is too small.
     """
-    return Judge(content, style, long_side=long_side)(out)
+    return Evaluator(content, style, long_side=long_side)(out)
 
 
-class Judge:
-    """Measures any number of pictures against one content and one style; prepared once, asked many times.
+class Evaluator:
+    """Evaluates any number of pictures against one content and one style, which are prepared once.
 
     Args:
         content: as in ``evaluate``.
@@ -109,7 +109,7 @@ class Judge:
 
     def __init__(self, content: object, style: object, *, long_side: int = LONG_SIDE) -> None:
         if long_side < LEAST_SIDE:
-            raise OptionError(f"long_side is {long_side}; pictures are judged at {LEAST_SIDE} px or more", "long_side")
+            raise OptionError(f"long_side is {long_side}; it must be at least {LEAST_SIDE}", "long_side")
         self.long_side = long_side
         self.alexnet = weights.alexnet_state()
         self.linear = weights.lpips_alex_state()
@@ -122,9 +122,9 @@ class Judge:
         self._prepared: dict[tuple[int, int], _Prepared] = {}
 
     def __call__(self, out: object) -> dict[str, float]:
-        """Return the measures of one picture, as ``evaluate`` does."""
+        """Return the metrics of one picture, as ``evaluate`` does."""
         pixels = _pixels(out, "picture")
-        size = judged_size(pixels.shape[0], pixels.shape[1], self.long_side)
+        size = evaluation_size(pixels.shape[0], pixels.shape[1], self.long_side)
         with torch.inference_mode():
             if size not in self._prepared:
                 self._prepared[size] = self._prepare(size)
@@ -166,7 +166,7 @@ class Judge:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """Content and style as they are compared with pictures of one size."""
+    """Content and style, prepared for pictures of one size."""
 
     content: Pixels
     style: Pixels
@@ -176,22 +176,22 @@ class _Prepared:
 
 
 def table(rows: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return pictures' measures as plain data for a table or a JSON file.
+    """Return the metrics of pictures as plain data for a table or a JSON file.
 
     Args:
-        rows: a picture's name to what ``evaluate`` said of it.
+        rows: the result of ``evaluate`` by the name of the picture.
 
     Returns:
-        ``measures`` (name to its direction, independence and meaning), ``rows`` (one dict a picture), and ``best``
-        (measure to the name of the best picture; the first of equals).
+        ``metrics`` (direction, independence and meaning by name), ``rows`` (one dict per picture), and ``best`` (the
+        name of the best picture by metric; the first one of equals).
     """
     best: dict[str, str] = {}
-    for measure, about in MEASURES.items():
-        column = {name: values[measure] for name, values in rows.items()}
+    for metric, about in METRICS.items():
+        column = {name: values[metric] for name, values in rows.items()}
         if column:
-            best[measure] = (min if about.better == "lower" else max)(column, key=column.__getitem__)
+            best[metric] = (min if about.better == "lower" else max)(column, key=column.__getitem__)
     return {
-        "measures": {name: asdict(about) for name, about in MEASURES.items()},
+        "metrics": {name: asdict(about) for name, about in METRICS.items()},
         "rows": [{"name": name, **values} for name, values in rows.items()],
         "best": best,
     }
@@ -219,7 +219,7 @@ def alexnet_features(canvas: Tensor, state: Mapping[str, Tensor]) -> list[Tensor
 
 
 def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], linear: Mapping[str, Tensor]) -> float:
-    """Return LPIPS between two pictures of one size; 0 where they are the same.
+    """Return LPIPS between two pictures of one size; 0 if they are equal.
 
     Args:
         first: AlexNet's activations of one picture, ``[1, C, h, w]`` each.
@@ -243,7 +243,7 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def statistics_distance(found: Sequence[tuple[Tensor, Tensor]], style: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Return the distance of means and covariances relative to the style's own size, averaged over the layers."""
+    """Return the distance of means and covariances relative to the norm of the style's, averaged over the layers."""
     parts = [
         float((one - other).norm() / (other.norm() + 1e-6))
         for pair, target in zip(found, style, strict=True)
@@ -259,7 +259,7 @@ def projected_quantiles(features: Tensor) -> Tensor:
         features: ``[C, h, w]``.
 
     Returns:
-        ``[DIRECTIONS, QUANTILES]`` ascending; the same for any rearrangement of the positions that are looked at.
+        ``[DIRECTIONS, QUANTILES]`` ascending; invariant to permutations of the sampled positions.
     """
     channels, height, width = features.shape
     step = max(1, int(np.ceil(np.sqrt(height * width / POSITIONS))))
@@ -289,7 +289,7 @@ def quantile_distance(found: Sequence[Tensor], style: Sequence[Tensor]) -> float
 
 
 def structural_similarity(first: Pixels, second: Pixels) -> float:
-    """Return SSIM of two pictures' luma, 1 where they are the same."""
+    """Return SSIM of the luma of two pictures; 1 if they are equal."""
     from skimage.metrics import structural_similarity as ssim
 
     luma = np.array([0.299, 0.587, 0.114], np.float32)
@@ -314,14 +314,14 @@ def palette_distance(first: Pixels, second: Pixels) -> float:
 
 
 def speck_energy(pixels: Pixels) -> float:
-    """Return the mean square of what a 3x3 median removes from ``[H, W, 3]``; 0 where no pixel stands alone."""
+    """Return the mean square of the difference between ``[H, W, 3]`` and its 3x3 median."""
     import cv2
 
     return float(np.mean(np.square(pixels - cv2.medianBlur(np.ascontiguousarray(pixels), 3))))
 
 
 def border_energy(pixels: Pixels) -> float:
-    """Return how abruptly the picture changes near its edge, over how much it changes from band to band further in.
+    """Return how abruptly the picture changes near its edge, relative to the change between bands further in.
 
     Each side is cut into bands that run along it, and bands into blocks. The step from a band to the next is the change
     of the blocks' color and of their spread of lightness in OKLab, averaged along the side before it is squared:
@@ -359,8 +359,8 @@ def oklab(pixels: Pixels) -> Pixels:
     return lab
 
 
-def judged_size(height: int, width: int, long_side: int) -> tuple[int, int]:
-    """Return the size at which a picture is judged: at most ``long_side``, but never under 64 px on the short side."""
+def evaluation_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return the size for evaluation: at most ``long_side``, but at least 64 px on the short side."""
     factor = min(1.0, max(long_side / max(height, width), LEAST_SIDE / min(height, width)))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
@@ -375,7 +375,7 @@ def _pixels(source: object, name: str) -> Pixels:
     picture = images.load(source)
     if min(picture.size) < LEAST_SIDE:
         raise ImageError(
-            f"the {name} is {picture.width}x{picture.height} px, too small to be judged: give at least "
-            f"{LEAST_SIDE} px a side"
+            f"the {name} is {picture.width}x{picture.height} px, too small to evaluate: it needs at least "
+            f"{LEAST_SIDE} px per side"
         )
     return picture.pixels

@@ -1,10 +1,9 @@
-"""What the network sees of a picture: its content from single layers, its style from growing sets of layers, on one
-sheet.
+"""Reconstruct a picture from the features of a network, layer by layer.
 
-In: a picture. Out: the sheet after figure 1 of Gatys, Ecker & Bethge, CVPR 2016: above, pictures found from noise
-that have the same features in one layer; below, pictures that have the same style statistics in the first one, two,
-... layers, whatever lies where. Departure: the noise has the picture's colors, and the default loss and optimizer
-of this program are used.
+In: a picture. Out: a contact sheet after figure 1 of Gatys, Ecker & Bethge, CVPR 2016. The upper row shows images that,
+starting from noise, were optimized to match the features of one layer; the lower row shows images that match the style
+statistics of the first one, two, ... layers. Departures: the noise has the colors of the picture, and the default loss
+and optimizer of this program are used.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A picture found from what a layer, or a set of layers joined with ``+``, keeps; ``kind`` is content or style."""
+    """A picture reconstructed from a layer, or from layers joined with ``+``; ``kind`` is content or style."""
 
     kind: str
     layers: str
@@ -38,7 +37,7 @@ class Reconstruction:
     pixels: NDArray[np.float32]
 
 
-def iter_anatomy(
+def iter_reconstruct(
     picture: Any,
     output: str | Path,
     content_layers: Sequence[str],
@@ -47,15 +46,15 @@ def iter_anatomy(
     cache: TargetCache | None = None,
     **options: Any,
 ) -> Iterator[Reconstruction]:
-    """Reconstruct a picture from what single layers keep, and draw the sheet at the end.
+    """Reconstruct a picture from its features, yield each reconstruction, and write the sheet at the end.
 
     Args:
         picture: path, array, tensor or PIL image.
-        output: where the sheet goes.
-        content_layers: one reconstruction each.
-        style_layers: one reconstruction for the first, the first two, and so on.
-        cache: what other runs have prepared.
-        options: such as ``size``, ``steps`` and ``seed``; the strength and the layers are set here.
+        output: file of the sheet.
+        content_layers: layers whose content is reconstructed, one by one.
+        style_layers: layers whose style is reconstructed: the first one, the first two, and so on.
+        cache: networks and targets shared with other runs.
+        options: options of the runs, such as ``size``; ``strength`` and the layers are set here.
 
     Raises:
         InputError: the picture, a layer or an option cannot be used.
@@ -66,7 +65,7 @@ def iter_anatomy(
     source = images.load(picture)
     usual = {"size": SIZE, "steps": STEPS, "init": "style", "scales": 1}
     sets = ["+".join(style_layers[: count + 1]) for count in range(len(style_layers))]
-    first = style_layers[0]  # what weighs nothing is given a layer that is computed anyway
+    first = style_layers[0]  # the content loss has weight 0 here, and this layer is computed anyway
     plans = [
         ("content", layer, {"strength": 0.0, "content_layers": layer, "style_layers": layer})
         for layer in content_layers

@@ -164,16 +164,16 @@ def _curve(name: str, points: Sequence[tuple[int, int, float]]) -> str:
 
 
 def _evaluation(pixels: NDArray[np.float32], content: images.Picture, style: images.Picture) -> str:
-    """Return the measures as a table, or in one line why there are none."""
-    from impasto.workflows.evaluate import MEASURES, evaluate
+    """Return the metrics as a table, or the reason why there are none."""
+    from impasto.workflows.evaluate import METRICS, evaluate
 
     try:
         found = evaluate(pixels, content, style)
     except (WeightsError, ImageError) as error:
-        return f"<p>Not measured: {html.escape(str(error))}</p>"
+        return f"<p>Not evaluated: {html.escape(str(error))}</p>"
     rows = "".join(
-        f'<tr><td>{html.escape(name)}</td><td class="number">{value:.4g}</td><td>{MEASURES[name].better}</td>'
-        f"<td>{html.escape(MEASURES[name].meaning)}</td></tr>"
+        f'<tr><td>{html.escape(name)}</td><td class="number">{value:.4g}</td><td>{METRICS[name].better}</td>'
+        f"<td>{html.escape(METRICS[name].meaning)}</td></tr>"
         for name, value in found.items()
     )
-    return f"<table><tr><th>measure</th><th>value</th><th>better</th><th>meaning</th></tr>{rows}</table>"
+    return f"<table><tr><th>metric</th><th>value</th><th>better</th><th>meaning</th></tr>{rows}</table>"
