@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+import impasto
 from impasto import errors
 from impasto.errors import ImpastoError, InputError, MachineError, NumericalError, OptionError, suggest
 
@@ -35,3 +39,10 @@ def test_the_nearest_name_comes_first() -> None:
 
 def test_without_a_near_name_all_are_listed() -> None:
     assert suggest("zzz", ["b", "a"]) == "choose from: a, b"
+
+
+@pytest.mark.slow
+def test_errors_and_events_are_attributes_of_the_package() -> None:
+    code = "import impasto, sys; impasto.errors.InputError, impasto.events.Stepped; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert {"errors", "events"} <= set(impasto.__all__)

@@ -15,7 +15,7 @@ from impasto.files import disk_shortfall
 from impasto.imaging.images import estimated_bytes, save
 from impasto.options.recipes import resolve
 from impasto.run.prepared_run import prepare
-from impasto.workflows.timelapse import Film
+from impasto.workflows.timelapse import Timelapse
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_checkpoints_are_refused_before_the_work(free: Any, tmp_path: Path, tiny
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])
 def test_a_film_is_refused_before_the_work(free: Any, tmp_path: Path, suffix: str) -> None:
-    film, planned = Film(tmp_path / f"film{suffix}"), Planned(({"height": 900, "width": 1200, "steps": 9},), 9, {})
+    film, planned = Timelapse(tmp_path / f"film{suffix}"), Planned(({"height": 900, "width": 1200, "steps": 9},), 9, {})
     free(100_000)
-    with pytest.raises(OptionError, match=r"--timelapse .*film.* has 0 MB left and the film needs about \d+ MB"):
+    with pytest.raises(OptionError, match=r"--timelapse .*film.* has 0 MB left and the timelapse needs about \d+ MB"):
         film(planned)
     free(10**9)
     film(planned)

@@ -1,15 +1,15 @@
-"""The errors Impasto raises, one tree.
+"""The exceptions of Impasto, part of its public API.
 
     ImpastoError
-    |-- InputError            what the user gave cannot be used; the command line exits with 2
+    |-- InputError            an input cannot be used; the command line exits with status 2
     |   |-- ImageError        a picture cannot be read or written
     |   |-- OptionError       an option has a value that is not allowed
-    |   |-- WeightsError      network weights are missing, damaged or foreign
+    |   |-- WeightsError      network weights are missing, damaged or of another network
     |   `-- RecordError       a record or checkpoint is missing, damaged or newer than this version
     |-- MachineError          the requested device, precision or memory is not available
-    `-- NumericalError        the optimization ran into not-a-number and could not recover
+    `-- NumericalError        the optimization reached NaN and could not recover
 
-A message holds the value received, what is allowed, and what to do.
+A message has the value received, what is allowed, and what to do. ``suggest`` is internal.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from collections.abc import Iterable
 
 
 class ImpastoError(Exception):
-    """Base of everything that Impasto raises on purpose."""
+    """Base class of all exceptions that Impasto raises deliberately."""
 
 
 class InputError(ImpastoError):
-    """Something the user gave cannot be used."""
+    """An input cannot be used."""
 
 
 class ImageError(InputError):
@@ -35,7 +35,7 @@ class OptionError(InputError):
 
     Args:
         message: one line for the user.
-        option: the option's field name, so that a web form can mark it.
+        option: field name of the option, so that a web form can mark it.
     """
 
     def __init__(self, message: str, option: str | None = None) -> None:
@@ -44,7 +44,7 @@ class OptionError(InputError):
 
 
 class WeightsError(InputError):
-    """Network weights are missing, damaged or not what was asked for."""
+    """Network weights are missing, damaged or of another network."""
 
 
 class RecordError(InputError):
@@ -56,15 +56,15 @@ class MachineError(ImpastoError):
 
 
 class NumericalError(ImpastoError):
-    """The optimization met not-a-number and could not recover."""
+    """The optimization reached NaN and could not recover."""
 
 
 def suggest(value: str, allowed: Iterable[str]) -> str:
-    """Return the allowed names for an error message, the nearest first if one is near.
+    """Return the allowed names for an error message, after the most similar ones if there are any.
 
     Args:
-        value: what the user wrote.
-        allowed: every name that would do.
+        value: the name that was given.
+        allowed: all allowed names.
 
     Returns:
         For example ``did you mean 'gatys2016'? Choose from: gatys2016, neural-style``.

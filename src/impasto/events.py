@@ -1,7 +1,9 @@
-"""What a run tells its listeners, and what listeners may tell a run.
+"""Events of a run, and commands to it; part of the public API.
 
-Events come out of ``iter_stylize`` in order; commands go in through a ``Mailbox`` and are read at the top of a step.
-Everything here is plain data (floats, strings, uint8 arrays), so that a server can pass it on without loading torch.
+``iter_stylize`` yields ``Planned``, then for each scale ``ScaleStarted`` and one ``Stepped`` per evaluation, and at the
+end ``Finished``; ``Snapshot``, ``Steered`` and ``Warned`` come in between. Commands are posted to a ``Mailbox`` and
+executed before the next step. Events are plain data (floats, strings, uint8 arrays) except for ``Finished.result``, so
+a server can send them without loading torch.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """The run is planned: sizes, steps and every decision that the machine took part in."""
+    """The run is planned: sizes, steps, and every setting that was resolved on this machine."""
 
     scales: tuple[Mapping[str, int], ...]
     total_steps: int
@@ -41,10 +43,10 @@ class ScaleStarted:
 
 @dataclass(frozen=True)
 class Stepped:
-    """One evaluation of the objective is done.
+    """One evaluation of the objective is finished.
 
-    ``step`` counts over the whole run from 1, ``scale_step`` within the scale. ``losses`` are weighted terms by name;
-    their sum is ``total``. ``preview`` is ``[H, W, 3]`` uint8 where one was due.
+    ``step`` counts over the whole run from 1, ``scale_step`` within the scale. ``losses`` are the weighted terms by
+    name; their sum is ``total``. ``preview`` is ``[H, W, 3]`` uint8, or None if none was requested at this step.
     """
 
     step: int
@@ -57,7 +59,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A picture asked for by ``snapshot`` or by ``--every``."""
+    """A picture requested by the command ``snapshot`` or by ``--every``."""
 
     step: int
     scale: int
@@ -66,7 +68,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Steered:
-    """A command was obeyed before ``step``."""
+    """A command was executed before ``step``."""
 
     step: int
     command: str
@@ -75,14 +77,14 @@ class Steered:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the person should know; the run goes on."""
+    """A warning; the run continues."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is over; ``stopped`` says whether it was cut short. The picture is on the ``Result`` that follows."""
+    """The run has ended; ``stopped`` says whether by a command. ``result`` is the ``Result``, with the picture."""
 
     step: int
     stopped: bool
@@ -96,10 +98,10 @@ CommandName = Literal["set", "pause", "resume", "stop", "snapshot", "checkpoint"
 
 @dataclass(frozen=True)
 class Command:
-    """A wish of the person at the controls.
+    """A command to a run.
 
-    ``set`` carries ``values``: ``strength``, ``content_weight``, ``style_weight``, ``tv_weight``, ``step_size``, or a
-    term's own name (``style``, ``content``, ``tv``, ``style:sky``) for its weight.
+    ``set`` has ``values``: ``strength``, ``content_weight``, ``style_weight``, ``tv_weight``, ``step_size``, or the
+    name of a loss term (``style``, ``content``, ``tv``, ``style:sky``), whose weight is multiplied by the value.
     """
 
     name: CommandName
@@ -107,27 +109,27 @@ class Command:
 
 
 class Mailbox:
-    """Commands on their way to a run. Any thread may post; the engine collects at the top of a step."""
+    """A thread-safe queue of commands to a run, which the run reads before each step."""
 
     def __init__(self) -> None:
         self._commands: deque[Command] = deque()
         self._news = Condition()
 
     def post(self, name: CommandName, /, **values: float) -> None:
-        """Leave a command, for example ``post("set", strength=0.7)``."""
+        """Post a command, for example ``post("set", strength=0.7)``."""
         with self._news:
             self._commands.append(Command(name, dict(values)))
             self._news.notify_all()
 
     def collect(self) -> list[Command]:
-        """Return and remove everything that has come in, oldest first."""
+        """Return and remove all commands, oldest first."""
         with self._news:
             commands = list(self._commands)
             self._commands.clear()
         return commands
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a command comes in, at most ``seconds``."""
+        """Sleep until a command is posted, at most ``seconds``."""
         with self._news:
             if not self._commands:
                 self._news.wait(seconds)

@@ -198,7 +198,7 @@ def test_a_picture_is_painted_and_told_in_one_line(tiny_files: Files, capsys: Ca
     told = capsys.readouterr()
     assert told.err == ""
     (line,) = told.out.splitlines()
-    assert line.startswith("sub/out.jpg: content.png painted as style.png, 48x36 px, 3 steps in ")
+    assert line.startswith("sub/out.jpg: content.png in the style of style.png, 48x36 px, 3 steps in ")
     with Image.open("sub/out.jpg") as image:
         assert image.size == (48, 36)
 
@@ -281,7 +281,7 @@ def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
     assert "stopping: the picture is written as it is" in err
     assert "Traceback" not in err
     (line,) = out.splitlines()
-    assert line.startswith("out.png: content.png painted as style.png, 64x48 px, stopped after ")
+    assert line.startswith("out.png: content.png in the style of style.png, 64x48 px, stopped after ")
     assert images.load("out.png").size == (48, 64)
 
 

@@ -274,23 +274,23 @@ def test_weights_that_are_none(stylize: Refuse, flag: str, value: str) -> None:
         (["--style-layers", "relu6_1"], ["vgg19 has no layer 'relu6_1'", "did you mean 'relu"]),
         (["--content-layers", "relu4.2"], ["no layer 'relu4.2'", "did you mean 'relu4_2'"]),
         (["--style-layers", "relu1_1=nan"], ["relu1_1=nan"]),
-        (["--style-layers", "relu1_1=-2"], ["relu1_1=-2", "weights 0 or more"]),
-        (["--recipe", "gatys"], ["no recipe is called 'gatys'", "did you mean 'gatys2016'"]),
+        (["--style-layers", "relu1_1=-2"], ["relu1_1=-2", "with weights of at least 0"]),
+        (["--recipe", "gatys"], ["there is no recipe 'gatys'", "did you mean 'gatys2016'"]),
         (["--pooling", "avg"], ["pooling is 'avg'", "did you mean 'average'"]),
         (["--optimizer", "lbgfs"], ["optimizer is 'lbgfs'", "did you mean 'lbfgs'"]),
         (["--quality", "fast"], ["quality is 'fast'", "draft, fine, standard"]),
         (["--init", "contnt"], ["init is 'contnt'", "did you mean 'content'"]),
         (["--precision", "bf"], ["precision is 'bf'", "did you mean 'bf16'"]),
         (["--units", "gaty"], ["units is 'gaty'", "did you mean 'gatys'"]),
-        (["--units", "gatys"], ["units is 'gatys', which is for raw weights"]),
+        (["--units", "gatys"], ["units is 'gatys', which applies to raw weights"]),
         (["--bits", "12"], ["bits is 12", "16, 8"]),
         (["--device", "gpu"], ["--device gpu is not available; available: cpu"]),
         (["--threads", "0"], ["threads is 0; it must be between 1 and 1024"]),
         (["--steps", "0"], ["steps is 0"]),
         (["--seed", "-1"], ["seed is -1"]),
         (["--scales", "99"], ["scales is 99; it must be between 1 and 12"]),
-        (["--tile", "100"], ["tile is 100; give a multiple of 16"]),
-        (["--size", "big"], ["size 'big' is not understood"]),
+        (["--tile", "100"], ["tile is 100; it must be a multiple of 16"]),
+        (["--size", "big"], ["size 'big' is invalid"]),
         (["--size", "36in"], ["needs dots per inch: add --dpi 300"]),
         (["--size", "0"], ["size '0'"]),
         (["--strength", "0.5", "--style-weight", "3"], ["strength and raw weights are both given"]),
@@ -371,7 +371,7 @@ def test_recipes_that_are_not_there(refused: Refuse) -> None:
 
 
 def test_recipes_that_cannot_be_saved(refused: Refuse) -> None:
-    assert "a recipe cannot be called 'impasto'" in refused("recipes", "save", "impasto", "--strength", "0.5")
+    assert "'impasto' cannot be the name of a recipe" in refused("recipes", "save", "impasto", "--strength", "0.5")
     assert "strength is 7.0" in refused("recipes", "save", "mine", "--strength", "7")
 
 

@@ -60,7 +60,7 @@ def test_the_way_of_a_picture(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out) == record.read(out)
     assert run(["replay", str(out), "--quiet"]) == 0
     assert Path("out-again.png").read_bytes() == out.read_bytes()
-    assert "out-again.png: photo.png painted as painting.png, 48x36 px, 3 steps in " in capsys.readouterr().out
+    assert "out-again.png: photo.png in the style of painting.png, 48x36 px, 3 steps in " in capsys.readouterr().out
     before = out.read_bytes()
     assert run(["resume", "kept", "--quiet"]) == 0
     assert out.read_bytes() == before
@@ -130,7 +130,7 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
         (["replay", "out.png", "--content", "painting.png", "-q"], "the content 'photo.png' has changed: the run read"),
         (["resume", "settings"], "'settings' holds no run: give the folder that --run-dir named"),
         (["explore", "photo.png", "painting.png"], "0 axes are given"),
-        (["explore", "photo.png", "painting.png", "--axis", "sparkle=1"], "no option is called 'sparkle'"),
+        (["explore", "photo.png", "painting.png", "--axis", "sparkle=1"], "there is no option 'sparkle'"),
         (
             ["explore", "photo.png", "painting.png", "--axis", f"seed={','.join(map(str, range(200)))}"],
             "200 cells; --yes",

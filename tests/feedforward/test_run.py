@@ -142,7 +142,7 @@ def test_the_command_line_paints_with_a_network(
     path = _network(tmp_path / "style.safetensors")
     out = tmp_path / "out.png"
     assert run(["stylize", str(files[0]), "--model", str(path), "--size", "48", "-q", "-o", str(out)]) == 0
-    assert "photo.png painted as style.safetensors, 48x38 px" in capsys.readouterr().out
+    assert "photo.png in the style of style.safetensors, 48x38 px" in capsys.readouterr().out
     assert out.exists()
     assert run(["stylize", str(files[0]), "--model", str(path), "--size", "80", "-o", str(out)]) == 0
     assert "smaller" not in capsys.readouterr().err  # the style's thumbnail says nothing of strokes

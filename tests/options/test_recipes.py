@@ -89,9 +89,9 @@ def test_both_at_once_is_an_error() -> None:
 
 
 def test_unknown_names_meet_the_nearest() -> None:
-    with pytest.raises(OptionError, match="no option is called 'strenght'; did you mean 'strength'"):
+    with pytest.raises(OptionError, match="there is no option 'strenght'; did you mean 'strength'"):
         recipes.resolve(strenght=1)
-    with pytest.raises(OptionError, match="no recipe is called 'gatys'; did you mean 'gatys2016'"):
+    with pytest.raises(OptionError, match="there is no recipe 'gatys'; did you mean 'gatys2016'"):
         recipes.resolve(recipe="gatys")
 
 
@@ -102,7 +102,7 @@ def test_own_recipes_are_saved_listed_and_used(folder: Path) -> None:
     options = recipes.resolve(recipe="soft")
     assert options == recipes.resolve(strength=0.3, seed=9, keep_location=True).replace(recipe="soft")
     assert recipes.resolve(recipe="soft", seed=1).optimization.seed == 1
-    assert recipes.get("soft").summary == "your own, based on impasto"
+    assert recipes.get("soft").summary == "user recipe, based on impasto"
     assert sorted(entry.name for entry in folder.iterdir()) == ["soft.toml"]  # no temporary file is left
     with pytest.raises(OptionError, match="did you mean 'soft'"):
         recipes.get("sofd")
@@ -120,7 +120,7 @@ def test_a_circle_is_found(folder: Path) -> None:
     recipes.save("a", {"seed": 1})
     recipes.save("b", {"seed": 2}, based_on="a")
     recipes.save("a", {"seed": 3}, based_on="b")
-    with pytest.raises(OptionError, match=r"in a circle \(a on b on a\)"):
+    with pytest.raises(OptionError, match=r"based on each other: a -> b -> a"):
         recipes.resolve(recipe="a")
 
 
@@ -132,7 +132,7 @@ def test_a_unitless_weight_survives_another_strength() -> None:
 
 @pytest.mark.parametrize("name", ["impasto", "gatys2016", "", ".hidden", "a/b", "../up", "a b", "x" * 62])
 def test_names_that_cannot_be_saved(name: str) -> None:
-    with pytest.raises(OptionError, match="a recipe cannot be called"):
+    with pytest.raises(OptionError, match="cannot be the name of a recipe"):
         recipes.save(name, {"seed": 1})
 
 
@@ -145,7 +145,7 @@ def test_a_recipe_is_not_based_on_itself() -> None:
 def test_settings_are_checked_before_they_are_saved(folder: Path) -> None:
     with pytest.raises(OptionError, match="strength is 2.0; it must be between 0.0 and 1.0"):
         recipes.save("bad", {"strength": 2.0})
-    with pytest.raises(OptionError, match="no recipe is called 'nothing'"):
+    with pytest.raises(OptionError, match="there is no recipe 'nothing'"):
         recipes.save("bad", {}, based_on="nothing")
     assert not folder.exists()
 
@@ -169,7 +169,7 @@ def test_a_damaged_file_is_said_in_one_line(folder: Path, damage: bytes) -> None
 
 def test_an_unknown_setting_in_a_file_is_refused(folder: Path) -> None:
     recipes.save("odd", {"seed": 1}).write_text("sead = 1\n")
-    with pytest.raises(OptionError, match="no option is called 'sead'; did you mean 'seed'"):
+    with pytest.raises(OptionError, match="there is no option 'sead'; did you mean 'seed'"):
         recipes.resolve(recipe="odd")
 
 

@@ -49,9 +49,9 @@ def test_no_size_means_keep():
         ("0.0000001mp", None, ["outside 1 to"]),
         ("99999999999mp", None, ["outside 1 to"]),
         ("36in", None, ["'36in'", "--dpi 300"]),
-        ("36in", 0, ["dpi 0"]),
-        ("36in", float("nan"), ["dpi nan"]),
-        (512, "x", ["dpi 'x'"]),
+        ("36in", 0, ["dpi is 0"]),
+        ("36in", float("nan"), ["dpi is nan"]),
+        (512, "x", ["dpi is 'x'"]),
     ],
 )
 def test_what_is_no_size_is_refused(text, dpi, words):
@@ -104,5 +104,5 @@ def test_any_text_is_a_size_or_an_option_error(text):
 def test_full_keeps_the_size() -> None:
     assert parse_size("full").fit(37, 91) == (37, 91)
     assert parse_size(" Full ", 300).dpi == 300
-    with pytest.raises(OptionError, match="one of the three"):
+    with pytest.raises(OptionError, match="exactly one of a long side, an area or full"):
         Size(long_side=3, full=True)

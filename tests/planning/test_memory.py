@@ -120,7 +120,7 @@ def test_sizes_are_read(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "4 parsecs", "-1GiB", "0GiB", "nan"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(OptionError, match=r"give a size such as 4GiB") as caught:
+    with pytest.raises(OptionError, match=r"write it as 4GiB or 800MiB") as caught:
         parse_bytes(text)
     assert repr(text) in str(caught.value)
 

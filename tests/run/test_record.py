@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, text: str | None, message: 
 def test_an_option_of_another_version_is_said() -> None:
     made = example()
     made["options"]["sparkle"] = 3
-    with pytest.raises(RecordError, match=r"made by impasto .* and cannot be used here: no option is called 'sparkle'"):
+    with pytest.raises(RecordError, match=r"made by impasto .* and cannot be used here: there is no option 'sparkle'"):
         record.options_of(made)
 
 

@@ -262,7 +262,7 @@ def test_torchrun_starts_the_command_line(tmp_path: Path, tiny_files: tuple[Path
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
     answer = subprocess.run([*start, *words], capture_output=True, text=True, check=False, timeout=HANG_SECONDS)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.count("painted as") == 1
+    assert answer.stdout.count("in the style of") == 1
     assert (tmp_path / "out.png").exists()
 
 

@@ -80,11 +80,11 @@ def test_a_recipe_can_take_its_published_steps() -> None:
 @pytest.mark.parametrize(
     ("names", "options", "message"),
     [
-        ("impasto,impasto", {}, "names 'impasto' twice"),
-        ("impresto", {}, "no recipe is called 'impresto'"),
-        ("", {}, "no recipe is called"),
-        ("impasto", {"recipe": "mrf"}, "name the recipes in --recipes"),
-        ("impasto@published", {}, "impasto names no number of steps"),
+        ("impasto,impasto", {}, "lists 'impasto' twice"),
+        ("impresto", {}, "there is no recipe 'impresto'"),
+        ("", {}, "there is no recipe"),
+        ("impasto", {"recipe": "mrf"}, "use --recipes a,b,c"),
+        ("impasto@published", {}, "the source of impasto does not state a number of steps"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(names: str, options: dict[str, str], message: str) -> None:

@@ -59,7 +59,7 @@ def test_an_axis_is_an_option_and_its_values(text: str, values: tuple[Any, ...],
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("strenght=0.2", r"no option is called 'strenght'; did you mean 'strength' .*Choose from: "),
+        ("strenght=0.2", r"there is no option 'strenght'; did you mean 'strength' .*Choose from: "),
         ("strength", r"give values, as in strength=0.2,0.5,1"),
         ("strength=", r"give values"),
         ("strength=0.2,,0.4", r"give values"),

@@ -140,7 +140,7 @@ def test_the_pictures_are_there(opened: Any) -> None:
 def test_the_page_holds_everything_and_names_are_only_text(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "<b>&coffee" not in text
-    assert "&lt;b&gt;&amp;coffee.png painted as style.png" in text
+    assert "&lt;b&gt;&amp;coffee.png in the style of style.png" in text
     addresses = re.findall(r"""(?:src|href)=["']([^"']*)""", text)
     assert {address[:5] for address in addresses if address} == {"data:"}
     assert "default-src 'none'" in text

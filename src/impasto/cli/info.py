@@ -48,7 +48,7 @@ def _recipes(context: typer.Context) -> None:
     for name, recipe in BUILT_IN.items():
         typer.echo(f"{name:14s} {recipe.summary}")
     for name, path in recipes.own().items():
-        typer.echo(f"{name:14s} your own ({path})")
+        typer.echo(f"{name:14s} user recipe ({path})")
 
 
 @recipes_app.command("show")

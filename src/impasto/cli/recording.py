@@ -70,9 +70,9 @@ class Recording:
         """
         listeners: list[Listener] = []
         if self.timelapse is not None:
-            from impasto.workflows.timelapse import Film
+            from impasto.workflows.timelapse import Timelapse
 
-            listeners.append(Film(self.timelapse))
+            listeners.append(Timelapse(self.timelapse))
         if self.report is not None:
             from impasto.workflows.report import Report
 

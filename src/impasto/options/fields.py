@@ -81,12 +81,10 @@ class LossWeights:
                 "strength",
             )
         if not raw and self.strength is None:
-            raise OptionError(
-                "neither strength nor raw weights are given: --strength 0.5 is the usual start", "strength"
-            )
+            raise OptionError("neither strength nor raw weights are given: use --strength 0.5", "strength")
         if not raw and self.units != "unitless":
             raise OptionError(
-                f"units is {self.units!r}, which is for raw weights: give --content-weight and --style-weight too, "
+                f"units is {self.units!r}, which applies to raw weights: add --content-weight and --style-weight, "
                 "or omit --units",
                 "units",
             )
@@ -264,7 +262,7 @@ class FeedForward:
 
     @property
     def enabled(self) -> bool:
-        """Whether a network paints, and nothing is optimized."""
+        """Whether a feed-forward network paints the picture, without optimization."""
         return self.fast or self.model is not None
 
 
@@ -318,14 +316,14 @@ class Machine:
     def __post_init__(self) -> None:
         check(self)
         if self.tile is not None and self.tile % 16:
-            raise OptionError(f"tile is {self.tile}; give a multiple of 16, such as 512", "tile")
+            raise OptionError(f"tile is {self.tile}; it must be a multiple of 16, such as 512", "tile")
         if self.memory is not None:
             parse_bytes(self.memory)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Every setting of a run."""
+    """All options of a run."""
 
     loss_weights: LossWeights = field(default_factory=LossWeights)
     features: Features = field(default_factory=Features)
@@ -349,7 +347,7 @@ class Options:
         known = names()
         for name in flat:
             if name not in known:
-                raise OptionError(f"no option is called {name!r}; {suggest(name, known)}", name)
+                raise OptionError(f"there is no option {name!r}; {suggest(name, known)}", name)
         groups = {
             key: group(**{f.name: flat[f.name] for f in fields(group) if f.name in flat})
             for key, group in GROUPS.items()

@@ -1,7 +1,7 @@
-"""The network's layers by name, for those who check a wish without the network.
+"""Layers of the networks by name, without loading the networks or torch.
 
-In: names such as ``relu4_1`` or ``conv4_2``. Out: the names that there are, a layer's block, stride, channels and
-field of view, or an OptionError. No torch.
+In: names such as ``relu4_1`` or ``conv4_2``. Out: the block, stride, channels and receptive field of a layer, or an
+OptionError that lists the layers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
 
 
 def layer_names(network: Network = "vgg19") -> list[str]:
-    """Return every layer that can be named, in the order in which the network computes them."""
+    """Return the names of all layers, in the order in which the network computes them."""
     return [
         f"{kind}{block}_{index}"
         for block, count in enumerate(BLOCKS[network], start=1)
@@ -43,12 +43,12 @@ def block(layer: str) -> int:
     """Return the block, 1 to 5, that a layer belongs to."""
     match = _LAYER.fullmatch(layer)
     if match is None:
-        raise OptionError(f"no layer is called {layer!r}; {suggest(layer, layer_names())}", "layers")
+        raise OptionError(f"there is no layer {layer!r}; {suggest(layer, layer_names())}", "layers")
     return int(match[1])
 
 
 def stride(layer: str) -> int:
-    """Return how many pixels of the canvas lie between two positions of a layer."""
+    """Return the distance in px between two positions of a layer."""
     return 1 << (block(layer) - 1)
 
 
@@ -58,9 +58,9 @@ def channels(layer: str) -> int:
 
 
 def receptive_radius(layers: Collection[str], network: Network = "vgg19") -> int:
-    """Return how many pixels beyond its own cell a position of the deepest of the layers sees.
+    """Return the receptive radius in px of the deepest of the layers: how far a position sees beyond its own cell.
 
-    A tile that reads this many pixels more than it owns, on every side, has exact features in what it owns.
+    A tile that is extended by this many pixels on every side has exact features inside.
     """
     furthest = 0
     for layer in layers:

@@ -1,7 +1,7 @@
-"""Named presets, each citing its paper or program and stating every departure from it.
+"""Recipes: named presets, each with its paper or program and every departure from it.
 
-A recipe is a set of option values; what a person gives on top wins. A person's own recipes are TOML files in the user's
-configuration folder, written by ``impasto recipes save``.
+A recipe is a set of option values, which the options given by the user override. User recipes are TOML files in the
+configuration folder of the user, written by ``impasto recipes save``.
 """
 
 from __future__ import annotations
@@ -26,38 +26,36 @@ RAW = names_with("raw")
 
 
 def folder() -> Path:
-    """Return where a person's own recipes live; ``IMPASTO_CONFIG`` overrides it."""
+    """Return the folder of user recipes; ``IMPASTO_CONFIG`` overrides its parent."""
     import platformdirs
 
     return Path(os.environ.get("IMPASTO_CONFIG") or platformdirs.user_config_dir("impasto")) / "recipes"
 
 
 def own() -> dict[str, Path]:
-    """Return the person's own recipes by name."""
+    """Return the files of the user recipes by name."""
     return {path.stem: path for path in sorted(folder().glob("*.toml"))}
 
 
 def get(name: str) -> Recipe:
-    """Return a recipe by name, built in or the person's own.
+    """Return a recipe by name, built in or of the user.
 
     Raises:
-        OptionError: no recipe has the name, or its file is damaged.
+        OptionError: there is no such recipe, or its file is damaged.
     """
     return _found(name, ())
 
 
 def _found(name: str, children: tuple[str, ...]) -> Recipe:
-    """Return a recipe that ``children``, each based on the next, are based on in the end."""
+    """Return a recipe; ``children`` are the recipes based on it, directly or through others."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     mine = own()
     if name not in mine:
-        raise OptionError(f"no recipe is called {name!r}; {suggest(name, [*BUILT_IN, *mine])}", "recipe")
+        raise OptionError(f"there is no recipe {name!r}; {suggest(name, [*BUILT_IN, *mine])}", "recipe")
     if name in children:
-        chain = " on ".join([*children, name])
-        raise OptionError(
-            f"recipes are based on each other in a circle ({chain}); fix or delete {mine[name]}", "recipe"
-        )
+        chain = " -> ".join([*children, name])
+        raise OptionError(f"recipes are based on each other: {chain}; fix or delete {mine[name]}", "recipe")
     try:
         settings = current_names(tomllib.loads(mine[name].read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -68,7 +66,7 @@ def _found(name: str, children: tuple[str, ...]) -> Recipe:
     based = str(settings.pop("based_on", DEFAULT))
     parent = _found(based, (*children, name))
     return Recipe(
-        f"your own, based on {based}",
+        f"user recipe, based on {based}",
         mine[name].name,
         parent.departures,
         _merge(parent.settings, settings),
@@ -77,19 +75,22 @@ def _found(name: str, children: tuple[str, ...]) -> Recipe:
 
 
 def resolve(**given: Any) -> Options:
-    """Return the options of a run: defaults, then the recipe, then what was given; None stands for not given.
+    """Return the options of a run: the defaults, overridden by the recipe, overridden by the given values.
+
+    Args:
+        given: options by flat name, and ``recipe``; None stands for not given.
 
     Raises:
-        OptionError: a name is unknown or a value not allowed.
+        OptionError: a name is unknown or a value is not allowed.
     """
     name = given.pop("recipe", None) or DEFAULT
     chosen = {key: value for key, value in given.items() if value is not None}
     known = names()
     for key in chosen:
         if key in RENAMED:
-            raise OptionError(f"{key} is now called {RENAMED[key]}", key)
+            raise OptionError(f"{key} was renamed: use {RENAMED[key]}", key)
         if key not in known:
-            raise OptionError(f"no option is called {key!r}; {suggest(key, [*known, 'recipe'])}", key)
+            raise OptionError(f"there is no option {key!r}; {suggest(key, [*known, 'recipe'])}", key)
     recipe = get(name)
     if isinstance(chosen.get("steps"), str):
         chosen["steps"] = _steps(chosen["steps"], name, recipe)
@@ -97,22 +98,22 @@ def resolve(**given: Any) -> Options:
 
 
 def _steps(text: str, name: str, recipe: Recipe) -> int:
-    """Return a number of steps written as text, or the published one for the word."""
+    """Return a number of steps given as text, or the published number for ``published``."""
     if text == PUBLISHED:
         if recipe.published_steps is None:
             raise OptionError(
-                f"the source of {name} names no number of steps: give --steps 300, or omit --steps", "steps"
+                f"the source of {name} does not state a number of steps: use --steps 300, or omit --steps", "steps"
             )
         return recipe.published_steps
     if not text.strip().isdecimal():
-        raise OptionError(f"steps is {text!r}; give a whole number, or {PUBLISHED} for what the source takes", "steps")
+        raise OptionError(f"steps is {text!r}; it must be a whole number, or {PUBLISHED}", "steps")
     return int(text)
 
 
 def _merge(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay chosen values over a recipe's; a strength displaces the recipe's raw weights and the other way round.
+    """Override the settings of a recipe; a strength replaces its raw weights, and raw weights its strength.
 
-    A weight of total variation goes with its units: where these change, the recipe's is dropped.
+    The weight of total variation depends on the units: if these change, that of the recipe is dropped.
     """
     merged = dict(settings)
     raw = [key for key in RAW if key in chosen]
@@ -136,14 +137,14 @@ def _merge(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
 
 
 def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> Path:
-    """Write a recipe of the person's own and return its path.
+    """Write a user recipe and return its path.
 
     Raises:
-        OptionError: the name is taken by a built-in recipe or cannot be a file name, or a setting is not allowed.
+        OptionError: the name is that of a built-in recipe or not a file name, or a setting is not allowed.
     """
     if name in BUILT_IN or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
         raise OptionError(
-            f"a recipe cannot be called {name!r}; use letters, digits, - and _, and no built-in name", "recipe"
+            f"{name!r} cannot be the name of a recipe; use letters, digits, - and _, and no built-in name", "recipe"
         )
     if name == based_on:
         raise OptionError(f"the recipe {name!r} cannot be based on itself; choose another name", "recipe")
@@ -156,7 +157,7 @@ def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> 
     except OSError as error:
         reason = error.strerror or str(error)
         raise OptionError(
-            f"the recipe cannot be saved to {path} ({reason}); set IMPASTO_CONFIG to a folder you may write", "recipe"
+            f"the recipe cannot be saved to {path} ({reason}); set IMPASTO_CONFIG to a writable folder", "recipe"
         ) from None
     return path
 
@@ -165,6 +166,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # JSON's escapes are TOML's, which wants one character more escaped.
+        # TOML has the escapes of JSON, and requires one more character to be escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

@@ -1,8 +1,8 @@
-"""The size a person asks for.
+"""Output sizes.
 
-In: ``512`` (long side in px), ``1.5mp`` (area), ``full`` (the photograph's own), or ``36in``, ``90cm``, ``900mm`` (long
-side on paper, with a dpi).
-Out: ``(height, width)`` with the picture's proportions.
+In: ``512`` (long side in px), ``1.5mp`` (area), ``full`` (that of the photograph), or ``36in``, ``90cm``, ``900mm``
+(long side on paper, with a dpi).
+Out: ``(height, width)`` with the proportions of the picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(px|mp|in|cm|mm|)\s*", re.IGN
 
 @dataclass(frozen=True)
 class Size:
-    """A wish for a size: ``long_side`` in px, ``area`` in px, or ``full``; ``dpi`` goes into the file."""
+    """A requested size: ``long_side`` in px, ``area`` in px, or ``full``; ``dpi`` is stored in the file."""
 
     long_side: int | None = None
     area: int | None = None
@@ -31,23 +31,23 @@ class Size:
     full: bool = False
 
     def __post_init__(self) -> None:
-        """Check that exactly one of the wishes is there, and within reason."""
+        """Check that exactly one of them is set, and its range."""
         if (self.long_side is not None) + (self.area is not None) + self.full != 1:
-            raise OptionError("size needs a long side, an area or full, one of the three", "size")
+            raise OptionError("size needs exactly one of a long side, an area or full", "size")
         if self.long_side is not None and not 1 <= self.long_side <= LARGEST_SIDE:
             raise OptionError(f"size {self.long_side} px is outside 1 to {LARGEST_SIDE}: use {FORMS}", "size")
         if self.area is not None and not 1 <= self.area <= LARGEST_SIDE**2:
-            raise OptionError(f"size of {self.area} px in all is outside 1 to {LARGEST_SIDE**2}: use {FORMS}", "size")
+            raise OptionError(f"an area of {self.area} px is outside 1 to {LARGEST_SIDE**2}: use {FORMS}", "size")
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
-        """Return the wished size for a picture of the given proportions.
+        """Return the requested size for a picture of the given proportions.
 
         Args:
-            height: the picture's height in px, at least 1.
-            width: the picture's width in px, at least 1.
+            height: height of the picture in px, at least 1.
+            width: width of the picture in px, at least 1.
 
         Returns:
-            ``(height, width)``, each at least 1 px; the long side is exact where one was asked for.
+            ``(height, width)``, each at least 1 px; the long side is exact if it was requested.
         """
         if self.full:
             return height, width
@@ -68,7 +68,7 @@ def parse_size(text: str | int | Size, dpi: float | None = None) -> Size: ...
 
 
 def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size | None:
-    """Read a size as a person writes it.
+    """Parse a size.
 
     Args:
         text: ``512``, ``"1.5mp"``, ``"full"``, ``"36in"``, ``"90cm"``, ``"900mm"``, a ``Size`` (returned), or None
@@ -76,20 +76,20 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
         dpi: dots per inch, needed for a size on paper.
 
     Returns:
-        The size, or None where none was asked for.
+        The size, or None for None.
 
     Raises:
         OptionError: not a size, not positive, too large, or a size on paper without dpi.
     """
     if dpi is not None and not (isinstance(dpi, (int, float)) and math.isfinite(dpi) and 1 <= dpi <= 100_000):
-        raise OptionError(f"dpi {dpi!r} is not a number from 1 to 100000", "dpi")
+        raise OptionError(f"dpi is {dpi!r}; it must be between 1 and 100000", "dpi")
     if text is None or isinstance(text, Size):
         return text
     if isinstance(text, str) and text.strip().lower() == "full":
         return Size(dpi=dpi, full=True)
     match = None if isinstance(text, bool) else _PATTERN.fullmatch(str(text))
     if match is None:
-        raise OptionError(f"size {text!r} is not understood: use {FORMS}", "size")
+        raise OptionError(f"size {text!r} is invalid: use {FORMS}", "size")
     number, unit = float(match[1]), match[2].lower()
     if unit == "mp":
         return _checked(text, area=number * 1e6, dpi=dpi)
@@ -103,24 +103,24 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
 
 
 def canvas_size(picture: tuple[int, int], text: str | int | Size | None, dpi: float | None = None) -> tuple[int, int]:
-    """Return the ``(height, width)`` of what is painted of a picture of the given size.
+    """Return the ``(height, width)`` of the canvas for a picture of the given size.
 
     Raises:
-        OptionError: as ``parse_size``, or too small for the network's layers.
+        OptionError: as ``parse_size``, or the canvas is too small for the layers of the network.
     """
     wanted = parse_size(text, dpi)
     height, width = picture if wanted is None else wanted.fit(*picture)
     if min(height, width) < SMALLEST_SIDE:
         raise OptionError(
             f"the picture would be {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: give a larger --size or another picture",
+            f"every side needs {SMALLEST_SIDE} px: use a larger --size or another picture",
             "size",
         )
     return height, width
 
 
 def _checked(text: object, *, long_side: float | None = None, area: float | None = None, dpi: float | None) -> Size:
-    """Return the size rounded to whole px; refuse nothing at all and more than any picture has."""
+    """Return the size rounded to whole px; raise OptionError outside the allowed range."""
     value, most = (long_side, LARGEST_SIDE) if long_side is not None else (area, LARGEST_SIDE**2)
     assert value is not None
     if not 0.5 < value < most + 0.5:

@@ -23,10 +23,10 @@ UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 
 
 
 def check(group: Any) -> None:
-    """Check every field of a group against its type, choices and range.
+    """Validate every field of a group against its type, choices and range.
 
     Raises:
-        OptionError: naming the value received and what is allowed.
+        OptionError: a value is not allowed; the message has the value and what is allowed.
     """
     hints = typing.get_type_hints(type(group))
     for item in fields(group):
@@ -48,7 +48,7 @@ def _checked(name: str, value: Any, kind: Any, facts: Mapping[str, Any]) -> Any:
         return allowed[allowed.index(value)]
     counts = not isinstance(value, bool)  # bool is a subclass of int
     if counts and isinstance(value, numbers.Integral):
-        # A size in px may be given as a number; numpy's numbers are as good as Python's.
+        # A size in px may be given as a number; numpy numbers are accepted as those of Python.
         value = float(value) if kind is float else str(value) if facts.get("number") else int(value)
     elif counts and kind is float and isinstance(value, numbers.Real):
         value = float(value)
@@ -71,7 +71,7 @@ def _word(kind: Any) -> str:
 
 
 def without_none(kind: Any) -> tuple[Any, bool]:
-    """Return a type without None, and whether None was among its choices."""
+    """Return a type without None, and whether it includes None."""
     if get_origin(kind) in (typing.Union, types.UnionType):
         rest = [arg for arg in get_args(kind) if arg is not type(None)]
         return rest[0], len(rest) < len(get_args(kind))
@@ -79,10 +79,10 @@ def without_none(kind: Any) -> tuple[Any, bool]:
 
 
 def parse_seconds(text: str, name: str = "time") -> float:
-    """Read ``60``, ``60s``, ``5m`` or ``1h`` as seconds.
+    """Parse ``60``, ``60s``, ``5m`` or ``1h`` as seconds.
 
     Raises:
-        OptionError: anything else, and what is not above 0.
+        OptionError: it has another form or is not positive.
     """
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
@@ -96,10 +96,10 @@ def parse_seconds(text: str, name: str = "time") -> float:
 
 
 def parse_weights(text: str, name: str = "layers") -> dict[str, float]:
-    """Read ``relu1_1=1+relu3_1=0.5``; a layer without a number weighs 1.
+    """Parse ``relu1_1=1+relu3_1=0.5``; a layer without a number has weight 1.
 
     Raises:
-        OptionError: an empty name, a weight that is no finite number or negative, a layer named twice.
+        OptionError: a name is empty or appears twice, or a weight is negative or not finite.
     """
     weights: dict[str, float] = {}
     for part in text.split("+"):
@@ -109,27 +109,27 @@ def parse_weights(text: str, name: str = "layers") -> dict[str, float]:
             weight = float(number) if number else 1.0
         except ValueError:
             raise OptionError(
-                f"{name}: the weight of {layer!r} is {number!r}; give a number, as in {layer}=0.5", name
+                f"{name}: the weight of {layer!r} is {number!r}; it must be a number, as in {layer}=0.5", name
             ) from None
         if not layer or not math.isfinite(weight) or weight < 0:
             raise OptionError(
-                f"{name}: cannot use {part!r}; write layers as relu1_1=1+relu3_1=0.5, weights 0 or more", name
+                f"{name}: {part!r} is invalid; write layers as relu1_1=1+relu3_1=0.5, with weights of at least 0", name
             )
         if layer in weights:
-            raise OptionError(f"{name}: {layer} is named twice", name)
+            raise OptionError(f"{name}: {layer} appears twice", name)
         weights[layer] = weight
     if not any(weights.values()):
-        raise OptionError(f"{name}: every weight in {text!r} is 0; leave at least one", name)
+        raise OptionError(f"{name}: every weight in {text!r} is 0; at least one must be positive", name)
     return weights
 
 
 def parse_bytes(text: str, name: str = "memory") -> int:
-    """Read ``4GiB``, ``500MB`` or a number of bytes.
+    """Parse ``4GiB``, ``500MB`` or a number of bytes.
 
     Raises:
-        OptionError: it is not a size.
+        OptionError: it has another form or is 0.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in UNITS or float(match[1]) == 0:
-        raise OptionError(f"{name} is {text!r}; give a size such as 4GiB or 800MiB", name)
+        raise OptionError(f"{name} is {text!r}; write it as 4GiB or 800MiB", name)
     return int(float(match[1]) * UNITS[match[2].upper()])

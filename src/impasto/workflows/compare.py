@@ -1,8 +1,7 @@
 """Several recipes on one pair of pictures, side by side, with time and metrics.
 
 In: a content, a style and the names of recipes. Out: a folder with every picture, ``sheet.png`` and
-``compare.json``. The times are those of painting, after the imports. A name such as ``gatys2016@published`` takes
-the steps of the source.
+``compare.json``. Times exclude imports. A name such as ``gatys2016@published`` uses the published number of steps.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Entry:
 
     @property
     def caption(self) -> str:
-        """What stands under the picture: seconds, content distance, style distance."""
+        """The caption of the picture: seconds, content distance, style distance."""
         metrics = " / ".join(f"{self.metrics[name]:.2f}" for name in SHOWN if name in self.metrics)
         return f"{self.seconds:.0f} s  {metrics}".rstrip()
 
@@ -51,14 +50,14 @@ def plan(text: str, **options: Any) -> dict[str, Options]:
     """Return the options of each recipe of a list such as ``impasto,gatys2016@published``.
 
     Raises:
-        OptionError: a recipe is unknown or named twice, or an option not allowed with it.
+        OptionError: a recipe is unknown or listed twice, or an option is not allowed with it.
     """
     if options.pop("recipe", None) is not None:
-        raise OptionError("--recipe paints one: name the recipes in --recipes a,b,c", "recipe")
+        raise OptionError("--recipe selects a single recipe: use --recipes a,b,c", "recipe")
     planned: dict[str, Options] = {}
     for name in (part.strip() for part in text.split(",")):
         if name in planned:
-            raise OptionError(f"--recipes names {name!r} twice: once is enough", "recipes")
+            raise OptionError(f"--recipes lists {name!r} twice: list it once", "recipes")
         recipe, _, steps = name.partition("@")
         chosen = {**options, "steps": steps} if steps else options
         planned[name] = recipes.resolve(recipe=recipe or "?", **chosen)
@@ -68,19 +67,19 @@ def plan(text: str, **options: Any) -> dict[str, Options]:
 def iter_compare(
     content: str, style: str, planned: Mapping[str, Options], folder: Path, *, cache: TargetCache | None = None
 ) -> Iterator[Entry]:
-    """Paint one picture a recipe, telling when it is done; the sheet is complete when it ends.
+    """Paint one picture per recipe and yield each when it is finished; write the sheet at the end.
 
     Args:
         content, style: paths of the pictures.
         planned: options by name, as ``plan`` returned them.
-        folder: where everything goes.
-        cache: what other runs have prepared.
+        folder: output folder.
+        cache: networks and targets shared with other runs.
 
     Raises:
         InputError: a picture or an option cannot be used.
     """
     if (reason := why_not_writable(folder)) is not None:
-        raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
+        raise OptionError(f"the folder {str(folder)!r} {reason}: choose another", "output")
     images.check_output(folder / SHEET, [content, style])
     evaluator, note = _evaluator(content, style)
     cache = cache or TargetCache()
@@ -109,8 +108,8 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
     small = round(painted.shape[0] * factor), round(painted.shape[1] * factor)
     given = [images.resize(images.load(content).pixels, size), images.resize(painted, small)]
     pictures = [*given, *(entry.result.pixels for entry in entries)]
-    told = "s  content / style" if entries[0].metrics else "seconds"
-    captions = [f"content\n{told}", "style\n", *(f"{entry.name}\n{entry.caption}" for entry in entries)]
+    heading = "s  content / style" if entries[0].metrics else "seconds"
+    captions = [f"content\n{heading}", "style\n", *(f"{entry.name}\n{entry.caption}" for entry in entries)]
     rows = math.ceil(len(pictures) / MOST_COLUMNS)
     columns = math.ceil(len(pictures) / rows)
     starts = range(0, len(pictures), columns)

@@ -1,7 +1,7 @@
-"""The demonstration: one run with what happens on the way, as files that explain themselves.
+"""The demo: one run, with intermediate steps.
 
-In: a photograph and a painting. Out: in a folder, the picture, an early and a later iteration, all three side by side,
-and the losses by step.
+In: a photograph and a painting. Out: a folder with the picture, an early and a later iteration, all of them side by
+side, and a plot of the losses.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Follow = Callable[[Iterator[Event], Mailbox], Result]
 def paint(
     content_path: Path, style_path: Path, out: Path, *, size: int = SIZE, follow: Follow | None = None
 ) -> dict[str, Path]:
-    """Repaint a photograph and keep what shows how it came about.
+    """Repaint a photograph and write intermediate steps and a plot of the losses.
 
     Args:
         content_path, style_path: the photograph and the painting.
-        out: folder for the files; it is made.
+        out: output folder, created if necessary.
         size: long side of the picture in px.
-        follow: takes the run's events to their end, showing them, and returns the result; nothing is shown if absent.
+        follow: consumes the events, shows the progress and returns the result; default: shows nothing.
 
     Returns:
-        The files by what they show: the picture, an early and a later iteration, all side by side, the losses.
+        The files by content: picture, early, later, side by side, losses.
 
     Raises:
         ImpastoError: as ``iter_stylize``.
@@ -61,7 +61,7 @@ def paint(
 
 
 def _keeping(events: Iterator[Event], kept: list[Stepped]) -> Iterator[Event]:
-    """Hand on the events and keep the steps of an early and a later iteration."""
+    """Pass on the events and append the steps of an early and a later iteration to ``kept``."""
     wanted: set[int] = set()
     for event in events:
         if isinstance(event, Planned):
@@ -75,8 +75,8 @@ def plot_losses(result: Result, path: Path) -> Path:
     """Draw the weighted losses by step on a logarithmic axis, scale by scale, and return the file.
 
     Args:
-        result: of a run of at least one step.
-        path: where to.
+        result: result of a run with at least one step.
+        path: output file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -116,6 +116,6 @@ def plot_losses(result: Result, path: Path) -> Path:
 
 
 def _positive(values: Sequence[float]) -> NDArray[np.float64]:
-    """Return values with gaps where a logarithm has nothing to show."""
+    """Replace values that have no logarithm by NaN."""
     numbers = np.asarray(values, dtype=np.float64)
     return np.where(numbers > 0, numbers, np.nan)

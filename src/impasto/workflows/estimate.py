@@ -1,7 +1,7 @@
-"""What a run would take, without running it: its scales and steps, its time and its memory.
+"""Estimate the scales, steps, time and memory of a run without running it.
 
-In: what ``iter_stylize`` takes. Out: a ``Forecast``. The time comes from two evaluations at the coarsest scale,
-measured here and now, and from the plan in ``time_budget``; the memory from the model in ``memory``.
+In: the arguments of ``iter_stylize``. Out: a ``Forecast``. The time is extrapolated from two evaluations at the
+coarsest scale, with the cost model of ``planning.time_budget``; the memory comes from the model in ``planning.memory``.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from impasto.run.target_cache import TargetCache
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would take.
+    """The estimated cost of a run.
 
     Args:
         scales: from coarse to fine.
         seconds: wall time from ``began`` to the end of the run.
-        bytes: peak of resident memory; 0 where the plan was made by hand.
-        tile: side of a tile in px at the finest scale, None for the whole picture.
+        bytes: peak resident memory; 0 if ``tile`` was set by the user.
+        tile: side of a tile in px at the finest scale; None without tiles.
     """
 
     scales: list[Scale]
@@ -40,11 +40,11 @@ class Forecast:
     tile: int | None
 
     def lines(self) -> list[str]:
-        """Return it as a person reads it."""
+        """Return the estimate as text, line by line."""
         found = [f"{s.width:5d}x{s.height:<5d} {s.steps:4d} steps" for s in self.scales]
-        found.append(f"about {self.seconds:.0f} s, start included")
+        found.append(f"about {self.seconds:.0f} s, including startup")
         if self.bytes:
-            found.append(f"about {self.bytes / 2**30:.1f} GiB of memory at the most")
+            found.append(f"about {self.bytes / 2**30:.1f} GiB of memory at most")
         if self.tile is not None:
             found.append(f"in tiles of {self.tile} px")
         return found
@@ -62,15 +62,15 @@ def forecast(
     cache: TargetCache | None = None,
     **options: Any,
 ) -> Forecast:
-    """Say what a run would take.
+    """Estimate a run.
 
     Args:
         content, style, regions, labels, protect, output, options: as for ``iter_stylize``.
-        began: when the clock started, as ``time.perf_counter`` tells it; now if absent.
-        cache: what other runs have prepared.
+        began: start of the process as a value of ``time.perf_counter``; default: now.
+        cache: networks and targets shared with other runs.
 
     Raises:
-        InputError: as ``iter_stylize`` would.
+        InputError: as ``iter_stylize``.
     """
     import torch
 

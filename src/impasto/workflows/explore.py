@@ -72,7 +72,7 @@ def parse_axis(text: str) -> Axis:
     if name not in known:
         shown = [option.replace("_", "-") for option in known]
         raise OptionError(
-            f"--axis {text!r}: no option is called {name!r}; {suggest(name.replace('_', '-'), shown)}", "axis"
+            f"--axis {text!r}: there is no option {name!r}; {suggest(name.replace('_', '-'), shown)}", "axis"
         )
     parts = [part.strip() for part in values.split(",")]
     if not equals or not all(parts):

@@ -1,8 +1,8 @@
-"""The report of a run: one HTML page with everything in it, which opens from the disk and asks for nothing.
+"""The report of a run: a self-contained HTML page.
 
-In: a run's events and its inputs. Out: ``index.html`` in a folder: inputs, the result against the content, the way
-there, the losses by term, the evaluation, the command and the record. Its content policy forbids the page to load
-anything.
+In: the events and inputs of a run. Out: ``index.html`` in a folder: inputs, the result compared with the content,
+intermediate steps, the losses by term, the metrics, the command and the record. The content security policy of the page
+forbids loading anything.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ PAGE = "index.html"
 
 
 class Report:
-    """Listens to a run and writes its report; call it with every event.
+    """Writes the report of a run; call it with every event.
 
     Args:
-        folder: where the page goes.
-        content, style: what the run reads: path, array, tensor or PIL image.
+        folder: output folder.
+        content, style: the inputs of the run: path, array, tensor or PIL image.
 
     Raises:
-        OptionError: when the run begins, the folder cannot be made.
+        OptionError: the folder cannot be created; raised when the run begins.
     """
 
     def __init__(self, folder: str | Path, content: Any, style: Any) -> None:
@@ -55,7 +55,7 @@ class Report:
         self._frames: list[tuple[int, str]] = []
 
     def __call__(self, event: Event) -> None:
-        """Take an event: steps with a preview become frames, the end writes the page."""
+        """Handle an event: steps with a preview become frames; the last event writes the page."""
         if isinstance(event, Planned):
             self._make_folder()
             self._wanted = {round(shown_step(index, FRAMES, event.total_steps)) for index in range(FRAMES)}
@@ -73,10 +73,10 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
     """Write the page and return its path.
 
     Args:
-        folder: where to.
-        result: of the run.
-        content, style: what it read.
-        frames: steps and pictures on the way, as data URIs.
+        folder: output folder.
+        result: result of the run.
+        content, style: its inputs.
+        frames: steps and their pictures, as data URIs.
     """
     about = result.record
     most = result.options.output.max_pixels
@@ -90,7 +90,7 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
     height, width = result.pixels.shape[:2]
     ended = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
     text = Template(files("impasto.workflows").joinpath("report.html").read_text(encoding="utf-8")).substitute(
-        title=f"{names['content']} painted as {names['style']}",
+        title=f"{names['content']} in the style of {names['style']}",
         summary=f"{width}x{height} px, {ended}, impasto {html.escape(about['versions']['impasto'])}",
         result=data_uri(result.pixels, LONG_SIDE),
         content=data_uri(images.resize(inputs["content"].pixels, (height, width)), LONG_SIDE),
@@ -121,7 +121,7 @@ def curves(losses: Sequence[Mapping[str, float]]) -> list[str]:
     """Return one SVG for the total and each term.
 
     Args:
-        losses: one entry a step, with ``step``, ``scale``, ``total`` and the terms.
+        losses: one entry per step, with ``step``, ``scale``, ``total`` and the terms.
     """
     names = [name for name in dict.fromkeys(key for entry in losses for key in entry) if name not in ("step", "scale")]
     drawn = []

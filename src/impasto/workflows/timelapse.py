@@ -1,8 +1,8 @@
-"""The film of a run: its steps in, an .mp4, .gif or .webp out.
+"""Write a timelapse of a run as .mp4, .gif or .webp.
 
-The first steps change the picture most, so the film goes slowly at first: the step shown at time t of the whole (0
-to 1) is ``steps * t ** EASE``, and frames between two steps are mixed of both. Frames are written as the run makes
-them, so a film takes no memory; it ends on the finished picture. PyAV writes it, no other program is needed.
+The first steps change the picture most, so the timelapse starts slowly: at time t (0 to 1) it shows step
+``steps * t ** EASE``, interpolated linearly between two steps. Frames are encoded during the run and not kept in
+memory; the last one is the finished picture. PyAV encodes the file, no other program is needed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ SECONDS = 6.0
 HOLD_SECONDS = 2.0
 LONG_SIDE = {".mp4": 1080, ".webp": 640, ".gif": 480}
 RATE = {".mp4": 30, ".webp": 20, ".gif": 15}
-BYTES = {".mp4": 0.15, ".webp": 0.3, ".gif": 1.0}  # a pixel and frame, at the most
+BYTES = {".mp4": 0.15, ".webp": 0.3, ".gif": 1.0}  # per pixel and frame, upper bound
 
 Frame = NDArray[np.float32]
 
 
-class Film:
-    """Listens to a run and writes its film; call it with every event.
+class Timelapse:
+    """Writes the timelapse of a run; call it with every event.
 
     Args:
-        path: an .mp4, .gif or .webp.
-        seconds: how long the way takes; the finished picture is held for two more.
+        path: output file, an .mp4, .gif or .webp.
+        seconds: duration of the run in the timelapse; the finished picture is shown for two more.
 
     Raises:
-        OptionError: another suffix; when the run begins, a folder that cannot be made.
+        OptionError: the suffix is not supported; or, when the run begins, the folder cannot be created.
     """
 
     def __init__(self, path: str | os.PathLike[str], seconds: float = SECONDS) -> None:
@@ -58,11 +58,11 @@ class Film:
         self._sink: _Sink | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event: the plan opens the film, a step with a preview adds to it, the end closes it."""
+        """Handle an event: the plan opens the file, steps with a preview add frames, the last event closes it."""
         if isinstance(event, Planned):
             last = event.scales[-1]
             self._total = event.total_steps
-            self._size = film_size(last["height"], last["width"], LONG_SIDE[self._suffix])
+            self._size = timelapse_size(last["height"], last["width"], LONG_SIDE[self._suffix])
             self._make_folder()
         elif isinstance(event, Stepped) and event.preview is not None:
             self._add(event.step, event.preview)
@@ -74,11 +74,11 @@ class Film:
             raise OptionError(f"--timelapse {self.path}: the folder {reason}", "timelapse")
         frames = self._frames + round(HOLD_SECONDS * RATE[self._suffix])
         size = int(frames * self._size[0] * self._size[1] * BYTES[self._suffix])
-        if (short := disk_shortfall([(self.path.parent, size, "the film")])) is not None:
+        if (short := disk_shortfall([(self.path.parent, size, "the timelapse")])) is not None:
             raise OptionError(f"--timelapse {self.path}: {short}", "timelapse")
 
     def close(self) -> None:
-        """Give up a film that has no end."""
+        """Delete an unfinished timelapse."""
         if self._sink is not None:
             self._sink.close()
             self._sink = None
@@ -99,7 +99,7 @@ class Film:
             self._before = step, frame
 
     def _mixed(self, at: float, step: int, frame: Frame) -> Frame:
-        """Return the picture at a step that lies between two that were seen."""
+        """Return the picture at a step by interpolation between the two nearest previews."""
         if self._before is None or self._before[0] >= step:
             return frame
         earlier, picture = self._before
@@ -118,18 +118,18 @@ class Film:
 
 
 def shown_step(frame: int, frames: int, total: int) -> float:
-    """Return which step a frame shows, from 1 to ``total``; the first steps take the most frames."""
+    """Return the step that a frame shows, from 1 to ``total``; the first steps have the most frames."""
     return 1.0 + (total - 1) * math.pow(frame / max(1, frames - 1), EASE)
 
 
-def film_size(height: int, width: int, long_side: int) -> tuple[int, int]:
-    """Return the size of a film, even numbers as the video format needs them."""
+def timelapse_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return the size of a timelapse, in even numbers as video formats require."""
     factor = min(1.0, long_side / max(height, width))
     return max(2, 2 * round(height * factor / 2)), max(2, 2 * round(width * factor / 2))
 
 
 class _Sink:
-    """Frames ``[H, W, 3]`` float32 in, a file out."""
+    """Encodes frames, ``[H, W, 3]`` float32, to a file."""
 
     def __init__(self, path: Path, suffix: str, size: tuple[int, int]) -> None:
         self._rate, self._count = RATE[suffix], 0
@@ -143,7 +143,7 @@ class _Sink:
         }[suffix]
         self._stream: Any = self._file.add_stream(codec, rate=self._rate, width=width, height=height, pix_fmt=layout)
         if suffix == ".mp4":
-            # Brush strokes are fine detail: a quality at which they stay, in the colors that screens expect.
+            # A quality at which brush strokes, which are fine detail, are preserved.
             self._stream.options = {"crf": "18", "preset": "medium"}
         elif suffix == ".webp":
             self._stream.options = {"quality": "80"}
@@ -173,7 +173,7 @@ class _Sink:
 
 
 def _palette_graph(size: tuple[int, int], rate: int) -> Any:
-    """Return a graph that gives all frames the best 256 colors of the whole film."""
+    """Return a filter graph that maps all frames to the best 256 colors of the whole timelapse."""
     graph: Any = av.filter.Graph()
     source = graph.add_buffer(width=size[1], height=size[0], format="rgb24", time_base=Fraction(1, rate))
     split, make, use = graph.add("split"), graph.add("palettegen"), graph.add("paletteuse", "dither=sierra2_4a")

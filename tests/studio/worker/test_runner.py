@@ -153,7 +153,7 @@ def test_a_film_and_a_report_of_a_real_run(uninterrupted_job: tuple[Store, Job])
     page = (store.job_folder(job.id) / "report.html").read_text(encoding="utf-8")
     assert page.count("<polyline") >= 3
     assert "style_blend" in page
-    assert "<h1>cat.png painted as waves.png</h1>" in page
+    assert "<h1>cat.png in the style of waves.png</h1>" in page
     assert "overflow-wrap: anywhere" in page
     assert sum(file.is_dir() for file in store.job_folder(job.id).iterdir()) == 0
 

@@ -18,7 +18,7 @@ from impasto.run import record
 from impasto.run.result import Result
 from impasto.studio.store.exports import ExportInput
 from impasto.workflows.report import PAGE, Report
-from impasto.workflows.timelapse import Film
+from impasto.workflows.timelapse import Timelapse
 
 
 def events_from_log(export_input: ExportInput) -> Iterator[Event]:
@@ -49,7 +49,7 @@ def events_from_log(export_input: ExportInput) -> Iterator[Event]:
 
 def film(export_input: ExportInput, path: Path) -> str:
     """Write the film of a run and return its media type."""
-    listener = Film(path)
+    listener = Timelapse(path)
     try:
         for event in events_from_log(export_input):
             listener(event)
