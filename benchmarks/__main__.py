@@ -74,7 +74,8 @@ def _print_race(found: Mapping[str, Any]) -> None:
     if "default" in found:
         default = found["default"]
         typer.echo(
-            f"the default recipe, another objective: {default['seconds']:.1f} s; {default['loss']:.5g} by that of the baseline"
+            f"the default recipe, a different objective: {default['seconds']:.1f} s;"
+            f" {default['loss']:.5g} by that of the baseline"
         )
     evaluation = found["evaluation"]
     if "rows" in evaluation:
@@ -90,7 +91,8 @@ def _print_race(found: Mapping[str, Any]) -> None:
         typer.echo("ratio: none, the best loss of the baseline was not reached")
     else:
         typer.echo(
-            f"ratio: {found['ratio']:.1f} (time of the baseline to its best saved picture over the time of Impasto to that loss)"
+            f"ratio: {found['ratio']:.1f}"
+            " (time of the baseline to its best saved picture over the time of Impasto to that loss)"
         )
 
 

@@ -45,7 +45,8 @@ def check() -> None:
         found = "absent"
     if found != VERSION:
         raise MachineError(
-            f"the installed version of {NAME} is {found}, and the benchmark needs {VERSION}: pip install {NAME}=={VERSION}"
+            f"the installed version of {NAME} is {found}, and the benchmark needs {VERSION}:"
+            f" pip install {NAME}=={VERSION}"
         )
 
 

@@ -58,4 +58,4 @@ def test_precision_is_printed(
     found = {"fp32": 100.0, "bf16": 100 * (1 + difference), "difference": difference, "within": difference <= 0.02}
     monkeypatch.setattr(bf16_quality, "fidelity", lambda *_, **__: found)
     assert cli.run(["precision", "a.jpg", "b.jpg"], app) == 0
-    assert f"bfloat16 is {difference:+.2%}, {verdict} the 2% that are allowed" in capsys.readouterr().out
+    assert f"bfloat16 is {difference:+.2%}, {verdict} the tolerance of 2%" in capsys.readouterr().out

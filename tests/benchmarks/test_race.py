@@ -94,14 +94,14 @@ def test_the_ratio_is_of_times_to_the_same_loss() -> None:
 
 def test_another_version_of_the_peer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda name: "9.9")
-    with pytest.raises(MachineError, match=r"pastiche is 9\.9 here, the race is against 1\.6\.0: pip install"):
+    with pytest.raises(MachineError, match=r"pastiche is 9\.9, and the benchmark needs 1\.6\.0: pip install"):
         baseline.check()
 
 
 def test_a_picture_the_peer_cannot_read_is_named(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     text = tmp_path / "text.png"
     text.write_text("no picture")
-    with pytest.raises(ImageError, match=r"pastiche cannot read .*text\.png .*give a JPEG or PNG file"):
+    with pytest.raises(ImageError, match=r"pastiche cannot read .*text\.png .*use a JPEG or PNG file"):
         baseline.BaselineLoss(tiny_files[0], text, SIZE)
 
 

@@ -232,7 +232,7 @@ def test_an_unknown_layer_meets_the_nearest(wrong: str, near: str) -> None:
 
 @pytest.mark.parametrize("question", [stride, channels])
 def test_a_name_that_is_no_layer_has_no_facts(question: Callable[[str], int]) -> None:
-    with pytest.raises(OptionError, match="no layer is called 'pool4'"):
+    with pytest.raises(OptionError, match="there is no layer 'pool4'"):
         question("pool4")
 
 

@@ -37,6 +37,7 @@ from impasto.studio.server import Settings, serve
 settings = Settings(Path(sys.argv[1]), port=int(sys.argv[2]), module="fake_runner", browser=False)
 serve(settings, lambda line: print(line, flush=True))
 """
+PAGE_TIMEOUT_MS = 120_000  # the defaults of Playwright are short for a busy machine
 STRENGTH = "#option-strength input[type=range]"
 
 
@@ -88,7 +89,7 @@ def endless(studio: Studio) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright.expect.set_options(timeout=120_000)  # ms; the default of five seconds is short for a busy machine
+    playwright.expect.set_options(timeout=PAGE_TIMEOUT_MS)
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser
@@ -100,7 +101,7 @@ def page(studio: Studio, browser: Any) -> Iterator[Any]:
     """A page that must neither complain nor ask anybody else for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(1000 * HANG_SECONDS)
+    page.set_default_timeout(PAGE_TIMEOUT_MS)
     asked: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -122,8 +123,17 @@ def fill(page: Any) -> None:
         body = fake_runner.png(np.full((40, 60, 3), value, np.uint8))
         file = {"name": "any.png", "mimeType": "image/png", "buffer": body}
         page.set_input_files(f"#drop-{part} input[type=file]", file)
+        page.wait_for_selector(f"#drop-{part}:not([aria-busy])")
     page.wait_for_selector("#styles li")
     page.wait_for_selector("#drop-content figure:not([hidden])")
+
+
+def open_canvas(page: Any) -> Any:
+    """Return the canvas of the brush, which opens once the photo has been loaded."""
+    page.wait_for_selector("#brush[open]")
+    canvas = page.locator("#brush canvas")
+    canvas.focus()
+    return canvas
 
 
 def controls(page: Any) -> Any:
@@ -254,8 +264,7 @@ def test_two_runs_are_compared(page: Any) -> None:
 def test_areas_are_protected_by_keyboard(page: Any) -> None:
     fill(page)
     page.click("#protect")
-    canvas = page.locator("#brush canvas")
-    canvas.focus()
+    canvas = open_canvas(page)
     for key in ("Space", "ArrowLeft", "Space"):
         canvas.press(key)
     page.click("#brush-save")
@@ -273,10 +282,9 @@ def test_areas_are_protected_by_keyboard(page: Any) -> None:
 def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     fill(page)
     page.click("#add-region")
+    canvas = open_canvas(page)
     page.click("#brush-save")
     playwright.expect(page.locator("#brush-state")).to_contain_text("The mask is empty")
-    canvas = page.locator("#brush canvas")
-    canvas.focus()
     canvas.press("Space")
     page.select_option("#brush-style", index=1)
     page.click("#brush-save")

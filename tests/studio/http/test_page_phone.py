@@ -6,15 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_page import Studio, browser, controls, page, playwright, studio
-
-from waiting import HANG_SECONDS
+from test_page import PAGE_TIMEOUT_MS, Studio, browser, controls, page, playwright, studio
 
 
 def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
-    page.set_default_timeout(1000 * HANG_SECONDS)
+    page.set_default_timeout(PAGE_TIMEOUT_MS)
     page.goto(studio.address)
     page.wait_for_selector("#loaded", state="attached")
     controls(page)
@@ -30,7 +28,7 @@ def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> N
 def test_a_phone_shows_all_of_it(studio: Studio, browser: Any, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
-    page.set_default_timeout(1000 * HANG_SECONDS)
+    page.set_default_timeout(PAGE_TIMEOUT_MS)
     page.goto(studio.address)
     page.wait_for_selector("#loaded", state="attached")
     for tab in ("paint", "explore", "history"):
