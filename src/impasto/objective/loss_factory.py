@@ -44,10 +44,6 @@ from impasto.options.fields import Options
 NORMALIZATIONS: Mapping[str, Normalization] = {"gatys": "gatys", "neural-style": "neural-style"}
 
 HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
-CONTENT_LAYERS: Mapping[str, str] = {
-    "features": "relu4_2",
-    "self-similarity": f"{HYPERCOLUMN}+relu4_3+relu5_3",
-}
 
 
 @dataclass(frozen=True)
@@ -144,6 +140,23 @@ STYLE_LOSSES: dict[str, StyleLoss] = {
 }
 
 
+def _content_features(context: ScaleContext, mask: Maps | None) -> Loss:
+    half_sum = context.options.loss_weights.units == "gatys"
+    return ContentLoss(context.content_features, context.content_layers, mask=mask, half_sum=half_sum)
+
+
+def _self_similarity(context: ScaleContext, mask: Maps | None) -> Loss:
+    features, layers = context.content_features, context.content_layers
+    return SelfSimilarityLoss(features, layers, context.content, mask=mask, generator=context.generator)
+
+
+# Default layers and constructor. To add a content loss, add a row and its name to ``ContentLossName``.
+CONTENT_LOSSES: dict[str, tuple[str, Callable[[ScaleContext, Maps | None], Loss]]] = {
+    "features": ("relu4_2", _content_features),
+    "self-similarity": (f"{HYPERCOLUMN}+relu4_3+relu5_3", _self_similarity),
+}
+
+
 def style_loss_name(options: Options) -> str:
     """Return the name of the style loss: that of the options, or the default of their units."""
     if options.features.style_loss is not None:
@@ -158,7 +171,7 @@ def default_style_layers(options: Options) -> str:
 
 def default_content_layers(options: Options) -> str:
     """Return the layers that the content loss reads by default."""
-    return CONTENT_LAYERS[options.features.content_loss]
+    return CONTENT_LOSSES[options.features.content_loss][0]
 
 
 def style_loss(
@@ -193,11 +206,8 @@ def style_loss(
 
 def content_loss(context: ScaleContext, mask: Maps | None = None) -> Loss:
     """Return the content loss inside a mask by layer, ``[1, 1, H/s, W/s]``; everywhere if absent."""
-    features, layers = context.content_features, context.content_layers
-    if context.options.features.content_loss == "self-similarity":
-        loss = SelfSimilarityLoss(features, layers, context.content, mask=mask, generator=context.generator)
-        return context.with_interval(loss)
-    return ContentLoss(features, layers, mask=mask, half_sum=context.options.loss_weights.units == "gatys")
+    _, build = CONTENT_LOSSES[context.options.features.content_loss]
+    return context.with_interval(build(context, mask))
 
 
 def total_variation_loss(height: int, width: int, options: Options) -> TotalVariationLoss:

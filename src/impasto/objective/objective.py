@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -109,17 +109,28 @@ class Objective:
         active = {name: loss for name, loss in self.terms.items() if weights.get(name, 0.0) != 0.0}
         if not active:
             return Evaluation({}, 0.0, torch.zeros_like(canvas))
-        evaluate = self._evaluate_whole if self.tiles[0].window.is_whole else self._evaluate_tiled
-        view, as_compared = self._own_view, canvas
+        view, compared = self._own_view, canvas
         if view is not None:
             with torch.no_grad():
-                as_compared = view.as_compared(view.picture(canvas))
-        (wide,) = self.shard.with_halo([as_compared], self._halo)
-        found = evaluate(wide, active, weights)
-        gradient = self.shard.reduce_halo(found.gradient, self._halo)
+                compared = view.as_compared(view.picture(canvas))
+        (wide,) = self.shard.with_halo([compared], self._halo)
+        if self.tiles[0].window.is_whole:
+            leaf = wide.detach().requires_grad_(True)
+            features = self.encoder(leaf, _layers(active))
+            window = self.tiles[0].window
+            values = [
+                weights[name] * loss.value(loss.summarize(leaf, features, window)) for name, loss in active.items()
+            ]
+            stacked = torch.stack([value.to(leaf.dtype) for value in values])
+            (gradient,) = torch.autograd.grad(stacked.sum(), leaf)
+            numbers = stacked.tolist()
+            del leaf, features, values, stacked  # before the gradient is pulled back, which takes memory too
+        else:
+            numbers, gradient = self._evaluate_tiled(wide, active, weights)
+        gradient = self.shard.reduce_halo(gradient, self._halo)
         if view is not None:
             gradient = view.pull_back(canvas, gradient)
-        return self._agreed(replace(found, gradient=gradient))
+        return self._agreed(Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient))
 
     def values(self, canvas: Tensor, *, together: bool = False) -> dict[str, float]:
         """Return the unweighted losses of a picture, which is taken as it is.
@@ -165,14 +176,10 @@ class Objective:
             if isinstance(loss, Refreshing):
                 loss.refresh(torch.Generator().manual_seed(seed), lambda: self.sweep(canvas))
 
-    def _evaluate_whole(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
-        leaf = canvas.detach().requires_grad_(True)
-        features = self.encoder(leaf, _layers(active))
-        window = self.tiles[0].window
-        values = [weights[name] * loss.value(loss.summarize(leaf, features, window)) for name, loss in active.items()]
-        return _finish(active, values, leaf)
-
-    def _evaluate_tiled(self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]) -> Evaluation:
+    def _evaluate_tiled(
+        self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]
+    ) -> tuple[list[float], Tensor]:
+        """Return the weighted losses and the gradient of the rows that this process reads."""
         gradient = torch.zeros_like(canvas)
         count = len(self._placed) - self.keep
         first, kept = self._placed[:count], self._placed[count:]
@@ -190,8 +197,7 @@ class Objective:
             passes.pop().push_back(slopes, gradient)
         for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
             self._forward(canvas, active, tile).push_back(slopes, gradient)
-        numbers = torch.stack(values).detach().tolist()
-        return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
+        return torch.stack(values).tolist(), gradient
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add summaries up over all processes, in one message."""
@@ -249,10 +255,3 @@ def _add(sums: dict[str, Tensor], parts: Mapping[str, Tensor]) -> None:
 
 def _layers(terms: Mapping[str, Loss]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layer for loss in terms.values() for layer in loss.layers))
-
-
-def _finish(active: Mapping[str, Loss], values: list[Tensor], leaf: Tensor) -> Evaluation:
-    stacked = torch.stack([value.to(leaf.dtype) for value in values])
-    (gradient,) = torch.autograd.grad(stacked.sum(), leaf)
-    numbers = stacked.detach().tolist()
-    return Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient)
