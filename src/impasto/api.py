@@ -239,7 +239,7 @@ def _painting(
 ) -> Painting:
     """Load the network, choose the precision and return the run at its start."""
     cache.encoder(prepared)  # unusable weights are reported before anything else
-    prepared, ready = choose_precision(prepared, cache, TargetCache(cache.state), decided=bool(history.decisions))
+    prepared, ready = choose_precision(prepared, cache, decided=bool(history.decisions))
     painting = Painting(prepared, cache, history, monitor, checkpoints, first_picture)
     painting.problem = ready
     return painting

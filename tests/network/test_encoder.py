@@ -255,6 +255,15 @@ def test_the_network_is_not_trained(state: State) -> None:
     assert not any(buffer.requires_grad for buffer in net.buffers())
 
 
+def test_a_float32_copy_has_the_rounded_weights(state: State, canvas: Tensor) -> None:
+    rounded = {name: t if name.startswith("conv1_1") else t.bfloat16().float() for name, t in state.items()}
+    half = Encoder(state, dtype=torch.bfloat16)
+    copied, plain = half.to_float32(), Encoder(rounded)
+    assert copied.dtype == torch.float32
+    assert half.dtype == half.conv2_1_weight.dtype == torch.bfloat16
+    assert torch.equal(copied(canvas, ["relu4_1"])["relu4_1"], plain(canvas, ["relu4_1"])["relu4_1"])
+
+
 def test_the_canvas_is_left_alone(canvas: Tensor) -> None:
     before = canvas.clone()
     net = Encoder(drawn_state("conv2_1"))

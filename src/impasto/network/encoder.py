@@ -14,6 +14,7 @@ that max pooling gives.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
@@ -77,6 +78,12 @@ class Encoder(nn.Module):
             self.register_buffer(name.replace(".", "_"), kept, persistent=False)
         means = torch.tensor(MEANS_BGR, dtype=first_dtype).flip(0)
         self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
+
+    def to_float32(self) -> Encoder:
+        """Return a copy that computes in float32 with the same weights, rounded as they are here."""
+        copied = copy.deepcopy(self).float()
+        copied.dtype = torch.float32
+        return copied
 
     def forward(
         self,

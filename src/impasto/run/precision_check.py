@@ -4,8 +4,8 @@ In: a run made ready, whose network runs in bfloat16 because nobody asked for an
 float32 with a note that says why. The gradients are compared once, at the coarsest scale, where that costs the least:
 one evaluation in float32 there takes 1 to 3 % of a run, at every scale it would take some 10 %.
 
-The picture is half way between the content and noise of the style's colors, where no term vanishes. The losses and
-their targets are the same objects in both, so that only the arithmetic and the weights' rounding differ. A single scale
+The picture is half way between the content and noise of the style's colors, where no term vanishes. The losses,
+their targets and the rounded weights are the same in both, so that only the arithmetic differs. A single scale
 of more than 512 px is judged at that size.
 """
 
@@ -43,14 +43,13 @@ class TargetProvider(Protocol):
 
 
 def choose_precision(
-    prepared: PreparedRun, cache: TargetProvider, fp32_cache: TargetProvider, *, decided: bool
+    prepared: PreparedRun, cache: TargetProvider, *, decided: bool
 ) -> tuple[PreparedRun, ScaleObjective | None]:
     """Return the prepared run in a precision that can be trusted, and the problem of its first scale if that was made.
 
     Args:
         prepared: made ready.
         cache: makes and keeps networks and targets.
-        fp32_cache: makes the network in float32, which is thrown away with it.
         decided: an earlier run has decided the precision.
     """
     if decided or prepared.options.machine.precision != "auto" or prepared.compute.dtype != torch.bfloat16:
@@ -61,7 +60,7 @@ def choose_precision(
         problem = cache.problem(prepared, scale)
         weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
         tile, seed = prepared.options_at(scale).machine.tile, prepared.options.optimization.seed
-        found = agreement(problem, fp32_cache.encoder(whole), weights, tile=tile, seed=seed)
+        found = agreement(problem, encoder.to_float32(), weights, tile=tile, seed=seed)
         cache.bf16_cosine[encoder] = prepared.group.broadcast(found) or 0.0  # all take the first process's
     cosine = cache.bf16_cosine[encoder]
     if cosine >= LEAST_COSINE:
