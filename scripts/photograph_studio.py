@@ -1,6 +1,6 @@
 """Photograph the studio for its documentation: python scripts/photograph_studio.py FOLDER [paint] [explore]
 
-``paint`` makes light, dark, phone and regions, ``explore`` a sheet of proofs; all from the samples, in Chromium.
+``paint`` makes light, dark, phone and regions, ``explore`` the variations; all from the samples, in Chromium.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 DESK = {"viewport": {"width": 1360, "height": 1150}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5, "is_mobile": True, "has_touch": True}
 STRENGTH = "#option-strength input[type=range]"
-ENOUGH = 25  # steps until the knob is turned
+ENOUGH = 25  # steps until a setting is changed
 PATIENCE = 140  # half seconds
 
 
-def opened(browser: Any, address: str, **looks: Any) -> Any:
+def opened(browser: Any, address: str, **settings: Any) -> Any:
     """Open the page and wait for all of it."""
-    page = browser.new_context(**looks).new_page()
+    page = browser.new_context(**settings).new_page()
     page.set_default_timeout(120_000)
     page.goto(address)
     page.wait_for_selector("#loaded", state="attached")
@@ -38,14 +38,14 @@ def opened(browser: Any, address: str, **looks: Any) -> Any:
 
 
 def photograph(page: Any, path: Path, width: int = 1100, **how: Any) -> None:
-    """Save what the page shows as a JPEG, at most so wide."""
+    """Save what the page shows as a JPEG, at most ``width`` px wide."""
     picture = Image.open(io.BytesIO(page.screenshot(**how))).convert("RGB")
     picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
     picture.save(path, quality=86)
     print(path, path.stat().st_size)
 
 
-def give(page: Any) -> None:
+def choose_samples(page: Any) -> None:
     """Choose the two samples."""
     page.select_option("#drop-content select", "coffee")
     page.wait_for_selector("#drop-content figure:not([hidden])")
@@ -54,7 +54,7 @@ def give(page: Any) -> None:
 
 
 def brush(page: Any, path: Path) -> None:
-    """Give the upper part a painting of its own."""
+    """Brush a region over the upper part."""
     page.click("#add-region")
     page.wait_for_selector("#brush[open]")
     box = page.locator("#brush canvas").bounding_box()
@@ -77,9 +77,9 @@ def brush(page: Any, path: Path) -> None:
 
 
 def paint(browser: Any, address: str, folder: Path) -> None:
-    """Paint, turn a knob while it paints, and look at the result in other clothes."""
+    """Photograph a run after a setting was changed, in the light and dark themes and on a phone."""
     page = opened(browser, address, **DESK)
-    give(page)
+    choose_samples(page)
     brush(page, folder / "regions.jpg")
     frame = page.frame_locator("#controls")
     frame.locator("#option-size").locator("input, textarea").first.fill("256")
@@ -100,19 +100,19 @@ def paint(browser: Any, address: str, folder: Path) -> None:
         page.click("#stop")
     page.wait_for_selector("#status[data-state=done]")
     run = page.evaluate("location.hash")
-    for name, looks, width in (("dark.jpg", {**DESK, "color_scheme": "dark"}, 1100), ("phone.jpg", PHONE, 480)):
-        other = opened(browser, address + run, **looks)
+    for name, settings, width in (("dark.jpg", {**DESK, "color_scheme": "dark"}, 1100), ("phone.jpg", PHONE, 480)):
+        other = opened(browser, address + run, **settings)
         other.wait_for_selector("#picture:not([hidden])")
-        if looks is PHONE:
+        if settings is PHONE:
             other.evaluate("document.getElementById('settings').scrollIntoView(); window.scrollBy(0, -340)")
         other.wait_for_timeout(1000)
         photograph(other, folder / name, width)
 
 
 def explore(browser: Any, address: str, folder: Path) -> None:
-    """Make a sheet of proofs."""
+    """Photograph the variations."""
     page = opened(browser, address, **DESK)
-    give(page)
+    choose_samples(page)
     page.click("#tab-explore")
     page.click("#sheet-form button")
     page.get_by_text("All variations are ready").wait_for(timeout=230_000)

@@ -145,7 +145,7 @@ def test_a_part_outside_the_picture(stylize: Refuse) -> None:
 
 def test_content_too_small_for_the_layers(stylize: Refuse) -> None:
     said = stylize("photo.png", "painting.png", "--size", "12")
-    assert said.startswith("the picture would be 12x10 px, too small for the layers")
+    assert said.startswith("the image would be 12x10 px, too small for the layers")
     assert "a larger --size" in said
 
 
@@ -308,16 +308,34 @@ def test_options_that_will_not_do(stylize: Refuse, flags: list[str], parts: list
 
 
 @pytest.mark.parametrize("flags", [["--recolour", "0.5"], ["--recolour=0.5"]])
-def test_a_renamed_flag_is_refused_with_its_new_name(stylize: Refuse, flags: list[str]) -> None:
-    assert "--recolour was renamed: use --final-recolor" in stylize("photo.png", "painting.png", *flags)
+def test_a_former_name_of_an_option_is_accepted_with_a_note(
+    flags: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IMPASTO_CONFIG", str(folder))
+    assert run(["recipes", "save", "mine", *flags]) == 0
+    assert capsys.readouterr().err == "note: --recolour is now called --final-recolor\n"
+    assert "final_recolor = 0.5" in (folder / "recipes" / "mine.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("flag", "name"),
-    [("--side", "--crop-size"), ("--rate", "--learning-rate"), ("--leave-out", "--hold-out"), ("--out", "--output")],
+    ("former", "current"),
+    [
+        (["train", "painting.png", "--side", "1"], ["--crop-size"]),
+        (["train", "painting.png", "--rate=0", "--leave-out", "-1"], ["--learning-rate", "--hold-out"]),
+        (["train", "painting.png", "--batch", "0", "--check-every", "0"], ["--batch-size", "--validate-every"]),
+        (["demo", "--out", "new", "--content", "none"], ["--output"]),
+        (["anatomy", "none.png"], ["reconstruct"]),
+    ],
+    ids=" ".join,
 )
-def test_a_renamed_flag_of_a_training_is_refused_with_its_new_name(refused: Refuse, flag: str, name: str) -> None:
-    assert f"{flag} was renamed: use {name}" in refused("train", "painting.png", "--photos", "photos", flag, "1")
+def test_former_names_of_commands_and_flags(
+    former: list[str], current: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = ["--photos", "photos"] if former[0] == "train" else []
+    assert run([*former, *photos]) == 2
+    *notes, message = capsys.readouterr().err.splitlines()
+    assert [note.rpartition(" is now called ")[2] for note in notes] == current
+    assert "No such" not in message
 
 
 def test_an_unknown_command_meets_the_nearest(refused: Refuse) -> None:

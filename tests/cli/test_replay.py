@@ -121,9 +121,9 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
         (["inspect", "none.png"], "'none.png' does not exist"),
         (["replay", "photo.png"], "'photo.png' carries no record"),
         (["replay", "none.json", "--cell", "1,1"], "'none.json' cannot be read"),
-        (["replay", "out.png", "--cell", "2"], "--cell is '2'; give row and column from 1, such as 2,3"),
+        (["replay", "out.png", "--cell", "2"], "--cell is '2'; write row,column, counted from 1, such as 2,3"),
         (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a sheet"),
-        (["replay", "out.png", "-o", "out.png"], "'out.png' is the picture itself: choose another file with -o"),
+        (["replay", "out.png", "-o", "out.png"], "'out.png' is the image itself: choose a different file with -o"),
         (["replay", "out.png", "--input", "sky"], "--input 'sky': write ROLE=FILE, such as 'mask sky=sky.png'"),
         (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),
         (["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"], "--size and --more-steps are both given"),
@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_one_line(capsys: Capture, arguments: list[str], 
 def test_a_run_is_not_written_over(capsys: Capture) -> None:
     painted("--run-dir=kept")
     told = refused(capsys, "stylize", "photo.png", "painting.png", *QUICK, "--run-dir=kept")
-    assert "--run-dir kept already contains a run: impasto resume kept, or choose another folder" in told
+    assert "--run-dir kept already contains a run: impasto resume kept, or choose a different folder" in told
 
 
 @pytest.mark.slow

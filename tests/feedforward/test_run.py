@@ -147,7 +147,7 @@ def test_the_command_line_paints_with_a_network(
     assert run(["stylize", str(files[0]), "--model", str(path), "--size", "80", "-o", str(out)]) == 0
     assert "smaller" not in capsys.readouterr().err  # the style's thumbnail says nothing of strokes
     assert run(["export", str(path)]) == 2
-    assert "name the format: impasto export NETWORK --onnx" in capsys.readouterr().err
+    assert "specify the format: impasto export NETWORK --onnx" in capsys.readouterr().err
 
 
 def test_the_command_line_names_what_is_wrong_with_a_network(

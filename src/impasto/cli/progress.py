@@ -86,11 +86,11 @@ def status_line(quiet: bool, console: Console | None = None) -> Iterator[Callabl
 
 @contextmanager
 def _stop_on_interrupt(mailbox: Mailbox) -> Iterator[None]:
-    """On the first Ctrl-C, stop the run and save its picture; on the second, abort."""
+    """On the first Ctrl-C, stop the run and save its image; on the second, abort."""
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping: saving the current picture (Ctrl-C again to abort)", file=sys.stderr)
+        print("\nstopping: saving the current image (Ctrl-C again to abort)", file=sys.stderr)
         mailbox.post("stop")
 
     before = signal.signal(signal.SIGINT, stop)

@@ -1,4 +1,4 @@
-"""Files that a run writes besides its picture: timelapse, report and checkpoints; their flags and checks."""
+"""Files that a run writes besides its image: timelapse, report and checkpoints; their flags and checks."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Recording:
         """Raise OptionError if a file or a run would be overwritten.
 
         Args:
-            output: the picture to write.
-            inputs: the pictures to read; anything but a path is skipped.
+            output: the image to write.
+            inputs: the images to read; anything but a path is skipped.
         """
         if self.run_dir is not None and (self.run_dir / "run.json").exists():
             raise OptionError(
-                f"--run-dir {self.run_dir} already contains a run: impasto resume {self.run_dir}, or choose another "
-                "folder",
+                f"--run-dir {self.run_dir} already contains a run: impasto resume {self.run_dir}, or choose a "
+                "different folder",
                 "run_dir",
             )
         if self.timelapse is None:
@@ -59,7 +59,7 @@ class Recording:
         taken = [split_crop(other)[0] for other in (output, *inputs) if isinstance(other, (str, Path))]
         if any(other.resolve() == self.timelapse.resolve() for other in taken):
             raise OptionError(
-                f"--timelapse {self.timelapse} is the output or an input: choose another file", "timelapse"
+                f"--timelapse {self.timelapse} is the output or an input: choose a different file", "timelapse"
             )
 
     def listeners(self, picture: Callable[[str], Any]) -> list[Listener]:

@@ -1,4 +1,4 @@
-"""``impasto inspect``, ``replay`` and ``resume``: show the record of a picture, repeat a run, resume one."""
+"""``impasto inspect``, ``replay`` and ``resume``: show the record of an image, repeat a run, resume one."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ INPUT = typer.Option(
 
 @dataclass(frozen=True, kw_only=True)
 class Resize:
-    """The size at which a picture is rendered again."""
+    """The size at which an image is rendered again."""
 
-    size: str | None = option(None, "render at another size", metavar="SIZE")
+    size: str | None = option(None, "render at a different size", metavar="SIZE")
     dpi: float | None = option(None, "with --size in inches: pixels per inch")
     memory: str | None = option(None, "with --size: memory limit, such as 6GiB", metavar="SIZE")
 
 
 def inspect(
-    picture: Path = typer.Argument(..., help="Picture written by impasto."),
+    picture: Path = typer.Argument(..., metavar="IMAGE", help="Image written by Impasto."),
     as_json: bool = typer.Option(False, "--json", help="Print the whole record as JSON."),
 ) -> None:
-    """Show the command, inputs, options and losses of a picture."""
+    """Show the command, inputs, options and losses of an image."""
     import json
 
     from impasto.run import record
@@ -55,8 +55,8 @@ def inspect(
     how = "stopped after" if about.get("stopped") else "ran"
     typer.echo(f"steps:     {how} {about.get('steps')}")
     for entry in about["steering"]:
-        told = entry.get("command") or ", ".join(f"{key} {value}" for key, value in entry["values"].items())
-        typer.echo(f"  step {entry['step']}: {told}")
+        shown = entry.get("command") or ", ".join(f"{key} {value}" for key, value in entry["values"].items())
+        typer.echo(f"  step {entry['step']}: {shown}")
     for number, parent in enumerate(about["parents"], start=1):
         typer.echo(f"parent {number}: {as_command(parent)}")
     typer.echo(
@@ -67,15 +67,15 @@ def inspect(
 
 @with_groups()
 def replay(
-    picture: Path = typer.Argument(..., help="Picture written by impasto, or the JSON file of a contact sheet."),
+    picture: Path = typer.Argument(
+        ..., metavar="IMAGE", help="Image written by Impasto, or sheet.json of a contact sheet."
+    ),
     output: Path | None = typer.Option(None, "--output", "-o", help="Output file. (default: NAME-again)"),
     cell: str | None = typer.Option(None, "--cell", metavar="ROW,COLUMN", help="Cell of a contact sheet, from 1,1."),
     *,
     resize: Resize,
-    seed: int | None = typer.Option(None, "--seed", min=0, help="Use another random seed."),
-    more_steps: int | None = typer.Option(
-        None, "--more-steps", min=1, help="Continue the picture for this many steps."
-    ),
+    seed: int | None = typer.Option(None, "--seed", min=0, help="Use a different random seed."),
+    more_steps: int | None = typer.Option(None, "--more-steps", min=1, help="Continue the image for this many steps."),
     content: str | None = CONTENT,
     style: str | None = STYLE,
     init: str | None = INIT,
@@ -83,7 +83,7 @@ def replay(
     recording: Recording,
     quiet: bool = QUIET,
 ) -> None:
-    """Reproduce a picture from its embedded record, or continue optimizing it."""
+    """Reproduce an image from its embedded record, or continue optimizing it."""
     from impasto.run.state import Monitor
     from impasto.workflows.replay import input_of, iter_replay, read_source
 
@@ -91,7 +91,7 @@ def replay(
     source = read_source(picture, _cell(cell), given)
     target = output if output is not None else _beside(picture, cell)
     if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
-        raise ImageError(f"{str(target)!r} is the picture itself: choose another file with -o")
+        raise ImageError(f"{str(target)!r} is the image itself: choose a different file with -o")
     recording.check_paths(target, source.path, *(given or {}).values())
     mailbox = Mailbox()
     with together() as group:
@@ -109,7 +109,7 @@ def replay(
 
 
 def resume(
-    run_dir: Path = typer.Argument(..., help="Folder given to --run-dir."),
+    run_dir: Path = typer.Argument(..., metavar="FOLDER", help="Folder passed to --run-dir."),
     content: str | None = CONTENT,
     style: str | None = STYLE,
     init: str | None = INIT,
@@ -143,12 +143,12 @@ def _cell(text: str | None) -> tuple[int, int] | None:
         return None
     row, comma, column = text.partition(",")
     if not comma or not row.strip().isdigit() or not column.strip().isdigit():
-        raise OptionError(f"--cell is {text!r}; give row and column from 1, such as 2,3", "cell")
+        raise OptionError(f"--cell is {text!r}; write row,column, counted from 1, such as 2,3", "cell")
     return int(row), int(column)
 
 
 def _beside(picture: Path, cell: str | None) -> Path:
-    """Return the default output path, with the suffix of the picture."""
+    """Return the default output path, with the suffix of the image."""
     suffix = ".png" if picture.suffix.lower() == ".json" else picture.suffix
     which = f"-{cell.replace(',', '-')}" if cell else ""
     return picture.with_name(f"{picture.stem}{which}-again{suffix}")

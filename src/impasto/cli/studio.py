@@ -12,7 +12,7 @@ from impasto.errors import MachineError
 def studio(
     host: str = typer.Option("127.0.0.1", "--host", help="Address to listen on; anything but loopback needs a token."),
     port: int = typer.Option(7860, "--port", min=0, max=65535, help="Port to listen on; 0 selects a free one."),
-    data: Path | None = typer.Option(None, "--data", help="Folder for pictures and history."),
+    data: Path | None = typer.Option(None, "--data", help="Folder for images and history."),
     token: str | None = typer.Option(
         None, "--token", envvar="IMPASTO_TOKEN", help="Access token; generated and printed if omitted."
     ),

@@ -22,7 +22,7 @@ def stylize(
     content: str = typer.Argument(..., metavar="CONTENT", help="Photograph to repaint."),
     styles: list[str] | None = typer.Argument(
         None,
-        metavar="STYLE...",
+        metavar="STYLE",
         help="Painting whose style is used. a.jpg#x,y,w,h crops it, a.jpg@mask.png uses the white part of a mask; "
         "several paintings are blended. Optional with --region.",
     ),
@@ -30,7 +30,7 @@ def stylize(
         None,
         "--region",
         metavar="MASK=STYLE",
-        help="Paint the white area of a mask in the style of another painting: sky.png=a.jpg, optionally followed by "
+        help="Use a separate painting for the white area of a mask: sky.png=a.jpg, optionally followed by "
         ",strength=0.8 ,color=content ,scale=0.5 ,rotate=45. Repeatable.",
     ),
     labels: tuple[str, str] | None = typer.Option(
@@ -108,7 +108,7 @@ def _listeners(recording: Recording, pictures: dict[str, Any], snapshots: Path |
 
 
 def demo(
-    output: Path = typer.Option(Path("demo"), "--output", "-o", help="Folder for the pictures."),
+    output: Path = typer.Option(Path("demo"), "--output", "-o", help="Folder for the images."),
     content: str = typer.Option("coffee", "--content", help="Sample photograph."),
     style: str = typer.Option("blue_swirls", "--style", help="Sample painting."),
     size: int = typer.Option(512, "--size", min=64, help="Long side in px."),

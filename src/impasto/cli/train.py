@@ -18,13 +18,13 @@ from impasto.options.training import Training
 @with_groups("strength", "style_scale", "device", "precision", "threads")
 def train(
     styles: list[str] | None = typer.Argument(
-        None, metavar="STYLE...", help="Paintings to learn; each gets its own network. Omit with --paintings."
+        None, metavar="STYLE", help="Paintings to learn; each gets its own network. Omit with --paintings."
     ),
     photos: Path = typer.Option(
         ..., "--photos", metavar="DIR", help="Folder of photographs; a few hundred are enough."
     ),
     paintings: Path | None = typer.Option(
-        None, "--paintings", metavar="DIR", help="Folder of paintings: train one network for any style."
+        None, "--paintings", metavar="DIR", help="Folder of paintings: train one network for arbitrary styles."
     ),
     output: Path = typer.Option(Path("style.safetensors"), "--output", "-o", help="Output file."),
     *,
@@ -33,12 +33,14 @@ def train(
     quiet: bool = QUIET,
     **options: Any,
 ) -> None:
-    """Train a feed-forward network for STYLE, or for any style with --paintings.
+    """Train a feed-forward network for STYLE, or for arbitrary styles with --paintings.
 
     With `torchrun --nproc-per-node N -m impasto train ...` it runs on N devices.
     """
     if bool(styles) == (paintings is not None):
-        raise OptionError("give paintings to learn, or --paintings DIR to train one network for any style", "paintings")
+        raise OptionError(
+            "pass paintings to learn, or --paintings DIR to train one network for arbitrary styles", "paintings"
+        )
     from impasto.feedforward.train import iter_train, styles_out
 
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -81,13 +83,13 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
 
 
 def export(
-    network: Path = typer.Argument(..., help="Network trained by `impasto train`."),
+    network: Path = typer.Argument(..., metavar="NETWORK", help="Network trained by `impasto train`."),
     onnx: bool = typer.Option(False, "--onnx", help="Export to ONNX, the only format."),
     output: Path | None = typer.Option(None, "--output", "-o", help="Output file. (default: NAME.onnx)"),
 ) -> None:
-    """Export a network for any image size and compare its output with PyTorch's."""
+    """Export a network for any image size and compare its output with that of PyTorch."""
     if not onnx:
-        raise OptionError("name the format: impasto export NETWORK --onnx", "onnx")
+        raise OptionError("specify the format: impasto export NETWORK --onnx", "onnx")
     from impasto.feedforward.export import OPSET, to_onnx
 
     target = output or network.with_suffix(".onnx")

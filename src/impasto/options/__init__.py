@@ -1,1 +1,1 @@
-"""What a person can choose: the settings with their defaults, how they are checked, and the recipes. No torch."""
+"""The options of a run with their defaults, their validation, and the recipes. Does not import torch."""

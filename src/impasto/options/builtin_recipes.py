@@ -1,4 +1,4 @@
-"""The built-in recipes as data: option values, their source, and every departure from it.
+"""The built-in recipes as data: option values, their source, and every difference from it.
 
 Each recipe follows a paper or a program. ``recipes.get`` returns them by name.
 """

@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 class Facts(TypedDict, total=False):
-    """What is declared beside the default of an option; every list of option names is derived from these facts."""
+    """The metadata of an option; every list of option names is derived from it."""
 
     help: str
     """One line, without a period; the first letter may be capitalized."""

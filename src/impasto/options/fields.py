@@ -1,7 +1,7 @@
 """All options of a run as frozen dataclasses, the only place where defaults and ranges are defined.
 
 One dataclass per concern. ``Options`` joins them, and reads and writes the flat form (``{"strength": 0.5, ...}``) that
-the command line, the REST API, the studio and the record inside a saved picture share. Values are validated when an
+the command line, the REST API, the studio and the record inside a saved image share. Values are validated when an
 object is constructed: NaN, infinity, unknown names and values out of range raise OptionError with what is allowed.
 """
 
@@ -190,7 +190,7 @@ class Optimization:
 
 @dataclass(frozen=True, kw_only=True)
 class Regularizers:
-    """Regularizers beside the content and style losses."""
+    """Regularizers, in addition to the content and style losses."""
 
     title: ClassVar[str] = "Regularizers"
 
@@ -250,7 +250,7 @@ class FeedForward:
 
     title: ClassVar[str] = "Feed-forward"
 
-    fast: bool = option(False, "one feed-forward pass for any style; needs `impasto weights fetch adain`")
+    fast: bool = option(False, "one feed-forward pass, for arbitrary styles; needs `impasto weights fetch adain`")
     model: str | None = option(
         None, "one feed-forward pass with a network trained by `impasto train`", metavar="FILE", file=True, server=True
     )
@@ -262,7 +262,7 @@ class FeedForward:
 
     @property
     def enabled(self) -> bool:
-        """Whether a feed-forward network paints the picture, without optimization."""
+        """Whether a feed-forward network paints the image, without optimization."""
         return self.fast or self.model is not None
 
 

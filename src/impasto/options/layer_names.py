@@ -1,7 +1,6 @@
 """Layers of the networks by name, without loading the networks or torch.
 
-In: names such as ``relu4_1`` or ``conv4_2``. Out: the block, stride, channels and receptive field of a layer, or an
-OptionError that lists the layers.
+Names are those of the papers, such as ``relu4_1`` or ``conv4_2``. An OptionError lists the layers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recipes: named presets, each with its paper or program and every departure from it.
+"""Recipes: named presets, each with its paper or program and every difference from it.
 
 A recipe is a set of option values, which the options given by the user override. User recipes are TOML files in the
 configuration folder of the user, written by ``impasto recipes save``.
@@ -102,7 +102,7 @@ def _steps(text: str, name: str, recipe: Recipe) -> int:
     if text == PUBLISHED:
         if recipe.published_steps is None:
             raise OptionError(
-                f"the source of {name} does not state a number of steps: use --steps 300, or omit --steps", "steps"
+                f"the source of {name} does not state a step count: use --steps 300, or omit --steps", "steps"
             )
         return recipe.published_steps
     if not text.strip().isdecimal():

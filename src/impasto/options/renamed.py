@@ -1,8 +1,8 @@
 """Former names of options, which files written by earlier versions contain.
 
 Every stored form of options (records, checkpoints, user recipes, the studio's database, REST requests) is read through
-``current_names``; only the current names are written. The command line and the Python API reject a former name and
-state the current one.
+``current_names``; only the current names are written. The command line accepts a former name and prints a note; the
+Python API rejects it and states the current one.
 """
 
 from __future__ import annotations

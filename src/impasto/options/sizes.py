@@ -1,8 +1,7 @@
 """Output sizes.
 
-In: ``512`` (long side in px), ``1.5mp`` (area), ``full`` (that of the photograph), or ``36in``, ``90cm``, ``900mm``
-(long side on paper, with a dpi).
-Out: ``(height, width)`` with the proportions of the picture.
+A size is ``512`` (long side in px), ``1.5mp`` (area), ``full`` (that of the photograph), or ``36in``, ``90cm``,
+``900mm`` (long side on paper, with a dpi), and becomes a ``(height, width)`` with the proportions of the image.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ class Size:
             raise OptionError(f"an area of {self.area} px is outside 1 to {LARGEST_SIDE**2}: use {FORMS}", "size")
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
-        """Return the requested size for a picture of the given proportions.
+        """Return the requested size for an image of the given proportions.
 
         Args:
-            height: height of the picture in px, at least 1.
-            width: width of the picture in px, at least 1.
+            height: height of the image in px, at least 1.
+            width: width of the image in px, at least 1.
 
         Returns:
             ``(height, width)``, each at least 1 px; the long side is exact if it was requested.
@@ -103,17 +102,17 @@ def parse_size(text: str | int | Size | None, dpi: float | None = None) -> Size 
 
 
 def canvas_size(picture: tuple[int, int], text: str | int | Size | None, dpi: float | None = None) -> tuple[int, int]:
-    """Return the ``(height, width)`` of the canvas for a picture of the given size.
+    """Return the ``(height, width)`` of the canvas for an image of the given size.
 
     Raises:
         OptionError: as ``parse_size``, or the canvas is too small for the layers of the network.
     """
-    wanted = parse_size(text, dpi)
-    height, width = picture if wanted is None else wanted.fit(*picture)
+    requested = parse_size(text, dpi)
+    height, width = picture if requested is None else requested.fit(*picture)
     if min(height, width) < SMALLEST_SIDE:
         raise OptionError(
-            f"the picture would be {width}x{height} px, too small for the layers; "
-            f"every side needs {SMALLEST_SIDE} px: use a larger --size or another picture",
+            f"the image would be {width}x{height} px, too small for the layers; "
+            f"every side needs {SMALLEST_SIDE} px: use a larger --size or a different image",
             "size",
         )
     return height, width

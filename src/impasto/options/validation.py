@@ -1,7 +1,6 @@
 """Validation and parsing of option values.
 
-In: a dataclass whose fields have metadata (``low``, ``high``, ``kind``), or text. Out: the parsed value, or an
-OptionError with the value received and the values allowed.
+An OptionError contains the value received and the values allowed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``impasto studio``: the server process and its workers.
 
-In: an address to listen on and a data folder. Out: a running server, its address on the terminal, the page in the
-browser. The server process never loads torch. Any address but a loopback address needs a token, given or generated.
+The server prints its address and opens the page in a browser. The server process never loads torch. Any address but a
+loopback address needs a token, given or generated.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
     """
     rules = access_rules(settings)
     if (reason := why_not_writable(settings.data)) is not None:
-        raise InputError(f"--data {settings.data}: the folder {reason}; choose another")
+        raise InputError(f"--data {settings.data}: the folder {reason}; choose a different one")
     with _locked(settings.data), _bound_socket(settings) as listener:
         store = Store(settings.data)
         supervisor = WorkerSupervisor(store, settings.workers, settings.module)
@@ -140,7 +140,7 @@ def _open(
     address: str,
     say: Callable[[str], None],
 ) -> None:
-    """Start what can wait until the server answers: the workers, the browser, the controls."""
+    """Start what can wait until the server is running: the workers, the browser, the controls."""
     say(f"Impasto studio is running at {address}")
     if settings.browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
@@ -171,7 +171,7 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"another studio uses {folder}; stop it, or use another --data folder") from error
+            raise InputError(f"another studio uses {folder}; stop it, or use a different --data folder") from error
         yield
 
 
@@ -186,7 +186,7 @@ def _bound_socket(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
         except OSError as error:
             raise InputError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; use another --port"
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; use a different --port"
             ) from error
         listener.listen()  # from here on connections wait instead of being refused
         yield listener

@@ -197,7 +197,7 @@ def test_results_at_any_kept_step(client: TestClient, store: Store, worker: Work
     assert final.headers["content-disposition"] == 'attachment; filename="impasto-1-25.png"'
     assert client.get(f"{path}/latest").content == final.content == client.get(f"{path}/25").content
     assert client.get(f"{path}/25", params={"kind": "preview"}).content != final.content
-    assert "has no picture at step 99" in problem(client.get(f"{path}/99"), 404)
+    assert "has no image at step 99" in problem(client.get(f"{path}/99"), 404)
     problem(client.get(f"{path}/..%2f..%2fstudio.sqlite3"), 404)
     problem(client.get(f"{path}/x"), 422, "step")
     (store.job_folder(job.id) / "0000001-preview.png").unlink()

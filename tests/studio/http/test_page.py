@@ -194,7 +194,7 @@ def test_the_whole_way(page: Any, studio: Studio) -> None:
     assert "strength 0.7" in first.inner_text()
     first.get_by_text("Record").click()
     playwright.expect(first.locator("pre")).to_contain_text("chain")
-    first.get_by_role("button", name="Use this look").click()
+    first.get_by_role("button", name="Use these settings").click()
     frame = controls(page)
     playwright.expect(frame.locator("#option-strength input[type=number]")).to_have_value("0.7")
     playwright.expect(frame.locator("#option-size").locator("input, textarea")).to_have_value("64")
@@ -232,7 +232,7 @@ def test_a_sheet_of_proofs(page: Any, studio: Studio) -> None:
     page.locator("#sheet button").nth(1).click()
     page.wait_for_selector("#picture:not([hidden])")
     page.click("#cancel")
-    status(page, "discarded")
+    status(page, "canceled")
     studio.endless.unlink()
     page.click("#tab-history")
     page.locator("#jobs li").first.wait_for()
@@ -303,7 +303,7 @@ def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     page.click("#stop")
     status(page, "stopped early")
     page.click("#tab-history")
-    page.locator("#jobs li").first.get_by_role("button", name="Use this look").click()
+    page.locator("#jobs li").first.get_by_role("button", name="Use these settings").click()
     assert page.locator("#regions input").input_value() == "2"
     page.locator("#regions li").get_by_role("button", name="Edit").click()
     page.wait_for_selector("#brush[open]")
@@ -314,15 +314,15 @@ def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
     clear(page)
 
 
-def test_film_report_and_the_estimate_of_a_large_one(page: Any) -> None:
+def test_timelapse_report_and_the_estimate_of_a_larger_run(page: Any) -> None:
     fill(page)
     page.click("#start")
     status(page, "finished")
-    for kind in ("film", "report"):
+    for kind, label in (("film", "timelapse"), ("report", "report")):
         with page.expect_download() as download:
             page.click(f"#{kind}")
         assert download.value.suggested_filename.startswith("impasto-")
-        playwright.expect(page.locator("#export-help")).to_contain_text(f"{kind} is ready")
+        playwright.expect(page.locator("#export-help")).to_contain_text(f"{label} is ready")
     page.click("#large")
     playwright.expect(page.locator("#larger-time")).to_contain_text("2048×1365 px, ")
     playwright.expect(page.locator("#larger-time")).to_contain_text("on this computer")
@@ -372,13 +372,13 @@ def test_a_picture_at_once(page: Any, there: bool) -> None:
     with page.expect_request(lambda request: request.url.endswith("/jobs") and request.method == "POST") as sent:
         page.click("#instant")
     assert sent.value.post_data_json["options"] == {"fast": True}
-    playwright.expect(page.locator("#alert")).to_contain_text("does not answer")
+    playwright.expect(page.locator("#alert")).to_contain_text("does not respond")
 
 
 def test_what_is_refused_is_said(page: Any) -> None:
     file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
     page.set_input_files("#drop-content input[type=file]", file)
-    playwright.expect(page.locator("#alert")).to_contain_text("not a readable picture")
+    playwright.expect(page.locator("#alert")).to_contain_text("not a readable image")
 
 
 def test_everything_has_a_name(page: Any) -> None:

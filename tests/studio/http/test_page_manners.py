@@ -29,7 +29,7 @@ def test_nothing_is_deleted_unasked(page: Any) -> None:
     page.click("#start")
     page.wait_for_selector("#cancel:not([disabled])")
     page.click("#cancel")
-    status(page, "discarded")
+    status(page, "canceled")
     page.click("#tab-history")
     first = page.locator("#jobs li").first
     first.wait_for()
@@ -99,7 +99,7 @@ def test_a_pause_is_answered_at_once(page: Any) -> None:
     page.unroute("**/pause")
     page.route("**/pause", lambda route: route.abort())
     page.click("#pause")
-    playwright.expect(page.locator("#alert")).to_contain_text("does not answer")
+    playwright.expect(page.locator("#alert")).to_contain_text("does not respond")
     playwright.expect(page.locator("#pause")).to_be_enabled()
     clear(page)
 
@@ -156,7 +156,7 @@ def test_a_server_that_does_not_answer_is_told_in_place_of_the_time_left(page: A
     fill(page)
     hold(page)
     studio.stop()
-    status(page, "does not answer")
+    status(page, "does not respond")
     studio.start()
     status(page, "paused")
     clear(page)

@@ -129,7 +129,7 @@ def test_a_deleted_job_takes_everything_with_it(store: Store, submit: Submit, as
     job = submit()
     store.command(job.id, "set", {"strength": 0.1})
     store.job_folder(job.id).mkdir()
-    with pytest.raises(ConflictError, match=r"1 job\(s\) in the history use this picture"):
+    with pytest.raises(ConflictError, match=r"1 job\(s\) in the history use this image"):
         store.delete_asset(asset.id)
     store.delete_job(job.id)
     assert not store.job_folder(job.id).exists()

@@ -1,7 +1,6 @@
 """The studio's REST API: the app, its error handlers, its guard and its OpenAPI document.
 
-In: a ``Studio``. Out: an ASGI app. The API computes nothing: it writes requests into the store
-and reads what the workers have written there.
+The API computes nothing: it writes requests into the store and reads what the workers have written there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The dependency that every route receives from its app.
 
-In: the app's settings. Out: ``StudioDep``, the annotation with which a route declares that it needs them, and
-``COMMON_RESPONSES``, the problems that any route may answer with.
+``StudioDep`` is the annotation with which a route requests the app's settings; ``COMMON_RESPONSES`` are the problems
+that any route may return.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PREFIX = "/api/v1"
 
 @dataclass
 class Studio:
-    """What the routes work with.
+    """The shared state of all routes.
 
     Args:
-        store: jobs and pictures.
+        store: jobs and images.
         rules: which requests are allowed.
         caps: limits on uploads.
         limits: limits on the queue.

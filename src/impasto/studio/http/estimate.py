@@ -1,7 +1,7 @@
-"""Estimate the time of a job at another size from the job's own log.
+"""Estimate the time of a job at a different size from the job's own log.
 
-In: a job with some finished steps. Out: the size, the steps and the seconds of the same run at another long side. The
-cost of a step is about the same per pixel at every size, as in ``planning.time_budget``.
+The estimate is the size, the steps and the seconds of the same run at a different long side. The cost of a step is
+about the same per pixel at every size, as in ``planning.time_budget``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from impasto.studio.store.records import Job, StoredEvent
 
 
 def estimate(store: Store, job: Job, long_side: int) -> Estimate:
-    """Estimate a job at another size.
+    """Estimate a job at a different size.
 
     Args:
         store: the store with its log.

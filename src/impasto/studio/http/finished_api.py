@@ -1,6 +1,6 @@
-"""Routes for finished jobs: an estimate for another size, the film, the report.
+"""Routes for finished jobs: an estimate for a different size, the timelapse, the report.
 
-In: requests. Out: rows of the store and files that a worker has written.
+The files are written by a worker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def estimate_job(
     studio: StudioDep,
     long_side: Annotated[int, Query(ge=16, le=20_000, description="px")],
 ) -> Estimate:
-    """Estimate the time of the same settings at another size."""
+    """Estimate the time of the same settings at a different size."""
     return estimate(studio.store, studio.store.job(job_id), long_side)
 
 
@@ -35,13 +35,13 @@ def estimate_job(
     "/{job_id}/exports/{kind}", status_code=202, response_model=ExportView, responses=problem_responses(404, 409, 422)
 )
 def create_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportView:
-    """Request the film or the report of a finished job; an existing one is not written again."""
+    """Request the timelapse or the report of a finished job; an existing one is not written again."""
     return ExportView.of(exports.request(studio.store, job_id, kind))
 
 
 @router.get("/{job_id}/exports/{kind}", response_model=ExportView, responses=problem_responses(404, 422))
 def read_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportView:
-    """Return the state of a film or a report."""
+    """Return the state of a timelapse or a report."""
     return ExportView.of(exports.get(studio.store, job_id, kind))
 
 
@@ -54,13 +54,13 @@ def read_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportVie
                 "video/mp4": {"schema": {"type": "string", "format": "binary"}},
                 "text/html": {"schema": {"type": "string"}},
             },
-            "description": "the film or the report, as a download",
+            "description": "the timelapse or the report, as a download",
         },
         **problem_responses(404, 409, 422),
     },
 )
 def read_export_file(job_id: JobId, kind: ExportKind, studio: StudioDep) -> FileResponse:
-    """Download a film or a report that is ready."""
+    """Download a timelapse or a report that is ready."""
     found = exports.get(studio.store, job_id, kind)
     if found.state != "ready" or found.file is None:
         raise ConflictError(f"the {kind} is not ready: it is {found.state}")

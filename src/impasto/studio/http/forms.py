@@ -1,7 +1,7 @@
 """Request models generated from the declared options, so that the API has exactly those options.
 
-In: ``fields.declared()``. Out: pydantic models with the same names, ranges, choices and help. Options that a visitor
-must not choose (the device, a file on the server as the start) are excluded.
+The pydantic models have the names, ranges, choices and help texts of ``fields.declared()``. Options that a visitor must
+not choose (the device, a file on the server as the initial image) are excluded.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _Terms(BaseModel):
     def some(self) -> Self:
         """Reject an empty request."""
         if not self.amounts():
-            raise ValueError("no value is given: name at least one option or term")
+            raise ValueError("no value is given: specify at least one option or term")
         return self
 
     def amounts(self) -> dict[str, float]:

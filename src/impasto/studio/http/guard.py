@@ -1,8 +1,8 @@
 """Access control and security headers.
 
-In: every request, before any route. Out: a problem document, or the request with a limit on its body and the response
-with security headers. Host is checked against DNS rebinding, Origin against requests of other sites, the token against
-other users.
+Middleware that checks every request before it reaches a route, limits the size of its body, and adds security headers
+to the response. Host is checked against DNS rebinding, Origin against requests of other sites, the token against other
+users.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Guard:
         """Return status and reason if the request is refused."""
         host = headers.get("host", "")
         if not self._host_allowed(host):
-            return 400, f"the host name {host!r} is not allowed; start the studio with --allow-host to add it"
+            return 400, f"the host name {host!r} is not allowed; to allow it, start the studio with --allow-host"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return 403, f"requests from {origin} are not allowed"

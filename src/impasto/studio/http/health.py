@@ -29,8 +29,8 @@ def torch_loaded() -> bool:
 def disk_bytes(folder: Path) -> tuple[int, int]:
     """Return the bytes that a folder uses, and the bytes free on its disk."""
     used = 0
-    for place, _, names in os.walk(folder):  # skips folders deleted meanwhile
+    for place, _, names in os.walk(folder):  # skips folders deleted in the meantime
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a worker renamed or deleted it meanwhile
+            with contextlib.suppress(FileNotFoundError):  # a worker renamed or deleted it in the meantime
                 used += os.lstat(Path(place, name)).st_size
     return used, shutil.disk_usage(folder).free

@@ -1,6 +1,6 @@
-"""Routes for jobs: create, list, steer, command and follow them, and download their pictures.
+"""Routes for jobs: create, list, steer, command and follow them, and download their images.
 
-In: requests. Out: rows of the store, event streams, files. Nothing is computed here.
+The routes read and write the store; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
 @router.post("", status_code=201, response_model=JobView, responses=problem_responses(404, 422, 429))
 def create_job(new_job: NewJob, request: Request, response: Response, studio: StudioDep) -> JobView:
-    """Queue a job for uploaded pictures."""
+    """Queue a job for uploaded images."""
     options = validated_options(new_job.options)
     preflight(new_job, options, studio.store)
     client = request.client.host if request.client else "unknown"
@@ -66,7 +66,7 @@ def steer_job(job_id: JobId, steer: Steer, studio: StudioDep) -> JobView:  # typ
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(404, 422))
 def delete_job(job_id: JobId, studio: StudioDep) -> Response:
-    """Delete a job and its pictures, running or not."""
+    """Delete a job and its images, running or not."""
     studio.store.delete_job(job_id)
     return Response(status_code=204)
 
@@ -90,8 +90,8 @@ for _name, _text in zip(
     (
         "Pause a job; its worker keeps it while no other job waits",
         "Resume a paused job",
-        "Stop a job and keep its picture",
-        "Cancel a job without a picture",
+        "Stop a job and keep its image",
+        "Cancel a job without an image",
         "Save a snapshot of the current step",
     ),
     strict=True,
@@ -142,7 +142,7 @@ async def follow_job(
 
 @router.get("/{job_id}/results", response_model=list[ResultView], responses=problem_responses(404, 422))
 def list_results(job_id: JobId, studio: StudioDep) -> list[ResultView]:
-    """List the stored pictures of a job, by step."""
+    """List the stored images of a job, by step."""
     studio.store.job(job_id)
     return [ResultView.of(result) for result in studio.store.results(job_id)]
 
@@ -151,7 +151,7 @@ def list_results(job_id: JobId, studio: StudioDep) -> list[ResultView]:
     "/{job_id}/results/{step}",
     response_class=FileResponse,
     responses={
-        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the picture"},
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the image"},
         **problem_responses(404, 422),
     },
 )
@@ -162,12 +162,12 @@ def read_result(
     kind: Literal["preview", "snapshot", "final"] | None = None,
     download: bool = False,
 ) -> FileResponse:
-    """Return the picture of a job at a step."""
+    """Return the image of a job at a step."""
     job = studio.store.job(job_id)
     result = _chosen(studio.store.results(job_id), step, kind)
     path = studio.store.job_folder(job_id) / result.file
     if not path.is_file():
-        raise NotFoundError(f"the picture of step {result.step} was deleted")
+        raise NotFoundError(f"the image of step {result.step} was deleted")
     name = f"impasto-{job.number}-{result.step}{path.suffix}" if download else None
     headers = {"Cache-Control": "private, no-cache"}
     return FileResponse(path, media_type=result.media_type, filename=name, headers=headers)
@@ -184,5 +184,5 @@ def _chosen(results: list[StoredResult], step: str, kind: str | None) -> StoredR
         if (kind is None or result.kind == kind) and (not step.isdigit() or result.step == int(step))
     ]
     if not matching:
-        raise NotFoundError(f"the job has no {kind or 'picture'} at step {step}")
+        raise NotFoundError(f"the job has no {kind or 'image'} at step {step}")
     return max(matching, key=lambda result: (result.step, rank.index(result.kind)))

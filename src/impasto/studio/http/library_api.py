@@ -1,6 +1,7 @@
-"""Routes for uploaded pictures, samples, presets and health.
+"""Routes for uploaded images, samples, presets and health.
 
-In: uploads and queries. Out: assets by content hash, and the lists that the page's form is built from.
+Uploads become assets, identified by a hash of their content. The presets are the lists that the page's form is built
+from.
 """
 
 from __future__ import annotations
@@ -45,19 +46,19 @@ async def create_asset(
     studio: StudioDep,
     name: Annotated[str, Query(max_length=1000, description="the name of the file, for display")] = "",
 ) -> AssetView:
-    """Upload a picture as the request body; its format is detected from the first bytes."""
+    """Upload an image as the request body; its format is detected from the first bytes."""
     return AssetView.of(await receive(studio.store, request.stream(), studio.caps, "body", name))
 
 
 @router.get("/assets", response_model=list[AssetView])
 def list_assets(studio: StudioDep) -> list[AssetView]:
-    """List the uploaded pictures, newest first."""
+    """List the uploaded images, newest first."""
     return [AssetView.of(asset) for asset in studio.store.assets()]
 
 
 @router.get("/assets/{asset_id}", response_model=AssetView, responses=problem_responses(404, 422))
 def read_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> AssetView:
-    """Return the description of a picture."""
+    """Return the description of an image."""
     return AssetView.of(studio.store.asset(asset_id))
 
 
@@ -65,12 +66,12 @@ def read_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> Asset
     "/assets/{asset_id}/file",
     response_class=FileResponse,
     responses={
-        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the picture"},
+        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}, "description": "the image"},
         **problem_responses(404, 422),
     },
 )
 def read_asset_file(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> FileResponse:
-    """Return a picture as it was uploaded."""
+    """Return an image as it was uploaded."""
     asset = studio.store.asset(asset_id)
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return FileResponse(studio.store.asset_path(asset), media_type=asset.media_type, headers=headers)
@@ -81,21 +82,21 @@ def delete_unused_assets(
     studio: StudioDep,
     older_than: Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False, description="seconds")] = 3600.0,
 ) -> Cleaned:
-    """Delete every picture that no job uses and that is older than the limit."""
+    """Delete every image that no job uses and that is older than the limit."""
     removed, freed = studio.store.delete_unused_assets(older_than)
     return Cleaned(removed=removed, freed_bytes=freed)
 
 
 @router.delete("/assets/{asset_id}", status_code=204, responses=problem_responses(404, 409, 422))
 def delete_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> Response:
-    """Delete a picture that no job uses."""
+    """Delete an image that no job uses."""
     studio.store.delete_asset(asset_id)
     return Response(status_code=204)
 
 
 @router.post("/samples/{name}", response_model=AssetView, responses=problem_responses(404, 422))
 async def create_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: StudioDep) -> AssetView:
-    """Create an asset from a sample picture."""
+    """Create an asset from a sample image."""
     if name not in samples.names():
         raise NotFoundError(f"there is no sample {name!r}; choose from: {', '.join(samples.names())}")
     suffix, body = await run_in_threadpool(samples.stored, name)

@@ -1,7 +1,7 @@
-"""The page: static HTML and scripts for the pictures and the canvas, and a frame for the controls that Gradio draws.
+"""The page: static HTML and scripts for the images and the canvas, and a frame for the controls that Gradio draws.
 
-In: an app. Out: the app with ``/``, ``/static/`` and, as soon as Gradio is imported, ``/controls/``. The page is
-served immediately and can be used before the controls have loaded.
+The routes are ``/``, ``/static/`` and, as soon as Gradio is imported, ``/controls/``. The page is served immediately
+and can be used before the controls have loaded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Validation of a new job before it is queued, so that a job that can only fail is refused while the form is open.
 
-In: a new job, its options, the headers of its pictures. Out: nothing, or a problem that names the field. The run itself
-checks everything again, on the decoded pictures. Needs no torch.
+The checks use the options and the headers of the images, and name the invalid field. The run itself checks everything
+again, on the decoded images. Does not import torch.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def preflight(new_job: NewJob, given: dict[str, Any], store: Store) -> None:
     """Refuse a job that could only fail.
 
     Args:
-        new_job: the pictures and their roles.
+        new_job: the images and their roles.
         given: options by name, as they will be stored with the job.
-        store: holds the pictures.
+        store: holds the images.
 
     Raises:
         OptionError: the size or a layer does not exist, or the result would be too large.
-        NotFoundError: a picture does not exist.
-        ProblemError: 422; a picture is too small.
+        NotFoundError: an image does not exist.
+        ProblemError: 422; an image is too small.
     """
     chosen = recipes.resolve(**given)
     _check_layers(chosen)
@@ -42,15 +42,15 @@ def preflight(new_job: NewJob, given: dict[str, Any], store: Store) -> None:
         if min(asset.width, asset.height) < SMALLEST_SIDE:
             raise ProblemError(
                 422,
-                f"the picture is {asset.width}x{asset.height} px, too small for the layers of the network; "
-                f"each side must be at least {SMALLEST_SIDE} px: choose another picture",
+                f"the image is {asset.width}x{asset.height} px, too small for the layers of the network; "
+                f"each side must be at least {SMALLEST_SIDE} px: choose a different image",
                 field,
             )
     content = assets["content"]
     height, width = canvas_size((content.height, content.width), chosen.output.size, chosen.output.dpi)
     if height * width > chosen.output.max_pixels:
         raise OptionError(
-            f"the picture would be {width}x{height} px, more than the {chosen.output.max_pixels} pixels allowed: "
+            f"the image would be {width}x{height} px, more than the {chosen.output.max_pixels} pixels allowed: "
             "choose a smaller size",
             "size",
         )

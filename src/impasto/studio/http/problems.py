@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457) that name the invalid field.
 
-In: an exception raised by a route. Out: ``application/problem+json`` with a title, a sentence, and ``errors`` by field.
+The exceptions that routes raise are sent as ``application/problem+json`` with a title, one sentence, and ``errors`` by
+field.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def respond(
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of the problems that a route may answer with."""
+    """Return the OpenAPI entries of the problems that a route may return."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}
         for status in statuses
@@ -90,7 +91,7 @@ _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 
 
 def install(app: FastAPI) -> None:
-    """Install handlers that answer every error with a problem document."""
+    """Install handlers that convert every error to a problem document."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

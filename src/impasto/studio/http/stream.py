@@ -1,7 +1,7 @@
 """The events of a job as server-sent events, resumable by number.
 
-In: the store, which workers in other processes write to. Out: text/event-stream. A single poll of SQLite's
-``data_version`` serves all listeners, so fifty cost little more than one.
+Workers in other processes write the events to the store. A single poll of SQLite's ``data_version`` serves all
+listeners, so fifty cost little more than one.
 """
 
 from __future__ import annotations

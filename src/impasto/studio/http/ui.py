@@ -1,8 +1,7 @@
 """The controls, drawn by Gradio from the declared options; they upload, compute and store nothing.
 
-In: ``fields.declared()`` and the recipes. Out: a page of labeled controls at ``/controls/``, shown in a frame of the
-studio's page. A small script reports changes to that page, so Gradio's own queue and upload routes are never used; only
-the routes that draw the page are open.
+The controls are a page at ``/controls/``, shown in a frame of the studio's page. A small script reports changes to that
+page, so Gradio's own queue and upload routes are never used; only the routes that draw the page are open.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def _control(option: Declared) -> Any:
     choices = option.closed_choices
     text = str(option.facts.get("help", "")).replace("--", "")  # the help is written for the command line
     if option.facts.get("live"):
-        text += " Live: changes the run while it paints."
+        text += " Live: can be changed during a run."
     common: dict[str, Any] = {
         "label": option.name.replace("_", " ").capitalize(),
         "info": text,

@@ -1,7 +1,7 @@
 """Stream an upload into the store, with limits, under the hash of its content.
 
-In: chunks of bytes. Out: an asset in the store. Bytes and pixels are limited during the upload, the user's file name is
-kept for display and never used as a path, and nothing is decoded: the worker does that under its own limits.
+Bytes and pixels are limited during the upload, the user's file name is kept for display and never used as a path, and
+nothing is decoded: the worker does that under its own limits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNSAFE = re.compile(r"[^\w .()-]+")
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """The limits on an uploaded picture."""
+    """The limits on an uploaded image."""
 
     bytes: int = 64 << 20
     pixels: int = 120_000_000
@@ -36,14 +36,14 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: UploadLimits
     """Write an upload to the store as it arrives.
 
     Args:
-        store: receives the picture.
-        chunks: the bytes of the picture.
+        store: receives the image.
+        chunks: the bytes of the image.
         caps: the limits.
         field: name of the field, for the problem document.
         name: the user's file name.
 
     Raises:
-        ProblemError: 413 too many bytes or pixels; 415 not a picture; 422 empty.
+        ProblemError: 413 too many bytes or pixels; 415 not an image; 422 empty.
     """
     temp_path = store.folder / "incoming" / secrets.token_hex(8)
     digest, size, head = hashlib.sha256(), 0, b""
@@ -54,7 +54,7 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: UploadLimits
                 size += len(chunk)
                 if size > caps.bytes:
                     raise ProblemError(
-                        413, f"the picture has more than {caps.bytes >> 20} MiB; upload a smaller one", field
+                        413, f"the image has more than {caps.bytes >> 20} MiB; upload a smaller one", field
                     )
                 digest.update(chunk)
                 file.write(chunk)
@@ -62,7 +62,7 @@ async def receive(store: Store, chunks: AsyncIterator[bytes], caps: UploadLimits
                     head += chunk
                     header = _checked(head, False, caps, field)
         if size == 0:
-            raise ProblemError(422, "the picture is empty", field)
+            raise ProblemError(422, "the image is empty", field)
         if header is None:
             header = _checked(await run_in_threadpool(temp_path.read_bytes), True, caps, field)
         assert header is not None
@@ -85,7 +85,7 @@ def sanitize_name(name: str, extension: str) -> str:
 
 
 def _checked(head: bytes, whole: bool, caps: UploadLimits, field: str) -> Header | None:
-    """Read the header if enough of it has arrived, and refuse a picture that is too large."""
+    """Read the header if enough of it has arrived, and refuse an image that is too large."""
     try:
         header = sniff(head, whole)
     except UnknownFormatError as error:
@@ -93,7 +93,7 @@ def _checked(head: bytes, whole: bool, caps: UploadLimits, field: str) -> Header
     if header is not None and header.width * header.height > caps.pixels:
         raise ProblemError(
             413,
-            f"the picture has {header.width}x{header.height} pixels, more than {caps.pixels // 1_000_000} million; "
+            f"the image has {header.width}x{header.height} pixels, more than {caps.pixels // 1_000_000} million; "
             "upload a smaller one",
             field,
         )

@@ -1,6 +1,6 @@
 """Request and response models of the API, for the OpenAPI document.
 
-In: the rows of the store. Out: pydantic models, without paths, tokens and client addresses.
+The models are built from rows of the store and contain no paths, tokens or client addresses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from impasto.studio.store.records import (
 )
 
 STRENGTH, SCALE, ANGLE = limits("strength"), limits("style_scale"), limits("rotate_style")
-AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the picture's bytes")]
+AssetId = Annotated[str, Field(pattern=ASSET_ID, description="SHA-256 of the image's bytes")]
 
 
 class StylePart(BaseModel):
@@ -96,7 +96,7 @@ class NewJob(BaseModel):
 
 
 class AssetView(BaseModel):
-    """An uploaded picture."""
+    """An uploaded image."""
 
     id: str
     media_type: str
@@ -113,7 +113,7 @@ class AssetView(BaseModel):
 
 
 class ResultView(BaseModel):
-    """A stored picture of a job."""
+    """A stored image of a job."""
 
     step: int
     kind: ResultKind
@@ -163,7 +163,7 @@ class JobView(BaseModel):
 
     @classmethod
     def several(cls, jobs: list[Job], store: Store) -> list[JobView]:
-        """Return the views of several jobs with two queries in all."""
+        """Return the views of several jobs with two queries in total."""
         sizes = store.sizes([job.id for job in jobs])
         waiting = store.waiting() if any(job.state == "queued" for job in jobs) else {}
         return [cls(**_shown(job), disk_bytes=sizes.get(job.id, 0), queue_position=waiting.get(job.id)) for job in jobs]
@@ -185,7 +185,7 @@ class JobDetail(JobView):
 
 
 class ExportView(BaseModel):
-    """The state of a film or a report."""
+    """The state of a timelapse or a report."""
 
     kind: ExportKind
     state: Literal["waiting", "making", "ready", "failed"]

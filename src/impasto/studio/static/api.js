@@ -6,13 +6,13 @@ const ROOT = "/api/v1";
 
 export class Problem extends Error {
   constructor(body, status) {
-    super(body.detail || `The server answered with status ${status}.`);
+    super(body.detail || `The server responded with status ${status}.`);
     this.status = status;
     this.fields = (body.errors || []).map((error) => error.field);
   }
 }
 
-// `timeoutMs`: give up after that many milliseconds; without it, the browser decides.
+// `timeoutMs`: abort after that many milliseconds; without it, the browser decides.
 export async function call(method, path, payload, type, timeoutMs) {
   const headers = {};
   if (payload !== undefined) headers["Content-Type"] = type || "application/json";
@@ -20,7 +20,7 @@ export async function call(method, path, payload, type, timeoutMs) {
   try {
     response = await fetch(ROOT + path, { method, headers, body: payload === undefined || type ? payload : JSON.stringify(payload), signal: timeoutMs ? AbortSignal.timeout(timeoutMs) : undefined });
   } catch {
-    throw new Problem({ detail: "The studio does not answer. Is it still running?" }, 0);
+    throw new Problem({ detail: "The studio does not respond. Is it still running?" }, 0);
   }
   if (response.status === 204) return null;
   const body = await response.json().catch(() => ({}));

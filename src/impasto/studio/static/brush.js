@@ -100,7 +100,7 @@ function position(event) {
 async function saveMask() {
   const state = byId("brush-state");
   if (!changed) {
-    state.textContent = "The mask is empty. Paint over the picture first.";
+    state.textContent = "The mask is empty. Paint over the photo first.";
     return;
   }
   const whole = document.createElement("canvas");

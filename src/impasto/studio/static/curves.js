@@ -76,7 +76,7 @@ export class Curves {
       const swatch = document.createElement("b");
       swatch.textContent = "▬ ";
       swatch.style.color = COLORS[index % COLORS.length];
-      const value = now[name] === null || now[name] === undefined ? "not a number" : now[name].toPrecision(3);
+      const value = now[name] === null || now[name] === undefined ? "NaN" : now[name].toPrecision(3);
       return [swatch, `${name} ${value}  `];
     }));
     if (this.marks.length) this.text.append(`(changed ${this.marks.length} time${this.marks.length > 1 ? "s" : ""})`);

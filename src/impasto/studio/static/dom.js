@@ -3,7 +3,7 @@
 export const byId = (id) => document.getElementById(id);
 
 export const OVER = ["done", "cancelled", "failed"];
-export const STATE_LABELS = { queued: "in line", running: "painting", paused: "paused", done: "finished", cancelled: "discarded", failed: "failed" };
+export const STATE_LABELS = { queued: "queued", running: "painting", paused: "paused", done: "finished", cancelled: "canceled", failed: "failed" };
 
 export function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);

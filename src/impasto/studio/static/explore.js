@@ -1,7 +1,7 @@
 // A grid of small variations over strength and stroke size; choosing one paints with its settings.
 
 import { call, resultUrl } from "./api.js";
-import { jobPictures } from "./areas.js";
+import { jobPictures } from "./regions.js";
 import { OVER, STATE_LABELS, byId, element, showError } from "./dom.js";
 import { pictures } from "./inputs.js";
 
@@ -25,7 +25,7 @@ export function startExplore(options, choose) {
       return;
     }
     if (![...strengths, ...scales].every(Number.isFinite) || !strengths.length || !scales.length || strengths.length * scales.length > MAX_CELLS) {
-      state.textContent = `Enter numbers separated by commas, for at most ${MAX_CELLS} variations in all.`;
+      state.textContent = `Enter numbers separated by commas, for at most ${MAX_CELLS} variations in total.`;
       return;
     }
     const grid = byId("sheet");
@@ -60,7 +60,7 @@ function draw(settings, choose) {
     image.style.maxWidth = widest;
     byId("sheet").style.setProperty("--cell", widest);
   } });
-  const text = element("span", {}, `${label}: in line`);
+  const text = element("span", {}, `${label}: queued`);
   const button = element("button", { type: "button", onclick: () => choose(settings) }, image, text);
   return { button, image, text, label };
 }

@@ -28,7 +28,7 @@ export async function load(before = null) {
     list.append(...page.jobs.map(item));
     next = page.next_before;
     byId("more").hidden = next === null;
-    state.textContent = list.children.length ? "" : "Nothing painted yet. Your pictures will appear here and stay after a restart.";
+    state.textContent = list.children.length ? "" : "Nothing painted yet. Your images will appear here and are kept across restarts.";
     const health = await call("GET", "/health");
     byId("disk").textContent = `${megabytes(health.disk_bytes)} used, ${megabytes(health.disk_free_bytes)} free.`;
   } catch (error) {
@@ -46,10 +46,10 @@ function item(job) {
   const title = `Run ${job.number}`;
   const when = new Date(job.created * 1000).toLocaleString();
   const settings = Object.entries({ ...job.options, ...job.steering }).map(([name, value]) => `${name} ${value}`).join(", ");
-  const image = element("img", { src: resultUrl(job.id, "latest"), alt: `Latest picture of ${title}`, loading: "lazy" });
-  const regions = job.regions.length ? `${job.regions.length} area${job.regions.length > 1 ? "s" : ""}` : "";
+  const image = element("img", { src: resultUrl(job.id, "latest"), alt: `Latest image of ${title}`, loading: "lazy" });
+  const regions = job.regions.length ? `${job.regions.length} region${job.regions.length > 1 ? "s" : ""}` : "";
   const several = job.styles.length > 1 ? `${job.styles.length} paintings` : "";
-  image.onerror = () => image.replaceWith(element("p", { class: "help" }, "No picture"));
+  image.onerror = () => image.replaceWith(element("p", { class: "help" }, "No image"));
   const box = element("input", { type: "checkbox", "data-job": job.id, onchange: (event) => { event.target.checked ? chosen.add(job.id) : chosen.delete(job.id); choose(); } });
   const button = (text, act) => element("button", { type: "button", "aria-label": `${text}: ${title}`, onclick: act }, text);
   const record = element("details", {}, element("summary", {}, "Record"), element("pre", { tabindex: 0 }));
@@ -65,14 +65,14 @@ function item(job) {
     job.error && job.state === "failed" ? element("span", { class: "state-failed help" }, job.error) : "",
     element("div", { class: "buttons" },
       button("Open", () => callbacks.open(job)),
-      button("Use this look", () => callbacks.use(job)),
+      button("Use these settings", () => callbacks.use(job)),
       button("Delete", () => remove(job, entry))),
     element("label", { class: "help" }, box, " Compare"), record);
   return entry;
 }
 
 async function remove(job, entry) {
-  if (!window.confirm(`Delete run ${job.number} and its pictures permanently? This frees ${megabytes(job.disk_bytes)}.`)) return;
+  if (!window.confirm(`Delete run ${job.number} and its images permanently? This frees ${megabytes(job.disk_bytes)}.`)) return;
   try {
     await call("DELETE", `/jobs/${job.id}`);
     entry.remove();
@@ -89,8 +89,8 @@ function cleanUpQuestion(jobs) {
   const proofs = jobs.filter((job) => job.purpose === "proof").length;
   const bytes = megabytes(jobs.reduce((sum, job) => sum + job.disk_bytes, 0));
   const runs = jobs.length === 1 ? "1 run" : `${jobs.length} runs`;
-  const kinds = `${proofs} variations, ${jobs.length - proofs} failed or discarded`;
-  return `Permanently delete ${jobs.length ? `${runs} (${kinds}; ${bytes}) and ` : ""}all uploaded pictures that no run uses?`;
+  const kinds = `${proofs} variations, ${jobs.length - proofs} failed or canceled`;
+  return `Permanently delete ${jobs.length ? `${runs} (${kinds}; ${bytes}) and ` : ""}all uploaded images that no run uses?`;
 }
 
 async function clean() {
@@ -118,7 +118,7 @@ function compare() {
   const place = byId("comparison");
   const images = place.querySelectorAll("img");
   [...chosen].forEach((id, index) => { images[index].src = resultUrl(id, "latest"); });
-  place.querySelector("p").textContent = "The picture selected second is on the left, the first on the right.";
+  place.querySelector("p").textContent = "Left: the run selected second. Right: the run selected first.";
   place.hidden = false;
   reveal(place.querySelector("input").value);
   place.scrollIntoView({ block: "nearest" });

@@ -60,7 +60,7 @@ function draw() {
 function shown(image, url, caption) {
   if (image.getAttribute("src") === url) return;
   caption.textContent = "";
-  image.onerror = () => { caption.textContent = "This browser cannot show this format, but it can be painted."; };
+  image.onerror = () => { caption.textContent = "This browser cannot display this format, but the image can still be used."; };
   image.src = url;
 }
 
@@ -116,7 +116,7 @@ async function webcam(part) {
       return;
     }
     video.srcObject = stream;
-    help.textContent = "Press the button to take the picture.";
+    help.textContent = "Press the button to take a photo.";
   } catch {
     help.textContent = "No camera is available, or the browser has no permission to use it.";
   }

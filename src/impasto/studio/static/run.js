@@ -1,4 +1,4 @@
-// One run on the canvas: its events, its pictures, its buttons.
+// One run on the canvas: its events, its images, its buttons.
 
 import { assetUrl, call, follow, resultUrl } from "./api.js";
 import { Curves } from "./curves.js";
@@ -14,7 +14,7 @@ let lastStep = null;
 let lost = null;
 let offlineMessage = null;
 
-// Show that the server does not answer; null means that it answers again.
+// Show that the server does not respond; null means that it responds again.
 export function setOffline(message) {
   if (offlineMessage === message) return;
   offlineMessage = message;
@@ -32,7 +32,7 @@ export function show(job) {
   byId("canvas-error").hidden = true;
   byId("picture").hidden = true;
   byId("canvas-empty").hidden = false;
-  byId("canvas-empty").textContent = "Waiting for the first picture.";
+  byId("canvas-empty").textContent = "Waiting for the first image.";
   byId("before").src = assetUrl(job.content);
   byId("pending").hidden = true;
   location.hash = job.id;
@@ -114,7 +114,7 @@ function dropPreview(picture) {
   refresh();
 }
 
-// Show the selected step; while one picture loads, the ones in between are skipped.
+// Show the selected step; while one image loads, the ones in between are skipped.
 function showSelected() {
   selected = run.kept[Number(byId("scrub").value)] || null;
   if (!selected || loading || !run.job) return;
@@ -168,13 +168,13 @@ export function refresh() {
     byId("canvas-error").textContent = `The run failed: ${job.error || "see the history for details"}.`;
     byId("canvas-empty").hidden = true;
   }
-  if (state === "cancelled" && !run.kept.length) byId("canvas-empty").textContent = "This run was discarded before it had a picture.";
+  if (state === "cancelled" && !run.kept.length) byId("canvas-empty").textContent = "This run was canceled before it had an image.";
 }
 
 function sentence(job) {
   if (offlineMessage && active()) return `Run ${job.number}: ${offlineMessage}${job.step ? ` It was at step ${job.step}.` : ""}`;
   const parts = [`Run ${job.number}: ${run.pausing ? "pausing …" : STATE_LABELS[job.state]}`];
-  if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} ahead of it`);
+  if (job.state === "queued" && job.queue_position) parts.push(`${job.queue_position} ahead in the queue`);
   if (job.step) parts.push(`step ${job.step}${job.total_steps ? ` of ${job.total_steps}` : ""}`);
   if (job.state === "running" && run.scale) parts.push(`at ${run.scale.width}×${run.scale.height}`);
   if (job.state === "running" && !run.pausing && run.seconds !== null && job.total_steps) {
@@ -190,7 +190,7 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-// Request the film or the report, wait until it is ready, and download it.
+// Request the timelapse or the report, wait until it is ready, and download it.
 let exporting = null;
 let exportHelp = ""; // the text of the page while no export is under way
 
@@ -204,17 +204,18 @@ async function exportRun(kind) {
   const { job } = run;
   const path = `/jobs/${job.id}/exports/${kind}`;
   const mine = { kind };
+  const label = kind === "film" ? "timelapse" : kind;
   const report = (text) => { if (exporting === mine) byId("export-help").textContent = text; };
   exporting = mine;
   refresh();
   try {
     let now = await call("POST", path);
     while (["waiting", "making"].includes(now.state)) {
-      report(now.state === "waiting" ? `The ${kind} is in line.` : `Creating the ${kind}.`);
+      report(now.state === "waiting" ? `The ${label} is queued.` : `Creating the ${label}.`);
       await new Promise((resolve) => setTimeout(resolve, EXPORT_POLL_MS));
       now = await call("GET", path);
     }
-    report(now.state === "ready" ? `The ${kind} is ready.` : `Could not create the ${kind}: ${now.error}`);
+    report(now.state === "ready" ? `The ${label} is ready.` : `Could not create the ${label}: ${now.error}`);
     if (now.state === "ready") element("a", { href: `/api/v1${path}/file`, download: "" }).click();
   } catch (error) {
     report(error.message);

@@ -1,7 +1,7 @@
 // The page: tabs, theme, controls, and the connections between the modules.
 
 import { call } from "./api.js";
-import { drawAreas, jobPictures, regionWeights, startAreas } from "./areas.js";
+import { drawRegions, jobPictures, regionWeights, startRegions } from "./regions.js";
 import { startBrush } from "./brush.js";
 import { byId, element, showError } from "./dom.js";
 import { startExplore } from "./explore.js";
@@ -109,7 +109,7 @@ function changes() {
   const names = [...new Set([...Object.keys(current.options), ...Object.keys(options)])]
     .filter((name) => !steers(name) && value(options, name) !== value(current.options, name))
     .map((name) => name.replaceAll("_", " "));
-  const others = JSON.stringify(jobPictures()) === current.pictures ? [] : ["other pictures"];
+  const others = JSON.stringify(jobPictures()) === current.pictures ? [] : ["different images"];
   return { many: others.length + names.length > 1, list: [...others, ...names.map((name, index) => (index ? name : `a new ${name}`))] };
 }
 
@@ -121,7 +121,7 @@ function pending() {
   place.hidden = !list.length;
   if (!list.length) return;
   const text = many ? `${list.slice(0, -1).join(", ")} and ${list.at(-1)}` : list[0];
-  const verb = many || text === "other pictures" ? "need" : "needs";
+  const verb = many || text === "different images" ? "need" : "needs";
   place.querySelector("span").textContent = `${text[0].toUpperCase()}${text.slice(1)} ${verb} a new run.`;
   if (byId("auto-repaint").checked) repaint = setTimeout(again, REPAINT_MS);
 }
@@ -182,7 +182,7 @@ async function pollHealth() {
   try {
     const health = await call("GET", "/health", undefined, undefined, HEALTH_TIMEOUT_MS);
     setOffline(null);
-    const waiting = health.jobs.queued ? `${health.jobs.queued} in line` : "Ready";
+    const waiting = health.jobs.queued ? `${health.jobs.queued} queued` : "Ready";
     place.textContent = health.status === "ok" ? waiting : "Starting the worker";
     if (!framed && health.page === "ready") {
       framed = true;
@@ -277,7 +277,7 @@ async function reopen() {
   }
 }
 
-// A tab without a run shows the newest one that is painting, or else one that is paused or in line.
+// A tab without a run shows the newest one that is painting, or else one that is paused or queued.
 async function join() {
   try {
     for (const state of ["running", "paused", "queued"]) {
@@ -306,7 +306,7 @@ async function start() {
   startBrush();
   startLarger();
   onPictures((byUser) => {
-    drawAreas();
+    drawRegions();
     ready();
     if (byUser) pending();
   });
@@ -333,7 +333,7 @@ async function start() {
     showError(error);
   }
   startInputs(presets.samples);
-  startAreas(presets.samples, weightChanged);
+  startRegions(presets.samples, weightChanged);
   byId("instant").title = presets.instant ? "One quick pass, without optimization steps" : "Needs its weights: run impasto weights fetch adain";
   await reopen();
   if (!run.job) await join();

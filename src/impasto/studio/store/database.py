@@ -1,4 +1,4 @@
-"""The store: assets, jobs, commands, events and results in one SQLite file, pictures in folders beside it.
+"""The store: assets, jobs, commands, events and results in one SQLite file, images in folders beside it.
 
 In: the requests of the API. Out: rows as value objects. This is the API's side; the worker's side (claims, leases,
 events) is ``lease``. Every change to a job happens in a BEGIN IMMEDIATE transaction, so any process may be killed
@@ -83,7 +83,7 @@ class Store:
         connection.execute("COMMIT")
 
     def job_folder(self, job_id: str) -> Path:
-        """Return the folder of a job's pictures and checkpoints."""
+        """Return the folder of a job's images and checkpoints."""
         return self.folder / "jobs" / job_id
 
     def asset_path(self, asset: Asset) -> Path:
@@ -120,7 +120,7 @@ class Store:
         """Return an asset or raise NotFoundError."""
         row = self.connection().execute("SELECT * FROM assets WHERE id = ?", (asset_id,)).fetchone()
         if row is None:
-            raise NotFoundError(f"there is no asset {asset_id!r}: upload the picture first")
+            raise NotFoundError(f"there is no asset {asset_id!r}: upload the image first")
         return Asset(**row)
 
     def assets(self, limit: int = 200) -> list[Asset]:
@@ -134,7 +134,7 @@ class Store:
             asset = self.asset(asset_id)
             users = connection.execute("SELECT COUNT(*) FROM uses WHERE asset = ?", (asset_id,)).fetchone()[0]
             if users:
-                raise ConflictError(f"{users} job(s) in the history use this picture: delete the jobs first")
+                raise ConflictError(f"{users} job(s) in the history use this image: delete the jobs first")
             connection.execute("DELETE FROM assets WHERE id = ?", (asset_id,))
             self.asset_path(asset).unlink(missing_ok=True)
 
@@ -169,7 +169,7 @@ class Store:
             assets: every asset id in ``pictures``.
             options: by name, JSON-compatible.
             limits: on the number of waiting jobs.
-            purpose: a picture, or a proof (a small variation to choose from).
+            purpose: an image, or a proof (a small variation to choose from).
 
         Raises:
             NotFoundError: an asset does not exist.
@@ -235,7 +235,7 @@ class Store:
         return {row["id"]: position for position, row in enumerate(rows)}
 
     def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
-        """Return the bytes of the pictures, films and reports of each job."""
+        """Return the bytes of the images, films and reports of each job."""
         ids, sizes = json.dumps(list(job_ids)), dict.fromkeys(job_ids, 0)
         for table in ("results", "keepsakes"):
             rows = self.connection().execute(
@@ -307,7 +307,7 @@ class Store:
         self.add_event(connection, job_id, "state", {"state": state, **more})
 
     def delete_job(self, job_id: str) -> None:
-        """Delete a job and its pictures; a worker that has claimed it loses its lease."""
+        """Delete a job and its images; a worker that has claimed it loses its lease."""
         with self.transaction() as connection:
             self.job(job_id)
             connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
@@ -342,7 +342,7 @@ class Store:
         return [StoredEvent(**row) for row in rows]
 
     def results(self, job_id: str) -> list[StoredResult]:
-        """Return the stored pictures of a job, by step."""
+        """Return the stored images of a job, by step."""
         rows = self.connection().execute(
             "SELECT step, kind, file, media_type, size, width, height FROM results WHERE job = ? ORDER BY step, kind",
             (job_id,),

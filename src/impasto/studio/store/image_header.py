@@ -1,6 +1,6 @@
-"""Read the format and size of a picture from its first bytes, without decoding it.
+"""Read the format and size of an image from its first bytes, without decoding it.
 
-In: the head of a file. Out: media type, width and height, so that the server can refuse a picture that is too large
+In: the head of a file. Out: media type, width and height, so that the server can refuse an image that is too large
 during the upload, and needs no decoder. The worker decodes the file and finds any damage.
 
 Not imagesize 2.0: it fails on AVIF and HEIC files with EXIF, ignores the orientation of PNG and WebP, and returns no
@@ -17,12 +17,12 @@ ACCEPTED = "PNG, JPEG, WebP, TIFF, HEIC, AVIF, GIF, BMP"
 
 
 class UnknownFormatError(ValueError):
-    """The bytes are not a picture in a format that Impasto reads."""
+    """The bytes are not an image in a format that Impasto reads."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The format and size of a picture."""
+    """The format and size of an image."""
 
     media_type: str
     extension: str
@@ -35,7 +35,7 @@ LATE = (b"II*\0", b"MM\0*", b"\xff\xd8\xff")
 
 
 def sniff(head: bytes, whole: bool = False) -> Header | None:
-    """Read the format and size of a picture.
+    """Read the format and size of an image.
 
     Args:
         head: the file's first bytes, or all of them.
@@ -45,16 +45,16 @@ def sniff(head: bytes, whole: bool = False) -> Header | None:
         None if more bytes are needed.
 
     Raises:
-        UnknownFormatError: this is not a picture, or the file ends before its size.
+        UnknownFormatError: this is not an image, or the file ends before its size.
     """
     try:
         header = _read(head)
     except (struct.error, IndexError):
         header = None
     if header is None and (whole or (len(head) >= HEAD_BYTES and not head.startswith(LATE))):
-        raise UnknownFormatError(f"this is not a readable picture; accepted formats: {ACCEPTED}")
+        raise UnknownFormatError(f"this is not a readable image; accepted formats: {ACCEPTED}")
     if header is not None and (header.width < 1 or header.height < 1):
-        raise UnknownFormatError("the picture has no pixels")
+        raise UnknownFormatError("the image has no pixels")
     return header
 
 
@@ -76,7 +76,7 @@ def _read(head: bytes) -> Header | None:
         return _tiff(head)
     if head[4:8] == b"ftyp":
         return _heif(head)
-    raise UnknownFormatError(f"this is not a readable picture; accepted formats: {ACCEPTED}")
+    raise UnknownFormatError(f"this is not a readable image; accepted formats: {ACCEPTED}")
 
 
 def _jpeg(head: bytes) -> Header | None:
@@ -134,7 +134,7 @@ def _heif(head: bytes) -> Header | None:
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(length, 256), 4))}
     kinds = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
     if not kinds and not brands.intersection(_HEIC):
-        raise UnknownFormatError(f"this is not a readable picture; accepted formats: {ACCEPTED}")
+        raise UnknownFormatError(f"this is not a readable image; accepted formats: {ACCEPTED}")
     media_type, extension = kinds[0] if kinds else ("image/heic", ".heic")
     sizes = []
     at = head.find(b"ispe")

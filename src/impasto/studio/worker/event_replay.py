@@ -1,7 +1,6 @@
-"""The events of a finished run, replayed from the store's log into the film and report writers.
+"""The events of a finished run, replayed from the store's log into the timelapse and report writers.
 
-In: the log and the stored pictures of a job. Out: the events of the run, and from them a film (MP4) or a report (one
-HTML file).
+The timelapse is an MP4 file, the report one HTML file.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def events_from_log(export_input: ExportInput) -> Iterator[Event]:
             total = float("nan") if data["total"] is None else data["total"]
             steps[data["step"]] = Stepped(data["step"], data["scale"], data["scale_step"], total, losses)
     steps = {step: steps[step] for step in sorted(steps) if step <= export_input.job.step}
-    # A stopped run counts as complete, so its film ends with its last step.
+    # A stopped run counts as complete, so its timelapse ends with its last step.
     yield Planned(scales, max(1, export_input.job.step), {})
     for number, step in steps.items():
         preview = images.load(pictures[number]).pixels if number in pictures else None
@@ -48,7 +47,7 @@ def events_from_log(export_input: ExportInput) -> Iterator[Event]:
 
 
 def film(export_input: ExportInput, path: Path) -> str:
-    """Write the film of a run and return its media type."""
+    """Write the timelapse of a run and return its media type."""
     listener = Timelapse(path)
     try:
         for event in events_from_log(export_input):

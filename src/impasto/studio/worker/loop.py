@@ -1,8 +1,8 @@
 """The loop of a worker: claim a job, run it, store its events, apply its commands, repeat.
 
-In: jobs and commands from the store. Out: events, previews, checkpoints and results in the store. The run itself is a
-``Runner``, a generator of ``impasto.events``, so neither this module nor its tests need torch. A run is paused by not
-advancing the generator. Files are written under a temporary name and renamed when complete.
+The worker writes events, previews, checkpoints and results to the store. The run itself is a ``Runner``, a generator of
+``impasto.events``, so neither this module nor its tests need torch. A run is paused by not advancing the generator.
+Files are written under a temporary name and renamed when complete.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class PictureWriters:
-    """The functions that write pictures to a path; both may be slow.
+    """The functions that write images to a path; both may be slow.
 
     Args:
         preview: writes ``[H, W, 3]`` uint8.
@@ -106,11 +106,11 @@ class Worker:
     Args:
         store: where the jobs are.
         runner: yields the events of a task.
-        writers: write pictures to files.
+        writers: write images to files.
         intervals: how often the worker polls, saves previews and renews its lease.
         name: of the worker, for the store.
         max_failures: number of failures after which a job is marked failed.
-        exporters: write films and reports, by kind, between two jobs.
+        exporters: write timelapses and reports, by kind, between two jobs.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Worker:
                 _Run(self, lease).run()
         except LeaseLostError:
             self.store.sweep_job(lease.job.id)  # another worker has it, or it was deleted
-        except Exception as error:  # the error is stored with the job, and the worker goes on
+        except Exception as error:  # the error is stored with the job, and the worker continues
             line, whole = f"{type(error).__name__}: {error}", traceback.format_exc()
             final = isinstance(error, InputError)
             try:
@@ -180,7 +180,7 @@ class _Run:
         self.preview_due = 0.0
 
     def run(self) -> None:
-        """Run the job until it ends, is released while paused, is cancelled, or the worker stops."""
+        """Run the job until it ends, is released while paused, is canceled, or the worker stops."""
         job = self.lease.job
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob("*.part*"):
@@ -340,7 +340,7 @@ class _Run:
         return None
 
     def _save_picture(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
-        """Write the picture of a step, atomically."""
+        """Write the image of a step, atomically."""
         name = f"{step:07d}-{kind}{self.worker.writers.preview_suffix}"
         saved = write_atomically(self.folder / name, lambda path: self.worker.writers.preview(picture, path))
         return result_row(self.folder / name, step, kind, saved)
@@ -374,5 +374,5 @@ def write_atomically(path: Path, write: Callable[[Path], Saved]) -> Saved:
 
 
 def result_row(path: Path, step: int, kind: ResultKind, saved: Saved) -> StoredResult:
-    """Return the store's row for a written picture."""
+    """Return the store's row for a written image."""
     return StoredResult(step, kind, path.name, saved.media_type, path.stat().st_size, saved.width, saved.height)

@@ -1,8 +1,8 @@
-"""The studio's runner: runs a task in the engine and writes its pictures.
+"""The studio's runner: runs a task in the engine and writes its images.
 
-In: a ``Task``. Out: an instant preview if the weights for it are installed, then the events of the engine; previews as
-JPEG, the result as the engine saved it, with its record. The network, and the targets of the same pictures, are cached
-between jobs.
+A run yields an instant preview if the weights for it are installed, then the events of the engine. Previews are JPEG
+files; the result is the file that the engine saved, with its record. The network, and the targets of the same images,
+are cached between jobs.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
 
 
 def _named(path: Path, name: str, limits: images.DecodeLimits) -> images.Picture:
-    """Load a picture under the user's file name, which errors name as well."""
+    """Load an image under the user's file name, which errors name as well."""
     try:
         return replace(images.load(path, limits=limits), name=name)
     except ImageError as error:
@@ -99,7 +99,7 @@ def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Ite
 
 
 def _cache_for(pictures: tuple[Path, ...]) -> TargetCache:
-    """Return the cache for runs on these pictures; the targets of other pictures are large and are dropped."""
+    """Return the cache for runs on these images; the targets of other images are large and are dropped."""
     global _cache  # noqa: PLW0603 - one worker, one job at a time
     if _cache is None or _cache[0] != pictures:
         _cache = (pictures, TargetCache(state=_state))

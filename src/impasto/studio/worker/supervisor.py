@@ -1,7 +1,7 @@
 """The supervisor of the worker processes, and the main function of a worker process.
 
-In: a data folder and the name of a module with ``run``, ``writers`` and ``exporters``. Out: child processes that claim
-jobs. A child whose standard input is closed (because the server stopped or was killed) checkpoints its job, puts it
+The supervisor starts child processes, which claim jobs and run them with the ``run``, ``writers`` and ``exporters`` of
+a module. A child whose standard input is closed (because the server stopped or was killed) checkpoints its job, puts it
 back into the queue and exits.
 """
 
@@ -79,7 +79,7 @@ class WorkerSupervisor:
         return subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def _watch(self) -> None:
-        """Replace dead workers; the pause doubles while they keep dying at once."""
+        """Replace dead workers; the pause doubles while they keep dying immediately."""
         pause = 0.2
         while not self._ended.wait(pause):
             dead = [index for index, child in enumerate(self._children) if child.poll() is not None]

@@ -1,4 +1,4 @@
-// Areas: regions with their own painting, and a protected area; both are masks painted over the photo.
+// Regions with their own painting, and a protected area; both are masks painted over the photo.
 
 import { assetUrl, call, upload } from "./api.js";
 import { openBrush } from "./brush.js";
@@ -9,7 +9,7 @@ const MAX_REGIONS = 8;
 let samples = [];
 let onWeight = null;
 
-// The pictures of a new job, as the API expects them.
+// The images of a new job, as the API expects them.
 export const jobPictures = () => ({
   content: pictures.content,
   styles: pictures.styles.map(({ asset, weight }) => ({ asset, weight })),
@@ -22,13 +22,13 @@ export const regionWeights = () => Object.fromEntries(
   pictures.regions.filter((region) => region.weight !== 1).map((region) => [`style:${region.name}`, region.weight]),
 );
 
-export function drawAreas() {
+export function drawRegions() {
   byId("add-region").disabled = !pictures.content || pictures.regions.length >= MAX_REGIONS;
   byId("protect").disabled = !pictures.content;
   byId("unprotect").hidden = !pictures.protect;
   byId("protect-mask").hidden = !pictures.protect;
   if (pictures.protect) byId("protect-mask").src = assetUrl(pictures.protect);
-  byId("protect-help").textContent = pictures.protect ? "Part of the photo is kept as it is." : "Brush over what must not change.";
+  byId("protect-help").textContent = pictures.protect ? "Part of the photo is protected." : "Brush over what must not change.";
   byId("regions").replaceChildren(...pictures.regions.map(item));
 }
 
@@ -71,14 +71,14 @@ const freeName = () => {
 function edit(region) {
   paintings(region?.asset);
   openBrush({
-    title: region ? `Edit ${region.name.replaceAll("_", " ")}` : "Add area",
-    help: "Paint over the area and choose a painting for it.",
-    label: region ? "Save" : "Add area",
+    title: region ? `Edit ${region.name.replaceAll("_", " ")}` : "Add region",
+    help: "Paint over the region and choose a painting for it.",
+    label: region ? "Save" : "Add region",
     before: region?.mask,
     painting: true,
     done: async (mask) => {
       const asset = await painting();
-      if (!asset) return "Choose a painting for this area.";
+      if (!asset) return "Choose a painting for this region.";
       if (region) Object.assign(region, { mask, asset });
       else pictures.regions.push({ name: freeName(), mask, asset, weight: 1 });
       changed(true);
@@ -87,7 +87,7 @@ function edit(region) {
   });
 }
 
-export function startAreas(names, weightChanged) {
+export function startRegions(names, weightChanged) {
   samples = names;
   onWeight = weightChanged;
   byId("add-region").addEventListener("click", () => edit(null));
@@ -107,9 +107,9 @@ export function startAreas(names, weightChanged) {
     event.target.value = "";
   });
   byId("protect").addEventListener("click", () => openBrush({
-    title: "Keep as it is",
+    title: "Protect",
     help: "Paint over what must not change.",
-    label: "Keep this area",
+    label: "Protect",
     before: pictures.protect,
     done: async (mask) => { pictures.protect = mask; changed(true); return null; },
   }));
