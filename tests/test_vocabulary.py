@@ -26,6 +26,7 @@ FILES = sorted(
 # Parts of words, in any case, also inside identifiers.
 BRITISH = {
     "behaviour": "behavior",
+    "cancelled": "canceled",
     "colour": "color",
     "grey": "gray",
     "initialis": "initializ",
@@ -102,12 +103,9 @@ NAMES = {
 
 # Names of options in old records, a table of old data folders, and the list of what was renamed.
 ALLOWED = {
-    "CHANGELOG.md": {"recolour", "keepsakes"},
+    "CHANGELOG.md": {"recolour", "keepsakes", "cancelled"},
     "src/impasto/options/renamed.py": {"recolour"},
-    "src/impasto/studio/store/database.py": {"keepsakes"},
-    "src/impasto/studio/store/exports.py": {"keepsakes"},
-    "src/impasto/studio/store/lease.py": {"keepsakes"},
-    "src/impasto/studio/store/schema.py": {"keepsakes", "keepsakes_by_state"},
+    "src/impasto/studio/store/schema.py": {"keepsakes", "keepsakes_by_state", "cancelled"},
 }
 
 WORD = r"[A-Za-z0-9_]"

@@ -71,7 +71,7 @@ def submit(store: Store, asset: Asset) -> Callable[..., Job]:
 @pytest.fixture
 def worker(store: Store) -> Worker:
     intervals = Intervals(poll=0.005, preview=0.0, idle=0.005)
-    return Worker(store, fake_runner.run, fake_runner.writers, intervals, exporters=fake_runner.exporters)
+    return Worker(store, fake_runner.run, fake_runner.writers, fake_runner.exporters, intervals)
 
 
 @pytest.fixture

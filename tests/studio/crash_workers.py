@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fake_runner
 
+from impasto.files import write_atomically
 from impasto.studio.store.database import Store
 from impasto.studio.store.lease import release_dead
 from impasto.studio.store.records import Asset
@@ -59,7 +60,7 @@ def live(folder: Path, seed: int, phase: str, log: int, sign: int) -> None:
     writers = fake_runner.writers
     if phase == "pen":
         writers = PictureWriters(writers.preview, lambda outcome, path: torn(outcome, path, die), ".png")
-    worker = Worker(store, fake_runner.run, writers, PACE, max_failures=10_000)
+    worker = Worker(store, fake_runner.run, writers, fake_runner.exporters, PACE, max_failures=10_000)
     worker.work()
 
 
@@ -72,8 +73,13 @@ def end_with(parent: int) -> None:
 
 def torn(outcome: Any, path: Path, die: Callable[[str], None]) -> Saved:
     """Write half a result and die."""
-    path.write_bytes(fake_runner.png(outcome.picture, outcome.chain)[:50])
-    die("pen")
+
+    def write(file: IO[bytes]) -> None:
+        file.write(fake_runner.png(outcome.picture, outcome.chain)[:50])
+        file.flush()
+        die("pen")
+
+    write_atomically(path, write)
     raise AssertionError("still alive")
 
 

@@ -23,8 +23,9 @@ import numpy as np
 
 from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
+from impasto.files import write_atomically
 from impasto.studio.store.exports import Exporter, ExportInput
-from impasto.studio.store.records import ExportKind, StoredEvent
+from impasto.studio.store.records import Purpose, StoredEvent
 from impasto.studio.worker.loop import PictureWriters, Saved, Task
 
 STEPS = 25
@@ -141,12 +142,12 @@ def png(picture: Any, text: str = "") -> bytes:
 
 
 def _preview(picture: Any, path: Path) -> Saved:
-    path.write_bytes(png(picture))
+    write_atomically(path, png(picture))
     return Saved("image/png", picture.shape[1], picture.shape[0])
 
 
 def _result(outcome: Outcome, path: Path) -> Saved:
-    path.write_bytes(png(outcome.picture, outcome.chain))
+    write_atomically(path, png(outcome.picture, outcome.chain))
     return Saved("image/png", outcome.picture.shape[1], outcome.picture.shape[0], {"chain": outcome.chain})
 
 
@@ -164,7 +165,7 @@ def _report(export_input: ExportInput, path: Path) -> str:
 
 SPOILT = 13  # a seed whose report cannot be written
 writers = PictureWriters(_preview, _result, preview_suffix=".png")
-exporters: dict[ExportKind, Exporter] = {"film": _film, "report": _report}
+exporters: dict[Purpose, Exporter] = {"film": _film, "report": _report}
 
 
 def steps_told(events: Iterable[StoredEvent]) -> int:

@@ -166,7 +166,7 @@ def test_steering(client: TestClient, asset: Any) -> None:
 def test_orders_and_conflicts(client: TestClient, asset: Any) -> None:
     path = client.post("/api/v1/jobs", json=job_body(asset)).headers["location"]
     states = [client.post(f"{path}/{order}").json()["state"] for order in ("pause", "resume", "snapshot", "cancel")]
-    assert states == ["paused", "queued", "queued", "cancelled"]
+    assert states == ["paused", "queued", "queued", "canceled"]
     assert "accepts no more commands" in problem(client.post(f"{path}/pause"), 409)
     assert client.delete(path).status_code == 204
     problem(client.get(path), 404)

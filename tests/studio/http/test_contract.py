@@ -34,7 +34,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     store.add_asset(asset, incoming)
     pictures = {"content": asset.id, "styles": [{"asset": asset.id, "weight": 1.0}]}
     store.create_job("one", pictures, [asset.id], {})
-    Worker(store, fake_runner.run, fake_runner.writers, Intervals(poll=0.01)).work_once()
+    Worker(store, fake_runner.run, fake_runner.writers, fake_runner.exporters, Intervals(poll=0.01)).work_once()
     return Studio(store, AccessRules(names=("testserver",)), limits=QueueLimits(queue=10_000, client=10_000))
 
 

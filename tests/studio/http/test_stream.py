@@ -84,7 +84,7 @@ def test_a_stream_hears_what_happens_later(
         for step in range(1, 4):
             lease.append([("step", {"step": step})])
         store.command(job.id, "cancel")
-        lease.release("cancelled")
+        lease.release("canceled")
         store.close()
 
     monkeypatch.setattr(store, "events", watched)
@@ -93,4 +93,4 @@ def test_a_stream_hears_what_happens_later(
     events = told(client.get(f"/api/v1/jobs/{job.id}/events", params={"after": job.last_event}))
     thread.join()
     assert [data["step"] for _, kind, data in events if kind == "step"] == [1, 2, 3]
-    assert events[-1][2] == {"state": "cancelled"}
+    assert events[-1][2] == {"state": "canceled"}

@@ -60,7 +60,7 @@ def test_jobs_list_newest_first_in_pages(store: Store, submit: Submit) -> None:
     rest = store.jobs(limit=9, before=first[-1].number)
     assert [job.id for job in [*first, *rest]] == made[::-1]
     store.command(made[0], "cancel")
-    assert [job.id for job in store.jobs(state="cancelled")] == [made[0]]
+    assert [job.id for job in store.jobs(state="canceled")] == [made[0]]
     assert store.counts()["queued"] == 4
 
 
@@ -177,9 +177,9 @@ def test_steering_adds_up(store: Store, submit: Submit) -> None:
     [
         (["pause"], "paused"),
         (["pause", "resume"], "queued"),
-        (["pause", "stop"], "cancelled"),
-        (["stop"], "cancelled"),
-        (["cancel"], "cancelled"),
+        (["pause", "stop"], "canceled"),
+        (["stop"], "canceled"),
+        (["cancel"], "canceled"),
         (["resume"], "queued"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_job_without_a_worker_obeys_at_once(store: Store, submit: Submit, inbo
 
 def test_a_job_that_is_over_takes_no_commands(store: Store, submit: Submit) -> None:
     job = store.command(submit().id, "cancel")
-    with pytest.raises(ConflictError, match="the job is cancelled and accepts no more commands"):
+    with pytest.raises(ConflictError, match="the job is canceled and accepts no more commands"):
         store.command(job.id, "set", {"strength": 0.1})
 
 
@@ -201,7 +201,7 @@ def test_a_job_that_is_over_takes_no_commands(store: Store, submit: Submit) -> N
     [
         ("stop", "resume", "will stop and cannot"),
         ("stop", "pause", "being stopped"),
-        ("cancel", "stop", "being cancelled"),
+        ("cancel", "stop", "being canceled"),
         ("cancel", "resume", "will cancel and cannot"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from problem_asserts import NOBODY, problem
 
 from impasto.studio.store import exports
 from impasto.studio.store.database import Store
-from impasto.studio.store.exports import LEASE_SECONDS, MAX_DEATHS, ExportInput, export_next
-from impasto.studio.store.lease import claim, release_dead
-from impasto.studio.store.records import Job
+from impasto.studio.store.exports import ExportInput
+from impasto.studio.store.lease import MAX_FAILURES, LeaseLostError, claim, release_dead
+from impasto.studio.store.records import ExportKind, Job, QueueLimits, StoredResult
 from impasto.studio.worker.loop import Worker
 from waiting import wait_until
 
@@ -30,25 +31,25 @@ def done(worker: Worker, submit: Submit) -> Job:
     return job
 
 
-def make(store: Store) -> bool:
-    return export_next(store, "w", fake_runner.exporters)
+def state(store: Store, job: Job, kind: ExportKind = "film") -> str:
+    return exports.get(store, job.id, kind).state
 
 
-def test_a_film_from_the_request_to_the_file(client: TestClient, store: Store, done: Job) -> None:
+def test_a_film_from_the_request_to_the_file(client: TestClient, store: Store, worker: Worker, done: Job) -> None:
     path = f"/api/v1/jobs/{done.id}/exports/film"
     assert "POST to this address first" in problem(client.get(path), 404)
     wished = client.post(path)
     assert (wished.status_code, wished.json()["state"]) == (202, "waiting")
     assert "it is waiting" in problem(client.get(f"{path}/file"), 409)
-    assert make(store)
-    assert not make(store)
+    assert worker.work_once()
+    assert not worker.work_once()
     assert client.get(path).json()["state"] == "ready"
     film = client.get(f"{path}/file")
     assert film.headers["content-type"] == "video/mp4"
     assert film.headers["content-disposition"] == f'attachment; filename="impasto-{done.number}-film.mp4"'
     assert film.content.startswith(b"film of [1, ")
     assert client.post(path).json()["state"] == "ready"  # not made again
-    assert not make(store)
+    assert not worker.work_once()
     (store.job_folder(done.id) / "film.mp4").unlink()
     assert "was deleted" in problem(client.get(f"{path}/file"), 404)
 
@@ -63,11 +64,11 @@ def test_a_paused_job_lets_go_for_a_film(client: TestClient, store: Store, done:
     assert lease.requests(0).others_wait
 
 
-def test_a_report_counts_towards_the_disk(client: TestClient, store: Store, done: Job) -> None:
+def test_a_report_counts_towards_the_disk(client: TestClient, worker: Worker, done: Job) -> None:
     path = f"/api/v1/jobs/{done.id}"
     before = client.get(path).json()["disk_bytes"]
     client.post(f"{path}/exports/report")
-    make(store)
+    worker.work_once()
     report = client.get(f"{path}/exports/report/file")
     assert report.headers["content-type"].startswith("text/html")
     assert "attachment" in report.headers["content-disposition"]
@@ -92,7 +93,7 @@ def test_what_cannot_be_made_says_why_and_can_be_tried_again(
     worker.work_once()
     path = f"/api/v1/jobs/{job.id}/exports/report"
     client.post(path)
-    make(store)
+    worker.work_once()
     assert client.get(path).json() == {
         "kind": "report", "state": "failed", "error": "RuntimeError: the ink is dry", "size": 0,
     }  # fmt: skip
@@ -101,30 +102,114 @@ def test_what_cannot_be_made_says_why_and_can_be_tried_again(
     assert [file.name for file in store.job_folder(job.id).iterdir() if ".part" in file.name] == []
 
 
-def test_who_dies_while_making_one_is_replaced(store: Store, clock: Any, done: Job) -> None:
-    exports.request(store, done.id, "film")
-    for _ in range(MAX_DEATHS):
-        claimed = exports.claim(store, "w")
-        assert claimed is not None
-        assert exports.claim(store, "other") is None
-        clock.now += LEASE_SECONDS + 1
-    assert exports.claim(store, "other") is None
-    assert exports.get(store, done.id, "film").state == "failed"
+def test_an_export_comes_before_pictures(store: Store, done: Job, submit: Submit) -> None:
+    started, waiting = submit(), submit()
+    lease = claim(store, "w", 60)
+    assert lease is not None
+    lease.release("queued")
+    report, film = exports.request(store, done.id, "report"), exports.request(store, done.id, "film")
+    claimed = [lease.job.id for _ in range(4) if (lease := claim(store, "w", 60))]
+    assert claimed == [report.id, film.id, started.id, waiting.id]
 
 
-def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, done: Job) -> None:
+def test_an_export_takes_no_turn_from_its_client(store: Store, clock: Any, worker: Worker, submit: Submit) -> None:
+    done = submit("one")
+    worker.work_once()
+    clock.now += 1
+    submit("two")
+    worker.work_once()
+    clock.now += 1
     exports.request(store, done.id, "film")
-    late = exports.claim(store, "w")
-    clock.now += LEASE_SECONDS + 1
-    assert make(store)
+    worker.work_once()
+    second, first = submit("two"), submit("one")
+    claimed = [lease.job.id for _ in range(2) if (lease := claim(store, "w", 60))]
+    assert claimed == [first.id, second.id]
+
+
+def test_the_lists_of_jobs_do_not_show_exports(client: TestClient, store: Store, done: Job, submit: Submit) -> None:
+    queued = submit()
+    counts, waiting = store.counts(), store.waiting()
+    exports.request(store, done.id, "film")
+    assert [job["id"] for job in client.get("/api/v1/jobs").json()["jobs"]] == [queued.id, done.id]
+    assert (store.counts(), store.waiting()) == (counts, waiting)
+    problem(client.get(f"/api/v1/jobs/{done.id}-film"), 422, "job_id")
+    problem(client.get("/api/v1/jobs?purpose=film"), 422, "purpose")
+    limits = QueueLimits(queue=2, client=2)
+    assert store.create_job("two", {}, [], {}, limits).state == "queued"
+
+
+def test_who_dies_while_making_one_is_replaced(store: Store, clock: Any, worker: Worker, done: Job) -> None:
+    exports.request(store, done.id, "film")
+    for _ in range(MAX_FAILURES):
+        assert claim(store, "w", 60) is not None
+        assert claim(store, "other", 60) is None
+        assert state(store, done) == "running"
+        clock.now += 61
+    assert claim(store, "other", 60) is None
+    assert state(store, done) == "failed"
+    assert exports.request(store, done.id, "film").state == "queued"
+    assert worker.work_once()
+    assert (state(store, done), exports.get(store, done.id, "film").error) == ("done", None)
+
+
+def test_an_export_whose_worker_died_is_written_by_the_next(
+    client: TestClient, store: Store, clock: Any, worker: Worker, done: Job
+) -> None:
+    exports.request(store, done.id, "film")
+    write = worker.exporters["film"]
+
+    def die(export_input: ExportInput, path: Path) -> str:
+        path.write_bytes(b"half a fi")
+        raise SystemExit
+
+    worker.exporters = {"film": die}
+    with pytest.raises(SystemExit):
+        worker.work_once()
+    worker.exporters = {"film": write}
+    assert not worker.work_once()  # the lease has not expired yet
+    clock.now += worker.intervals.lease + 1
+    assert worker.work_once()
+    path = f"/api/v1/jobs/{done.id}/exports/film"
+    assert client.get(path).json()["state"] == "ready"
+    assert client.get(f"{path}/file").content.startswith(b"film of [1, ")
+    assert exports.get(store, done.id, "film").failures == 1
+
+
+def test_a_long_export_keeps_its_lease(store: Store, clock: Any, worker: Worker, done: Job) -> None:
+    exports.request(store, done.id, "film")
+    worker.intervals = replace(worker.intervals, lease=0.03)
+
+    def lease_until() -> float:
+        row = store.connection().execute("SELECT lease_until FROM jobs WHERE purpose = 'film'").fetchone()
+        return float(row[0])
+
+    def film(export_input: ExportInput, path: Path) -> str:
+        clock.now += 1000
+        wait_until(lambda: lease_until() >= clock.now, "the heartbeat")
+        assert claim(store, "other", 60) is None
+        path.write_bytes(b"film")
+        return "video/mp4"
+
+    worker.exporters = {"film": film}
+    assert worker.work_once()
+    assert (state(store, done), exports.get(store, done.id, "film").error) == ("done", None)
+
+
+def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, worker: Worker, done: Job) -> None:
+    exports.request(store, done.id, "film")
+    late = claim(store, "w", 60)
     assert late is not None
-    assert not exports.finish(store, late, "stale.mp4", "video/mp4", 1)
-    assert not exports.fail(store, late, "too late", "")
-    assert exports.get(store, done.id, "film").file == "film.mp4"
+    clock.now += 61
+    assert worker.work_once()
+    with pytest.raises(LeaseLostError):
+        late.finish({}, StoredResult(0, "final", "stale.mp4", "video/mp4", 1, 0, 0), None, False)
+    with pytest.raises(LeaseLostError):
+        late.fail("too late", "")
+    assert [result.file for result in store.results(late.job.id)] == ["film.mp4"]
 
 
 @pytest.mark.slow
-def test_a_dead_process_is_not_waited_for(store: Store, done: Job) -> None:
+def test_a_dead_process_is_not_waited_for(store: Store, worker: Worker, done: Job) -> None:
     import socket
     import subprocess
     import sys
@@ -132,12 +217,12 @@ def test_a_dead_process_is_not_waited_for(store: Store, done: Job) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     exports.request(store, done.id, "film")
-    exports.claim(store, f"{socket.gethostname()}:{gone.pid}:abc")
+    claim(store, f"{socket.gethostname()}:{gone.pid}:abc", 1e6)
     assert release_dead(store) == 1
-    assert make(store)
+    assert worker.work_once()
 
 
-def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, done: Job) -> None:
+def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, worker: Worker, done: Job) -> None:
     exports.request(store, done.id, "film")
 
     def deleting(export_input: ExportInput, path: Path) -> str:
@@ -146,7 +231,22 @@ def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, done: Job) -> None
         path.write_bytes(b"film")
         return "video/mp4"
 
-    assert export_next(store, "w", {"film": deleting})
+    worker.exporters = {"film": deleting}
+    assert worker.work_once()
+    assert not store.job_folder(done.id).exists()
+    assert store.connection().execute("SELECT COUNT(*) FROM jobs").fetchone()[0] == 0
+
+
+def test_exports_of_a_deleted_job_are_deleted(client: TestClient, store: Store, worker: Worker, done: Job) -> None:
+    exports.request(store, done.id, "film")
+    worker.work_once()
+    exports.request(store, done.id, "report")
+    assert client.delete(f"/api/v1/jobs/{done.id}").status_code == 204
+    problem(client.get(f"/api/v1/jobs/{done.id}/exports/film"), 404)
+    problem(client.get(f"/api/v1/jobs/{done.id}/exports/film/file"), 404)
+    for table in ("jobs", "events", "results"):
+        assert store.connection().execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] == 0
+    assert not worker.work_once()
     assert not store.job_folder(done.id).exists()
 
 
@@ -154,13 +254,7 @@ def test_a_worker_makes_them_between_two_jobs(store: Store, worker: Worker, done
     exports.request(store, done.id, "film")
     thread = threading.Thread(target=lambda: (worker.work(), store.close()))
     thread.start()
-    wait_until(lambda: exports.get(store, done.id, "film").state == "ready", "the film")
+    wait_until(lambda: state(store, done) == "done", "the film")
     worker.stopping.set()
     thread.join()
-    assert exports.get(store, done.id, "film").state == "ready"
-
-
-def test_without_makers_nothing_is_claimed(store: Store, done: Job) -> None:
-    exports.request(store, done.id, "film")
-    assert not export_next(store, "w", {})
-    assert exports.get(store, done.id, "film").state == "waiting"
+    assert state(store, done) == "done"

@@ -138,7 +138,7 @@ def test_a_paused_job_of_a_dead_worker_waits_without_blame(store: Store, clock: 
     assert taken(store).job.id == job.id
 
 
-@pytest.mark.parametrize(("order", "state"), [("pause", "paused"), ("cancel", "cancelled"), ("stop", "queued")])
+@pytest.mark.parametrize(("order", "state"), [("pause", "paused"), ("cancel", "canceled"), ("stop", "queued")])
 def test_what_was_wanted_outlives_the_worker(store: Store, clock: Any, submit: Submit, order: Any, state: str) -> None:
     job = submit()
     taken(store)

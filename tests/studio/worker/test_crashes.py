@@ -36,7 +36,8 @@ def crashed_workers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dic
     assert done.returncode == 0, done.stderr
     store = Store(folder)
     release_dead(store)
-    worker = Worker(store, fake_runner.run, fake_runner.writers, Intervals(poll=0.01), max_failures=10_000)
+    pace = Intervals(poll=0.01)
+    worker = Worker(store, fake_runner.run, fake_runner.writers, fake_runner.exporters, pace, max_failures=10_000)
     while worker.work_once():
         pass
     store.close()
@@ -80,7 +81,7 @@ def test_results_are_whole_and_nothing_is_littered(crashed_workers: tuple[Path, 
         files = {path.name for path in store.job_folder(job.id).iterdir()}
         results = store.results(job.id)
         assert {result.file for result in results} <= files
-        assert not [name for name in files if ".part" in name]
+        assert not [name for name in files if ".part" in name or ".tmp" in name]
         finals = [result for result in results if result.kind == "final"]
         assert [result.step for result in finals] == [fake_runner.STEPS]
         body = (store.job_folder(job.id) / finals[0].file).read_bytes()

@@ -109,7 +109,7 @@ def test_cancel_leaves_no_result(store: Store, worker: Worker, submit: Submit, o
     job = submit()
     when(worker, 4, lambda mailbox: order(job, "cancel"))
     worker.work_once()
-    assert store.job(job.id).state == "cancelled"
+    assert store.job(job.id).state == "canceled"
     assert not [result for result in store.results(job.id) if result.kind == "final"]
 
 
@@ -224,12 +224,12 @@ def test_a_deleted_job_leaves_no_folder(store: Store, worker: Worker, submit: Su
     assert store.jobs() == []
 
 
-def test_a_job_cancelled_while_nobody_looked_is_not_run(store: Store, worker: Worker, submit: Submit) -> None:
+def test_a_job_canceled_while_nobody_looked_is_not_run(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit()
     with store.transaction() as connection:
         connection.execute("UPDATE jobs SET target_state = 'cancel' WHERE id = ?", (job.id,))
     worker.work_once()
-    assert store.job(job.id).state == "cancelled"
+    assert store.job(job.id).state == "canceled"
     assert steps(store, job) == []
 
 

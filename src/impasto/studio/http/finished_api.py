@@ -36,13 +36,13 @@ def estimate_job(
 )
 def create_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportView:
     """Request the timelapse or the report of a finished job; an existing one is not written again."""
-    return ExportView.of(exports.request(studio.store, job_id, kind))
+    return ExportView.of(exports.request(studio.store, job_id, kind), studio.store)
 
 
 @router.get("/{job_id}/exports/{kind}", response_model=ExportView, responses=problem_responses(404, 422))
 def read_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportView:
     """Return the state of a timelapse or a report."""
-    return ExportView.of(exports.get(studio.store, job_id, kind))
+    return ExportView.of(exports.get(studio.store, job_id, kind), studio.store)
 
 
 @router.get(
@@ -61,11 +61,12 @@ def read_export(job_id: JobId, kind: ExportKind, studio: StudioDep) -> ExportVie
 )
 def read_export_file(job_id: JobId, kind: ExportKind, studio: StudioDep) -> FileResponse:
     """Download a timelapse or a report that is ready."""
-    found = exports.get(studio.store, job_id, kind)
-    if found.state != "ready" or found.file is None:
-        raise ConflictError(f"the {kind} is not ready: it is {found.state}")
-    path = studio.store.job_folder(job_id) / found.file
+    export = exports.get(studio.store, job_id, kind)
+    if export.state != "done":
+        raise ConflictError(f"the {kind} is not ready: it is {exports.EXPORT_STATES[export.state]}")
+    (written,) = studio.store.results(export.id)
+    path = studio.store.job_folder(job_id) / written.file
     if not path.is_file():
         raise NotFoundError(f"the file of the {kind} was deleted")
     name = f"impasto-{studio.store.job(job_id).number}-{kind}{path.suffix}"
-    return FileResponse(path, media_type=found.media_type, filename=name)
+    return FileResponse(path, media_type=written.media_type, filename=name)

@@ -18,7 +18,7 @@ from impasto.studio.http.problems import problem_responses
 from impasto.studio.http.stream import EventTail
 from impasto.studio.http.views import COMMANDS, JobDetail, JobList, JobView, NewJob, ResultView
 from impasto.studio.store.event_codec import KINDS
-from impasto.studio.store.records import Command, NotFoundError, Purpose, State, StoredResult
+from impasto.studio.store.records import Command, NotFoundError, PicturePurpose, State, StoredResult
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", responses=COMMON_RESPONSES)
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
@@ -42,7 +42,7 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[int | None, Query(ge=1, le=2**53, description="only jobs with a lower number")] = None,
     state: State | None = None,
-    purpose: Purpose | None = None,
+    purpose: PicturePurpose | None = None,
 ) -> Response:
     """List the jobs, newest first."""
     jobs = studio.store.jobs(limit, before, state, purpose, brief=True)

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from impasto.options.fields import Color, limits
 from impasto.studio.http.forms import ASSET_ID, STRICT, OptionsForm
 from impasto.studio.store.database import Store
+from impasto.studio.store.exports import EXPORT_STATES
 from impasto.studio.store.records import (
     Asset,
     Command,
-    Export,
     ExportKind,
     Job,
-    Purpose,
+    PicturePurpose,
     ResultKind,
     State,
     StoredResult,
@@ -64,7 +64,7 @@ class NewJob(BaseModel):
     styles: list[StylePart] = Field(default=[], max_length=8, description="the styles outside all regions")
     regions: list[Region] = Field(default=[], max_length=8)
     protect: AssetId | None = Field(default=None, description="a mask: white where the content is kept")
-    purpose: Purpose = "picture"
+    purpose: PicturePurpose = "picture"
     options: OptionsForm = Field(default_factory=OptionsForm)  # type: ignore[valid-type]
 
     @model_validator(mode="after")
@@ -135,7 +135,7 @@ class JobView(BaseModel):
 
     id: str
     number: int
-    purpose: Purpose
+    purpose: PicturePurpose
     state: State
     target_state: Literal["run", "pause", "stop", "cancel"]
     content: str
@@ -193,9 +193,11 @@ class ExportView(BaseModel):
     size: int = Field(description="bytes")
 
     @classmethod
-    def of(cls, export: Export) -> ExportView:
+    def of(cls, export: Job, store: Store) -> ExportView:
         """Return the view of an export."""
-        return cls(**{name: getattr(export, name) for name in cls.model_fields})
+        size = sum(result.size for result in store.results(export.id))
+        view = {"kind": export.purpose, "state": EXPORT_STATES[export.state], "error": export.error, "size": size}
+        return cls.model_validate(view)
 
 
 class Estimate(BaseModel):

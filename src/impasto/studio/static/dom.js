@@ -2,8 +2,8 @@
 
 export const byId = (id) => document.getElementById(id);
 
-export const OVER = ["done", "cancelled", "failed"];
-export const STATE_LABELS = { queued: "queued", running: "painting", paused: "paused", done: "finished", cancelled: "canceled", failed: "failed" };
+export const OVER = ["done", "canceled", "failed"];
+export const STATE_LABELS = { queued: "queued", running: "painting", paused: "paused", done: "finished", canceled: "canceled", failed: "failed" };
 
 export function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);

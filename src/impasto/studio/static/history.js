@@ -96,7 +96,7 @@ function cleanUpQuestion(jobs) {
 async function clean() {
   try {
     const deleted = new Map(); // by id: a variation that failed is listed twice
-    for (const query of ["purpose=proof", "state=failed", "state=cancelled"]) {
+    for (const query of ["purpose=proof", "state=failed", "state=canceled"]) {
       const { jobs } = await call("GET", `/jobs?limit=1000&${query}`);
       for (const job of jobs) if (OVER.includes(job.state)) deleted.set(job.id, job);
     }

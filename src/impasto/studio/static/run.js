@@ -168,7 +168,7 @@ export function refresh() {
     byId("canvas-error").textContent = `The run failed: ${job.error || "see the history for details"}.`;
     byId("canvas-empty").hidden = true;
   }
-  if (state === "cancelled" && !run.kept.length) byId("canvas-empty").textContent = "This run was canceled before it had an image.";
+  if (state === "canceled" && !run.kept.length) byId("canvas-empty").textContent = "This run was canceled before it had an image.";
 }
 
 function sentence(job) {

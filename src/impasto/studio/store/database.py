@@ -180,7 +180,7 @@ class Store:
         with self.transaction() as connection:
             waiting, own = connection.execute(
                 "SELECT COUNT(*), COALESCE(SUM(client = ?), 0) FROM jobs "
-                "WHERE state IN ('queued', 'running', 'paused')",
+                "WHERE state IN ('queued', 'running', 'paused') AND source IS NULL",
                 (client,),
             ).fetchone()
             if own >= limits.client:
@@ -214,14 +214,14 @@ class Store:
         purpose: Purpose | None = None,
         brief: bool = False,
     ) -> list[Job]:
-        """Return the newest jobs first, from below job number ``before`` on; ``brief`` omits the records."""
+        """Return the newest jobs first, from below number ``before`` on, without exports; ``brief`` omits records."""
         columns = ", ".join(
             f"NULL AS {name}" if brief and name in ("record", "traceback") else name
             for name in Job.__dataclass_fields__
         )
         rows = self.connection().execute(
             f"SELECT {columns} FROM jobs "  # noqa: S608 - names of our own
-            "WHERE (? IS NULL OR number < ?) AND (? IS NULL OR state = ?) "
+            "WHERE source IS NULL AND (? IS NULL OR number < ?) AND (? IS NULL OR state = ?) "
             "AND (? IS NULL OR purpose = ?) ORDER BY number DESC LIMIT ?",
             (before, before, state, state, purpose, purpose, limit),
         )
@@ -230,27 +230,24 @@ class Store:
     def waiting(self) -> dict[str, int]:
         """Return the number of jobs ahead of each waiting job, as if all were one client's."""
         rows = self.connection().execute(
-            "SELECT id FROM jobs WHERE state = 'queued' ORDER BY purpose = 'proof', number"
+            "SELECT id FROM jobs WHERE state = 'queued' AND source IS NULL ORDER BY purpose = 'proof', number"
         )
         return {row["id"]: position for position, row in enumerate(rows)}
 
     def sizes(self, job_ids: Sequence[str]) -> dict[str, int]:
-        """Return the bytes of the images, films and reports of each job."""
-        ids, sizes = json.dumps(list(job_ids)), dict.fromkeys(job_ids, 0)
-        for table in ("results", "keepsakes"):
-            rows = self.connection().execute(
-                f"SELECT job, SUM(size) FROM {table} "  # noqa: S608 - a name of our own
-                "WHERE job IN (SELECT value FROM json_each(?)) GROUP BY job",
-                (ids,),
-            )
-            for job, size in rows:
-                sizes[job] += int(size)
-        return sizes
+        """Return the bytes of the images, timelapses and reports of each job."""
+        rows = self.connection().execute(
+            "WITH asked AS (SELECT value FROM json_each(?)) "
+            "SELECT COALESCE(source, id), COALESCE(SUM((SELECT SUM(size) FROM results WHERE job = id)), 0) FROM jobs "
+            "WHERE id IN asked OR source IN asked GROUP BY 1",
+            (json.dumps(list(job_ids)),),
+        )
+        return dict(rows.fetchall())
 
     def counts(self) -> dict[str, int]:
-        """Return the number of jobs in each state."""
-        rows = dict(self.connection().execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
-        return {state: int(rows.get(state, 0)) for state in get_args(State)}
+        """Return the number of jobs in each state, without exports."""
+        rows = self.connection().execute("SELECT state, COUNT(*) FROM jobs WHERE source IS NULL GROUP BY state")
+        return {**dict.fromkeys(get_args(State), 0), **dict(rows.fetchall())}
 
     def command(self, job_id: str, name: Command, amounts: Mapping[str, float] | None = None) -> Job:
         """Send a command to a job; it is stored, so that no crash loses it.
@@ -285,7 +282,7 @@ class Store:
         if name == "resume" and job.target_state not in ("pause", "run"):
             raise ConflictError(f"the job will {job.target_state} and cannot be resumed")
         if job.target_state == "cancel" and name != "cancel":
-            raise ConflictError("the job is being cancelled")
+            raise ConflictError("the job is being canceled")
         if name == "pause" and job.target_state == "stop":
             raise ConflictError("the job is being stopped")
         state: State = job.state
@@ -293,7 +290,7 @@ class Store:
             if name == "pause":
                 state = "paused"
             elif name == "cancel" or (name == "stop" and job.started is None):
-                state = "cancelled"
+                state = "canceled"
             else:
                 state = "queued"
         connection.execute("UPDATE jobs SET target_state = ? WHERE id = ?", (target_state, job.id))
@@ -307,7 +304,7 @@ class Store:
         self.add_event(connection, job_id, "state", {"state": state, **more})
 
     def delete_job(self, job_id: str) -> None:
-        """Delete a job and its images; a worker that has claimed it loses its lease."""
+        """Delete a job with its images and exports; a worker that has claimed it or an export loses its lease."""
         with self.transaction() as connection:
             self.job(job_id)
             connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))

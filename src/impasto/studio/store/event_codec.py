@@ -13,7 +13,7 @@ from typing import Any
 from impasto.events import Event, Planned, ScaleStarted, Snapshot, Steered, Stepped, Warned
 
 KINDS = (
-    "state",  # written by the store: queued, running, paused, done, cancelled, failed
+    "state",  # written by the store: queued, running, paused, done, canceled, failed
     "planned",
     "scale",
     "resumed",  # the steps after this one are undone and will be repeated

@@ -1,35 +1,20 @@
-"""Exports (films and reports) of finished jobs: requested through the API, written by a worker between two jobs.
+"""Exports (timelapses and reports) of finished jobs: jobs of the one queue, with the finished job as their ``source``.
 
-In: requests. Out: rows with the state of each export, and a claim on one of them for the worker that writes it. A
-worker that dies while writing leaves a row whose lease expires; after three deaths or one error the export is marked
-failed.
+In: requests of the API. Out: jobs whose id is the id of their source and the kind of export, so that an export exists
+once; and the files and the log of the source, for the worker that writes the export into the folder of the source.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import sqlite3
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from impasto.studio.store.database import Store
-from impasto.studio.store.records import ConflictError, Export, ExportKind, Job, NotFoundError, StoredEvent
+from impasto.studio.store.records import ConflictError, ExportKind, Job, NotFoundError, Purpose, State, StoredEvent
 
-SUFFIXES: dict[ExportKind, str] = {"film": ".mp4", "report": ".html"}
-LEASE_SECONDS = 600.0
-MAX_DEATHS = 3
-_COLUMNS = ", ".join(Export.__dataclass_fields__)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A worker's claim on an export; ``token`` is invalid once another worker has claimed it."""
-
-    export: Export
-    token: str
+SUFFIXES: dict[Purpose, str] = {"film": ".mp4", "report": ".html"}
+EXPORT_STATES: dict[State, str] = {"queued": "waiting", "running": "making", "done": "ready", "failed": "failed"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,7 @@ class ExportInput:
 Exporter = Callable[[ExportInput, Path], str]  # writes to the path and returns the media type
 
 
-def request(store: Store, job_id: str, kind: ExportKind) -> Export:
+def request(store: Store, job_id: str, kind: ExportKind) -> Job:
     """Request an export; one that exists or is under way is not repeated, one that failed is retried.
 
     Raises:
@@ -55,107 +40,35 @@ def request(store: Store, job_id: str, kind: ExportKind) -> Export:
         ConflictError: the job is not finished.
     """
     with store.transaction() as connection:
-        job = store.job(job_id)
+        job, export_id = store.job(job_id), f"{job_id}-{kind}"
         if job.state != "done":
             raise ConflictError(f"a {kind} needs a finished job, and this one is {job.state}")
-        connection.execute(
-            "INSERT INTO keepsakes (job, kind, created) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "state = 'waiting', failures = 0, error = NULL, traceback = NULL WHERE state = 'failed'",
-            (job_id, kind, store.clock()),
+        # Without a client, as exports take no turn from anyone.
+        changed = connection.execute(
+            "INSERT INTO jobs (id, source, client, purpose, pictures, options, created) "
+            "VALUES (?, ?, '', ?, '{}', '{}', ?) "
+            "ON CONFLICT (id) DO UPDATE SET failures = 0, error = NULL, traceback = NULL WHERE state = 'failed'",
+            (export_id, job_id, kind, store.clock()),
         )
-        return get(store, job_id, kind)
+        if changed.rowcount:
+            store.set_state(connection, export_id, "queued")
+        return store.job(export_id)
 
 
-def get(store: Store, job_id: str, kind: ExportKind) -> Export:
-    """Return an export with its state.
+def get(store: Store, job_id: str, kind: ExportKind) -> Job:
+    """Return an export.
 
     Raises:
         NotFoundError: it was never requested, or the job does not exist.
     """
     store.job(job_id)
-    row = store.connection().execute(
-        f"SELECT {_COLUMNS} FROM keepsakes WHERE job = ? AND kind = ?",  # noqa: S608 - names of our own
-        (job_id, kind),
-    )
-    found = row.fetchone()
-    if found is None:
-        raise NotFoundError(f"no {kind} of this job was requested yet: POST to this address first")
-    return Export(**found)
-
-
-def claim(store: Store, worker: str) -> Claim | None:
-    """Claim the export that has waited longest, those of dead workers included."""
-    with store.transaction() as connection:
-        now = store.clock()
-        _expire_leases(connection, now)
-        token = secrets.token_hex(8)
-        row = connection.execute(
-            f"""
-            UPDATE keepsakes SET state = 'making', worker = ?, token = ?, lease_until = ?
-            WHERE (job, kind) = (
-                SELECT job, kind FROM keepsakes WHERE state = 'waiting' ORDER BY created, job, kind LIMIT 1)
-            RETURNING {_COLUMNS}
-            """,  # noqa: S608 - names of our own
-            (worker, token, now + LEASE_SECONDS),
-        ).fetchone()
-        return None if row is None else Claim(Export(**row), token)
-
-
-def _expire_leases(connection: sqlite3.Connection, now: float) -> None:
-    """Put the requests of dead workers back."""
-    connection.execute(
-        "UPDATE keepsakes SET worker = NULL, token = NULL, lease_until = NULL, failures = failures + 1, "
-        "error = 'the worker died while it wrote this', "
-        "state = CASE WHEN failures + 1 >= ? THEN 'failed' ELSE 'waiting' END "
-        "WHERE state = 'making' AND lease_until < ?",
-        (MAX_DEATHS, now),
-    )
-
-
-def finish(store: Store, claimed: Claim, file: str, media_type: str, size: int) -> bool:
-    """Mark an export ready; return False if the claim was lost."""
-    return _end(
-        store, claimed, "state = 'ready', error = NULL, file = ?, media_type = ?, size = ?", file, media_type, size
-    )
-
-
-def fail(store: Store, claimed: Claim, error: str, traceback: str) -> bool:
-    """Mark an export failed, with the reason; return False if the claim was lost."""
-    return _end(store, claimed, "state = 'failed', error = ?, traceback = ?", error, traceback)
-
-
-def _end(store: Store, claimed: Claim, change: str, *values: object) -> bool:
-    with store.transaction() as connection:
-        ended = connection.execute(
-            f"UPDATE keepsakes SET {change}, worker = NULL, token = NULL, lease_until = NULL "  # noqa: S608 - ours
-            "WHERE job = ? AND kind = ? AND token = ? RETURNING 1",
-            (*values, claimed.export.job, claimed.export.kind, claimed.token),
-        )
-        return ended.fetchone() is not None
-
-
-def export_next(store: Store, worker: str, exporters: Mapping[ExportKind, Exporter]) -> bool:
-    """Write the next export that is waiting, and return whether there was one."""
-    claimed = claim(store, worker) if exporters else None
-    if claimed is None:
-        return False
-    kind = claimed.export.kind
-    folder = store.job_folder(claimed.export.job)
-    temp_path = folder / f"{kind}.part{os.getpid()}{SUFFIXES[kind]}"
     try:
-        media_type = exporters[kind](_export_input(store, claimed.export.job), temp_path)
-        whole = folder / f"{kind}{SUFFIXES[kind]}"
-        temp_path.replace(whole)
-        finish(store, claimed, whole.name, media_type, whole.stat().st_size)
-    except Exception as error:  # the worker guards itself: the error is stored and the next export is written
-        fail(store, claimed, f"{type(error).__name__}: {error}", traceback.format_exc())
-    finally:
-        temp_path.unlink(missing_ok=True)
-        store.sweep_job(claimed.export.job)  # deleted meanwhile
-    return True
+        return store.job(f"{job_id}-{kind}")
+    except NotFoundError:
+        raise NotFoundError(f"no {kind} of this job was requested yet: POST to this address first") from None
 
 
-def _export_input(store: Store, job_id: str) -> ExportInput:
+def export_input(store: Store, job_id: str) -> ExportInput:
     """Collect the files and the log of a finished job."""
     job, folder = store.job(job_id), store.job_folder(job_id)
     results = store.results(job_id)

@@ -54,7 +54,8 @@ def worker_name() -> str:
 def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = MAX_FAILURES) -> Lease | None:
     """Claim the next job: one whose worker died, else the oldest job of the client that has waited longest.
 
-    Pictures come before proofs, because a user may pick a proof and paint it while other proofs still wait.
+    Exports come first, because they are short and a user waits for them. Images come before proofs, because a user
+    may pick a proof and paint it while other proofs still wait.
 
     Args:
         store: the store with the queue.
@@ -74,7 +75,8 @@ def claim(store: Store, worker: str, lease_seconds: float, max_failures: int = M
             UPDATE jobs SET worker = ?, token = ?, lease_until = ?, started = COALESCE(started, ?)
             WHERE id = (
                 SELECT id FROM jobs AS one WHERE state = 'queued'
-                ORDER BY started IS NULL,
+                ORDER BY source IS NULL,
+                         started IS NULL,
                          (SELECT COALESCE(MAX(started), 0) FROM jobs AS other WHERE other.client = one.client),
                          purpose = 'proof',
                          number
@@ -100,7 +102,7 @@ def _expire_leases(store: Store, connection: sqlite3.Connection, now: float, max
     for row in rows:
         connection.execute("UPDATE jobs SET worker = NULL, token = NULL, lease_until = NULL WHERE id = ?", (row["id"],))
         if row["target_state"] == "cancel":
-            store.set_state(connection, row["id"], "cancelled")
+            store.set_state(connection, row["id"], "canceled")
             continue
         if row["state"] == "paused" and row["target_state"] == "pause":
             continue  # it was paused, so the job did not cause the death
@@ -126,18 +128,12 @@ def release_dead(store: Store) -> int:
     """
     host, ended = socket.gethostname(), 0
     with store.transaction() as connection:
-        for table in ("jobs", "keepsakes"):
-            for (worker,) in connection.execute(
-                f"SELECT DISTINCT worker FROM {table} WHERE worker IS NOT NULL"  # noqa: S608 - a name of our own
-            ).fetchall():
-                name, _, _random = worker.rpartition(":")
-                name, _, process = name.rpartition(":")
-                if name == host and process.isdigit() and not _is_alive(int(process)):
-                    dead = connection.execute(
-                        f"UPDATE {table} SET lease_until = 0 WHERE worker = ?",  # noqa: S608 - a name of our own
-                        (worker,),
-                    )
-                    ended += dead.rowcount
+        workers = connection.execute("SELECT DISTINCT worker FROM jobs WHERE worker IS NOT NULL").fetchall()
+        for (worker,) in workers:
+            name, _, _random = worker.rpartition(":")
+            name, _, process = name.rpartition(":")
+            if name == host and process.isdigit() and not _is_alive(int(process)):
+                ended += connection.execute("UPDATE jobs SET lease_until = 0 WHERE worker = ?", (worker,)).rowcount
     return ended
 
 
@@ -186,8 +182,7 @@ class Lease:
         """
         connection = self.store.connection()
         row = connection.execute(
-            "SELECT target_state, EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') "
-            "OR EXISTS (SELECT 1 FROM keepsakes WHERE state = 'waiting') AS waiting FROM jobs "
+            "SELECT target_state, EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') AS waiting FROM jobs "
             "WHERE id = ? AND token = ?",
             (self.job.id, self.token),
         ).fetchone()
@@ -259,7 +254,7 @@ class Lease:
             self.store.set_state(connection, self.job.id, "running")
 
     def release(self, state: State) -> bool:
-        """Release the job: ``queued`` for the next worker, ``paused`` until it is resumed, or ``cancelled``.
+        """Release the job: ``queued`` for the next worker, ``paused`` until it is resumed, or ``canceled``.
 
         Returns:
             False if it was resumed in the meantime and the lease is kept.

@@ -13,12 +13,13 @@ from typing import Any, Literal
 from impasto.errors import ImpastoError
 from impasto.options.renamed import current_names
 
-State = Literal["queued", "running", "paused", "done", "cancelled", "failed"]
-OVER: tuple[State, ...] = ("done", "cancelled", "failed")
+State = Literal["queued", "running", "paused", "done", "canceled", "failed"]
+OVER: tuple[State, ...] = ("done", "canceled", "failed")
 Command = Literal["set", "snapshot", "pause", "resume", "stop", "cancel"]
-Purpose = Literal["picture", "proof"]
-ResultKind = Literal["preview", "snapshot", "final"]
+PicturePurpose = Literal["picture", "proof"]
 ExportKind = Literal["film", "report"]
+Purpose = Literal["picture", "proof", "film", "report"]
+ResultKind = Literal["preview", "snapshot", "final"]
 
 
 class NotFoundError(ImpastoError):
@@ -53,7 +54,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Job:
-    """One run, from the request to the picture."""
+    """One run, from the request to the image; or an export, with the finished job ``source`` that it shows."""
 
     number: int
     id: str
@@ -78,6 +79,7 @@ class Job:
     last_event: int
     stopped: bool
     record: dict[str, Any] | None
+    source: str | None
 
     @property
     def over(self) -> bool:
@@ -97,7 +99,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A stored picture of a job at a step."""
+    """A stored image of a job at a step; an export has one with step, width and height 0."""
 
     step: int
     kind: ResultKind
@@ -106,19 +108,6 @@ class StoredResult:
     size: int
     width: int
     height: int
-
-
-@dataclass(frozen=True)
-class Export:
-    """A film or a report of a finished job, requested or written; ``file`` is its name in the job's folder."""
-
-    job: str
-    kind: ExportKind
-    state: Literal["waiting", "making", "ready", "failed"]
-    error: str | None
-    file: str | None
-    media_type: str | None
-    size: int
 
 
 @dataclass(frozen=True)

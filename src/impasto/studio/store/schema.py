@@ -114,6 +114,33 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs RENAME COLUMN wanted TO target_state;
     ALTER TABLE jobs RENAME COLUMN obeyed TO applied;
     """,
+    """
+    -- Timelapses and reports become jobs with a source; a ready one keeps its file in the folder of the source.
+    DROP INDEX jobs_by_state;
+    ALTER TABLE jobs RENAME COLUMN purpose TO old_purpose;
+    ALTER TABLE jobs RENAME COLUMN state TO old_state;
+    ALTER TABLE jobs ADD COLUMN purpose TEXT NOT NULL DEFAULT 'picture'
+        CHECK (purpose IN ('picture', 'proof', 'film', 'report'));
+    ALTER TABLE jobs ADD COLUMN state TEXT NOT NULL DEFAULT 'queued'
+        CHECK (state IN ('queued', 'running', 'paused', 'done', 'canceled', 'failed'));
+    ALTER TABLE jobs ADD COLUMN source TEXT REFERENCES jobs (id) ON DELETE CASCADE;
+    UPDATE jobs SET purpose = old_purpose,
+        state = CASE old_state WHEN 'cancelled' THEN 'canceled' ELSE old_state END;
+    ALTER TABLE jobs DROP COLUMN old_purpose;
+    ALTER TABLE jobs DROP COLUMN old_state;
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE INDEX jobs_by_source ON jobs (source);
+    UPDATE events SET data = '{"state": "canceled"}' WHERE kind = 'state' AND data = '{"state": "cancelled"}';
+    INSERT INTO jobs (id, client, purpose, state, source, pictures, options, created, failures, error, traceback)
+        SELECT job || '-' || kind, '', kind,
+            CASE state WHEN 'ready' THEN 'done' WHEN 'failed' THEN 'failed' ELSE 'queued' END,
+            job, '{}', '{}', created, failures, error, traceback
+        FROM keepsakes ORDER BY created, job, kind;
+    INSERT INTO results
+        SELECT job || '-' || kind, 0, 'final', file, media_type, size, 0, 0 FROM keepsakes WHERE state = 'ready';
+    DROP TABLE keepsakes;
+    CREATE INDEX IF NOT EXISTS results_by_size ON results (job, size);  -- older versions did not create it
+    """,
 )
 
 
@@ -172,7 +199,7 @@ def _statements(script: str) -> list[str]:
     statements, pending = [], ""
     for line in script.splitlines():
         pending += line + "\n"
-        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+        if sqlite3.complete_statement(pending):
             statements.append(pending)
             pending = ""
     return statements

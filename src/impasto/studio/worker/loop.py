@@ -2,13 +2,12 @@
 
 The worker writes events, previews, checkpoints and results to the store. The run itself is a ``Runner``, a generator of
 ``impasto.events``, so neither this module nor its tests need torch. A run is paused by not advancing the generator.
-Files are written under a temporary name and renamed when complete.
+Timelapses and reports of finished jobs are jobs as well, written by an ``Exporter``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import threading
@@ -24,9 +23,9 @@ from impasto.errors import InputError
 from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
 from impasto.studio.store.database import Store
 from impasto.studio.store.event_codec import encode_event
-from impasto.studio.store.exports import Exporter, export_next
+from impasto.studio.store.exports import SUFFIXES, Exporter, export_input
 from impasto.studio.store.lease import Lease, LeaseLostError, QueuedCommand, claim, worker_name
-from impasto.studio.store.records import ExportKind, Purpose, ResultKind, StoredResult
+from impasto.studio.store.records import Purpose, ResultKind, StoredResult
 
 CHECKPOINTS = "checkpoints"
 PREVIEWS_KEPT = 120
@@ -65,7 +64,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class PictureWriters:
-    """The functions that write images to a path; both may be slow.
+    """The functions that write images to a path, completely or not at all; both may be slow.
 
     Args:
         preview: writes ``[H, W, 3]`` uint8.
@@ -107,10 +106,10 @@ class Worker:
         store: where the jobs are.
         runner: yields the events of a task.
         writers: write images to files.
+        exporters: write timelapses and reports, completely or not at all.
         intervals: how often the worker polls, saves previews and renews its lease.
         name: of the worker, for the store.
         max_failures: number of failures after which a job is marked failed.
-        exporters: write timelapses and reports, by kind, between two jobs.
     """
 
     def __init__(
@@ -118,24 +117,24 @@ class Worker:
         store: Store,
         runner: Runner,
         writers: PictureWriters,
+        exporters: Mapping[Purpose, Exporter],
         intervals: Intervals | None = None,
         name: str | None = None,
         max_failures: int = 3,
-        exporters: Mapping[ExportKind, Exporter] | None = None,
     ) -> None:
         self.store = store
         self.runner = runner
         self.writers = writers
+        self.exporters = exporters
         self.intervals = intervals or Intervals()
         self.name = name or worker_name()
         self.max_failures = max_failures
-        self.exporters = exporters or {}
         self.stopping = threading.Event()
 
     def work(self) -> None:
         """Run jobs until ``stopping`` is set; the current job is checkpointed and put back into the queue."""
         while not self.stopping.is_set():
-            if not export_next(self.store, self.name, self.exporters) and not self.work_once():
+            if not self.work_once():
                 self.stopping.wait(self.intervals.idle)
 
     def work_once(self) -> bool:
@@ -143,20 +142,21 @@ class Worker:
         lease = claim(self.store, self.name, self.intervals.lease, self.max_failures)
         if lease is None:
             return False
+        owner = lease.job.source or lease.job.id
         try:
             if lease.job.target_state == "cancel":
-                lease.release("cancelled")
+                lease.release("canceled")
             else:
                 _Run(self, lease).run()
         except LeaseLostError:
-            self.store.sweep_job(lease.job.id)  # another worker has it, or it was deleted
+            self.store.sweep_job(owner)  # another worker has it, or it was deleted
         except Exception as error:  # the error is stored with the job, and the worker continues
             line, whole = f"{type(error).__name__}: {error}", traceback.format_exc()
-            final = isinstance(error, InputError)
+            final = isinstance(error, InputError) or lease.job.source is not None
             try:
                 lease.fail(line, whole, final, self.max_failures)
             except LeaseLostError:
-                self.store.sweep_job(lease.job.id)
+                self.store.sweep_job(owner)
         return True
 
 
@@ -168,7 +168,7 @@ class _Run:
         self.store = worker.store
         self.intervals = worker.intervals
         self.lease = lease
-        self.folder = self.store.job_folder(lease.job.id)
+        self.folder = self.store.job_folder(lease.job.source or lease.job.id)
         self.mailbox = Mailbox()
         self.inbox = _Inbox(target_state=lease.job.target_state, last_command=lease.job.applied)
         self.ended = threading.Event()
@@ -183,18 +183,34 @@ class _Run:
         """Run the job until it ends, is released while paused, is canceled, or the worker stops."""
         job = self.lease.job
         self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob("*.part*"):
-            leftover.unlink(missing_ok=True)
         self._read_requests()  # earlier commands, in order and before the first step
         listener = threading.Thread(target=self._listen, name=f"listen-{job.id}", daemon=True)
         listener.start()
+        try:
+            if job.source is None:
+                self._paint()
+            else:
+                self._export(job.source)
+        finally:
+            self.ended.set()
+            listener.join()
+
+    def _paint(self) -> None:
+        """Run the runner."""
+        for leftover in (*self.folder.glob("*.part*"), *self.folder.glob("*.tmp")):
+            leftover.unlink(missing_ok=True)
         events = self.worker.runner(self._task(), self.mailbox)
         try:
             self._follow(events)
         finally:
-            self.ended.set()
             getattr(events, "close", lambda: None)()
-            listener.join()
+
+    def _export(self, source: str) -> None:
+        """Write a timelapse or a report."""
+        kind = self.lease.job.purpose
+        path = self.folder / f"{kind}{SUFFIXES[kind]}"
+        media_type = self.worker.exporters[kind](export_input(self.store, source), path)
+        self.lease.finish({}, result_row(path, 0, "final", Saved(media_type, 0, 0)), None, False)
 
     def _task(self) -> Task:
         """Build the runner's task, with paths in place of asset ids."""
@@ -261,7 +277,7 @@ class _Run:
         """Store every event, and act on requests between events."""
         while not self.inbox.lost:
             if self.inbox.target_state == "cancel":
-                self.lease.release("cancelled")
+                self.lease.release("canceled")
                 return
             if self.inbox.target_state == "stop" and not self.stop_posted:
                 self.mailbox.post("stop")
@@ -340,10 +356,9 @@ class _Run:
         return None
 
     def _save_picture(self, step: int, kind: ResultKind, picture: Any) -> StoredResult:
-        """Write the image of a step, atomically."""
-        name = f"{step:07d}-{kind}{self.worker.writers.preview_suffix}"
-        saved = write_atomically(self.folder / name, lambda path: self.worker.writers.preview(picture, path))
-        return result_row(self.folder / name, step, kind, saved)
+        """Write the image of a step."""
+        path = self.folder / f"{step:07d}-{kind}{self.worker.writers.preview_suffix}"
+        return result_row(path, step, kind, self.worker.writers.preview(picture, path))
 
     def _thin_previews(self) -> None:
         """Delete every second preview, except the newest, once there are too many."""
@@ -359,18 +374,10 @@ class _Run:
         """Write the result, mark the job done in one transaction, then delete the checkpoints."""
         self.lease.heartbeat()
         path = self.folder / f"{event.step:07d}-final{self.worker.writers.result_suffix}"
-        saved = write_atomically(path, lambda target: self.worker.writers.result(event.result, target))
+        saved = self.worker.writers.result(event.result, path)
         data = {"step": event.step, "stopped": event.stopped, "picture": "final"}
         self.lease.finish(data, result_row(path, event.step, "final", saved), saved.record, event.stopped)
         shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
-
-
-def write_atomically(path: Path, write: Callable[[Path], Saved]) -> Saved:
-    """Write a file under a temporary name, then rename it to ``path``."""
-    temp_path = path.with_name(f"{path.stem}.part{os.getpid()}{path.suffix}")
-    saved = write(temp_path)
-    temp_path.replace(path)
-    return saved
 
 
 def result_row(path: Path, step: int, kind: ResultKind, saved: Saved) -> StoredResult:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.api import Inputs, iter_run, iter_stylize
 from impasto.errors import ImageError, ImpastoError
 from impasto.events import Event, Finished, Mailbox, Snapshot
+from impasto.files import write_atomically
 from impasto.imaging import images
 from impasto.network.weights import stored, vgg19_state
 from impasto.options import recipes
@@ -25,7 +26,7 @@ from impasto.run.painter import CheckpointFolder
 from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.studio.store.exports import Exporter, ExportInput
-from impasto.studio.store.records import ExportKind
+from impasto.studio.store.records import Purpose
 from impasto.studio.worker.loop import PictureWriters, Saved, Task
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _cache_for(pictures: tuple[Path, ...]) -> TargetCache:
 
 
 def _preview(picture: NDArray[np.uint8], path: Path) -> Saved:
-    path.write_bytes(images.encode(picture, "JPEG", quality=PREVIEW_QUALITY))
+    write_atomically(path, images.encode(picture, "JPEG", quality=PREVIEW_QUALITY))
     return Saved("image/jpeg", picture.shape[1], picture.shape[0])
 
 
@@ -131,4 +132,4 @@ def _report(export_input: ExportInput, path: Path) -> str:
 
 
 writers = PictureWriters(_preview, _result)
-exporters: Mapping[ExportKind, Exporter] = {"film": _film, "report": _report}
+exporters: Mapping[Purpose, Exporter] = {"film": _film, "report": _report}

@@ -96,7 +96,7 @@ def main(folder: str, module: str) -> None:
     """Run a worker until standard input is closed or SIGTERM arrives."""
     store = Store(Path(folder))
     runner = importlib.import_module(module)
-    worker = Worker(store, runner.run, runner.writers, exporters=runner.exporters)
+    worker = Worker(store, runner.run, runner.writers, runner.exporters)
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our standard input
 
