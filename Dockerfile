@@ -14,7 +14,7 @@ WORKDIR /build
 RUN python -m venv /opt/impasto
 ENV PATH=/opt/impasto/bin:$PATH
 
-# torch is large and rarely changes, so it has a layer of its own.
+# torch is large and rarely changes, so it has its own layer.
 ARG DEVICE=any
 ARG TORCH_INDEX_URL=""
 COPY constraints.txt ./
@@ -37,7 +37,7 @@ FROM python:3.11-slim-bookworm
 
 RUN useradd --uid 10001 --create-home --home-dir /data --shell /usr/sbin/nologin impasto
 COPY --from=build /opt/impasto /opt/impasto
-# The volume holds all data: pictures, history, downloaded weights, saved recipes.
+# The volume holds all data: images, history, downloaded weights, saved recipes.
 ENV PATH=/opt/impasto/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/data

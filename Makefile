@@ -1,4 +1,4 @@
-# make demo           write the samples and repaint a sample photograph
+# make demo           write the samples and stylize a sample photograph
 # make check          lint, types and the quick tests, in a minute and a half
 # make test           lint, types and all tests
 # make test-matrix    the numeric tests as other machines would run them, in an hour; MATRIX="--quick avx2-1" runs one leg
@@ -44,7 +44,7 @@ $(FULL): $(INPUTS) | $(BIN)/python
 demo: $(PLAIN)
 	$(BIN)/impasto samples $(DEMO)/samples
 	$(BIN)/impasto demo --output $(DEMO)
-	@echo "the pictures are in $(abspath $(DEMO))"
+	@echo "the images are in $(abspath $(DEMO))"
 
 check: lint types
 	$(PYTEST) $(QUICK) $(TEST_ARGS)

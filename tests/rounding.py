@@ -1,6 +1,6 @@
 """Compare two computations of the same result, up to rounding.
 
-A law such as "tiles equal the whole" is checked twice. ``assert_same`` checks it in float64, with a tolerance that
+A property such as "tiles equal the whole" is checked twice. ``assert_same`` checks it in float64, with a tolerance that
 rounding does not reach on any processor and that every real error exceeds. ``assert_as_exact`` checks it in the dtype
 of real runs: both computations are compared with the float64 result, and the error of the tested one may be a small
 multiple of the error of the reference. A fixed float32 tolerance would hold on one processor and fail on the next,

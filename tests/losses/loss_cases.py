@@ -1,4 +1,4 @@
-"""A small stage for the laws: a random narrow encoder, pictures, masks, and every loss made for them.
+"""Inputs of the property tests: a narrow random encoder, images, masks, and every loss built for them.
 
 ``CASES`` is the table. A case says how its loss is made for a target picture, and at which picture it is zero.
 """

@@ -1,4 +1,4 @@
-"""Laws of every optimizer: it descends, stays in bounds, goes back when asked, and repeats from its state."""
+"""Properties of every optimizer: it descends, stays in bounds, reverts on request, and resumes from its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule's laws, whatever its numbers are."""
+"""Properties of the schedule, on generated input."""
 
 from __future__ import annotations
 

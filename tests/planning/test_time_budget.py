@@ -1,4 +1,4 @@
-"""Plans for a time: laws on plain numbers, and one run whose clock the test turns."""
+"""Plans for a time limit: properties of plain numbers, and one run with a simulated clock."""
 
 from __future__ import annotations
 

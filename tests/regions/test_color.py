@@ -1,4 +1,4 @@
-"""Laws of color: there and back, kept chroma, matched moments, grays that stay gray.
+"""Properties of color transforms: round trips, preserved chroma, matched moments, grays that stay gray.
 
 They are checked in float64, where only rounding is left beside what the method itself leaves open.
 """

@@ -1,4 +1,4 @@
-"""Laws of control: whose colors a picture has."""
+"""The color modes of regions."""
 
 # ruff: noqa: F401, F811  (fixtures of the other tests of control)
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Laws of control: what is steered while a run goes on."""
+"""Steering of regions during a run."""
 
 # ruff: noqa: F401, F811  (fixtures of the other tests of control)
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Laws of control: regions, blends, protection and alpha, on tiny pictures and networks."""
+"""Properties of regions, blends, protection and alpha, on small images and networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws that every loss keeps, one table over all of them."""
+"""Properties that every loss has, tested for every row of ``CASES``."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_the_order_of_samples_changes_nothing(name: str) -> None:
 
 
 Change = Callable[[Tensor, Tensor], Tensor]
-UNFELT: dict[str, Change] = {
+INVARIANT_TO: dict[str, Change] = {
     "tv-l1": lambda canvas, target: canvas + 0.1,
     "tv-l2": lambda canvas, target: canvas + 0.1,
     "tv-nine": lambda canvas, target: canvas + 0.1,
@@ -210,11 +210,11 @@ def checkers(canvas: Tensor) -> Tensor:
     return 1 - 2.0 * ((rows + columns) % 2)
 
 
-@pytest.mark.parametrize("name", UNFELT)
-def test_what_it_does_not_feel_changes_nothing(name: str) -> None:
+@pytest.mark.parametrize("name", INVARIANT_TO)
+def test_it_is_invariant(name: str) -> None:
     canvas, target = noise(2, 64, 48).double(), picture(1, 64, 48).double()
     loss = make(name, target)
-    assert value(loss, UNFELT[name](canvas, target)) == pytest.approx(value(loss, canvas), rel=2e-3)
+    assert value(loss, INVARIANT_TO[name](canvas, target)) == pytest.approx(value(loss, canvas), rel=2e-3)
     assert value(loss, picture(9, 64, 48).double()) != pytest.approx(value(loss, canvas), rel=0.05)
 
 
