@@ -28,9 +28,9 @@ from impasto.losses.summaries.style_target import StyleTarget
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Objective
-from impasto.objective.scale_objective import resize
 from impasto.optimizers import BoundedLBFGS
 from impasto.options.fields import Machine, Precision
+from impasto.regions.geometry import resize
 from impasto.run.engine import optimize
 from impasto.run.live_weights import LiveWeights
 from impasto.run.preview import as_preview

@@ -24,6 +24,7 @@ from impasto.objective.style_features import style_at
 from impasto.regions import masks
 from impasto.regions.canvas_view import CanvasView
 from impasto.regions.color import desaturated
+from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
 MATCHING = "transport"
@@ -153,14 +154,10 @@ def _to_multiples_of_8(picture: Tensor, seamless: bool) -> Tensor:
     """Return a picture with sides that are multiples of 8, at least 16: padded, or resized if it is seamless."""
     height, width = picture.shape[-2:]
     tall, wide = (max(16, -(-side // STRIDE) * STRIDE) for side in (height, width))
-    if (tall, wide) == (height, width):
-        return picture
-    if seamless:
-        return functional.interpolate(picture, (tall, wide), mode="bicubic", antialias=True).clamp(0, 1)
+    if seamless or (tall, wide) == (height, width):
+        return resize(picture, (tall, wide))
     return functional.pad(picture, (0, wide - width, 0, tall - height), mode="replicate")
 
 
 def _from_multiples_of_8(picture: Tensor, size: tuple[int, int], seamless: bool) -> Tensor:
-    if seamless and tuple(picture.shape[-2:]) != size:
-        return functional.interpolate(picture, size, mode="bicubic", antialias=True)
-    return picture[..., : size[0], : size[1]]
+    return resize(picture, size) if seamless else picture[..., : size[0], : size[1]]

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from impasto.errors import MachineError, OptionError, WeightsError
 from impasto.feedforward.adain import tiles
@@ -28,6 +27,7 @@ from impasto.feedforward.network import HALO, STYLE_INPUT_SIDE, Moments, Shape, 
 from impasto.files import write_atomically
 from impasto.imaging import images
 from impasto.losses.summaries.protocol import at_least_float32
+from impasto.regions.geometry import resize
 
 FORMAT = "impasto-style-network"
 VERSION = 2  # version 1 called three modules of the network otherwise; it is still read
@@ -249,13 +249,11 @@ def _at_input_size(style: Tensor) -> Tensor:
     height, width = style.shape[-2:]
     factor = min(1.0, STYLE_INPUT_SIDE / max(height, width))
     size = max(32, round(height * factor)), max(32, round(width * factor))
-    return functional.interpolate(at_least_float32(style), size, mode="bicubic", antialias=True).clamp(0, 1)
+    return resize(at_least_float32(style), size)
 
 
 def _reduced(picture: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
     factor = min(1.0, float(np.sqrt(MAX_UNTILED / (height * width))))
     size = max(16, round(height * factor)), max(16, round(width * factor))
-    if size == (height, width):
-        return picture
-    return functional.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return resize(picture, size)

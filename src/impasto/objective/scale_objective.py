@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from impasto.imaging import images
 from impasto.losses.regularizers.tv import total_variation
@@ -30,6 +29,7 @@ from impasto.objective.region_terms import (
 from impasto.options.fields import Options
 from impasto.planning.schedule import Scale
 from impasto.regions.canvas_view import CanvasView
+from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import RegionTensors, tensor
 from impasto.runtime.distributed import RowShard
 
@@ -151,10 +151,3 @@ def starting_canvas(previous: Tensor | None, problem: ScaleObjective, init: str,
     if init == "style":
         return style_noise(problem.noise, size, generator)
     return resize(tensor(images.load(init).pixels).to(device), size)
-
-
-def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a picture ``[1, 3, H, W]`` at another size, antialiased, in [0, 1]."""
-    if tuple(picture.shape[-2:]) == tuple(size):
-        return picture
-    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp_(0, 1)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from torch import Tensor
-from torch.nn import functional
 
 from impasto.losses.summaries.protocol import Features, Maps
 from impasto.network.encoder import Encoder
@@ -19,6 +18,7 @@ from impasto.objective.tiling import tiled_features, tiles
 from impasto.options.layer_names import receptive_radius, stride
 from impasto.regions import masks
 from impasto.regions.color import desaturated
+from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
 
@@ -114,6 +114,4 @@ def style_at(style: Tensor, long_side: float) -> Tensor:
     factor = min(1.0, long_side / max(height, width))
     least = 16
     size = max(least, round(height * factor)), max(least, round(width * factor))
-    if size == (height, width):
-        return style
-    return functional.interpolate(style, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return resize(style, size)

@@ -1,4 +1,4 @@
-"""Pictures turned, and pictures whose opposite edges join.
+"""Pictures at another size, turned, and pictures whose opposite edges join.
 
 In and out: ``[1, 3, H, W]`` in [0, 1]. The periodic part of a picture follows Moisan, J. Mathematical Imaging and
 Vision 2011: what is taken away is as smooth as can be.
@@ -11,6 +11,13 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a picture ``[1, 3, H, W]`` at another size, by antialiased bicubic interpolation, in [0, 1]."""
+    if tuple(picture.shape[-2:]) == tuple(size):
+        return picture
+    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp_(0, 1)
 
 
 def rotated(picture: Tensor, mask: Tensor | None, degrees: float) -> tuple[Tensor, Tensor | None]:

@@ -22,7 +22,7 @@ from impasto.options.fields import Options, limits
 from impasto.regions import masks
 from impasto.regions.color import recolor, saturate
 from impasto.regions.faces import face_mask
-from impasto.regions.geometry import periodic, rotated
+from impasto.regions.geometry import periodic, resize, rotated
 from impasto.regions.spec import RegionSpec, StyleSpec, blend_of, check_count, parse_numbers, require_picture
 
 REST = "rest"
@@ -96,11 +96,11 @@ class RegionTensors:
         """Return a copy with the content and all maps at a canvas's size ``(height, width)``; styles are unchanged."""
         return replace(
             self,
-            content=_resized(self.content, size),
+            content=resize(self.content, size),
             regions=tuple(replace(region, mask=_mask_at(region.mask, size)) for region in self.regions),
             protected=_mask_at(self.protected, size),
             frozen_mask=_mask_at(self.frozen_mask, size),
-            frozen_pixels=None if self.frozen_pixels is None else _resized(self.frozen_pixels, size),
+            frozen_pixels=None if self.frozen_pixels is None else resize(self.frozen_pixels, size),
             content_chroma_mask=_mask_at(self.content_chroma_mask, size),
         )
 
@@ -353,9 +353,3 @@ def _alpha(file: Picture, like: Tensor) -> Tensor | None:
 
 def _mask_at(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:
     return None if mask is None else masks.resize_mask(mask, size)
-
-
-def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(picture.shape[-2:]) == tuple(size):
-        return picture
-    return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp_(0, 1)

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from impasto.files import write_atomically
 from impasto.imaging import images
-from impasto.objective.scale_objective import ScaleObjective, resize
+from impasto.objective.scale_objective import ScaleObjective
 from impasto.options.fields import Options
 from impasto.regions.final_recolor import recolored
+from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import tensor
 from impasto.run import record
 from impasto.run.prepared_run import PreparedRun
