@@ -19,7 +19,7 @@ import torch
 import impasto
 from impasto.api import Inputs, iter_run, last
 from impasto.feedforward.any_style import FastStylizer
-from impasto.feedforward.dataset import SUFFIXES
+from impasto.feedforward.matching import Affine, Statistics
 from impasto.imaging import images
 from impasto.network.weights import adain_state
 from impasto.regions.region_tensors import single_style
@@ -27,7 +27,14 @@ from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Evaluator
 
 METRICS = ("lpips", "style_distance", "vgg_style", "ssim", "palette")
+EPSILON = 1e-5
 METHODS = ("photograph", "network", "adain", "fast", "optimizer")
+
+
+def scale(source: Statistics, target: Statistics) -> Affine:
+    """Return the map of AdaIN (Huang & Belongie, ICCV 2017, equation 8): mean and deviation of each channel."""
+    ratio = ((target.covariance.diagonal() + EPSILON) / (source.covariance.diagonal() + EPSILON)).clamp(min=0).sqrt()
+    return Affine(ratio.diag(), target.mean - ratio * source.mean)
 
 
 def paint(method: str, photo: Path, args: argparse.Namespace, cache: TargetCache) -> float | None:
@@ -47,7 +54,7 @@ def paint(method: str, photo: Path, args: argparse.Namespace, cache: TargetCache
     elif method == "adain":  # as published: one pass, mean and standard deviation of each channel
         pictures = [torch.from_numpy(images.load(path).pixels.transpose(2, 0, 1).copy())[None] for path in files]
         size = images.parse_size(args.size).fit(*pictures[0].shape[-2:])
-        painted = FastStylizer(adain_state(), matching="scale")(single_style(pictures[0], pictures[1]), size)
+        painted = FastStylizer(adain_state(), matching=scale)(single_style(pictures[0], pictures[1]), size)
         images.save(target, painted[0].permute(1, 2, 0).numpy())
     else:
         inputs = Inputs(str(photo), str(args.style))
@@ -79,7 +86,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--no-table", action="store_true")
     args = parser.parse_args()
-    photos = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in SUFFIXES)[-args.last :]
+    photos = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in images.READ_SUFFIXES)[
+        -args.last :
+    ]
     cache = TargetCache()
     for method in args.methods:
         seconds = [paint(method, photo, args, cache) for photo in photos]

@@ -16,6 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, cast
 
+from impasto.errors import OptionError
+
 SpaceRequest = tuple[Path, int, str]
 
 
@@ -112,6 +114,13 @@ def why_not_writable(folder: Path) -> str | None:
             return None
     except OSError as error:
         return f"cannot be {action} ({error.strerror or error})"
+
+
+def folder_for(path: Path, option: str) -> Path:
+    """Create the folder that an option names; raise OptionError if it is not writable."""
+    if (reason := why_not_writable(path)) is not None:
+        raise OptionError(f"--{option} {path}: the folder {reason}", option)
+    return path
 
 
 def megabytes(size: int) -> str:

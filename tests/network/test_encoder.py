@@ -14,8 +14,9 @@ from torch.nn import functional
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import samples
 from impasto.network.convolution import max_pooled
-from impasto.network.encoder import MEANS_BGR, Encoder, Padding, Pooling
+from impasto.network.encoder import Encoder, Padding, Pooling
 from impasto.network.weights import vgg19_state
+from impasto.network.weights.vgg19 import CAFFE_MEAN_BGR
 from impasto.options.layer_names import (
     BLOCKS,
     CHANNELS,
@@ -70,7 +71,7 @@ def drawn_state(last: str, *, positive: bool = False, network: Network = "vgg19"
 
 def plain(state: State, canvas: Tensor, wanted: list[str], padding: Padding, pooling: Pooling) -> dict[str, Tensor]:
     """Return features by the textbook: BGR less the means, convolution, activation, pooling, in the canvas's dtype."""
-    x = canvas.flip(1) * 255 - torch.tensor(MEANS_BGR, dtype=canvas.dtype).view(1, 3, 1, 1)
+    x = canvas.flip(1) * 255 - torch.tensor(CAFFE_MEAN_BGR, dtype=canvas.dtype).view(1, 3, 1, 1)
     found = {}
     for block, count in enumerate((2, 2, 4, 4, 4), start=1):
         for index in range(1, count + 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -84,18 +83,12 @@ def _weights(context: typer.Context) -> None:
     """List the network weights: source, license and whether they are downloaded."""
     if context.invoked_subcommand is not None:
         return
-    for line in _weights_lines():
-        typer.echo(line)
-
-
-def _weights_lines() -> Iterator[str]:
-    """Yield the description of each set of weights, line by line."""
     from impasto.network.weights import listing
 
     for row in listing():
         where = row.path if row.present else f"not downloaded; run: impasto weights fetch {row.name}"
-        yield f"{row.name:12s} {row.provides}\n{'':12s} from {row.source}; {row.license}\n{'':12s} {where}"
-    yield "Your own VGG-19 (.pth, .safetensors, .h5): impasto stylize ... --weights FILE"
+        typer.echo(f"{row.name:12s} {row.provides}\n{'':12s} from {row.source}; {row.license}\n{'':12s} {where}")
+    typer.echo("Your own VGG-19 (.pth, .safetensors, .h5): impasto stylize ... --weights FILE")
 
 
 @weights_app.command("fetch")

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.errors import OptionError
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
-from impasto.files import why_not_writable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,13 +49,6 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
         f"{how} in {seconds:.0f} s" + (f" ({losses})" if losses else "")
     )
     return result
-
-
-def folder_for(path: Path, option: str) -> Path:
-    """Create the folder that an option names; raise OptionError if it is not writable."""
-    if (reason := why_not_writable(path)) is not None:
-        raise OptionError(f"--{option} {path}: the folder {reason}", option)
-    return path
 
 
 def snapshots_in(folder: Path) -> Listener:

@@ -11,10 +11,11 @@ import typer
 
 from impasto.cli.distributed import follow, together
 from impasto.cli.flags import QUIET, with_options
-from impasto.cli.progress import Listener, folder_for, snapshots_in, watch
+from impasto.cli.progress import Listener, snapshots_in, watch
 from impasto.cli.recording import Recording
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
+from impasto.files import folder_for
 
 
 @with_options

@@ -25,6 +25,8 @@ DECODER = ("conv4_1", "up", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "up", "c
            "conv1_1")  # fmt: skip
 HALO = 32  # px; a feature sees 30 px beyond its cell
 DECODER_HALO = 5  # cells; an output pixel sees no farther
+MAX_UNTILED = 1_200_000  # px; larger pictures are painted in tiles by every network
+TILE = 512
 
 
 class AdainNetwork:

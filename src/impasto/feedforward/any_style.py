@@ -11,14 +11,14 @@ bfloat16), so that the statistics are those of the whole picture and the result 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.feedforward.adain import STRIDE, AdainNetwork
-from impasto.feedforward.matching import MATCHINGS, Affine, Statistics, blend, statistics, weaken
+from impasto.feedforward.adain import MAX_UNTILED, STRIDE, TILE, AdainNetwork
+from impasto.feedforward.matching import Affine, Statistics, blend, statistics, transport, weaken
 from impasto.losses.summaries.protocol import at_least_float32
 from impasto.objective.style_features import style_at
 from impasto.regions import masks
@@ -27,11 +27,8 @@ from impasto.regions.color import desaturated
 from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
-MATCHING = "transport"
 LAYER = "relu4_1"
 RADIUS = 30  # px that a feature sees beyond its cell
-MAX_UNTILED = 1_200_000  # px; larger pictures are tiled
-TILE = 512
 
 
 class FastStylizer:
@@ -41,7 +38,7 @@ class FastStylizer:
         state: as ``weights.adain_state`` returns it.
         device: where it computes.
         dtype: of the network; bfloat16 is fast on hardware that supports it.
-        matching: a key of ``MATCHINGS``.
+        matching: returns the map that gives features with the first statistics the second.
     """
 
     def __init__(
@@ -50,10 +47,10 @@ class FastStylizer:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        matching: str = MATCHING,
+        matching: Callable[[Statistics, Statistics], Affine] = transport,
     ) -> None:
         self.network = AdainNetwork(state, device, dtype)
-        self.matching = MATCHINGS[matching]
+        self.matching = matching
 
     def __call__(
         self, control: RegionTensors, size: tuple[int, int], strength: float = 0.5, tile: int | None = None

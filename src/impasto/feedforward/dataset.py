@@ -19,7 +19,6 @@ from torch.nn import functional
 from impasto.errors import ImageError
 from impasto.imaging import images
 
-SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"])
 CACHE_BYTES = 1 << 30  # cache size; pictures beyond it are read again each time they are drawn
 STORED_SIDE = 1.6  # short side of a stored picture, relative to the crop
 SMALLEST_CROP = 0.5  # of the short side
@@ -126,7 +125,7 @@ def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
         raise ImageError(f"the folder {str(folder)!r} does not exist: name one with pictures in it")
     pictures = Pictures([], side, color)
     free = CACHE_BYTES
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.READ_SUFFIXES):
         try:
             levels = read(path, side)
         except ImageError as error:

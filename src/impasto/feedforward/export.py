@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImageError, MachineError, WeightsError
-from impasto.feedforward.model import OnnxPainter, describe, load, read
+from impasto.feedforward.model import OnnxPainter, describe, file_bytes, load, read
 from impasto.feedforward.network import StyleNetwork
 from impasto.files import write_atomically
 
@@ -42,11 +42,7 @@ def to_onnx(path: str | Path, target: str | Path) -> float:
         raise ImageError(f"{str(target)!r} is not a name for an exported network: use the suffix .onnx")
     if path.suffix.lower() != ".safetensors":
         raise WeightsError(f"{str(path)!r} is not a trained network: give the .safetensors file of impasto train")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the network {str(path)!r} cannot be read ({error.strerror}): check the name") from None
-    network, about = read(path, data)
+    network, about = read(path, file_bytes(path))
     network.eval()
     write_atomically(target, _exported(network, describe(network.shape, about)))
     return _difference(network, target)

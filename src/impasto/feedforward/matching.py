@@ -1,16 +1,15 @@
-"""Give features the statistics of others: three affine maps over one layer's channels.
+"""Give features the statistics of others by an affine map over one layer's channels.
 
 In: means ``[C]`` and covariances ``[C, C]`` of two sets of features. Out: a matrix and an offset, so that
-``matrix @ x + offset`` has the target's statistics. ``scale`` matches each channel's mean and deviation (AdaIN: Huang &
-Belongie, ICCV 2017, equation 8), ``whiten`` removes all covariance and applies the target's (WCT: Li, Fang, Yang, Wang,
-Lu & Yang, NIPS 2017), ``transport`` reaches the same covariance with the least movement (optimal transport between
-Gaussians, the map of Olkin & Pukelsheim 1982; for style transfer Mroueh 2019). Departure: directions with hardly any
-variance are not amplified beyond a floor, see ``VARIANCE_FLOOR``.
+``matrix @ x + offset`` has the target's statistics and moves the features least: optimal transport between Gaussians,
+the map of Olkin & Pukelsheim 1982, for style transfer Mroueh 2019. AdaIN (Huang & Belongie, ICCV 2017, equation 8)
+matches mean and deviation of each channel alone. Departure: directions with hardly any variance are not amplified
+beyond a floor, see ``VARIANCE_FLOOR``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from impasto.losses.summaries.protocol import at_least_float32
 
-EPSILON = 1e-5
 # Relative to the mean variance over all directions; a direction with less is noise or absent.
 VARIANCE_FLOOR = 1e-3
 
@@ -67,31 +65,12 @@ def statistics(parts: Iterable[tuple[Tensor, Tensor | None]]) -> Statistics:
     return Statistics(mean, second / max(total, 1e-12) - mean[:, None] * mean[None, :])
 
 
-def scale(source: Statistics, target: Statistics) -> Affine:
-    """Match each channel's mean and deviation."""
-    ratio = ((target.covariance.diagonal() + EPSILON) / (source.covariance.diagonal() + EPSILON)).clamp(min=0).sqrt()
-    return Affine(ratio.diag(), target.mean - ratio * source.mean)
-
-
-def whiten(source: Statistics, target: Statistics) -> Affine:
-    """Remove the source's covariance and apply the target's, by symmetric square roots."""
-    _, inverse = _roots(source.covariance)
-    root, _ = _roots(target.covariance)
-    return _centered(root @ inverse, source, target)
-
-
 def transport(source: Statistics, target: Statistics) -> Affine:
     """Reach the target's mean and covariance with the least movement."""
     root, inverse = _roots(source.covariance)
     inner, _ = _roots(root @ target.covariance @ root)
-    return _centered(inverse @ inner @ inverse, source, target)
-
-
-MATCHINGS: Mapping[str, Callable[[Statistics, Statistics], Affine]] = {
-    "scale": scale,
-    "whiten": whiten,
-    "transport": transport,
-}
+    matrix = inverse @ inner @ inverse
+    return Affine(matrix, target.mean - matrix @ source.mean)
 
 
 def blend(maps: Iterable[tuple[float, Affine]]) -> Affine:
@@ -107,10 +86,6 @@ def weaken(one: Affine, strength: float) -> Affine:
     """Interpolate a map between the identity (0) and itself (1)."""
     still = Affine(torch.eye(len(one.offset)).to(one.matrix), torch.zeros_like(one.offset))
     return blend([(strength, one), (1 - strength, still)])
-
-
-def _centered(matrix: Tensor, source: Statistics, target: Statistics) -> Affine:
-    return Affine(matrix, target.mean - matrix @ source.mean)
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import MachineError, OptionError, WeightsError
-from impasto.feedforward.adain import tiles
+from impasto.feedforward.adain import MAX_UNTILED, TILE, tiles
 from impasto.feedforward.network import HALO, STYLE_INPUT_SIDE, Moments, Shape, StyleNetwork, current_names
 from impasto.files import write_atomically
 from impasto.imaging import images
@@ -32,8 +32,6 @@ from impasto.regions.geometry import resize
 FORMAT = "impasto-style-network"
 VERSION = 2  # version 1 called three modules of the network otherwise; it is still read
 READABLE_VERSIONS = ("1", "2")
-MAX_UNTILED = 1_200_000  # px
-TILE = 512
 SUFFIXES = (".safetensors", ".onnx")
 
 
@@ -167,10 +165,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtyp
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise WeightsError(f"{str(path)!r} is not a trained network: give a .safetensors or .onnx file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the network {str(path)!r} cannot be read ({error.strerror}): check the name") from None
+    data = file_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
     if path.suffix.lower() == ".onnx":
         session, facts = _session(path, data)
@@ -179,6 +174,14 @@ def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtyp
     network, about = read(path, data)
     network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Model(network.shape, about, path.name, digest, TorchPainter(network, torch.device(device), dtype))
+
+
+def file_bytes(path: Path) -> bytes:
+    """Return the bytes of a network's file, or raise WeightsError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"the network {str(path)!r} cannot be read ({error.strerror}): check the name") from None
 
 
 def read(path: Path, data: bytes) -> tuple[StyleNetwork, Mapping[str, Any]]:

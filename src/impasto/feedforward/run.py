@@ -7,7 +7,6 @@ with a record like any other. The picture can also be the optimizer's start, see
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,14 +16,13 @@ from impasto.errors import OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
 from impasto.feedforward.any_style import FastStylizer
 from impasto.feedforward.model import Model, load
-from impasto.imaging import images
 from impasto.network.weights import adain_state
 from impasto.options.fields import Options
 from impasto.regions.canvas_view import CanvasView
 from impasto.regions.region_tensors import RegionTensors
-from impasto.run import record
 from impasto.run.prepared_run import PreparedRun
-from impasto.run.result import Result, save
+from impasto.run.result import finish
+from impasto.run.state import RunState
 
 FULL_PASS_STRENGTH = 0.5  # the strength at which a trained network's output is used unchanged
 
@@ -71,7 +69,11 @@ def iter_paint(
     for note in prepared.notes:
         yield Warned(note)
     yield ScaleStarted(0, 1, height, width, 0)
-    yield Finished(0, False, finish(prepared, painted(), parents, model))
+    network = None
+    if model is not None and model.shape.any_style:  # one of a single style is recorded as the style's file
+        network = {"name": model.name, "sha256": model.sha256}
+    state = RunState(prepared.initial_weights())
+    yield Finished(0, False, finish(prepared, state, painted(), parents=parents, network=network))
 
 
 def starting_picture(prepared: PreparedRun) -> Tensor:
@@ -119,19 +121,3 @@ def by_model(
         share = min(1.0, (strength if own is None else own) / FULL_PASS_STRENGTH)
         painted = model(control.content, style, tile).to(control.content)
         return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)
-
-
-def finish(
-    prepared: PreparedRun, canvas: Tensor, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None
-) -> Result:
-    """Quantize a picture, save it if the prepared run has an output file, and return the result."""
-    levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), prepared.options.output.bits)
-    pixels = images.unit(levels)
-    about = record.make(prepared.options.flat(), prepared.decisions, prepared.files, parents=parents)
-    if model is not None and model.shape.any_style:  # one that knows a style is the style's file, and there already
-        about["inputs"]["model"] = {"name": model.name, "sha256": model.sha256}
-    about |= {"steps": 0, "stopped": False, "losses": {}}
-    path: Path | None = save(prepared, levels, about) if prepared.output is not None else None
-    alpha = prepared.files["content"].alpha
-    alpha = None if alpha is None else images.resize(alpha, prepared.size)
-    return Result(pixels, alpha, prepared.options, [], {}, 0, False, about, path)

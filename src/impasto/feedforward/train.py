@@ -198,7 +198,9 @@ class _Run:
             if progress.step % training.validate_every == 0 or end or progress.step == training.steps:
                 yield Snapshot(progress.step, 0, self._validate())
                 if self.group.is_first:
-                    self._save_checkpoint()
+                    checkpoint.save(
+                        self.checkpoint_file, self._networks(), self.adam, self._signature(), asdict(progress)
+                    )
             if end:
                 reason = end
                 break
@@ -207,7 +209,8 @@ class _Run:
                 break
         if self.group.is_first:
             model.save(self.out, self.averaged, self._facts())
-        yield Finished(progress.step, reason == "stopped on request", self._trained(reason))
+        trained = Trained(self.out, progress.step, list(progress.history), reason)
+        yield Finished(progress.step, reason == "stopped on request", trained)
 
     def _side(self) -> int:
         """Return the side in px of the next step's crops."""
@@ -314,9 +317,6 @@ class _Run:
     def _networks(self) -> dict[str, StyleNetwork]:
         return {"network": self.network, "averaged": self.averaged}
 
-    def _save_checkpoint(self) -> None:
-        checkpoint.save(self.checkpoint_file, self._networks(), self.adam, self._signature(), asdict(self.progress))
-
     def restore(self) -> None:
         """Load the checkpoint beside the network's file.
 
@@ -326,9 +326,6 @@ class _Run:
         progress = checkpoint.restore(self.checkpoint_file, self._networks(), self.adam, self._signature())
         progress["history"] = [(int(step), float(loss)) for step, loss in progress["history"]]
         self.progress = Progress(**progress)
-
-    def _trained(self, reason: str) -> Trained:
-        return Trained(self.out, self.progress.step, list(self.progress.history), reason)
 
 
 def signature(about: Mapping[str, Any], options: Mapping[str, Any]) -> str:

@@ -63,12 +63,6 @@ class TrainingObjective:
 
     def fit_weights(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         """Set the losses' weights from pairs of a photograph and a painting, each ``[1, 3, h, w]``."""
-        weights = self.options.loss_weights
-        content = 1.0 if weights.content_weight is None else weights.content_weight
-        style = 1.0 if weights.style_weight is None else weights.style_weight
-        live_weights = LiveWeights(
-            weights.strength, content, style, weights.tv_weight, unitless=weights.units == "unitless"
-        )
         sums: dict[str, float] = {}
         for photograph, painting in pairs:
             control = single_style(photograph, painting, self.options.features.style_scale)
@@ -78,7 +72,7 @@ class TrainingObjective:
             )
             for name, value in found.normalizers.items():
                 sums[name] = sums.get(name, 0.0) + value / len(pairs)
-        self.weights = live_weights.weights(sums, 1.0)
+        self.weights = LiveWeights.of(self.options, {}).weights(sums, 1.0)
 
     def loss_and_gradient(
         self, painted: Tensor, pictures: Tensor, style: Loss, seed: int = 0

@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin
 from impasto import files
 from impasto.errors import ImageError, suggest
 from impasto.imaging import icc, metadata, sixteen_bit
-from impasto.imaging.decode import split_crop
+from impasto.imaging.decode import split_crop, unit
 
 SUFFIXES = {
     ".png": "PNG",
@@ -302,11 +302,7 @@ def _encode_eight(
 
 def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
     """Return 0..1 float32, whether levels or floats came in."""
-    if values.dtype in (np.uint8, np.uint16):
-        scaled = values.astype(np.float32)
-        scaled /= np.float32(np.iinfo(values.dtype).max)
-        return scaled
-    return np.asarray(np.clip(values, 0.0, 1.0), dtype=np.float32)
+    return unit(values if values.dtype in (np.uint8, np.uint16) else np.clip(values, 0.0, 1.0))
 
 
 def _levels(values: NDArray[Any], bits: int) -> NDArray[Any]:

@@ -32,13 +32,14 @@ from impasto.imaging.decode import (
     split_crop,
     unit,
 )
-from impasto.imaging.encode import check_output, encode, estimated_bytes, quantize, save
+from impasto.imaging.encode import SUFFIXES, check_output, encode, estimated_bytes, quantize, save
 from impasto.imaging.resample import resize
 from impasto.options.fields import Output
 from impasto.options.sizes import Size, canvas_size, parse_size
 
 __all__ = [
     "MAX_PIXELS",
+    "READ_SUFFIXES",
     "DecodeLimits",
     "Picture",
     "Size",
@@ -57,6 +58,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = Output.max_pixels
+READ_SUFFIXES = frozenset([*SUFFIXES, ".gif"])
 Crop = tuple[int, int, int, int]
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.losses.summaries.hypercolumns import HALO_PX, at_points
-from impasto.losses.summaries.moment_sums import self_product
+from impasto.losses.summaries.moment_sums import mean_and_covariance, self_product
 from impasto.losses.summaries.protocol import Features, Maps, Sweep
 from impasto.losses.summaries.sampling import indices_from_fractions, scatter, stratified_samples
 from impasto.losses.summaries.style_target import StyleTarget
@@ -224,12 +224,6 @@ def _pair_distance(x: Tensor, y: Tensor, euclidean: bool) -> Tensor:
         return 1 - cosine
     squares = (x - y).square().mean(1)
     return 1 - cosine + (squares + ROOT_SMOOTHING**2).sqrt() - ROOT_SMOOTHING
-
-
-def mean_and_covariance(x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-    """Return mean ``[D]`` and covariance ``[D, D]`` of ``[N, D]``, products in another dtype if one is given."""
-    mean = x.mean(0)
-    return mean, self_product(x - mean, dtype) / len(x)
 
 
 def moment_distance(x: Tensor, target: tuple[Tensor, Tensor], dtype: torch.dtype | None = None) -> Tensor:

@@ -29,21 +29,6 @@ SMOOTHING = 1e-4
 RANK_TOLERANCE = 1e-10
 
 
-def mean_and_covariance(features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return mean ``[C]`` and covariance ``[C, C]`` over positions, float64.
-
-    Args:
-        features: ``[1, C, h, w]``.
-        mask: weight of each position, ``[1, 1, h, w]``.
-    """
-    vectors = features[0].flatten(1).T.double()
-    weights = None if mask is None else mask.reshape(-1, 1).double()
-    first, second = moments(vectors, weights)
-    total = len(vectors) if weights is None else weights.sum()
-    mean = first / total
-    return mean, second / total - torch.outer(mean, mean)
-
-
 class _TraceOfRoot(torch.autograd.Function):
     """The trace of a positive semidefinite matrix's square root, each root smoothed to ``sqrt(x + d^2) - d``."""
 
@@ -100,7 +85,10 @@ class WassersteinLoss:
         self._cells = {layer: target.cells(layer) for layer in self.layers}
         self._means, self._factors, self._smoothing, self._channels = {}, {}, {}, {}
         for layer in self.layers:
-            mean, covariance = mean_and_covariance(target.style[layer], target.style_mask_of(layer))
+            vectors, share, count = target.weighted(layer)
+            first, second = moments(vectors, share)
+            mean = first / count
+            covariance = second / count - torch.outer(mean, mean)
             self._means[layer], self._factors[layer] = mean, factor(covariance)
             self._channels[layer] = len(mean)
             self._smoothing[layer] = max(SMOOTHING * float(covariance.trace()) / len(mean), 1e-12)

@@ -24,12 +24,12 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.network.convolution import convolve_rectified, cut_back, max_pooled, tapped, turned
+from impasto.network.weights.vgg19 import CAFFE_MEAN_BGR
 from impasto.options.layer_names import BLOCKS, Network, block, check_layers, stride
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate", "zeros", "circular"]
 
-MEANS_BGR = (103.939, 116.779, 123.68)
 # What brings activations back to the size that max pooling gives, on photographs and paintings (root mean square over
 # relu2_1 to relu5_1, on the sample pictures; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
 POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
                 kept = kept.contiguous(memory_format=torch.channels_last)
                 self.register_buffer(name.replace(".weight", "_back"), turned(kept.to(dtype)), persistent=False)
             self.register_buffer(name.replace(".", "_"), kept, persistent=False)
-        means = torch.tensor(MEANS_BGR, dtype=first_dtype).flip(0)
+        means = torch.tensor(CAFFE_MEAN_BGR, dtype=first_dtype).flip(0)
         self.register_buffer("means", means.view(1, 3, 1, 1).to(self.device), persistent=False)
 
     def to_float32(self) -> Encoder:
@@ -182,7 +182,7 @@ def _folded(state: Mapping[str, Tensor], padding: Padding) -> dict[str, Tensor]:
     if padding == "zeros":
         folded["conv1_1.weight"] = weight.flip(1).contiguous()
         return folded
-    means = torch.tensor(MEANS_BGR, dtype=weight.dtype).view(1, 3, 1, 1)
+    means = torch.tensor(CAFFE_MEAN_BGR, dtype=weight.dtype).view(1, 3, 1, 1)
     folded["conv1_1.bias"] = folded["conv1_1.bias"] - (weight * means).sum((1, 2, 3))
     folded["conv1_1.weight"] = (weight.flip(1) * 255).contiguous()
     return folded

@@ -37,17 +37,16 @@ def own() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder().glob("*.toml"))}
 
 
-def get(name: str) -> Recipe:
+def get(name: str, children: tuple[str, ...] = ()) -> Recipe:
     """Return a recipe by name, built in or of the user.
 
+    Args:
+        name: its name.
+        children: the recipes based on it, directly or through others.
+
     Raises:
-        OptionError: there is no such recipe, or its file is damaged.
+        OptionError: there is no such recipe, its file is damaged, or it is based on itself.
     """
-    return _found(name, ())
-
-
-def _found(name: str, children: tuple[str, ...]) -> Recipe:
-    """Return a recipe; ``children`` are the recipes based on it, directly or through others."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     mine = own()
@@ -64,7 +63,7 @@ def _found(name: str, children: tuple[str, ...]) -> Recipe:
             f"the recipe {name} in {mine[name]} cannot be read ({reason}); fix or delete it", "recipe"
         ) from None
     based = str(settings.pop("based_on", DEFAULT))
-    parent = _found(based, (*children, name))
+    parent = get(based, (*children, name))
     return Recipe(
         f"user recipe, based on {based}",
         mine[name].name,

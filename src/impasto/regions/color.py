@@ -94,13 +94,6 @@ def rows_to_oklab(colors: NDArray[Any]) -> Rows:
     return np.ascontiguousarray(lab).reshape(np.shape(colors))
 
 
-def rows_from_oklab(lab: NDArray[Any]) -> Rows:
-    """Return sRGB of OKLab ``[..., 3]``, unclamped, as float64 of the same shape."""
-    flat = np.asarray(lab, np.float64).reshape(-1, 3)
-    srgb = from_oklab(torch.from_numpy(np.ascontiguousarray(flat.T))[:, None])[:, 0].numpy().T
-    return np.ascontiguousarray(srgb).reshape(np.shape(lab))
-
-
 def _shown(lab: Tensor, slack: float = 1e-7) -> Tensor:
     light = _light(lab)
     return ((light >= -slack) & (light <= 1 + slack)).all(-3, keepdim=True)
@@ -164,10 +157,6 @@ class ChromaKeeper:
     def color(self, canvas: Tensor) -> Tensor:
         """Return the picture: the canvas's lightness, the content's chroma, ``[1, 3, H, W]`` in [0, 1]."""
         return _limited(from_oklab(torch.cat([self.lightness(canvas), self._chroma], 1)), 0.0, 1.0)
-
-    def gray(self, canvas: Tensor) -> Tensor:
-        """Return the lightness alone as a gray picture, which is what is compared in the loop."""
-        return gray_of(self.lightness(canvas))
 
 
 def _kept(content: Tensor) -> Tensor:

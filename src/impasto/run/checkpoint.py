@@ -150,7 +150,7 @@ class Checkpointer:
         waits = time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())
         if not objective.shard.group.broadcast(now or not waits):
             return self._news()
-        self._wait()
+        self.close()
         began, self._began = time.perf_counter(), time.monotonic()
         self._due = self._began + self.seconds
         tensors = {"generator": self._generator.get_state()}
@@ -174,14 +174,11 @@ class Checkpointer:
         self._writer = threading.Thread(target=self._write, args=(run.step, copies, _json(about), clock), daemon=True)
         self._writer.start()
         if now or not beside:
-            self._wait()
+            self.close()
         return self._news()
 
     def close(self) -> None:
         """Wait until the last state is written."""
-        self._wait()
-
-    def _wait(self) -> None:
         if self._writer is not None:
             self._writer.join()
             self._writer = None

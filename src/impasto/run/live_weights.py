@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from impasto.errors import OptionError, suggest
-from impasto.options.fields import declared
+from impasto.options.fields import Options, declared
 
 
 @dataclass
@@ -27,6 +27,14 @@ class LiveWeights:
     terms: dict[str, float] = field(default_factory=dict)
     unitless: bool = True
     strengths: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: Options, strengths: Mapping[str, float]) -> LiveWeights:
+        """Return the weights that a run with these options starts with."""
+        weights, step_size = options.loss_weights, options.optimization.step_size
+        content, style = (1.0 if raw is None else raw for raw in (weights.content_weight, weights.style_weight))
+        unitless = weights.units == "unitless"
+        return cls(weights.strength, content, style, weights.tv_weight, step_size, {}, unitless, dict(strengths))
 
     def apply(self, values: Mapping[str, float], names: Sequence[str]) -> None:
         """Change values; a term's own name multiplies its weight.

@@ -101,16 +101,7 @@ class PreparedRun:
 
     def initial_weights(self) -> LiveWeights:
         """Return the weights that a run begins with."""
-        weights = self.options.loss_weights
-        return LiveWeights(
-            weights.strength,
-            1.0 if weights.content_weight is None else weights.content_weight,
-            1.0 if weights.style_weight is None else weights.style_weight,
-            weights.tv_weight,
-            self.options.optimization.step_size,
-            unitless=weights.units == "unitless",
-            strengths={**self.control.strengths(), PROTECTED: 0.0},
-        )
+        return LiveWeights.of(self.options, {**self.control.strengths(), PROTECTED: 0.0})
 
     def check_disk_space(self, folder: Path) -> None:
         """Raise MachineError where a disk has no room for this run's checkpoints in a folder and for its picture."""

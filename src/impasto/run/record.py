@@ -28,7 +28,6 @@ FORMAT = 1
 LONGEST = 60_000  # bytes after compression; a JPEG segment holds 65,533
 SIDE_FILE = ".steering.json"
 MOST_FILES_HASHED = 500
-_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"])
 
 Record = dict[str, Any]
 
@@ -236,7 +235,7 @@ def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
     for folder in dict.fromkeys(folders):
         if folder.is_dir():
             pictures = sorted(
-                path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.name != name
+                path for path in folder.iterdir() if path.suffix.lower() in images.READ_SUFFIXES and path.name != name
             )
             yield from pictures[:MOST_FILES_HASHED]
 

@@ -78,8 +78,9 @@ def finish(
     prepared: PreparedRun,
     run: RunState,
     canvas: Tensor,
-    problem: ScaleObjective,
+    problem: ScaleObjective | None = None,
     parents: Sequence[Mapping[str, Any]] = (),
+    network: Mapping[str, str] | None = None,
 ) -> Result:
     """Round the canvas, measure it, save it if a file was asked for, and return it.
 
@@ -87,29 +88,31 @@ def finish(
         prepared: what the run read.
         run: where it ended.
         canvas: ``[1, 3, H, W]`` in [0, 1], enlarged here if the run was stopped before its last scale.
-        problem: of the last scale that was painted.
+        problem: of the last scale that was painted; None if no loss was optimized.
         parents: records of the pictures that the run started from.
+        network: name and hash of the trained network, if it is an input in addition to the pictures.
     """
     canvas = resize(canvas, prepared.size)
-    if prepared.options.control.final_recolor:
+    if problem is not None and prepared.options.control.final_recolor:
         canvas = canvas.lerp(
             recolored(canvas, prepared.control.at(prepared.size)), prepared.options.control.final_recolor
         )
     levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), prepared.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)
-    at_size = run.scale == len(prepared.scales) - 1
-    saved = losses_of(pixels, problem, run, prepared) if at_size else {}
+    measured = problem if run.scale == len(prepared.scales) - 1 else None
+    saved = {} if measured is None else losses_of(pixels, measured, run, prepared)
     about = record.make(
         prepared.options.flat(), prepared.decisions, prepared.files, steering=run.steering, parents=parents
     )
+    if network is not None:
+        about["inputs"]["model"] = network
     about |= {"steps": run.step, "stopped": run.stopped, "losses": saved}
     path = save(prepared, levels, about) if prepared.output is not None else None
     del levels
-    if path is not None and at_size and path.suffix.lower() not in LOSSLESS:
-        saved = losses_of(
-            images.load(path, limits=images.DecodeLimits(max_pixels=pixels.size)).pixels, problem, run, prepared
-        )
+    if path is not None and measured is not None and path.suffix.lower() not in LOSSLESS:
+        read = images.load(path, limits=images.DecodeLimits(max_pixels=pixels.size)).pixels
+        saved = losses_of(read, measured, run, prepared)
     return Result(pixels, _alpha(prepared), prepared.options, run.losses, saved, run.step, run.stopped, about, path)
 
 

@@ -64,14 +64,17 @@ class TargetCache:
         key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, prepared.compute.dtype)
         if key in self._problems:
             return self._problems[key]
-        encoder = self.encoder(prepared)
-        layers, kept_tiles = (
-            (prepared.style_layers, prepared.content_layers),
-            prepared.memory_plan_at(scale.height, scale.width).kept_tiles,
-        )
-        shard = prepared.group.shard(scale.height)
+        kept_tiles = prepared.memory_plan_at(scale.height, scale.width).kept_tiles
         problem = build_scale_objective(
-            encoder, prepared.control, scale, prepared.options_at(scale), *layers, kept_tiles, shard, prepared.proof
+            self.encoder(prepared),
+            prepared.control,
+            scale,
+            prepared.options_at(scale),
+            prepared.style_layers,
+            prepared.content_layers,
+            kept_tiles,
+            prepared.group.shard(scale.height),
+            prepared.proof,
         )
         # What a loss has drawn or matched belongs to one run alone.
         if self.retain and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):

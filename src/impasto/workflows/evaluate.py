@@ -37,6 +37,7 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
+from impasto.losses.summaries.moment_sums import mean_and_covariance
 from impasto.network import weights
 from impasto.network.encoder import Encoder
 from impasto.options.layer_names import layer_names
@@ -236,10 +237,7 @@ def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], linear: Ma
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean ``[C]`` and covariance ``[C, C]`` over the positions of ``[1, C, h, w]``, float64."""
-    flat = features[0].flatten(1).double()  # [C, h*w]
-    mean = flat.mean(1)
-    centered = flat - mean[:, None]
-    return mean, centered @ centered.T / flat.shape[1]
+    return mean_and_covariance(features[0].flatten(1).T.double())
 
 
 def statistics_distance(found: Sequence[tuple[Tensor, Tensor]], style: Sequence[tuple[Tensor, Tensor]]) -> float:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.errors import ImageError, OptionError, WeightsError
+from impasto.errors import ImageError, WeightsError
 from impasto.events import Event, Finished, Planned, Stepped
-from impasto.files import why_not_writable, write_atomically
+from impasto.files import folder_for, write_atomically
 from impasto.imaging import images
 from impasto.workflows.replay import as_command
 from impasto.workflows.timelapse import shown_step
@@ -57,16 +57,12 @@ class Report:
     def __call__(self, event: Event) -> None:
         """Handle an event: steps with a preview become frames; the last event writes the page."""
         if isinstance(event, Planned):
-            self._make_folder()
+            folder_for(self.folder, "report")
             self._wanted = {round(shown_step(index, FRAMES, event.total_steps)) for index in range(FRAMES)}
         elif isinstance(event, Stepped) and event.preview is not None and event.step in self._wanted:
             self._frames.append((event.step, data_uri(event.preview, FRAME_SIDE, quality=80)))
         elif isinstance(event, Finished) and event.result is not None:
             write(self.folder, event.result, self._content, self._style, self._frames)
-
-    def _make_folder(self) -> None:
-        if (reason := why_not_writable(self.folder)) is not None:
-            raise OptionError(f"--report {self.folder}: the folder {reason}", "report")
 
 
 def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequence[tuple[int, str]]) -> Path:

