@@ -86,7 +86,7 @@ def test_every_option_is_a_flag_with_its_default(capsys: Capture) -> None:
     for item in declared():
         assert f"--{item.name.replace('_', '-')} " in text, item.name
     told = " ".join("".join(c if c not in "│╭╮╰╯─" else " " for c in text).split())
-    assert "(default: 0.5)" in told
+    assert "[default: 0.5]" in told
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from impasto.cli import compare, explore, info, replay, studio, stylize, train
 
 app = typer.Typer(
     name="impasto",
-    help="Neural style transfer: repaint an image in the style of another.",
+    help="Neural style transfer: render an image in the style of another.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +28,7 @@ def _version(value: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
 ) -> None:
-    """Neural style transfer: repaint an image in the style of another."""
+    """Neural style transfer: render an image in the style of another."""
 
 
 app.command("stylize")(stylize.stylize)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.cli.flags import QUIET, with_options
+from impasto.cli.flags import QUIET, default_note, with_options
 from impasto.cli.progress import status_line
 from impasto.errors import OptionError, RecordError
 
@@ -48,8 +48,8 @@ def explore(
 
 def evaluate(
     outs: list[Path] = typer.Argument(..., metavar="IMAGE", help="Images to evaluate."),
-    content: str | None = typer.Option(None, "--content", help="Content image. (default: from the record)"),
-    style: str | None = typer.Option(None, "--style", help="Style image. (default: from the record)"),
+    content: str | None = typer.Option(None, "--content", help=f"Content image. {default_note('from the record')}"),
+    style: str | None = typer.Option(None, "--style", help=f"Style image. {default_note('from the record')}"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Measure content and style of images with metrics that were not optimized."""

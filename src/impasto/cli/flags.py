@@ -14,7 +14,14 @@ from impasto.options.declaration import Declared, declared_in
 from impasto.options.fields import GROUPS, declared
 
 QUIET = typer.Option(False, "--quiet", "-q", help="Hide progress.")
-RECIPE = typer.Option(None, "--recipe", help="Named preset; see `impasto recipes`. (default: impasto)")
+
+
+def default_note(text: object) -> str:
+    """Return a default as typer shows its own, with the bracket escaped because help texts are rich markup."""
+    return f"\\[default: {text}]"
+
+
+RECIPE = typer.Option(None, "--recipe", help=f"Named preset; see `impasto recipes`. {default_note('impasto')}")
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,4 +120,4 @@ def _help(item: Declared) -> str:
     text = text[0].upper() + text[1:] + "."
     if item.default is None or item.type is bool:
         return text
-    return f"{text} (default: {item.default})"
+    return f"{text} {default_note(item.default)}"

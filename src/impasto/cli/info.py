@@ -24,7 +24,7 @@ def samples(folder: Path = typer.Argument(..., metavar="FOLDER", help="Output fo
         typer.echo(path)
 
 
-def layers(network: str = typer.Option("vgg19", metavar="vgg19|vgg16", help="Network.")) -> None:
+def layers(network: str = typer.Option("vgg19", metavar="vgg19|vgg16", help="Network to list.")) -> None:
     """List the network's layers, with their channels and strides."""
     from impasto.errors import OptionError, suggest
     from impasto.options.layer_names import BLOCKS, channels, layer_names, stride
@@ -68,7 +68,7 @@ def _save(
     name: str = typer.Argument(..., metavar="NAME", help="Name of the recipe."),
     **options: Any,
 ) -> None:
-    """Save these options as a recipe."""
+    """Save the given options as a recipe."""
     from impasto.options import recipes
 
     based = options.pop("recipe", None) or recipes.DEFAULT

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from impasto.cli.distributed import follow, together
-from impasto.cli.flags import QUIET, with_groups
+from impasto.cli.flags import QUIET, default_note, with_groups
 from impasto.cli.recording import Recording
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
@@ -29,7 +29,7 @@ class Resize:
     """The size at which an image is rendered again."""
 
     size: str | None = option(None, "render at a different size", metavar="SIZE")
-    dpi: float | None = option(None, "with --size in inches: pixels per inch")
+    dpi: float | None = option(None, "with --size in inches: dots per inch")
     memory: str | None = option(None, "with --size: memory limit, such as 6GiB", metavar="SIZE")
 
 
@@ -70,7 +70,7 @@ def replay(
     picture: Path = typer.Argument(
         ..., metavar="IMAGE", help="Image written by Impasto, or sheet.json of a contact sheet."
     ),
-    output: Path | None = typer.Option(None, "--output", "-o", help="Output file. (default: NAME-again)"),
+    output: Path | None = typer.Option(None, "--output", "-o", help=f"Output file. {default_note('NAME-again')}"),
     cell: str | None = typer.Option(None, "--cell", metavar="ROW,COLUMN", help="Cell of a contact sheet, from 1,1."),
     *,
     resize: Resize,

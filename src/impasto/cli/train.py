@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from impasto.cli.distributed import together
-from impasto.cli.flags import QUIET, with_groups
+from impasto.cli.flags import QUIET, default_note, with_groups
 from impasto.cli.progress import status_line
 from impasto.errors import OptionError
 from impasto.options.training import Training
@@ -85,7 +85,7 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
 def export(
     network: Path = typer.Argument(..., metavar="NETWORK", help="Network trained by `impasto train`."),
     onnx: bool = typer.Option(False, "--onnx", help="Export to ONNX, the only format."),
-    output: Path | None = typer.Option(None, "--output", "-o", help="Output file. (default: NAME.onnx)"),
+    output: Path | None = typer.Option(None, "--output", "-o", help=f"Output file. {default_note('NAME.onnx')}"),
 ) -> None:
     """Export a network for any image size and compare its output with that of PyTorch."""
     if not onnx:

@@ -70,7 +70,7 @@ class LossWeights:
     tv_weight: float = option(
         0.0, "weight of total variation; higher is smoother", low=0.0, live=True, same_targets=True
     )
-    units: Units = option("unitless", "how raw weights are scaled, as in the named program")
+    units: Units = option("unitless", "scaling of raw weights; gatys and neural-style as in those programs")
 
     def __post_init__(self) -> None:
         check(self)
@@ -149,7 +149,7 @@ class Optimization:
         file=True,
         names=INIT_NAMES,
     )
-    seed: int = option(0, "random seed; the same seed gives the same bytes", low=0, high=2**63 - 1)
+    seed: int = option(0, "random seed; the same seed produces the same bytes", low=0, high=2**63 - 1)
     optimizer: OptimizerName = option(
         "lbfgs", "L-BFGS, Adam with weight averaging, or Adam on the bands of a Laplacian pyramid", same_targets=True
     )
@@ -194,7 +194,9 @@ class Regularizers:
 
     title: ClassVar[str] = "Regularizers"
 
-    tv_norm: TvNorm | None = option(None, "norm of total variation; default: that of --units, or l2")
+    tv_norm: TvNorm | None = option(
+        None, "norm of total variation; nine: squared, with diagonals; default: that of --units, or l2"
+    )
     edge_weight: float = option(0.0, "weight of the edge loss; 1 weighs it equally with the content loss", low=0.0)
     color_anchor_weight: float = option(
         0.0,
@@ -286,7 +288,7 @@ class Output:
     no_metadata: bool = option(
         False, "write neither the record of the run nor the EXIF data of the photograph", hidden=True
     )
-    max_pixels: int = option(200_000_000, "largest input image in pixels", low=1, server=True)
+    max_pixels: int = option(200_000_000, "maximum number of pixels of an input image", low=1, server=True)
 
     def __post_init__(self) -> None:
         check(self)
