@@ -1,4 +1,4 @@
-"""The command line: help without torch, lists, own recipes, painting, Ctrl-C, and the demonstration."""
+"""The command line: help without torch, lists, user recipes, stylize, Ctrl-C and demo."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(command: list[str], capsys: Capture) -> None:
+def test_every_command_has_help(command: list[str], capsys: Capture) -> None:
     assert run([*command, "--help"]) == 0
     told = capsys.readouterr()
     assert " ".join(["Usage: impasto", *command]) in " ".join(told.out.split())
@@ -62,7 +62,7 @@ def test_every_command_explains_itself(command: list[str], capsys: Capture) -> N
 
 
 @pytest.mark.slow
-def test_help_loads_nothing_heavy() -> None:
+def test_help_does_not_import_torch() -> None:
     code = (
         "import sys; from impasto.cli import run; run(['--help']); run(['stylize', '--help']);"
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'PIL', 'matplotlib', 'cv2')))"
@@ -75,7 +75,7 @@ def test_without_a_command_the_help_is_shown(capsys: Capture) -> None:
     assert "Commands" in capsys.readouterr().out
 
 
-def test_the_version(capsys: Capture) -> None:
+def test_version(capsys: Capture) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("impasto 0.")
 
@@ -121,12 +121,12 @@ def test_every_option_is_a_flag_with_its_default(capsys: Capture) -> None:
         "--weights",
     ],
 )
-def test_the_flags_that_were_promised(flag: str, capsys: Capture) -> None:
+def test_documented_flags_exist(flag: str, capsys: Capture) -> None:
     run(["stylize", "--help"])
     assert f"{flag} " in capsys.readouterr().out
 
 
-def test_the_layers_are_listed(capsys: Capture) -> None:
+def test_layers_are_listed(capsys: Capture) -> None:
     assert run(["layers"]) == 0
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [row.split()[0] for row in rows] == layer_names()
@@ -160,14 +160,14 @@ def made(path: Path) -> Any:
     return record.read(path)
 
 
-def test_the_samples_are_written(folder: Path, capsys: Capture) -> None:
+def test_samples_are_written(folder: Path, capsys: Capture) -> None:
     assert run(["samples", "somewhere"]) == 0
     files = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert {path.stem for path in files} >= {"coffee", "blue_swirls"}
     assert all(path.is_file() for path in files)
 
 
-def test_the_weights_are_listed(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_weights_are_listed(capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     assert run(["weights"]) == 0
     text = capsys.readouterr().out
@@ -177,7 +177,7 @@ def test_the_weights_are_listed(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     assert "--weights FILE" in text
 
 
-def test_the_doctor_finds_all_well(capsys: Capture) -> None:
+def test_doctor_without_problems(capsys: Capture) -> None:
     assert run(["doctor"]) == 0
     text = capsys.readouterr().out
     assert "devices: cpu" in text
@@ -185,14 +185,14 @@ def test_the_doctor_finds_all_well(capsys: Capture) -> None:
     assert text.splitlines()[-1] == "OK"
 
 
-def test_the_doctor_finds_what_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_missing_weights(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.network.weights.vgg19.packaged_file", lambda: None)
     assert run(["doctor"]) == 1
     assert "problem: the VGG-19 weights" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_picture_is_painted_and_told_in_one_line(tiny_files: Files, capsys: Capture) -> None:
+def test_stylize_prints_one_line(tiny_files: Files, capsys: Capture) -> None:
     content, style = map(str, tiny_files)
     assert run(["stylize", content, style, "-o", "sub/out.jpg", *QUICK]) == 0
     told = capsys.readouterr()
@@ -220,7 +220,7 @@ def test_snapshots_are_numbered(tiny_files: Files) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_of_the_style_is_taken(tiny_files: Files) -> None:
+def test_style_crop(tiny_files: Files) -> None:
     content, style = map(str, tiny_files)
     assert run(["stylize", content, f"{style}#0,0,40,32", "-o", "part.png", *QUICK]) == 0
     assert run(["stylize", content, style, "-o", "whole.png", *QUICK]) == 0
@@ -228,7 +228,7 @@ def test_a_part_of_the_style_is_taken(tiny_files: Files) -> None:
 
 
 @pytest.mark.slow
-def test_a_rerun_is_the_same_file(tiny_files: Files) -> None:
+def test_a_rerun_writes_the_same_bytes(tiny_files: Files) -> None:
     for name in ("one.png", "two.png"):
         assert run(["stylize", *map(str, tiny_files), "-o", name, *QUICK, "--init=random", "--seed=3"]) == 0
     assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
@@ -275,7 +275,7 @@ def interrupted(files: Files, times: int, program: tuple[str, str] = ("-m", "imp
 
 
 @pytest.mark.slow
-def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
+def test_ctrl_c_saves_the_image(tiny_files: Files) -> None:
     status, out, err = interrupted(tiny_files, 1)
     assert status == 0, err
     assert "stopping: saving the current picture" in err
@@ -286,7 +286,7 @@ def test_ctrl_c_writes_the_picture_and_says_so(tiny_files: Files) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_twice_gives_up(tiny_files: Files) -> None:
+def test_ctrl_c_twice_aborts(tiny_files: Files) -> None:
     status, out, err = interrupted(tiny_files, 2, ("-c", SAVING_WITHOUT_END))
     assert (status, out) == (130, "")
     assert "impasto: interrupted" in err
@@ -295,7 +295,7 @@ def test_ctrl_c_twice_gives_up(tiny_files: Files) -> None:
 
 
 @pytest.mark.slow
-def test_the_demonstration(folder: Path, capsys: Capture) -> None:
+def test_demo(folder: Path, capsys: Capture) -> None:
     assert run(["demo", "--output", "shown", "--size", "64"]) == 0
     told = capsys.readouterr().out
     files = {"out.png", "early.png", "later.png", "steps.png", "losses.png"}

@@ -1,4 +1,4 @@
-"""The README's commands and Python are those of the program."""
+"""The commands and the Python examples of the README match the program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_has_the_flags_it_is_shown_with(
+def test_commands_in_the_readme_parse(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -46,7 +46,7 @@ def test_a_command_has_the_flags_it_is_shown_with(
         assert f"{flag} " in text, flag
 
 
-def test_every_flag_it_names_is_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     text = help_of(["stylize"], capsys)
     assert [flag for flag in FLAGS if f"{flag} " not in text] == []
@@ -59,11 +59,11 @@ def test_every_python_example_compiles() -> None:
         compile(example, "README.md", "exec")
 
 
-def test_every_page_it_links_is_there() -> None:
+def test_every_linked_page_exists() -> None:
     pages = [link for link in re.findall(r"\]\(([^)#:]+)\)", README) if not link.startswith("docs/images/")]
     assert pages
     assert [page for page in pages if not (ROOT / page).is_file()] == []
 
 
-def test_no_path_of_one_machine() -> None:
+def test_no_absolute_paths() -> None:
     assert not re.search(r"(?<![\w.])/(home|root|work|opt|usr|tmp)/", README)

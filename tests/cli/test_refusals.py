@@ -1,4 +1,4 @@
-"""Bad input on the command line: one line that names the value and what to do, exit status 2, nothing half-written."""
+"""Invalid input on the command line: one line with the value and the fix, exit status 2, no partial files."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ BROKEN = {
         if data is not None or place != "init"  # a picture to start from may have any size
     ],
 )
-def test_a_file_that_will_not_do(stylize: Refuse, name: str, place: str) -> None:
+def test_unusable_image_files(stylize: Refuse, name: str, place: str) -> None:
     data, message = BROKEN[name]
     if data is not None:
         Path(name).write_bytes(data)
@@ -121,23 +121,23 @@ def test_a_file_that_will_not_do(stylize: Refuse, name: str, place: str) -> None
         assert name in said
 
 
-def test_the_cap_on_pixels_can_be_moved(stylize: Refuse) -> None:
+def test_max_pixels_can_be_changed(stylize: Refuse) -> None:
     said = stylize("photo.png", "photo.png", "--max-pixels", "1000")
     assert "'photo.png' has 48 x 40 = 1920 pixels, more than the limit of 1000" in said
     assert "pass --max-pixels 1920" in said
 
 
-def test_a_directory_is_no_picture(stylize: Refuse, folder: Path) -> None:
+def test_a_directory_is_not_an_image(stylize: Refuse, folder: Path) -> None:
     (folder / "pictures").mkdir()
     assert "'pictures' is a directory: name one picture in it" in stylize("pictures")
 
 
-def test_a_missing_file_meets_the_nearest(stylize: Refuse) -> None:
+def test_a_missing_file_suggests_the_nearest(stylize: Refuse) -> None:
     assert stylize("foto.png") == "'foto.png' does not exist: did you mean 'photo.png'?"
     assert "the folder 'nowhere' does not exist" in stylize("nowhere/photo.png")
 
 
-def test_a_part_outside_the_picture(stylize: Refuse) -> None:
+def test_a_crop_outside_the_image(stylize: Refuse) -> None:
     said = stylize("photo.png", "painting.png#40,0,20,20")
     assert "crop '40,0,20,20'" in said
     assert "is not inside 'painting.png', which is 48 x 40 px" in said
@@ -165,7 +165,7 @@ def test_an_output_that_is_an_input(refused: Refuse, name: str) -> None:
     assert "is one of the inputs and would be overwritten" in said
 
 
-def test_an_output_that_is_the_start(refused: Refuse, folder: Path) -> None:
+def test_an_output_that_is_the_initial_image(refused: Refuse, folder: Path) -> None:
     shutil.copy("photo.png", "start.png")
     said = refused("stylize", "photo.png", "painting.png", "-o", "start.png", "--init", "start.png")
     assert "is one of the inputs" in said
@@ -176,18 +176,18 @@ def test_an_output_that_is_a_directory(refused: Refuse, folder: Path) -> None:
     assert "'out.png' is a directory" in refused("stylize", "photo.png", "painting.png", "-o", "out.png")
 
 
-def test_an_output_folder_that_cannot_be_made(refused: Refuse) -> None:
+def test_an_output_folder_that_cannot_be_created(refused: Refuse) -> None:
     said = refused("stylize", "photo.png", "painting.png", "-o", "photo.png/out.png")
     assert "folder 'photo.png' cannot be written" in said
 
 
-def test_sixteen_bits_need_a_format_for_them(refused: Refuse) -> None:
+def test_sixteen_bits_need_a_format_that_supports_them(refused: Refuse) -> None:
     said = refused("stylize", "photo.png", "painting.png", "-o", "out.jpg", "--bits", "16")
     assert "use PNG or TIFF for 16" in said
 
 
 @pytest.mark.parametrize("flag", ["--snapshots"])
-def test_a_folder_of_snapshots_that_cannot_be_made(stylize: Refuse, flag: str) -> None:
+def test_a_snapshot_folder_that_cannot_be_created(stylize: Refuse, flag: str) -> None:
     assert f"{flag} photo.png/way: the folder cannot be created" in stylize(
         "photo.png", "painting.png", flag, "photo.png/way"
     )
@@ -238,13 +238,13 @@ def as_owner(change: Callable[[], None]) -> None:
         os.seteuid(nobody)
 
 
-def test_a_picture_that_may_not_be_read(unprivileged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_image(unprivileged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_owner(lambda: (unprivileged / "photo.png").chmod(0o000))
     said = said_in(unprivileged, ["stylize", "photo.png", "painting.png"], capsys)
     assert "'photo.png' cannot be read: permission denied; run chmod u+r on it" in said
 
 
-def test_a_folder_that_may_not_be_written(unprivileged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unwritable_folder(unprivileged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_owner(lambda: unprivileged.chmod(0o555))
     for output in ("out.png", "new/out.png"):
         said = said_in(unprivileged, ["stylize", "photo.png", "painting.png", "-o", output], capsys)
@@ -262,7 +262,7 @@ RAW = ("--style-weight", "--content-weight")
 
 @pytest.mark.parametrize("flag", ["--strength", "--tv-weight", "--step-size", *RAW])
 @pytest.mark.parametrize("value", ["nan", "inf", "-1"])
-def test_weights_that_are_none(stylize: Refuse, flag: str, value: str) -> None:
+def test_invalid_loss_weights(stylize: Refuse, flag: str, value: str) -> None:
     said = stylize("photo.png", "painting.png", flag, value)
     assert said.startswith(flag.removeprefix("--").replace("-", "_"))
     assert {"nan": "nan", "inf": "inf", "-1": "-1.0"}[value] in said
@@ -301,7 +301,7 @@ def test_weights_that_are_none(stylize: Refuse, flag: str, value: str) -> None:
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )
-def test_options_that_will_not_do(stylize: Refuse, flags: list[str], parts: list[str]) -> None:
+def test_invalid_options(stylize: Refuse, flags: list[str], parts: list[str]) -> None:
     said = stylize("photo.png", "painting.png", *flags)
     for part in parts:
         assert part in said
@@ -338,13 +338,13 @@ def test_former_names_of_commands_and_flags(
     assert "No such" not in message
 
 
-def test_an_unknown_command_meets_the_nearest(refused: Refuse) -> None:
+def test_an_unknown_command_suggests_the_nearest(refused: Refuse) -> None:
     said = refused("stylise", "photo.png", "painting.png")
     assert "No such command 'stylise'" in said
     assert "stylize" in said
 
 
-def test_what_is_missing_is_named(refused: Refuse) -> None:
+def test_missing_arguments_are_named(refused: Refuse) -> None:
     assert "content" in refused("stylize").lower()
 
 
@@ -370,21 +370,21 @@ def test_damaged_weights(
 
 
 @pytest.mark.parametrize("name", ["own.pth", "own.safetensors", "own.onnx"])
-def test_weights_of_ones_own_that_will_not_do(stylize: Refuse, name: str) -> None:
+def test_unusable_weights_file(stylize: Refuse, name: str) -> None:
     assert f"no VGG-19 weights at {name}" in stylize("photo.png", "painting.png", "--weights", name)
     Path(name).write_bytes(b"not weights at all")
     said = stylize("photo.png", "painting.png", "--weights", name)
     assert name in said
 
 
-def test_weights_with_no_such_name(refused: Refuse) -> None:
+def test_unknown_weights(refused: Refuse) -> None:
     assert "no weights are named 'vgg'; did you mean 'vgg16'" in refused("weights", "fetch", "vgg")
 
 
 # The other commands
 
 
-def test_recipes_that_are_not_there(refused: Refuse) -> None:
+def test_unknown_recipe(refused: Refuse) -> None:
     assert "did you mean 'neural-style'" in refused("recipes", "show", "neural-stile")
 
 
@@ -393,12 +393,12 @@ def test_recipes_that_cannot_be_saved(refused: Refuse) -> None:
     assert "strength is 7.0" in refused("recipes", "save", "mine", "--strength", "7")
 
 
-def test_networks_and_samples_that_are_not_there(refused: Refuse) -> None:
+def test_unknown_network_and_sample(refused: Refuse) -> None:
     assert "did you mean 'vgg19'" in refused("layers", "--network", "vgg9")
     assert "--content is 'tea'" in refused("demo", "--content", "tea")
     assert "did you mean 'blue_swirls'" in refused("demo", "--style", "blue_swirl")
 
 
-def test_folders_that_cannot_be_made(refused: Refuse) -> None:
+def test_folders_that_cannot_be_created(refused: Refuse) -> None:
     assert "cannot write samples to photo.png/there" in refused("samples", "photo.png/there")
     assert "the folder cannot be created" in refused("demo", "--output", "photo.png/there")

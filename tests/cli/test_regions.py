@@ -1,4 +1,4 @@
-"""The command line's words for control, and one clear line for each that cannot be used."""
+"""The flags for regions, labels and protection, and a one-line error for each invalid use."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "a.png --seamless --rotate-style 30",
     ],
 )
-def test_words_that_are_understood(folder: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(shlex.split(f"stylize photo.png {words} {QUICK}")) == 0, capsys.readouterr().err
     assert Path("out.png").exists()
     assert read_record("out.png") is not None
@@ -70,7 +70,7 @@ def test_words_that_are_understood(folder: Path, words: str, capsys: pytest.Capt
         (" ".join(f"--region half.png=a.png,strength={k / 50}" for k in range(50)), "50 regions with different styles"),
     ],
 )
-def test_words_that_are_refused(folder: Path, words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_region_flags(folder: Path, words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(shlex.split(f"stylize photo.png {words} {QUICK}")) == 2
     told = capsys.readouterr().err.strip()
     assert message in told

@@ -46,7 +46,7 @@ def refused(capsys: Capture, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_way_of_a_picture(capsys: Capture) -> None:
+def test_inspect_and_replay(capsys: Capture) -> None:
     out = painted("--strength=0.7", "--timelapse=film.mp4", "--report=page", "--run-dir=kept")
     assert Path("film.mp4").stat().st_size > 500
     assert Path("page/index.html").stat().st_size > 5000
@@ -67,7 +67,7 @@ def test_the_way_of_a_picture(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
+def test_replay_larger_with_checkpoints(capsys: Capture) -> None:
     painted("--size=64")
     assert run(["replay", "out.png", "--size=96", "-o", "large.png", "--run-dir=kept", "-q"]) == 0
     before = Path("large.png").read_bytes()
@@ -78,7 +78,7 @@ def test_a_larger_picture_is_kept_in_a_folder(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_is_gone_on_with(capsys: Capture) -> None:
+def test_replay_with_more_steps(capsys: Capture) -> None:
     painted()
     assert run(["replay", "out.png", "--more-steps=2", "-o", "more.png", "--seed=4", "-q", "--report=page"]) == 0
     capsys.readouterr()
@@ -90,7 +90,7 @@ def test_a_picture_is_gone_on_with(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_a_steered_run_says_so(capsys: Capture) -> None:
+def test_inspect_shows_steering(capsys: Capture) -> None:
     about = {
         **record.read(painted()),
         "steering": [{"step": 2, "values": {"strength": 0.9}}, {"step": 3, "command": "stop"}],
@@ -104,7 +104,7 @@ def test_a_steered_run_says_so(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> None:
+def test_inputs_that_moved_are_found(capsys: Capture, folder: Path) -> None:
     painted()
     Path("elsewhere").mkdir()
     Path("photo.png").rename("elsewhere/photo.png")
@@ -141,21 +141,21 @@ def test_inputs_that_moved_are_told_or_found(capsys: Capture, folder: Path) -> N
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
-def test_what_cannot_be_done_is_one_line(capsys: Capture, arguments: list[str], message: str) -> None:
+def test_invalid_use_is_one_line(capsys: Capture, arguments: list[str], message: str) -> None:
     if "out.png" in arguments:
         painted()
     assert message in refused(capsys, *arguments)
 
 
 @pytest.mark.slow
-def test_a_run_is_not_written_over(capsys: Capture) -> None:
+def test_a_run_is_not_overwritten(capsys: Capture) -> None:
     painted("--run-dir=kept")
     told = refused(capsys, "stylize", "photo.png", "painting.png", *QUICK, "--run-dir=kept")
     assert "--run-dir kept already contains a run: impasto resume kept, or choose a different folder" in told
 
 
 @pytest.mark.slow
-def test_a_sheet_and_one_of_it_large(capsys: Capture) -> None:
+def test_contact_sheet_and_a_larger_cell(capsys: Capture) -> None:
     sheet = ["explore", "photo.png", "painting.png", *QUICK, "-o", "sheet", "--axis", "strength=0.2,0.8"]
     assert run(sheet) == 0
     told = capsys.readouterr().out
@@ -168,7 +168,7 @@ def test_a_sheet_and_one_of_it_large(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_taken_apart(capsys: Capture) -> None:
+def test_reconstruct(capsys: Capture) -> None:
     layers = ["--content-from=relu1_1", "--style-from=relu1_1,relu1_2"]
     assert run(["reconstruct", "painting.png", *layers, "--size=48", "--steps=3", "--quiet"]) == 0
     assert "reconstruction.png: 3 reconstructions in " in capsys.readouterr().out
@@ -184,7 +184,7 @@ def measured() -> None:
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.usefixtures("measured")
-def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
+def test_evaluate_several_images(capsys: Capture) -> None:
     rng = np.random.default_rng(4)
     for name in ("photo.png", "painting.png"):
         Image.fromarray(rng.integers(0, 255, (80, 96, 3), dtype=np.uint8)).save(name)
@@ -205,7 +205,7 @@ def test_pictures_are_measured_side_by_side(capsys: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_pictures_of_other_inputs_are_not_judged_by_the_first(capsys: Capture) -> None:
+def test_evaluate_rejects_images_of_different_inputs(capsys: Capture) -> None:
     for name, color in (("photo.png", 30), ("painting.png", 90), ("other.png", 200)):
         Image.new("RGB", (96, 80), (color, 10, 10)).save(name)
     painted("--size=80", name="a.png")
@@ -214,7 +214,7 @@ def test_pictures_of_other_inputs_are_not_judged_by_the_first(capsys: Capture) -
     assert "b.png and a.png have a different style: pass --style" in refused(capsys, "evaluate", "a.png", "b.png")
 
 
-def test_a_film_does_not_take_the_place_of_a_picture(capsys: Capture) -> None:
+def test_a_timelapse_does_not_overwrite_an_image(capsys: Capture) -> None:
     Image.new("RGB", (96, 80)).save("photo.webp")
     for film in ("out.webp", "photo.webp"):
         words = ("stylize", "photo.webp", "painting.png", "-o", "out.webp", "--timelapse", film)
@@ -224,5 +224,5 @@ def test_a_film_does_not_take_the_place_of_a_picture(capsys: Capture) -> None:
     assert "would be overwritten" in refused(capsys, "reconstruct", "photo.png", "-o", "photo.png")
 
 
-def test_without_record_the_inputs_must_be_said(capsys: Capture) -> None:
+def test_evaluate_without_a_record_needs_the_inputs(capsys: Capture) -> None:
     assert "pass --content and --style: 'photo.png' carries no record" in refused(capsys, "evaluate", "photo.png")

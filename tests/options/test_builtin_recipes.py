@@ -1,4 +1,4 @@
-"""The recipes that come along: they paint, bear blank pictures, and can take the published steps."""
+"""The built-in recipes run, also on blank images, and accept the published step count."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(content: object, style: object, states: dict[str, dict[str, torch.Tensor
 @pytest.mark.parametrize("name", list(BUILT_IN))
 @pytest.mark.parametrize("blank", ["content", "style", "both"])
 @pytest.mark.parametrize("level", [0, 255])
-def test_blank_pictures_are_painted(name: str, blank: str, level: int, tiny_picture, tiny_style, states) -> None:
+def test_blank_images(name: str, blank: str, level: int, tiny_picture, tiny_style, states) -> None:
     plain = np.full((48, 64, 3), level, np.uint8)
     content = tiny_picture if blank == "style" else plain
     style = tiny_style if blank == "content" else plain
@@ -66,7 +66,7 @@ def test_blank_pictures_are_painted(name: str, blank: str, level: int, tiny_pict
 
 
 @pytest.mark.parametrize("name", list(BUILT_IN))
-def test_the_smallest_pictures_are_painted_or_refused_with_a_way_out(name: str, states) -> None:
+def test_the_smallest_images(name: str, states) -> None:
     draws = np.random.default_rng(1)
     content, style = (draws.integers(0, 256, shape, np.uint8) for shape in ((16, 19, 3), (17, 16, 3)))
     if name == "mrf":  # its patches of 3x3 cells have no room in the deeper layers
@@ -77,14 +77,14 @@ def test_the_smallest_pictures_are_painted_or_refused_with_a_way_out(name: str, 
 
 
 @pytest.mark.parametrize("which", ["content", "style"])
-def test_a_picture_one_pixel_wide_is_refused(which: str, tiny_picture, tiny_style, states) -> None:
+def test_an_image_one_pixel_wide_is_rejected(which: str, tiny_picture, tiny_style, states) -> None:
     line = np.full((60, 1, 3), 128, np.uint8)
     pair = (line, tiny_style) if which == "content" else (tiny_picture, line)
     with pytest.raises(ImageError, match=f"the {which} .* is 1x60 px, .* every side needs 16 px: give another picture"):
         run(*pair, states)
 
 
-def test_a_style_smaller_than_the_picture_is_said_once(tiny_picture, tiny_style, states) -> None:
+def test_a_style_smaller_than_the_canvas_is_reported_once(tiny_picture, tiny_style, states) -> None:
     small = np.asarray(tiny_style)[:20, :20]
     options = {"size": 80, "steps": 4, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
     events = list(iter_stylize(tiny_picture, small, cache=TargetCache(states["vgg19"]), **options))
@@ -94,7 +94,7 @@ def test_a_style_smaller_than_the_picture_is_said_once(tiny_picture, tiny_style,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "impasto"])
-def test_a_recipe_lowers_what_it_asks_for(name: str, tiny_picture, tiny_style, states) -> None:
+def test_every_recipe_lowers_its_objective(name: str, tiny_picture, tiny_style, states) -> None:
     steps = run(tiny_picture, tiny_style, states, recipe=name, scales=1, steps=12)
     assert min(step.total for step in steps[1:]) < steps[0].total
 
@@ -102,26 +102,26 @@ def test_a_recipe_lowers_what_it_asks_for(name: str, tiny_picture, tiny_style, s
 @pytest.mark.slow
 @pytest.mark.parametrize("name", get_args(StyleLossName))
 @pytest.mark.parametrize("tile", [None, 64])
-def test_every_style_loss_can_be_asked_for(name: str, tile: int | None, tiny_picture, tiny_style, states) -> None:
+def test_every_style_loss_runs(name: str, tile: int | None, tiny_picture, tiny_style, states) -> None:
     shallow = {"style_layers": "relu1_1+relu2_1+relu3_1"}
     steps = run(tiny_picture, tiny_style, states, style_loss=name, tile=tile, steps=6, scales=1, **shallow)
     assert steps[-1].total < steps[0].total
 
 
 @pytest.mark.parametrize("name", get_args(ContentLossName))
-def test_every_content_loss_can_be_asked_for(name: str, tiny_picture, tiny_style, states) -> None:
+def test_every_content_loss_runs(name: str, tiny_picture, tiny_style, states) -> None:
     steps = run(tiny_picture, tiny_style, states, content_loss=name, steps=6, scales=1, init="random", strength=0.1)
     assert steps[-1].losses["content"] < steps[0].losses["content"]
 
 
-def test_guards_are_terms_when_they_weigh_something(tiny_picture, tiny_style, states) -> None:
+def test_regularizers_are_terms_if_their_weight_is_positive(tiny_picture, tiny_style, states) -> None:
     weights = {option: 0.5 for option, _ in REGULARIZERS.values()}
     steps = run(tiny_picture, tiny_style, states, init="random", scales=1, **weights)
     assert {name for name in steps[0].losses if name.startswith("guard:")} == set(REGULARIZERS)
     assert not any(name.startswith("guard:") for name in run(tiny_picture, tiny_style, states)[0].losses)
 
 
-def test_matches_are_renewed_as_often_as_asked_for(tiny_picture, tiny_style, states, monkeypatch) -> None:
+def test_refresh_every_sets_the_interval(tiny_picture, tiny_style, states, monkeypatch) -> None:
     from impasto.losses.mrf import MRFLoss
 
     seen: list[int] = []
@@ -144,7 +144,7 @@ def test_matches_are_renewed_as_often_as_asked_for(tiny_picture, tiny_style, sta
     assert counts == {0: 1, 4: 3, 10: 2}
 
 
-def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, states) -> None:
+def test_a_blend_of_a_style_with_itself_equals_that_style(tiny_picture, tiny_style, states) -> None:
     for name in ("moments", "sliced", "nearest"):
         given = {"style_loss": name, "steps": 3, "scales": 1, "precision": "fp32"}
         single = [step.total for step in run(tiny_picture, tiny_style, states, **given)]
@@ -155,7 +155,7 @@ def test_a_blend_of_a_style_with_itself_is_that_style(tiny_picture, tiny_style, 
             assert twice == single
 
 
-def test_nearest_neighbors_end_with_layers_apart(tiny_picture, tiny_style, states, monkeypatch) -> None:
+def test_nearest_neighbors_end_with_per_layer_matching(tiny_picture, tiny_style, states, monkeypatch) -> None:
     from impasto.objective import loss_factory
 
     made: list[str] = []
@@ -172,7 +172,7 @@ def test_nearest_neighbors_end_with_layers_apart(tiny_picture, tiny_style, state
     assert made == ["NearestLoss"]
 
 
-def test_a_run_with_a_last_pass_repeats_from_its_decisions(tiny_picture, tiny_style, states) -> None:
+def test_a_run_with_a_per_layer_pass_replays(tiny_picture, tiny_style, states) -> None:
     options = recipes.resolve(recipe="nnst", size=80, steps=10, scales=1)
     first = prepare(tiny_picture, parse_regions(tiny_style), options)
     again = prepare(tiny_picture, parse_regions(tiny_style), options, decisions=first.decisions)
@@ -180,7 +180,7 @@ def test_a_run_with_a_last_pass_repeats_from_its_decisions(tiny_picture, tiny_st
     assert [scale.apart for scale in again.scales] == [False, True]
 
 
-def test_a_poster_has_the_last_pass_too(tiny_files, states, tmp_path) -> None:
+def test_a_poster_has_the_per_layer_pass(tiny_files, states, tmp_path) -> None:
     proof, cache = tmp_path / "proof.png", TargetCache(states[recipes.resolve(recipe="nnst").features.network])
     stylize(*tiny_files, output=proof, recipe="nnst", size=32, steps=10, cache=cache)
     source = dataclasses.replace(read_source(proof), cache=cache)
@@ -205,12 +205,12 @@ def test_published_steps() -> None:
         recipes.resolve(steps="many")
 
 
-def test_a_strength_displaces_plain_weights() -> None:
+def test_a_strength_replaces_plain_weights() -> None:
     options = recipes.resolve(recipe="strotss", strength=0.4)
     assert isinstance(options, Options)
     assert (options.loss_weights.units, options.loss_weights.strength) == ("unitless", 0.4)
 
 
-def test_patches_need_room(tiny_picture, tiny_style, states) -> None:
+def test_patches_need_a_minimum_size(tiny_picture, tiny_style, states) -> None:
     with pytest.raises(OptionError, match="relu5_1 has only 2 cells .* needs 48 px at every scale: give a larger"):
         run(tiny_picture, tiny_style, states, style_loss="mrf", style_layers="relu5_1", size=48, scales=1)

@@ -1,4 +1,4 @@
-"""Options: what is refused and how it is said, and the flat form there and back."""
+"""Options: validation, error messages, and the round trip through the flat form."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_defaults_are_allowed_and_frozen() -> None:
 
 @pytest.mark.parametrize("name", FLOATS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_no_number_may_be_infinite_or_none(name: str, value: float) -> None:
+def test_numbers_must_be_finite(name: str, value: float) -> None:
     error = refused(**{"strength": None, "style_weight": 1.0, name: value})
     assert error.option == name
     assert str(error) == f"{name} is {value}; it must be a finite number"
@@ -68,12 +68,12 @@ def test_above_the_range(item: Any) -> None:
     assert f"it must be between {item.facts['low']} and {item.facts['high']}" in str(error)
 
 
-def test_a_negative_weight_says_what_is_allowed() -> None:
+def test_the_message_for_a_negative_weight() -> None:
     assert str(refused(tv_weight=-0.5)) == "tv_weight is -0.5; it must be at least 0.0"
 
 
 @pytest.mark.parametrize("item", CHOSEN, ids=lambda item: item.name)
-def test_a_choice_that_does_not_exist(item: Any) -> None:
+def test_an_invalid_choice(item: Any) -> None:
     wrong = f"{item.choices[0]}x" if item.type is str else 7
     error = refused(**{item.name: wrong})
     assert error.option == item.name
@@ -81,11 +81,11 @@ def test_a_choice_that_does_not_exist(item: Any) -> None:
         assert str(choice) in str(error)
 
 
-def test_the_nearest_choice_is_named() -> None:
+def test_the_nearest_choice_is_suggested() -> None:
     assert "did you mean 'average'?" in str(refused(pooling="avrage"))
 
 
-def test_an_unknown_name_meets_the_nearest() -> None:
+def test_an_unknown_name_suggests_the_nearest() -> None:
     error = refused(strenght=0.5)
     assert error.option == "strenght"
     assert "there is no option 'strenght'; did you mean 'strength'" in str(error)
@@ -104,15 +104,15 @@ def test_an_unknown_name_meets_the_nearest() -> None:
         ("size", 512.5, "text"),
     ],
 )
-def test_the_wrong_kind_of_value(name: str, value: Any, wanted: str) -> None:
+def test_a_value_of_the_wrong_type(name: str, value: Any, wanted: str) -> None:
     assert str(refused(**{name: value})) == f"{name} is {value!r}; it must be {wanted}"
 
 
-def test_none_is_refused_where_a_value_is_needed() -> None:
+def test_none_is_rejected_if_a_value_is_required() -> None:
     assert refused(tv_weight=None).option == "tv_weight"
 
 
-def test_a_number_of_numpy_and_a_size_in_px_will_do() -> None:
+def test_numpy_numbers_and_sizes_in_px_are_accepted() -> None:
     options = Options.of(strength=np.float32(0.25), steps=np.int64(7), size=640, dpi=300)
     assert options.flat()["strength"] == 0.25
     assert type(options.flat()["steps"]) is int
@@ -120,7 +120,7 @@ def test_a_number_of_numpy_and_a_size_in_px_will_do() -> None:
     assert type(options.output.dpi) is float
 
 
-def test_a_path_will_do_for_a_file() -> None:
+def test_a_path_is_accepted_for_a_file() -> None:
     assert Options.of(init=Path("start.png")).optimization.init == "start.png"
 
 
@@ -130,7 +130,7 @@ def test_strength_and_raw_weights_exclude_each_other() -> None:
     assert Options.of(strength=None, style_weight=1.0).loss_weights.content_weight is None
 
 
-def test_units_belong_to_raw_weights() -> None:
+def test_units_require_raw_weights() -> None:
     assert "units is 'gatys', which applies to raw weights" in str(refused(units="gatys"))
     assert Options.of(strength=None, content_weight=1e-3, units="gatys").loss_weights.units == "gatys"
 
@@ -145,7 +145,7 @@ def test_no_flat_name_is_used_twice() -> None:
     assert "recipe" not in flat
 
 
-def test_the_lists_of_names_follow_from_the_declarations() -> None:
+def test_lists_of_names_are_derived_from_the_declarations() -> None:
     assert names_with("server") == ("model", "max_pixels", "device", "threads", "weights")
     assert names_with("file") == ("init", "model", "weights")
     assert names_with("raw") == ("content_weight", "style_weight")
@@ -161,7 +161,7 @@ def test_every_group_has_a_title() -> None:
     assert len({group.title for group in GROUPS.values()}) == len(GROUPS) == 8
 
 
-def test_every_option_explains_itself() -> None:
+def test_every_option_has_help() -> None:
     for item in declared():
         assert item.facts["help"], item.name
 
@@ -183,7 +183,7 @@ def values_of(item: Any) -> st.SearchStrategy[Any]:
 
 
 @given(st.data())
-def test_flat_and_back_is_the_same(data: st.DataObject) -> None:
+def test_flat_round_trip(data: st.DataObject) -> None:
     some = data.draw(st.sets(st.sampled_from(sorted(DECLARED)), max_size=12))
     drawn = {name: data.draw(values_of(DECLARED[name]), label=name) for name in sorted(some)}
     chosen = {name: value for name, value in drawn.items() if value is not None}
@@ -208,7 +208,7 @@ def test_replace_changes_one_thing() -> None:
         options.replace(colour=1)
 
 
-def test_layers_and_weights_are_read() -> None:
+def test_parse_layer_weights() -> None:
     assert parse_weights("relu1_1=1+relu3_1=0.5") == {"relu1_1": 1.0, "relu3_1": 0.5}
     assert parse_weights(" relu1_1 + relu2_1 = 2 ") == {"relu1_1": 1.0, "relu2_1": 2.0}
 
@@ -226,7 +226,7 @@ def test_layers_and_weights_are_read() -> None:
         ("relu1_1=0+relu2_1=0", "every weight in 'relu1_1=0+relu2_1=0' is 0"),
     ],
 )
-def test_layers_that_cannot_be_read(text: str, message: str) -> None:
+def test_invalid_layer_weights(text: str, message: str) -> None:
     error = refused(style_layers=text)
     assert error.option == "style_layers"
     assert str(error).startswith("style_layers: ")
@@ -240,6 +240,6 @@ def test_a_stored_option_is_read_under_its_former_name(former: str, name: str) -
     assert Options.of(**{former: 0.25}).flat()[name] == 0.25
 
 
-def test_a_renamed_option_is_refused_with_its_new_name() -> None:
+def test_a_former_name_is_rejected_with_the_new_one() -> None:
     with pytest.raises(OptionError, match="recolour was renamed: use final_recolor"):
         recipes.resolve(recolour=0.5)

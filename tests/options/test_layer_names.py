@@ -1,4 +1,4 @@
-"""The names of layers are those that the network has, and a name that is none is told with what is near it."""
+"""Layer names are those of the networks, and an unknown name suggests the nearest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_names_are_those_of_the_network() -> None:
     assert layer_names.stride("relu5_1") == layer_names.SMALLEST_SIDE
 
 
-def test_an_unknown_name_is_told() -> None:
+def test_an_unknown_layer_is_reported() -> None:
     with pytest.raises(OptionError, match="style_layers: vgg19 has no layer 'relu9_9'"):
         layer_names.check_layers(["relu1_1", "relu9_9"], option="style_layers")
     with pytest.raises(OptionError, match="vgg16 has no layer 'relu3_4'"):
@@ -27,6 +27,6 @@ def test_an_unknown_name_is_told() -> None:
 
 
 @pytest.mark.slow
-def test_torch_stays_out() -> None:
+def test_torch_is_not_imported() -> None:
     asked = "import sys, impasto.studio.http.preflight; sys.exit('torch' in sys.modules)"
     assert run([sys.executable, "-c", asked], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Recipes: what is laid over what, and a person's own on disk."""
+"""Recipes: precedence of the settings, and user recipes on disk."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "recipes"
 
 
-def test_nothing_given_is_the_default() -> None:
+def test_no_options_are_the_default_recipe() -> None:
     assert recipes.resolve() == recipes.resolve(recipe="impasto")
     assert recipes.resolve(recipe=None, strength=None).recipe == "impasto"
 
 
 @pytest.mark.parametrize("name", list(recipes.BUILT_IN))
-def test_a_built_in_recipe_makes_options_and_says_where_from(name: str) -> None:
+def test_built_in_recipes_resolve_and_have_a_source(name: str) -> None:
     recipe = recipes.get(name)
     options = recipes.resolve(recipe=name)
     assert options.recipe == name
@@ -40,7 +40,7 @@ def test_a_built_in_recipe_makes_options_and_says_where_from(name: str) -> None:
     assert recipe.source
 
 
-def test_the_papers_settings() -> None:
+def test_settings_of_the_paper() -> None:
     flat = recipes.resolve(recipe="gatys2016").flat()
     assert (flat["init"], flat["optimizer"], flat["pooling"], flat["scales"]) == ("random", "lbfgs", "average", 1)
     assert flat["units"] == "gatys"
@@ -48,7 +48,7 @@ def test_the_papers_settings() -> None:
     assert recipes.get("gatys2016").departures
 
 
-def test_the_programs_numbers() -> None:
+def test_settings_of_the_program() -> None:
     flat = recipes.resolve(recipe="neural-style").flat()
     numbers = {key: flat[key] for key in ("content_weight", "style_weight", "tv_weight", "units", "pooling")}
     assert numbers == {
@@ -61,14 +61,14 @@ def test_the_programs_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", RAW_RECIPES)
-def test_a_strength_displaces_raw_weights(name: str) -> None:
+def test_a_strength_replaces_raw_weights(name: str) -> None:
     flat = recipes.resolve(recipe=name, strength=0.7).flat()
     assert (flat["strength"], flat["content_weight"], flat["style_weight"]) == (0.7, None, None)
     assert (flat["units"], flat["tv_weight"]) == ("unitless", 0.0)
     assert flat["init"] == "random"  # the rest of the recipe stays
 
 
-def test_raw_weights_displace_a_strength() -> None:
+def test_raw_weights_replace_a_strength() -> None:
     flat = recipes.resolve(style_weight=100.0).flat()
     assert (flat["strength"], flat["style_weight"], flat["units"]) == (None, 100.0, "neural-style")
     assert recipes.resolve(style_weight=1.0, units="gatys").loss_weights.units == "gatys"
@@ -76,26 +76,26 @@ def test_raw_weights_displace_a_strength() -> None:
 
 
 @pytest.mark.parametrize("name", RAW_RECIPES)
-def test_one_raw_weight_leaves_the_recipes_other(name: str) -> None:
+def test_one_raw_weight_keeps_the_other_of_the_recipe(name: str) -> None:
     before, after = recipes.resolve(recipe=name).flat(), recipes.resolve(recipe=name, style_weight=7.0).flat()
     assert after == {**before, "style_weight": 7.0}
 
 
-def test_both_at_once_is_an_error() -> None:
+def test_strength_and_raw_weights_together_are_rejected() -> None:
     with pytest.raises(OptionError, match="strength and raw weights are both given"):
         recipes.resolve(strength=0.5, style_weight=1.0)
     with pytest.raises(OptionError, match="strength and raw weights are both given"):
         recipes.resolve(recipe="gatys2016", strength=0.5, content_weight=1.0)
 
 
-def test_unknown_names_meet_the_nearest() -> None:
+def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(OptionError, match="there is no option 'strenght'; did you mean 'strength'"):
         recipes.resolve(strenght=1)
     with pytest.raises(OptionError, match="there is no recipe 'gatys'; did you mean 'gatys2016'"):
         recipes.resolve(recipe="gatys")
 
 
-def test_own_recipes_are_saved_listed_and_used(folder: Path) -> None:
+def test_user_recipes_are_saved_listed_and_used(folder: Path) -> None:
     path = recipes.save("soft", {"strength": 0.3, "seed": 9, "keep_location": True, "init": None})
     assert path == folder / "soft.toml"
     assert recipes.own() == {"soft": path}
@@ -108,7 +108,7 @@ def test_own_recipes_are_saved_listed_and_used(folder: Path) -> None:
         recipes.get("sofd")
 
 
-def test_own_recipes_may_be_based_on_own() -> None:
+def test_user_recipes_may_be_based_on_user_recipes() -> None:
     recipes.save("old", {"seed": 5, "tv_weight": 2.0}, based_on="neural-style")
     recipes.save("older", {"steps": 12}, based_on="old")
     flat = recipes.resolve(recipe="older").flat()
@@ -116,7 +116,7 @@ def test_own_recipes_may_be_based_on_own() -> None:
     assert recipes.get("older").published_steps == 1000
 
 
-def test_a_circle_is_found(folder: Path) -> None:
+def test_circular_recipes_are_rejected(folder: Path) -> None:
     recipes.save("a", {"seed": 1})
     recipes.save("b", {"seed": 2}, based_on="a")
     recipes.save("a", {"seed": 3}, based_on="b")
@@ -124,7 +124,7 @@ def test_a_circle_is_found(folder: Path) -> None:
         recipes.resolve(recipe="a")
 
 
-def test_a_unitless_weight_survives_another_strength() -> None:
+def test_a_unitless_weight_is_kept_when_the_strength_changes() -> None:
     recipes.save("smooth", {"tv_weight": 0.2, "strength": 0.4})
     assert recipes.resolve(recipe="smooth", strength=0.8).loss_weights.tv_weight == 0.2
     assert recipes.resolve(recipe="smooth", style_weight=100.0).loss_weights.tv_weight == 0.0  # other units
@@ -150,7 +150,7 @@ def test_settings_are_checked_before_they_are_saved(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("IMPASTO_CONFIG", str(tmp_path / "file"))
     with pytest.raises(OptionError, match=r"cannot be saved to .*soft\.toml .*set IMPASTO_CONFIG"):
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("damage", [b"seed = ", b"\xff\xfe", b"seed = 1\nseed = 2\n"])
-def test_a_damaged_file_is_said_in_one_line(folder: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_reported_in_one_line(folder: Path, damage: bytes) -> None:
     path = recipes.save("torn", {"seed": 1})
     path.write_bytes(damage)
     with pytest.raises(OptionError, match="fix or delete it") as caught:
@@ -167,14 +167,14 @@ def test_a_damaged_file_is_said_in_one_line(folder: Path, damage: bytes) -> None
     assert str(path) in str(caught.value)
 
 
-def test_an_unknown_setting_in_a_file_is_refused(folder: Path) -> None:
+def test_an_unknown_setting_in_a_file_is_rejected(folder: Path) -> None:
     recipes.save("odd", {"seed": 1}).write_text("sead = 1\n")
     with pytest.raises(OptionError, match="there is no option 'sead'; did you mean 'seed'"):
         recipes.resolve(recipe="odd")
 
 
 @given(text=st.text(max_size=12) | st.just('a"\\\x7f\n'), weight=st.floats(0, 1e30), steps=st.integers(1, 10**6))
-def test_a_saved_recipe_is_read_as_it_was(text: str, weight: float, steps: int) -> None:
+def test_saved_recipe_round_trip(text: str, weight: float, steps: int) -> None:
     settings: dict[str, Any] = {"init": text, "tv_weight": weight, "steps": steps}
     recipes.save("any", settings)
     assert recipes.get("any").settings == settings
@@ -187,7 +187,7 @@ def test_options_resolve_to_themselves() -> None:
         assert isinstance(options, Options)
 
 
-def test_the_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMPASTO_CONFIG")
     assert recipes.folder().name == "recipes"
     assert os.environ["XDG_CONFIG_HOME"] in str(recipes.folder())

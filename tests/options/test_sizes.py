@@ -1,4 +1,4 @@
-"""Sizes: what a person writes, and what comes of it."""
+"""Sizes: parsing and the resulting canvas size."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ sides = st.integers(1, 30_000)
         (Size(7), None, Size(7)),
     ],
 )
-def test_sizes_as_people_write_them(text, dpi, expected):
+def test_valid_sizes(text, dpi, expected):
     assert parse_size(text, dpi) == expected
 
 
-def test_no_size_means_keep():
+def test_no_size_keeps_the_size():
     assert parse_size(None) is None
 
 
@@ -54,7 +54,7 @@ def test_no_size_means_keep():
         (512, "x", ["dpi is 'x'"]),
     ],
 )
-def test_what_is_no_size_is_refused(text, dpi, words):
+def test_invalid_sizes(text, dpi, words):
     with pytest.raises(OptionError) as caught:
         parse_size(text, dpi)
     message = str(caught.value)
@@ -63,13 +63,13 @@ def test_what_is_no_size_is_refused(text, dpi, words):
 
 
 @pytest.mark.parametrize("wish", [{}, {"long_side": 5, "area": 5}, {"long_side": 0}, {"area": 0}])
-def test_a_size_is_one_wish_within_reason(wish):
+def test_a_size_is_exactly_one_of_three_and_in_range(wish):
     with pytest.raises(OptionError):
         Size(**wish)
 
 
 @given(st.integers(1, 20_000), sides, sides)
-def test_the_long_side_is_exact_and_the_proportions_stay(long_side, height, width):
+def test_the_long_side_is_exact_and_proportions_are_kept(long_side, height, width):
     fitted = parse_size(str(long_side)).fit(height, width)
     assert max(fitted) == long_side
     assert min(fitted) >= 1

@@ -1,4 +1,4 @@
-"""What the studio's tests share: a store with a clock of its own, a picture in it, and a worker that rehearses."""
+"""Fixtures of the studio's tests: a store with a simulated clock and an image, and a worker with a fake runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A runner that paints without a network: what the studio's tests run instead of the engine.
+"""A runner without a network, which the studio's tests run instead of the engine.
 
 Every step hashes the last, so that the final value tells whether each step was done once, in order. The options
 ``steps``, ``delay`` and ``fault`` say how many, how long each takes and where it goes wrong; through the API, which

@@ -1,4 +1,4 @@
-"""What the API's tests ask for and what they check of every refusal."""
+"""Requests and assertions shared by the API's tests."""
 
 from __future__ import annotations
 

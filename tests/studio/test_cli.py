@@ -1,4 +1,4 @@
-"""``impasto studio`` hands its flags to the server, and says what is missing."""
+"""``impasto studio`` passes its flags to the server, and reports missing packages."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def test_flags_become_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     ]
 
 
-def test_the_defaults_are_the_servers_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_defaults_are_those_of_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Settings] = []
     monkeypatch.setattr(server, "serve", seen.append)
     assert run(["studio", "--data", str(tmp_path)]) == 0
     assert seen == [Settings(tmp_path)]
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delitem(sys.modules, "impasto.studio.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert run(["studio"]) == 2
     assert "the studio needs uvicorn, which is not installed: pip install 'impasto[studio]'" in capsys.readouterr().err
 
 
-def test_a_bad_token_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_token_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["studio", "--data", str(tmp_path), "--token", "a b", "--no-browser"]) == 2
     assert "visible ASCII" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The Dockerfile keeps to the rules, and its script does what it says; no engine runs here to build it."""
+"""The Dockerfile passes the linter, and its script works; the image is not built."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def instructions() -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_the_linter_has_nothing_to_say() -> None:
+def test_the_linter_reports_nothing() -> None:
     linter = required.program(str(LINTER))
     done = subprocess.run([linter, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_it_runs_as_nobody_special_and_is_asked_how_it_is() -> None:
+def test_it_runs_unprivileged_with_a_health_check() -> None:
     names = [name for name, _ in instructions()]
     final = instructions()[len(names) - names[::-1].index("FROM") :]
     assert ("USER", "10001") in final
@@ -43,13 +43,13 @@ def test_it_runs_as_nobody_special_and_is_asked_how_it_is() -> None:
     assert "--token" not in command
 
 
-def test_no_index_is_named() -> None:
+def test_no_package_index_is_named() -> None:
     hosts = re.findall(r"[a-z]+://[^\s\"']+", TEXT)
     assert hosts == []
     assert ("ARG", 'TORCH_INDEX_URL=""') in instructions()
 
 
-def test_what_is_copied_is_let_through() -> None:
+def test_copied_files_are_not_ignored() -> None:
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert rules[0] == "*"
     allowed = [rule[1:] for rule in rules if rule.startswith("!")]
@@ -73,7 +73,7 @@ def test_what_is_copied_is_let_through() -> None:
         ("tpu", "", "cpu", 1, "DEVICE is 'tpu': choose any, cpu or cuda"),
     ],
 )
-def test_the_device_is_what_was_asked_for(
+def test_the_requested_device_is_verified(
     tmp_path: Path, device: str, index: str, found: str, status: int, says: str
 ) -> None:
     (script,) = [rest for name, rest in instructions() if name == "RUN" and "DEVICE" in rest]

@@ -1,4 +1,4 @@
-"""The server as it is started: it answers, keeps its workers alive, and loses nothing when it is killed."""
+"""The server process: it responds, restarts its workers, and loses nothing when it is killed."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def start_studio(tmp_path: Path) -> Iterator[Any]:
             one.end(signal.SIGKILL)
 
 
-def test_the_whole_way_and_no_torch(start_studio: Any) -> None:
+def test_a_job_from_upload_to_result_without_torch(start_studio: Any) -> None:
     studio = start_studio()
     job = studio.submit(steps=30)
     done = studio.until(f"/jobs/{job}", lambda job: job["state"] == "done")
@@ -138,7 +138,7 @@ def _worker_of(studio: Started, job: str) -> str:
         return str(connection.execute("SELECT worker FROM jobs WHERE id = ?", (job,)).fetchone()[0])
 
 
-def test_many_listeners_miss_nothing(start_studio: Any) -> None:
+def test_many_listeners_receive_every_event(start_studio: Any) -> None:
     studio = start_studio()
     job = studio.submit(steps=60)
     heard: list[str] = []
@@ -158,7 +158,7 @@ def test_many_listeners_miss_nothing(start_studio: Any) -> None:
     assert all('"state": "done"' in text for text in heard)
 
 
-def test_one_studio_a_folder_and_one_server_a_port(start_studio: Any, tmp_path: Path) -> None:
+def test_one_studio_per_folder_and_one_server_per_port(start_studio: Any, tmp_path: Path) -> None:
     studio = start_studio()
     with pytest.raises(InputError, match="another studio uses"):
         serve(Settings(tmp_path / "data"))
@@ -170,7 +170,7 @@ def test_one_studio_a_folder_and_one_server_a_port(start_studio: Any, tmp_path: 
     ("host", "loopback"),
     [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), (EVERYWHERE, False), ("box", False)],
 )
-def test_loopback_is_told_from_the_rest(host: str, loopback: bool) -> None:
+def test_loopback_addresses(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
     assert (access_rules(Settings(Path(), host=host)).token is None) is loopback
 
@@ -185,20 +185,20 @@ def test_tokens(tmp_path: Path) -> None:
             access_rules(Settings(tmp_path, token=wrong))
 
 
-def test_a_token_stands_in_the_address_as_browsers_read_it(tmp_path: Path) -> None:
+def test_the_token_in_the_address_is_quoted(tmp_path: Path) -> None:
     rules = access_rules(settings := Settings(tmp_path, host=EVERYWHERE, token=ODD))
     with _bound_socket(replace(settings, host="127.0.0.1", port=0)) as listener:
         query = urlsplit(_address(settings, listener, rules)).query
     assert parse_qsl(query) == [("token", ODD)]
 
 
-def test_a_data_folder_that_is_none_is_said(tmp_path: Path) -> None:
+def test_an_unusable_data_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"--data .*file: the folder cannot be created \(File exists\)"):
         serve(Settings(tmp_path / "file"))
 
 
-def test_small_answers_are_sent_at_once(tmp_path: Path) -> None:
+def test_small_responses_are_sent_immediately(tmp_path: Path) -> None:
     import asyncio
     import socket
 

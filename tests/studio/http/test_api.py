@@ -1,4 +1,4 @@
-"""The API takes jobs that are right, refuses what is wrong in problem documents, and shows what the store knows."""
+"""The API accepts valid jobs, rejects invalid ones with problem documents, and shows the contents of the store."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_a_request_may_use_the_former_name_of_an_option(client: TestClient, asse
         ({"strength": 0.5, "content_weight": 1.0}, "options.strength", "both given"),
     ],
 )
-def test_options_are_checked_by_name(
+def test_invalid_options_name_their_field(
     client: TestClient, asset: Any, options: dict[str, Any], field: str, words: str
 ) -> None:
     assert words in problem(client.post("/api/v1/jobs", json=job_body(asset, **options)), 422, field)
 
 
-def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, picture: bytes) -> None:
+def test_other_invalid_jobs(client: TestClient, asset: Any, picture: bytes) -> None:
     jobs = "/api/v1/jobs"
     assert "no style is given" in problem(client.post(jobs, json={"content": asset.id, "styles": []}), 422, "body")
     assert "no asset" in problem(client.post(jobs, json={**job_body(asset), "content": "f" * 64}), 404)
@@ -76,7 +76,7 @@ def test_what_else_can_be_wrong_with_a_job(client: TestClient, asset: Any, pictu
     problem(response, 422, "options.strength")
 
 
-def test_pictures_too_small_to_be_painted(client: TestClient, asset: Any) -> None:
+def test_images_that_are_too_small(client: TestClient, asset: Any) -> None:
     dot = client.post("/api/v1/assets", content=fake_runner.png(np.zeros((1, 1, 3), np.uint8))).json()["id"]
     requests: list[tuple[str, dict[str, Any]]] = [
         ("content", {"content": dot}),
@@ -112,11 +112,11 @@ def test_several_styles_regions_and_protection(client: TestClient, asset: Any) -
         ({"styles": [{"asset": "photo.png"}]}, "styles.0.asset", "match pattern"),
     ],
 )
-def test_styles_are_checked(client: TestClient, asset: Any, change: dict[str, Any], field: str, words: str) -> None:
+def test_invalid_styles(client: TestClient, asset: Any, change: dict[str, Any], field: str, words: str) -> None:
     assert words in problem(client.post("/api/v1/jobs", json={**job_body(asset), **change}), 422, field)
 
 
-def test_regions_bring_their_own_styles(client: TestClient, asset: Any) -> None:
+def test_regions_have_their_own_styles(client: TestClient, asset: Any) -> None:
     region = {"mask": asset.id, "asset": asset.id, "strength": 0.8, "color": "match"}
     body = {"content": asset.id, "regions": [region, {**region, "name": "sky"}]}
     job = client.post("/api/v1/jobs", json=body).json()
@@ -144,7 +144,7 @@ def test_instant_mode_needs_its_weights(
     assert client.get("/api/v1/presets").json()["instant"]
 
 
-def test_a_flood_is_told_when_to_come_back(client: TestClient, studio: Studio, asset: Any) -> None:
+def test_a_full_queue_responds_with_retry_after(client: TestClient, studio: Studio, asset: Any) -> None:
     studio.limits = QueueLimits(client=2, retry_after=17)
     for _ in range(2):
         assert client.post("/api/v1/jobs", json=job_body(asset)).status_code == 201
@@ -163,7 +163,7 @@ def test_steering(client: TestClient, asset: Any) -> None:
     problem(client.patch(f"/api/v1/jobs/{NOBODY}", json={"strength": 0.9}), 404)
 
 
-def test_orders_and_conflicts(client: TestClient, asset: Any) -> None:
+def test_commands_and_conflicts(client: TestClient, asset: Any) -> None:
     path = client.post("/api/v1/jobs", json=job_body(asset)).headers["location"]
     states = [client.post(f"{path}/{order}").json()["state"] for order in ("pause", "resume", "snapshot", "cancel")]
     assert states == ["paused", "queued", "queued", "canceled"]
@@ -183,7 +183,9 @@ def test_pages_of_the_history(client: TestClient, submit: Callable[..., Job]) ->
     problem(client.get("/api/v1/jobs", params={"limit": 0}), 422, "limit")
 
 
-def test_results_at_any_kept_step(client: TestClient, store: Store, worker: Worker, submit: Callable[..., Job]) -> None:
+def test_results_at_every_stored_step(
+    client: TestClient, store: Store, worker: Worker, submit: Callable[..., Job]
+) -> None:
     job = submit(strength=0.3)
     worker.work_once()
     path = f"/api/v1/jobs/{job.id}/results"
@@ -214,7 +216,7 @@ def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     assert "GET" in refused.headers["allow"]
 
 
-def test_the_document_describes_every_error(client: TestClient) -> None:
+def test_the_openapi_document_describes_every_error(client: TestClient) -> None:
     document = client.get("/api/v1/openapi.json").json()
     text = json.dumps(document)
     assert "HTTPValidationError" not in text

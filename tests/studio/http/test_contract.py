@@ -1,4 +1,4 @@
-"""Schemathesis plays against the OpenAPI document, in process and bounded."""
+"""Schemathesis tests the API against its OpenAPI document, in process."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def operations() -> list[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("path", "method"), operations())
-def test_the_api_keeps_its_word(api: Any, studio: Studio, path: str, method: str, mode: GenerationMode) -> None:
+def test_the_api_conforms_to_its_document(
+    api: Any, studio: Studio, path: str, method: str, mode: GenerationMode
+) -> None:
     operation = api[path][method.upper()]
     done = studio.store.jobs(limit=1, state="done")[0].id
 

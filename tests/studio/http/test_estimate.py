@@ -1,4 +1,4 @@
-"""The estimate for another size comes from what the job's own steps took."""
+"""The estimate for a different size is based on the timing of the job's steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lease(store: Store, submit: Submit) -> Lease:
     return lease
 
 
-def test_the_finest_scale_tells_the_pace(store: Store, clock: Any, lease: Lease) -> None:
+def test_the_finest_scale_determines_the_speed(store: Store, clock: Any, lease: Lease) -> None:
     paint(store, clock, lease, 10, 7.0)
     paint(store, clock, lease, 100, 2.0)
     found = estimate(store, store.job(lease.job.id), 600)
@@ -44,7 +44,7 @@ def test_the_finest_scale_tells_the_pace(store: Store, clock: Any, lease: Lease)
     assert found.seconds == pytest.approx(seconds_for(scales, StepCost(2.0 / 100**2)), abs=0.0501)
 
 
-def test_a_pause_is_no_work(store: Store, clock: Any, lease: Lease) -> None:
+def test_a_pause_does_not_count(store: Store, clock: Any, lease: Lease) -> None:
     paint(store, clock, lease, 100, 2.0)
     before = estimate(store, store.job(lease.job.id), 600)
     lease.pause()
@@ -54,7 +54,7 @@ def test_a_pause_is_no_work(store: Store, clock: Any, lease: Lease) -> None:
     assert estimate(store, store.job(lease.job.id), 600) == before
 
 
-def test_nothing_is_made_up(client: TestClient, submit: Submit) -> None:
+def test_no_estimate_without_timing(client: TestClient, submit: Submit) -> None:
     assert client.get(f"/api/v1/jobs/{submit().id}/estimate", params={"long_side": 60}).json()["seconds"] is None
     fast = client.get(f"/api/v1/jobs/{submit(fast=True).id}/estimate", params={"long_side": 30})
     assert fast.json() == {"width": 30, "height": 20, "steps": 0, "seconds": None}

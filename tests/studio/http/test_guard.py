@@ -1,4 +1,4 @@
-"""Only those come in who may."""
+"""Access control: hosts, origins and tokens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SECRET = "s3cret"  # noqa: S105
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "", "192.168.0.7"])
-def test_foreign_hosts_are_refused(client: TestClient, host: str) -> None:
+def test_other_hosts_are_rejected(client: TestClient, host: str) -> None:
     assert "is not allowed" in problem(client.get("/api/v1/health", headers={"host": host}), 400)
 
 
 @pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "127.0.0.2:1", "[::1]:7860", "LOCALHOST"])
-def test_own_hosts_are_let_in(client: TestClient, host: str) -> None:
+def test_own_hosts_are_accepted(client: TestClient, host: str) -> None:
     assert client.get("/api/v1/health", headers={"host": host}).status_code == 200
 
 
@@ -34,7 +34,7 @@ def test_any_address_but_not_any_name_when_bound_to_all(store: Store) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:7860"])
-def test_other_pages_are_refused(client: TestClient, asset: Any, origin: str) -> None:
+def test_other_origins_are_rejected(client: TestClient, asset: Any, origin: str) -> None:
     refused = client.post("/api/v1/jobs", json=job_body(asset), headers={"origin": origin})
     assert "are not allowed" in problem(refused, 403)
 
@@ -46,7 +46,7 @@ def test_another_site_may_link_but_not_load(client: TestClient) -> None:
     assert client.get("/api/v1/health", headers={"origin": HOME}).status_code == 200
 
 
-def test_the_token_opens_and_nothing_else_does(store: Store) -> None:
+def test_only_the_token_gives_access(store: Store) -> None:
     app = create_app(Studio(store, AccessRules(token=SECRET)))
     with TestClient(app, base_url=HOME) as client:
         paths = [
@@ -67,7 +67,7 @@ def test_the_token_opens_and_nothing_else_does(store: Store) -> None:
         assert client.get("/api/v1/health", headers={"authorization": "Bearer s3cret"}).status_code == 200
 
 
-def test_the_token_leaves_the_address_for_a_cookie(store: Store) -> None:
+def test_the_token_moves_from_the_address_to_a_cookie(store: Store) -> None:
     app = create_app(Studio(store, AccessRules(token=SECRET)))
     with TestClient(app, base_url=HOME, follow_redirects=False) as client:
         sent = client.get(f"{HOME}//evil.example/?token=s3cret&job=1")
@@ -82,5 +82,5 @@ def test_the_token_leaves_the_address_for_a_cookie(store: Store) -> None:
             assert client.get("/api/v1/health", headers=headers).status_code == 200
 
 
-def test_a_length_that_is_no_number(client: TestClient) -> None:
+def test_an_invalid_content_length(client: TestClient) -> None:
     assert "not a number" in problem(client.get("/api/v1/health", headers={"content-length": "x"}), 400)

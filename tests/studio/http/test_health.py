@@ -1,4 +1,4 @@
-"""What the server says of its disk, while workers remove what it is about to look at."""
+"""Disk usage, also while workers delete files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_file_is_counted(tmp_path: Path) -> None:
     assert free > 0
 
 
-def test_what_vanishes_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_deleted_during_the_count_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("there", "gone"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_bytes(b"12345")

@@ -1,4 +1,4 @@
-"""Pictures come in under caps and go out harmless; samples, presets and health tell what a page needs."""
+"""Uploads are limited and served safely; samples, presets and health."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from impasto.studio.store.database import Store
 from impasto.studio.store.records import Job
 
 
-def test_pictures_cannot_act(client: TestClient, asset: Any) -> None:
+def test_images_cannot_run_scripts(client: TestClient, asset: Any) -> None:
     sent = client.get(f"/api/v1/assets/{asset.id}/file")
     assert sent.headers["content-type"] == "image/png"
     assert sent.headers["x-content-type-options"] == "nosniff"
@@ -26,7 +26,7 @@ def test_pictures_cannot_act(client: TestClient, asset: Any) -> None:
     assert "default-src 'none'" in sent.headers["content-security-policy"]
 
 
-def test_assets_come_and_go(client: TestClient, store: Store, picture: bytes) -> None:
+def test_assets_are_created_and_deleted(client: TestClient, store: Store, picture: bytes) -> None:
     made = client.post("/api/v1/assets", content=picture)
     assert made.status_code == 201
     asset = made.json()
@@ -53,18 +53,18 @@ def test_assets_come_and_go(client: TestClient, store: Store, picture: bytes) ->
         ("", ""),
     ],
 )
-def test_a_picture_keeps_its_own_name(client: TestClient, picture: bytes, told: str, kept: str) -> None:
+def test_an_asset_keeps_its_file_name(client: TestClient, picture: bytes, told: str, kept: str) -> None:
     made = client.post("/api/v1/assets", params={"name": told}, content=picture).json()
     assert made["name"] == kept
     assert len(kept) <= 80
 
 
-def test_an_asset_in_use_stays(client: TestClient, asset: Any) -> None:
+def test_an_asset_in_use_cannot_be_deleted(client: TestClient, asset: Any) -> None:
     client.post("/api/v1/jobs", json=job_body(asset))
     assert "delete the jobs first" in problem(client.delete(f"/api/v1/assets/{asset.id}"), 409)
 
 
-def test_what_no_job_uses_is_cleared_away(client: TestClient, store: Store, clock: Any, asset: Any) -> None:
+def test_unused_assets_are_deleted(client: TestClient, store: Store, clock: Any, asset: Any) -> None:
     client.post("/api/v1/jobs", json=job_body(asset))
     other = client.post("/api/v1/assets", content=fake_runner.png(fake_runner.paint("", 0.1))).json()
     assert client.delete("/api/v1/assets").json() == {"removed": 0, "freed_bytes": 0}
@@ -80,7 +80,9 @@ def test_what_no_job_uses_is_cleared_away(client: TestClient, store: Store, cloc
     problem(client.delete("/api/v1/assets", params={"older_than": -1}), 422, "older_than")
 
 
-def test_uploads_are_capped_while_they_stream(client: TestClient, studio: Studio, store: Store, picture: bytes) -> None:
+def test_uploads_are_limited_while_they_stream(
+    client: TestClient, studio: Studio, store: Store, picture: bytes
+) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -101,7 +103,7 @@ def test_uploads_are_capped_while_they_stream(client: TestClient, studio: Studio
     assert list((store.folder / "incoming").iterdir()) == []
 
 
-def test_the_body_as_a_whole_is_capped(store: Store) -> None:
+def test_the_whole_body_is_limited(store: Store) -> None:
     app = create_app(Studio(store, AccessRules(body_bytes=1000)))
     with TestClient(app, base_url=HOME) as client:
         problem(client.post("/api/v1/assets", content=b"x" * 1001), 413)
@@ -116,7 +118,7 @@ def test_samples_become_assets(client: TestClient) -> None:
     assert "choose from" in problem(client.post("/api/v1/samples/nothing"), 404)
 
 
-def test_presets_tell_all_that_a_form_needs(client: TestClient) -> None:
+def test_presets(client: TestClient) -> None:
     presets = client.get("/api/v1/presets").json()
     assert "gatys2016" in [recipe["name"] for recipe in presets["recipes"]]
     options = {option["name"]: option for option in presets["options"]}

@@ -1,4 +1,4 @@
-"""The page in a real browser: the whole way from two pictures to the history, by mouse, by keyboard, on a phone."""
+"""The page in a real browser, from the upload to the history, by mouse and by keyboard."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def clear(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_the_whole_way(page: Any, studio: Studio) -> None:
+def test_from_upload_to_history(page: Any, studio: Studio) -> None:
     fill(page)
     frame = controls(page)
     frame.locator("#option-size").locator("input, textarea").fill("64")
@@ -219,7 +219,7 @@ def test_every_part_has_an_empty_state(page: Any) -> None:
     playwright.expect(page.locator("#history-state")).to_contain_text("Nothing painted yet")
 
 
-def test_a_sheet_of_proofs(page: Any, studio: Studio) -> None:
+def test_variations(page: Any, studio: Studio) -> None:
     fill(page)
     page.click("#tab-explore")
     page.fill("#sheet-strengths", "0.2, 0.8")
@@ -261,7 +261,7 @@ def test_two_runs_are_compared(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_areas_are_protected_by_keyboard(page: Any) -> None:
+def test_an_area_is_protected_by_keyboard(page: Any) -> None:
     fill(page)
     page.click("#protect")
     canvas = open_canvas(page)
@@ -279,7 +279,7 @@ def test_areas_are_protected_by_keyboard(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_a_region_is_brushed_and_weighed_while_it_paints(page: Any) -> None:
+def test_a_region_is_brushed_and_its_weight_changed_during_the_run(page: Any) -> None:
     fill(page)
     page.click("#add-region")
     canvas = open_canvas(page)
@@ -333,7 +333,7 @@ def test_timelapse_report_and_the_estimate_of_a_larger_run(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_what_needs_a_new_run_is_repainted_automatically(page: Any) -> None:
+def test_automatic_repainting(page: Any) -> None:
     fill(page)
     frame = controls(page)
     page.click("#start")
@@ -355,7 +355,7 @@ def test_what_needs_a_new_run_is_repainted_automatically(page: Any) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["fetched", "not fetched"])
-def test_a_picture_at_once(page: Any, there: bool) -> None:
+def test_instant_preview(page: Any, there: bool) -> None:
     def tell(route: Any) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json={**answer.json(), "instant": there})
@@ -375,13 +375,13 @@ def test_a_picture_at_once(page: Any, there: bool) -> None:
     playwright.expect(page.locator("#alert")).to_contain_text("does not respond")
 
 
-def test_what_is_refused_is_said(page: Any) -> None:
+def test_a_rejected_upload_shows_a_message(page: Any) -> None:
     file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
     page.set_input_files("#drop-content input[type=file]", file)
     playwright.expect(page.locator("#alert")).to_contain_text("not a readable image")
 
 
-def test_everything_has_a_name(page: Any) -> None:
+def test_every_control_has_an_accessible_name(page: Any) -> None:
     controls(page)
     for frame in page.frames:
         nameless = frame.evaluate(

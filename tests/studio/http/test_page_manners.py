@@ -1,4 +1,4 @@
-"""How the page treats a person: it asks before it deletes, hears its keys everywhere, and says what goes on."""
+"""Confirmations, keyboard shortcuts and status messages of the page."""
 
 # ruff: noqa: F401, F811  (fixtures of the page's other tests)
 from __future__ import annotations
@@ -23,7 +23,7 @@ def hold(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_nothing_is_deleted_unasked(page: Any) -> None:
+def test_deletion_asks_for_confirmation(page: Any) -> None:
     clear(page)
     fill(page)
     page.click("#start")
@@ -57,7 +57,7 @@ def test_nothing_is_deleted_unasked(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
+def test_shortcuts_work_outside_text_fields(page: Any) -> None:
     clear(page)
     fill(page)
     frame = controls(page)
@@ -82,7 +82,7 @@ def test_keys_are_heard_wherever_nobody_writes(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_a_pause_is_answered_at_once(page: Any) -> None:
+def test_pausing_is_shown_immediately(page: Any) -> None:
     clear(page)
     fill(page)
     begin(page)
@@ -118,7 +118,7 @@ def test_a_new_tab_joins_the_run_that_paints(page: Any, studio: Studio) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
+def test_changes_that_need_a_new_run_are_listed_and_can_be_undone(page: Any) -> None:
     clear(page)
     fill(page)
     frame = controls(page)
@@ -136,7 +136,7 @@ def test_what_needs_a_new_run_is_named_and_can_be_taken_back(page: Any) -> None:
     clear(page)
 
 
-def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
+def test_the_export_message_is_reset_for_the_next_run(page: Any) -> None:
     clear(page)
     fill(page)
     advice = page.inner_text("#export-help")
@@ -151,7 +151,7 @@ def test_what_was_said_of_one_run_is_not_left_for_the_next(page: Any) -> None:
 
 
 @pytest.mark.usefixtures("endless")
-def test_a_server_that_does_not_answer_is_told_in_place_of_the_time_left(page: Any, studio: Studio) -> None:
+def test_an_unresponsive_server_replaces_the_time_left(page: Any, studio: Studio) -> None:
     clear(page)
     fill(page)
     hold(page)

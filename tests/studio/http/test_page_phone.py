@@ -9,7 +9,7 @@ import pytest
 from test_page import PAGE_TIMEOUT_MS, Studio, browser, controls, page, playwright, studio
 
 
-def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> None:
+def test_the_canvas_stays_visible_on_a_phone(studio: Studio, browser: Any) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.set_default_timeout(PAGE_TIMEOUT_MS)
@@ -25,7 +25,7 @@ def test_the_canvas_stays_in_sight_on_a_phone(studio: Studio, browser: Any) -> N
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(studio: Studio, browser: Any, scheme: str) -> None:
+def test_nothing_overflows_on_a_phone(studio: Studio, browser: Any, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(PAGE_TIMEOUT_MS)

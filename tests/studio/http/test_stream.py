@@ -1,4 +1,4 @@
-"""A job's events are told from the first to the last, and again from wherever they were lost."""
+"""The event stream of a job is complete and resumable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def told(response: httpx.Response) -> list[tuple[int, str, dict[str, Any]]]:
     return events
 
 
-def test_events_from_the_first_to_the_last(client: TestClient, worker: Worker, submit: Callable[..., Job]) -> None:
+def test_all_events_in_order(client: TestClient, worker: Worker, submit: Callable[..., Job]) -> None:
     job = submit()
     worker.work_once()
     events = told(client.get(f"/api/v1/jobs/{job.id}/events"))
@@ -40,7 +40,7 @@ def test_events_from_the_first_to_the_last(client: TestClient, worker: Worker, s
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
-def test_events_go_on_where_they_were_lost(
+def test_events_resume_after_a_lost_connection(
     client: TestClient, worker: Worker, submit: Callable[..., Job], how: str
 ) -> None:
     job = submit()
@@ -56,7 +56,9 @@ def test_events_go_on_where_they_were_lost(
     assert client.get(path, **known).status_code == 204
 
 
-def test_the_header_wins_over_the_address(client: TestClient, worker: Worker, submit: Callable[..., Job]) -> None:
+def test_the_header_takes_precedence_over_the_query(
+    client: TestClient, worker: Worker, submit: Callable[..., Job]
+) -> None:
     job = submit()
     worker.work_once()
     path = f"/api/v1/jobs/{job.id}/events"
@@ -65,7 +67,7 @@ def test_the_header_wins_over_the_address(client: TestClient, worker: Worker, su
     problem(client.get(f"/api/v1/jobs/{NOBODY}/events"), 404)
 
 
-def test_a_stream_hears_what_happens_later(
+def test_a_stream_receives_later_events(
     client: TestClient, store: Store, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit()

@@ -73,7 +73,8 @@ def _control(option: Declared) -> Any:
     import gradio as gr
 
     choices = option.closed_choices
-    text = str(option.facts.get("help", "")).replace("--", "")  # the help is written for the command line
+    text = str(option.facts["help"]).replace("--", "")  # the help is written for the command line
+    text = text[0].upper() + text[1:] + "."
     if option.facts.get("live"):
         text += " Live: can be changed during a run."
     common: dict[str, Any] = {

@@ -42,7 +42,7 @@ function item(region) {
   return element("li", {},
     element("img", { src: assetUrl(region.asset), alt: `Painting for ${label}` }),
     element("img", { src: assetUrl(region.mask), alt: `Mask of ${label}, in white` }),
-    element("label", { class: "help" }, `${label}: weight of its painting (applies during the run)`, slider),
+    element("label", { class: "help" }, `${label[0].toUpperCase()}${label.slice(1)}: weight of its painting (live)`, slider),
     element("div", { class: "buttons" },
       button("Edit", () => edit(region)),
       button("Remove", () => { pictures.regions.splice(pictures.regions.indexOf(region), 1); changed(true); })));
