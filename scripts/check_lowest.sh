@@ -15,4 +15,4 @@ trap 'rm -rf "$folder"' EXIT
 export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"  # uv does not read pip's settings
 "$tools/uv" venv --quiet --python "$tools/python" "$folder/venv"
 "$tools/uv" pip install --quiet --python "$folder/venv/bin/python" --resolution lowest-direct -e '.[dev]'
-"$folder/venv/bin/python" -m pytest -q -W default::DeprecationWarning -W default::PendingDeprecationWarning "$@"
+"$folder/venv/bin/python" -m pytest -q -n 2 -W default::DeprecationWarning -W default::PendingDeprecationWarning "$@"
