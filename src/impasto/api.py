@@ -38,16 +38,6 @@ from impasto.run.target_cache import TargetCache
 from impasto.runtime import allocator
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image as PilImage
-
-    PathLike: TypeAlias = str | os.PathLike[str]
-    # A path, or an image in memory: a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]``.
-    PictureLike: TypeAlias = PathLike | PilImage | NDArray[np.generic] | Tensor | Picture
-    StyleLike: TypeAlias = PictureLike | Sequence[PictureLike] | RegionSpec | None
-
 
 def stylize(
     content: PictureLike,

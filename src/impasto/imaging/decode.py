@@ -59,8 +59,8 @@ _warnings_lock = threading.RLock()  # warnings.catch_warnings changes the whole 
 class Raw:
     """Decoded pixels: color ``[H, W, 3]`` and alpha ``[H, W]``, uint8, uint16 or float32."""
 
-    color: NDArray[Any]
-    alpha: NDArray[Any] | None
+    color: NDArray[np.generic]
+    alpha: NDArray[np.generic] | None
     bits: int
     sha256: str = ""
     exif: bytes | None = None
@@ -267,13 +267,13 @@ def _eight(image: Image.Image, shown: str) -> Raw:
     return Raw(np.asarray(converted), alpha, 8, notes=[f"{shown}: {note}"] if note else [])
 
 
-def _deep(color: NDArray[Any], alpha: NDArray[Any] | None, profile: bytes | None, shown: str) -> Raw:
+def _deep(color: NDArray[np.generic], alpha: NDArray[np.generic] | None, profile: bytes | None, shown: str) -> Raw:
     """Return a deep picture's colors in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
     converted, note = icc.values_to_srgb(unit(color), profile)
     return Raw(converted, alpha, 16, notes=[f"{shown}: {note}"] if note else [])
 
 
-def _wide_values(image: Image.Image, shown: str) -> NDArray[Any]:
+def _wide_values(image: Image.Image, shown: str) -> NDArray[np.generic]:
     """Return a one-channel picture of 16 or 32 bits as ``[H, W, 1]`` uint16 or float32."""
     with foreign_decoder():
         image.load()
@@ -287,7 +287,7 @@ def _wide_values(image: Image.Image, shown: str) -> NDArray[Any]:
     return values.astype(np.uint16 if image.mode == "I" else np.float32)
 
 
-def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+def _upright(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
     """Rotate and mirror pixels by the EXIF orientation (1..8)."""
     if orientation >= 5:
         values = values.swapaxes(0, 1)
@@ -298,10 +298,10 @@ def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
     return values
 
 
-def unit(values: NDArray[Any]) -> NDArray[np.float32]:
+def unit(values: NDArray[np.generic]) -> NDArray[np.float32]:
     """Convert integer levels or floats to contiguous float32 in 0..1."""
     if values.dtype.kind == "u":
         scaled = np.ascontiguousarray(values).astype(np.float32)
-        scaled /= np.float32(np.iinfo(values.dtype).max)
+        scaled /= np.float32(2 ** (8 * values.dtype.itemsize) - 1)
         return scaled
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -45,7 +45,7 @@ _SHARES = {"JPEG": 0.6, "WEBP": 0.4, "AVIF": 0.4, "HEIC": 0.4}
 _BAND = 1 << 22  # values that are rounded at a time
 
 
-def quantize(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def quantize(pixels: NDArray[np.generic], bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Round pixels to the nearest level.
 
     Args:
@@ -71,7 +71,9 @@ def quantize(pixels: NDArray[Any], bits: int = 8) -> NDArray[np.uint8] | NDArray
     return found
 
 
-def _bands(pixels: NDArray[Any], into: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _bands(
+    pixels: NDArray[np.generic], into: NDArray[np.generic]
+) -> Iterator[tuple[NDArray[np.generic], NDArray[np.generic]]]:
     """Yield both arrays in bands of rows."""
     if pixels.ndim == 0:
         yield pixels, into
@@ -155,9 +157,9 @@ def estimated_bytes(path: str | os.PathLike[str], size: tuple[int, int], bits: i
 
 def save(
     path: str | os.PathLike[str],
-    pixels: NDArray[Any],
+    pixels: NDArray[np.generic],
     *,
-    alpha: NDArray[Any] | None = None,
+    alpha: NDArray[np.generic] | None = None,
     exif: bytes | None = None,
     bits: int = 8,
     dpi: float | None = None,
@@ -198,10 +200,10 @@ def save(
 
 
 def encode(
-    pixels: NDArray[Any],
+    pixels: NDArray[np.generic],
     format: str,  # noqa: A002 - the field's own word for it
     *,
-    alpha: NDArray[Any] | None = None,
+    alpha: NDArray[np.generic] | None = None,
     exif: bytes | None = None,
     bits: int = 8,
     dpi: float | None = None,
@@ -235,7 +237,7 @@ def encode(
     return _encode_eight(Image.fromarray(np.ascontiguousarray(levels)), kind, exif, dpi, quality, record)
 
 
-def _to_levels(pixels: NDArray[Any], kind: str, alpha: NDArray[Any] | None, bits: int) -> NDArray[Any]:
+def _to_levels(pixels: NDArray[np.generic], kind: str, alpha: NDArray[np.generic] | None, bits: int) -> NDArray[Any]:
     """Return what a format holds of a picture, ``[H, W, 3]`` or ``[H, W, 4]`` uint8 or uint16, once it is checked."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
@@ -300,12 +302,12 @@ def _encode_eight(
     return metadata.jpeg_with_record(data, record) if kind == "JPEG" and record is not None else data
 
 
-def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
+def _unit(values: NDArray[np.generic]) -> NDArray[np.float32]:
     """Return 0..1 float32, whether levels or floats came in."""
     return unit(values if values.dtype in (np.uint8, np.uint16) else np.clip(values, 0.0, 1.0))
 
 
-def _levels(values: NDArray[Any], bits: int) -> NDArray[Any]:
+def _levels(values: NDArray[np.generic], bits: int) -> NDArray[Any]:
     """Return uint8 or uint16, untouched where they are that already."""
     if values.dtype == (np.uint8 if bits == 8 else np.uint16):
         return values

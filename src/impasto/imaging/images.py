@@ -12,7 +12,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +37,15 @@ from impasto.imaging.resample import resize
 from impasto.options.fields import Output
 from impasto.options.sizes import Size, canvas_size, parse_size
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = [
     "MAX_PIXELS",
     "READ_SUFFIXES",
     "DecodeLimits",
     "Picture",
+    "PictureLike",
     "Size",
     "canvas_size",
     "check_output",
@@ -113,8 +117,13 @@ class Picture:
         return self.height, self.width
 
 
+PathLike: TypeAlias = str | os.PathLike[str]
+PictureLike: TypeAlias = Union[PathLike, IO[bytes], Image.Image, NDArray[np.generic], "Tensor", Picture]
+"""What ``load`` accepts."""
+
+
 def load(
-    source: object,
+    source: PictureLike,
     *,
     limits: DecodeLimits = DEFAULT_LIMITS,
     fill: str | tuple[float, float, float] | None = None,
@@ -230,7 +239,7 @@ def _of_array(source: Any, max_pixels: int) -> Raw:
     return Raw(color, alpha, 16 if values.dtype == np.uint16 else 8, _array_hash(values))
 
 
-def _array_hash(values: NDArray[Any]) -> str:
+def _array_hash(values: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 

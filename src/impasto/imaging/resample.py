@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 
-def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+def resize(pixels: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.float32]:
     """Resample to another size without aliasing.
 
     Args:

@@ -87,7 +87,7 @@ def _mix(planes: Tensor, matrix: Rows) -> Tensor:
     return torch.einsum("ij,...jhw->...ihw", weights, planes)
 
 
-def rows_to_oklab(colors: NDArray[Any]) -> Rows:
+def rows_to_oklab(colors: NDArray[np.generic]) -> Rows:
     """Return OKLab of colors ``[..., 3]`` in [0, 1] as float64 of the same shape."""
     flat = np.asarray(colors, np.float64).reshape(-1, 3)
     lab = to_oklab(torch.from_numpy(np.ascontiguousarray(flat.T))[:, None])[:, 0].numpy().T

@@ -28,7 +28,7 @@ SMALLEST_LABEL = 0.001  # of the pixels; rarer colors are noise
 LEAST_LEFT = 0.4  # of a region's weight that an erosion must leave
 
 
-def load_mask(source: Any, size: tuple[int, int], name: str) -> Tensor:
+def load_mask(source: PictureLike, size: tuple[int, int], name: str) -> Tensor:
     """Load a mask.
 
     Args:
@@ -212,7 +212,7 @@ def pair_labels(
     return pairs, notes
 
 
-def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.intp], int]:
+def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[np.generic], NDArray[np.intp], int]:
     """Return the label colors, each pixel's label (-1 for none), and how many pixels were of another color."""
     packed = levels[..., 0] << 16 | levels[..., 1] << 8 | levels[..., 2]
     values, inverse, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
@@ -243,7 +243,7 @@ def _is_flat(levels: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.asarray((spread.amax(1)[0] <= SAME_LABEL / 2).numpy(), bool)
 
 
-def _hex(color: NDArray[Any]) -> str:
+def _hex(color: NDArray[np.generic]) -> str:
     return "#" + "".join(f"{int(value):02x}" for value in color)
 
 

@@ -125,7 +125,7 @@ def losses_of(
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 
-def save(prepared: PreparedRun, pixels: NDArray[Any], about: Mapping[str, Any] | None) -> Path:
+def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Mapping[str, Any] | None) -> Path:
     """Write a picture ``[H, W, 3]``, levels or float, to the output file, with its record unless switched off."""
     assert prepared.output is not None
     options = prepared.options.output

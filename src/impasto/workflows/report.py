@@ -103,7 +103,7 @@ def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequen
     return folder / PAGE
 
 
-def data_uri(pixels: NDArray[Any], long_side: int, quality: int = 90) -> str:
+def data_uri(pixels: NDArray[np.generic], long_side: int, quality: int = 90) -> str:
     """Return a picture ``[H, W, 3]``, float or uint8, as a JPEG inside a URI, at most ``long_side`` px."""
     height, width = pixels.shape[:2]
     factor = min(1.0, long_side / max(height, width))
