@@ -6,13 +6,12 @@ public functions, for replays, contact sheets, the studio and several processes.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -20,12 +19,13 @@ from torch import Tensor
 from impasto.events import Event, Finished, Mailbox
 from impasto.feedforward import run as feedforward_run
 from impasto.feedforward.model import Model
-from impasto.imaging.images import DecodeLimits, Picture
+from impasto.imaging.images import DecodeLimits, PathLike, PictureLike
 from impasto.options import recipes
 from impasto.options.fields import Options
+from impasto.options.option_fields import OptionFields
 from impasto.options.validation import parse_seconds
 from impasto.planning.time_budget import TimeBudget
-from impasto.regions.spec import RegionSpec, parse_regions
+from impasto.regions.spec import Regions, RegionSpec, StyleLike, parse_regions
 from impasto.run import out_of_memory
 from impasto.run.checkpoint import RUN, read_run
 from impasto.run.engine import run
@@ -39,13 +39,25 @@ from impasto.runtime import allocator
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
 
+class RunFields(OptionFields, total=False):
+    """The keyword arguments of ``iter_stylize``."""
+
+    regions: Regions
+    labels: Sequence[PictureLike] | None
+    protect: PictureLike | None
+    mailbox: Mailbox | None
+    preview_every: int
+    snapshot_every: int
+    checkpoint_dir: PathLike | None
+
+
 def stylize(
     content: PictureLike,
-    style: StyleLike,
+    style: StyleLike | RegionSpec,
     *,
     output: PathLike | None = None,
     options: Options | None = None,
-    **settings: Any,
+    **settings: Unpack[RunFields],
 ) -> Result:
     """Repaint one picture in the style of another.
 
@@ -83,9 +95,9 @@ def last(events: Iterator[Event]) -> Result:
 
 def iter_stylize(
     content: PictureLike,
-    style: StyleLike,
+    style: StyleLike | RegionSpec,
     *,
-    regions: Any = (),
+    regions: Regions = (),
     labels: Sequence[PictureLike] | None = None,
     protect: PictureLike | None = None,
     output: PathLike | None = None,
@@ -94,7 +106,7 @@ def iter_stylize(
     preview_every: int = 0,
     snapshot_every: int = 0,
     checkpoint_dir: PathLike | None = None,
-    **settings: Any,
+    **settings: Unpack[OptionFields],
 ) -> Iterator[Event]:
     """Repaint one picture in the style of another, and yield the events of the run.
 
@@ -128,13 +140,25 @@ class Inputs:
     """The pictures of a run, as ``iter_stylize`` takes them."""
 
     content: PictureLike
-    style: StyleLike
-    regions: Any = ()
+    style: StyleLike | RegionSpec
+    regions: Regions = ()
     labels: Sequence[PictureLike] | None = None
     protect: PictureLike | None = None
 
 
-def iter_run(inputs: Inputs, options: Options | Mapping[str, Any], **settings: Any) -> Iterator[Event]:
+class RunSettings(TypedDict, total=False):
+    """The keyword arguments of ``open_run``."""
+
+    output: PathLike | None
+    history: History
+    monitor: Monitor
+    checkpoints: CheckpointFolder | None
+    cache: TargetCache | None
+    group: ProcessGroup
+    started_at: float | None
+
+
+def iter_run(inputs: Inputs, options: Options | OptionFields, **settings: Unpack[RunSettings]) -> Iterator[Event]:
     """Yield the events of a run; the arguments are those of ``open_run``."""
     with open_run(inputs, options, **settings) as events:
         yield from events
@@ -143,7 +167,7 @@ def iter_run(inputs: Inputs, options: Options | Mapping[str, Any], **settings: A
 @contextmanager
 def open_run(
     inputs: Inputs,
-    options: Options | Mapping[str, Any],
+    options: Options | OptionFields,
     output: PathLike | None = None,
     *,
     history: History = History(),  # noqa: B008 - frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from impasto.errors import OptionError
 from impasto.options import recipes
 from impasto.options.fields import GROUPS, INIT_NAMES, Options, declared, limits, names, names_with
+from impasto.options.option_fields import OptionFields
 from impasto.options.renamed import RENAMED
 from impasto.options.validation import parse_weights
 
@@ -243,3 +244,16 @@ def test_a_stored_option_is_read_under_its_former_name(former: str, name: str) -
 def test_a_former_name_is_rejected_with_the_new_one() -> None:
     with pytest.raises(OptionError, match="recolour was renamed: use final_recolor"):
         recipes.resolve(recolour=0.5)
+
+
+def test_the_keyword_arguments_are_the_options() -> None:
+    hints = get_type_hints(OptionFields)
+    assert hints.pop("recipe") == str | None
+    for item in declared():
+        kind = get_type_hints(GROUPS[item.group])[item.name]
+        if item.facts.get("words"):
+            kind |= str
+        if item.facts.get("number"):
+            kind |= float
+        assert hints.pop(item.name) == kind, item.name
+    assert hints == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import typer
 
@@ -11,6 +11,7 @@ from impasto.cli.flags import QUIET, with_options
 from impasto.cli.progress import status_line, watch
 from impasto.errors import OptionError
 from impasto.events import Mailbox
+from impasto.options.option_fields import OptionFields
 
 DEFAULT_RECIPES = "impasto,gatys2016,wasserstein,sliced"
 CELL = 16  # px; the sides of a seamless image are multiples of this, so that all pooling windows align
@@ -28,7 +29,7 @@ def compare(
     ),
     output: Path = typer.Option(Path("comparison"), "--output", "-o", help="Output folder."),
     quiet: bool = QUIET,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> None:
     """Run recipes on the same inputs and show the results side by side, with time and metrics."""
     from impasto.workflows.compare import SHEET, iter_compare, plan
@@ -51,7 +52,7 @@ def texture(
     width: int = typer.Option(512, "--width", min=16, help="Width in px."),
     height: int = typer.Option(512, "--height", min=16, help="Height in px."),
     quiet: bool = QUIET,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> None:
     """Synthesize a texture of any size from a style; --seamless makes it tileable."""
     if options.get("seamless") and (width % CELL or height % CELL):
@@ -61,7 +62,7 @@ def texture(
             f"use {near}",
             "width",
         )
-    if options.pop("size", None) is not None:
+    if options.get("size") is not None:
         raise OptionError("the size of a texture is set by --width and --height: omit --size", "size")
     import numpy as np
 
@@ -69,6 +70,7 @@ def texture(
 
     blank = np.full((height, width, 3), 0.5, np.float32)
     options["recipe"] = options.get("recipe") or "texture"
+    options["size"] = str(max(width, height))
     mailbox = Mailbox()
-    events = iter_stylize(blank, style, output=output, mailbox=mailbox, size=str(max(width, height)), **options)
+    events = iter_stylize(blank, style, output=output, mailbox=mailbox, **options)
     watch(events, mailbox, [], quiet)

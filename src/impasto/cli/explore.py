@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import typer
 
-from impasto.cli.flags import QUIET, default_note, with_options
+from impasto.cli.flags import QUIET, default_note, passed, with_options
 from impasto.cli.progress import status_line
 from impasto.errors import OptionError, RecordError
+from impasto.options.option_fields import OptionFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,16 +32,15 @@ def explore(
     cold: bool = typer.Option(False, "--cold", help="Start each cell from scratch instead of from its neighbor."),
     yes: bool = typer.Option(False, "--yes", help="Allow any number of cells."),
     quiet: bool = QUIET,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> None:
     """Render a contact sheet of results over one or two options; `impasto replay` renders a cell at full size."""
     began = time.perf_counter()
     from impasto.workflows.explore import CELLS, MOST_CELLS, SHEET, axes_of, iter_explore
 
     axes = axes_of(axis, styles, cells_allowed=None if yes else MOST_CELLS)
-    given = {name: value for name, value in options.items() if value is not None}
     with status_line(quiet) as show:
-        for cell in iter_explore(content, styles, axes, output, warm=not cold, **given):
+        for cell in iter_explore(content, styles, axes, output, warm=not cold, **passed(options)):
             show(f"cell {cell.row},{cell.column} of {cell.count} cells")
     typer.echo(f"{output / SHEET}: {cell.count} cells in {time.perf_counter() - began:.0f} s")
     typer.echo(f"render one at full size: impasto replay {output / CELLS} --cell 1,1 --size 1024")
@@ -151,14 +151,13 @@ def reconstruct(
         help="Layers whose style is reconstructed, in cumulative sets.",
     ),
     quiet: bool = QUIET,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> None:
     """Reconstruct an image from its features: content layer by layer, style from cumulative sets of layers."""
     began = time.perf_counter()
     from impasto.workflows.reconstruct import iter_reconstruct
 
-    given = {name: value for name, value in options.items() if value is not None}
     with status_line(quiet) as show:
-        for part in iter_reconstruct(image, output, content_from.split(","), style_from.split(","), **given):
+        for part in iter_reconstruct(image, output, content_from.split(","), style_from.split(","), passed(options)):
             show(f"{part.kind} from {part.layers} ({part.number} of {part.count})")
     typer.echo(f"{output}: {part.count} reconstructions in {time.perf_counter() - began:.0f} s")

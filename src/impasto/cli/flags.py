@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import typer
 
 from impasto.errors import OptionError
 from impasto.options.declaration import Declared, declared_in
 from impasto.options.fields import GROUPS, declared
+from impasto.options.option_fields import OptionFields
 
 QUIET = typer.Option(False, "--quiet", "-q", help="Hide progress.")
 
@@ -22,6 +23,11 @@ def default_note(text: object) -> str:
 
 
 RECIPE = typer.Option(None, "--recipe", help=f"Named preset; see `impasto recipes`. {default_note('impasto')}")
+
+
+def passed(options: OptionFields) -> OptionFields:
+    """Return the options that are given, without those that are None."""
+    return cast(OptionFields, {name: value for name, value in options.items() if value is not None})
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import typer
 
@@ -16,6 +16,7 @@ from impasto.cli.recording import Recording
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 from impasto.files import folder_for
+from impasto.options.option_fields import OptionFields
 
 
 @with_options
@@ -50,7 +51,7 @@ def stylize(
     recording: Recording,
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the estimated time and memory, then exit."),
     quiet: bool = QUIET,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> None:
     """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
@@ -81,7 +82,7 @@ def stylize(
         follow(group, events, mailbox, listeners, quiet)
 
 
-def _style_for_report(styles: list[str] | None, placed: dict[str, Any], options: dict[str, Any]) -> Any:
+def _style_for_report(styles: list[str] | None, placed: dict[str, Any], options: OptionFields) -> Any:
     """Return the path of the first style, or its pixels if it is a crop, is masked or belongs to a region."""
     if styles and Path(styles[0]).exists():
         return styles[0]

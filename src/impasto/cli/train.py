@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import typer
 
@@ -12,6 +12,7 @@ from impasto.cli.distributed import together
 from impasto.cli.flags import QUIET, default_note, with_groups
 from impasto.cli.progress import status_line
 from impasto.errors import OptionError
+from impasto.options.option_fields import OptionFields
 from impasto.options.training import Training
 
 
@@ -31,7 +32,7 @@ def train(
     training: Training,
     resume: bool = typer.Option(False, "--resume", help="Resume interrupted training."),
     quiet: bool = QUIET,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> None:
     """Train a feed-forward network for STYLE, or for arbitrary styles with --paintings.
 

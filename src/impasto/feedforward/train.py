@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.options import recipes
 from impasto.options.fields import Options
+from impasto.options.option_fields import OptionFields
 from impasto.options.renamed import RENAMED, RENAMED_TRAINING, former_names
 from impasto.options.training import Training
 from impasto.regions.region_tensors import tensor
@@ -81,7 +82,7 @@ def iter_train(
     mailbox: Mailbox | None = None,
     state: Mapping[str, Tensor] | None = None,
     group: ProcessGroup = ALONE,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> Iterator[Event]:
     """Train a network and yield its events.
 

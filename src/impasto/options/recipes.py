@@ -12,12 +12,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from impasto.errors import OptionError, suggest
 from impasto.files import write_atomically
 from impasto.options.builtin_recipes import BUILT_IN, Recipe
 from impasto.options.fields import Options, names, names_with
+from impasto.options.option_fields import OptionFields
 from impasto.options.renamed import RENAMED, current_names
 
 DEFAULT = "impasto"
@@ -73,7 +74,7 @@ def get(name: str, children: tuple[str, ...] = ()) -> Recipe:
     )
 
 
-def resolve(**given: Any) -> Options:
+def resolve(**given: Unpack[OptionFields]) -> Options:
     """Return the options of a run: the defaults, overridden by the recipe, overridden by the given values.
 
     Args:
@@ -82,8 +83,8 @@ def resolve(**given: Any) -> Options:
     Raises:
         OptionError: a name is unknown or a value is not allowed.
     """
-    name = given.pop("recipe", None) or DEFAULT
-    chosen = {key: value for key, value in given.items() if value is not None}
+    name = given.get("recipe") or DEFAULT
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None and key != "recipe"}
     known = names()
     for key in chosen:
         if key in RENAMED:

@@ -8,7 +8,9 @@ Python API rejects it and states the current one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 RENAMED = {
     "apart": "per_layer_fraction",
@@ -29,7 +31,7 @@ RENAMED_TRAINING = {
 """The same for the options of a training, which were also flags of ``impasto train``."""
 
 
-def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+def current_names(stored: Mapping[str, Value]) -> dict[str, Value]:
     """Return option values under the current names of the options.
 
     Args:
@@ -38,7 +40,7 @@ def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in stored.items()}
 
 
-def former_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+def former_names(values: Mapping[str, Value], renamed: Mapping[str, str]) -> dict[str, Value]:
     """Return option values under the names that they had in the first version."""
     former = {new: old for old, new in renamed.items()}
     return {former.get(name, name): value for name, value in values.items()}

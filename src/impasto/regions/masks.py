@@ -10,7 +10,6 @@ as enough of the region is left.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
+from impasto.imaging.images import PictureLike
 
 ASPECT_TOLERANCE = 0.01
 # Colors of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
@@ -160,7 +160,7 @@ def _continued(color: Tensor, weight: Tensor) -> Tensor:
 
 
 def pair_labels(
-    content: Any, style: Any, content_size: tuple[int, int], style_size: tuple[int, int]
+    content: PictureLike, style: PictureLike, content_size: tuple[int, int], style_size: tuple[int, int]
 ) -> tuple[list[tuple[str, Tensor, Tensor]], list[str]]:
     """Return the regions that two label pictures share: equal colors pair up.
 

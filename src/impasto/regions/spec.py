@@ -12,16 +12,40 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, TypedDict, cast, get_args
 
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.imaging import images
+from impasto.imaging.images import PictureLike
 from impasto.options.fields import Color, limits
 
 SETTINGS = ("scale", "rotate", "strength", "color")
 _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
 _RANGES = {"scale": limits("style_scale"), "rotate": limits("rotate_style"), "strength": limits("strength")}
 MAX_REGIONS = 32
+
+
+class StyleFields(TypedDict, total=False):
+    """A style as a mapping."""
+
+    style: PictureLike
+    style_mask: PictureLike | None
+    scale: float | None
+    rotate: float | None
+
+
+class RegionFields(StyleFields, total=False):
+    """A region as a mapping."""
+
+    mask: PictureLike
+    name: str | None
+    strength: float | None
+    color: str | None
+
+
+StyleLike: TypeAlias = PictureLike | StyleFields | Sequence[PictureLike | StyleFields] | None
+RegionLike: TypeAlias = str | tuple[PictureLike, PictureLike | StyleFields] | RegionFields
+Regions: TypeAlias = Iterable[RegionLike] | Mapping[PictureLike, PictureLike | StyleFields]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +103,11 @@ class RegionSpec:
 
 
 def parse_regions(
-    style: Any,
+    style: StyleLike,
     *,
-    regions: Iterable[Any] | Mapping[Any, Any] = (),
-    labels: Sequence[Any] | None = None,
-    protect: Any = None,
+    regions: Regions = (),
+    labels: Sequence[PictureLike] | None = None,
+    protect: PictureLike | None = None,
     limits: images.DecodeLimits | None = None,
 ) -> RegionSpec:
     """Parse styles, regions, labels and protection, and load their pictures.
@@ -142,10 +166,10 @@ def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: S
         raise OptionError("labels divide a single style: give one painting, without a mask of its own", "labels")
 
 
-def _as_list(style: Any) -> list[Any]:
+def _as_list(style: StyleLike) -> Sequence[PictureLike | StyleFields]:
     if style is None:
         return []
-    return list(style) if isinstance(style, (list, tuple)) else [style]
+    return style if isinstance(style, (list, tuple)) else [cast("PictureLike | StyleFields", style)]
 
 
 def _load_style(

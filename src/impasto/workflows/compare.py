@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from impasto.api import Inputs, iter_run, last
 from impasto.errors import OptionError, WeightsError
@@ -20,6 +20,7 @@ from impasto.files import why_not_writable
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Options
+from impasto.options.option_fields import OptionFields
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Evaluator
@@ -46,7 +47,7 @@ class Entry:
         return f"{self.seconds:.0f} s  {metrics}".rstrip()
 
 
-def plan(text: str, **options: Any) -> dict[str, Options]:
+def plan(text: str, **options: Unpack[OptionFields]) -> dict[str, Options]:
     """Return the options of each recipe of a list such as ``impasto,gatys2016@published``.
 
     Raises:
@@ -59,8 +60,10 @@ def plan(text: str, **options: Any) -> dict[str, Options]:
         if name in planned:
             raise OptionError(f"--recipes lists {name!r} twice: list it once", "recipes")
         recipe, _, steps = name.partition("@")
-        chosen = {**options, "steps": steps} if steps else options
-        planned[name] = recipes.resolve(recipe=recipe or "?", **chosen)
+        chosen: OptionFields = {**options, "recipe": recipe or "?"}
+        if steps:
+            chosen["steps"] = steps
+        planned[name] = recipes.resolve(**chosen)
     return planned
 
 

@@ -7,18 +7,20 @@ coarsest scale, with the cost model of ``planning.time_budget``; the memory come
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from impasto.api import first_picture
 from impasto.errors import OptionError
-from impasto.imaging.images import DecodeLimits
+from impasto.imaging.images import DecodeLimits, PathLike, PictureLike
 from impasto.objective.scale_objective import starting_canvas
 from impasto.options import recipes
+from impasto.options.option_fields import OptionFields
 from impasto.options.validation import parse_seconds
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import TimeBudget, seconds_for
-from impasto.regions.spec import RegionSpec, parse_regions
+from impasto.regions.spec import Regions, RegionSpec, StyleLike, parse_regions
 from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
 
@@ -51,16 +53,16 @@ class Forecast:
 
 
 def forecast(
-    content: Any,
-    style: Any,
+    content: PictureLike,
+    style: StyleLike | RegionSpec,
     *,
-    regions: Any = (),
-    labels: Any = None,
-    protect: Any = None,
-    output: Any = None,
+    regions: Regions = (),
+    labels: Sequence[PictureLike] | None = None,
+    protect: PictureLike | None = None,
+    output: PathLike | None = None,
     began: float | None = None,
     cache: TargetCache | None = None,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> Forecast:
     """Estimate a run.
 

@@ -37,6 +37,7 @@ from torch.nn import functional
 
 from impasto.errors import ImageError, OptionError
 from impasto.imaging import images
+from impasto.imaging.images import PictureLike
 from impasto.losses.summaries.moment_sums import mean_and_covariance
 from impasto.network import weights
 from impasto.network.encoder import Encoder
@@ -79,7 +80,9 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def evaluate(out: object, content: object, style: object, *, long_side: int = LONG_SIDE) -> dict[str, float]:
+def evaluate(
+    out: PictureLike, content: PictureLike, style: PictureLike, *, long_side: int = LONG_SIDE
+) -> dict[str, float]:
     """Evaluate one picture against its content and its style.
 
     Args:
@@ -108,7 +111,7 @@ class Evaluator:
         long_side: as in ``evaluate``.
     """
 
-    def __init__(self, content: object, style: object, *, long_side: int = LONG_SIDE) -> None:
+    def __init__(self, content: PictureLike, style: PictureLike, *, long_side: int = LONG_SIDE) -> None:
         if long_side < LEAST_SIDE:
             raise OptionError(f"long_side is {long_side}; it must be at least {LEAST_SIDE}", "long_side")
         self.long_side = long_side
@@ -122,7 +125,7 @@ class Evaluator:
         self.style = _pixels(style, "style")
         self._prepared: dict[tuple[int, int], _Prepared] = {}
 
-    def __call__(self, out: object) -> dict[str, float]:
+    def __call__(self, out: PictureLike) -> dict[str, float]:
         """Return the metrics of one picture, as ``evaluate`` does."""
         pixels = _pixels(out, "picture")
         size = evaluation_size(pixels.shape[0], pixels.shape[1], self.long_side)
@@ -369,7 +372,7 @@ def _with_long_side(pixels: Pixels, long_side: int) -> tuple[int, int]:
     return round(height * factor), round(width * factor)
 
 
-def _pixels(source: object, name: str) -> Pixels:
+def _pixels(source: PictureLike, name: str) -> Pixels:
     picture = images.load(source)
     if min(picture.size) < LEAST_SIDE:
         raise ImageError(

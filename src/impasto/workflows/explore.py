@@ -13,7 +13,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from impasto.api import Inputs, iter_run, last
 from impasto.errors import OptionError, suggest
@@ -22,6 +22,7 @@ from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.declaration import Declared
 from impasto.options.fields import Options, declared
+from impasto.options.option_fields import OptionFields
 from impasto.run import record
 from impasto.run.painter import History
 from impasto.run.result import Result
@@ -152,7 +153,7 @@ def iter_explore(
     *,
     warm: bool = True,
     cache: TargetCache | None = None,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> Iterator[Cell]:
     """Paint a sheet, telling when a cell is done; the files are complete when it ends.
 

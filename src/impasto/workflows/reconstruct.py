@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impasto.api import Inputs, iter_run, last
 from impasto.imaging import contact_sheet, images
+from impasto.imaging.images import PictureLike
 from impasto.options import recipes
 from impasto.options.layer_names import check_layers
+from impasto.options.option_fields import OptionFields
 from impasto.run.target_cache import TargetCache
 
 SIZE = "192"
@@ -38,13 +40,13 @@ class Reconstruction:
 
 
 def iter_reconstruct(
-    picture: Any,
+    picture: PictureLike,
     output: str | Path,
     content_layers: Sequence[str],
     style_layers: Sequence[str],
+    options: OptionFields,
     *,
     cache: TargetCache | None = None,
-    **options: Any,
 ) -> Iterator[Reconstruction]:
     """Reconstruct a picture from its features, yield each reconstruction, and write the sheet at the end.
 
@@ -71,7 +73,7 @@ def iter_reconstruct(
         for layer in content_layers
     ]
     plans += [("style", layers, {"strength": 1.0, "style_layers": layers, "content_layers": first}) for layers in sets]
-    chosen = [recipes.resolve(**{**usual, **options, **settings}) for _, _, settings in plans]
+    chosen = [recipes.resolve(**cast(OptionFields, {**usual, **options, **settings})) for _, _, settings in plans]
     cache = cache or TargetCache()
     found: dict[str, list[NDArray[np.float32]]] = {"content": [], "style": []}
     for number, ((kind, layers, _), resolved) in enumerate(zip(plans, chosen, strict=True), start=1):

@@ -16,7 +16,7 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from impasto.errors import ImageError, WeightsError
 from impasto.events import Event, Finished, Planned, Stepped
 from impasto.files import folder_for, write_atomically
 from impasto.imaging import images
+from impasto.imaging.images import PictureLike
 from impasto.workflows.replay import as_command
 from impasto.workflows.timelapse import shown_step
 
@@ -48,7 +49,7 @@ class Report:
         OptionError: the folder cannot be created; raised when the run begins.
     """
 
-    def __init__(self, folder: str | Path, content: Any, style: Any) -> None:
+    def __init__(self, folder: str | Path, content: PictureLike, style: PictureLike) -> None:
         self.folder = Path(folder)
         self._content, self._style = content, style
         self._wanted: set[int] = set()
@@ -65,7 +66,9 @@ class Report:
             write(self.folder, event.result, self._content, self._style, self._frames)
 
 
-def write(folder: Path, result: Result, content: Any, style: Any, frames: Sequence[tuple[int, str]]) -> Path:
+def write(
+    folder: Path, result: Result, content: PictureLike, style: PictureLike, frames: Sequence[tuple[int, str]]
+) -> Path:
     """Write the page and return its path.
 
     Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from impasto.api import Inputs, iter_run, iter_stylize
 from impasto.errors import ImageError, ImpastoError
@@ -20,8 +20,9 @@ from impasto.imaging import images
 from impasto.network.weights import stored, vgg19_state
 from impasto.options import recipes
 from impasto.options.fields import Options, names_with
+from impasto.options.option_fields import OptionFields
 from impasto.options.sizes import parse_size
-from impasto.regions.spec import RegionSpec, parse_regions
+from impasto.regions.spec import RegionFields, RegionSpec, parse_regions
 from impasto.run.painter import CheckpointFolder
 from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
@@ -47,7 +48,7 @@ _cache: tuple[tuple[Path, ...], TargetCache] | None = None
 def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
     """Run a task and yield its events."""
     styles = [path for path, _ in task.styles]
-    options = dict(task.options)
+    options = cast(OptionFields, dict(task.options))
     if len(task.styles) > 1:
         total = sum(weight for _, weight in task.styles)
         options.setdefault("style_blend", ",".join(f"{weight / total:.6g}" for _, weight in task.styles))
@@ -59,7 +60,10 @@ def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
         return _named(path, task.names.get(path, path.name), limits)
 
     content = read(task.content)  # once, for the instant preview and for the run
-    regions = [{**region, "mask": read(region["mask"]), "style": read(region["style"])} for region in task.regions]
+    regions = [
+        cast(RegionFields, {**region, "mask": read(region["mask"]), "style": read(region["style"])})
+        for region in task.regions
+    ]
     protect = read(task.masks["protect"]) if "protect" in task.masks else None
     style = parse_regions([read(path) for path in styles], regions=regions, protect=protect)
     if task.purpose == "picture" and not task.resume and not chosen.feed_forward.fast:
