@@ -84,7 +84,7 @@ def test_a_recipe_can_take_its_published_steps() -> None:
         ("impresto", {}, "there is no recipe 'impresto'"),
         ("", {}, "there is no recipe"),
         ("impasto", {"recipe": "mrf"}, "use --recipes a,b,c"),
-        ("impasto@published", {}, "the source of impasto does not state a number of steps"),
+        ("impasto@published", {}, "the source of impasto does not state a step count"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(names: str, options: dict[str, str], message: str) -> None:

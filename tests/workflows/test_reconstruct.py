@@ -30,7 +30,7 @@ def test_content_comes_back_and_style_does_not(
 ) -> None:
     output = tmp_path / "reconstruction.png"
     parts: list[Reconstruction] = list(
-        iter_reconstruct(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], cache=cache, **FEW)
+        iter_reconstruct(tiny_picture, output, ["relu1_1", "relu2_1"], ["relu1_1", "relu2_1"], FEW, cache=cache)
     )
     assert [(part.kind, part.layers) for part in parts] == [
         ("content", "relu1_1"),

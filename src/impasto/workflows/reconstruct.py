@@ -44,7 +44,7 @@ def iter_reconstruct(
     output: str | Path,
     content_layers: Sequence[str],
     style_layers: Sequence[str],
-    options: OptionFields,
+    options: OptionFields | None = None,
     *,
     cache: TargetCache | None = None,
 ) -> Iterator[Reconstruction]:
@@ -73,7 +73,9 @@ def iter_reconstruct(
         for layer in content_layers
     ]
     plans += [("style", layers, {"strength": 1.0, "style_layers": layers, "content_layers": first}) for layers in sets]
-    chosen = [recipes.resolve(**cast(OptionFields, {**usual, **options, **settings})) for _, _, settings in plans]
+    chosen = [
+        recipes.resolve(**cast(OptionFields, {**usual, **(options or {}), **settings})) for _, _, settings in plans
+    ]
     cache = cache or TargetCache()
     found: dict[str, list[NDArray[np.float32]]] = {"content": [], "style": []}
     for number, ((kind, layers, _), resolved) in enumerate(zip(plans, chosen, strict=True), start=1):
