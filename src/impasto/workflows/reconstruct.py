@@ -65,7 +65,7 @@ def iter_reconstruct(
     check_layers(style_layers, option="style_from")
     target = images.check_output(output, [picture])
     source = images.load(picture)
-    usual = {"size": SIZE, "steps": STEPS, "init": "style", "scales": 1}
+    usual: dict[str, object] = {"size": SIZE, "steps": STEPS, "init": "style", "scales": 1}
     sets = ["+".join(style_layers[: count + 1]) for count in range(len(style_layers))]
     first = style_layers[0]  # the content loss has weight 0 here, and this layer is computed anyway
     plans = [
