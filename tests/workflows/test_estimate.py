@@ -35,7 +35,7 @@ def test_it_is_written_for_people(tiny_files: tuple[Path, Path], capsys: pytest.
     assert cli.run(["stylize", *arguments]) == 0
     out = capsys.readouterr().out
     assert "steps" in out
-    assert "start included" in out
+    assert "including startup" in out
     assert not target.exists()
 
 
