@@ -147,7 +147,7 @@ def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> 
             f"{name!r} cannot be the name of a recipe; use letters, digits, - and _, and no built-in name", "recipe"
         )
     if name == based_on:
-        raise OptionError(f"the recipe {name!r} cannot be based on itself; choose another name", "recipe")
+        raise OptionError(f"the recipe {name!r} cannot be based on itself; choose a different name", "recipe")
     checked = resolve(recipe=based_on, **settings).flat()
     chosen = {key: checked[key] for key, value in settings.items() if value is not None}
     lines = [f'based_on = "{based_on}"', *(f"{key} = {_toml(value)}" for key, value in sorted(chosen.items()))]

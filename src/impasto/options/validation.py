@@ -81,7 +81,7 @@ def parse_seconds(text: str, name: str = "time") -> float:
     """Parse ``60``, ``60s``, ``5m`` or ``1h`` as seconds.
 
     Raises:
-        OptionError: it has another form or is not positive.
+        OptionError: its form is invalid, or it is not positive.
     """
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
@@ -126,7 +126,7 @@ def parse_bytes(text: str, name: str = "memory") -> int:
     """Parse ``4GiB``, ``500MB`` or a number of bytes.
 
     Raises:
-        OptionError: it has another form or is 0.
+        OptionError: its form is invalid, or it is 0.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in UNITS or float(match[1]) == 0:

@@ -1,4 +1,4 @@
-"""The store keeps its promises: migrations, limits, commands, and what belongs together goes together."""
+"""The store: migrations, limits, commands and transactions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from impasto.studio.store.records import Asset, ConflictError, Job, NotFoundErro
 Submit = Callable[..., Job]
 
 
-def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+def test_a_newer_store_is_rejected(tmp_path: Path) -> None:
     Store(tmp_path).connection().execute("PRAGMA user_version = 99")
     with pytest.raises(RecordError, match=f"version 99.*up to {len(schema.MIGRATIONS)}: update Impasto"):
         Store(tmp_path)
@@ -43,18 +43,18 @@ def test_a_broken_migration_leaves_nothing_behind(tmp_path: Path) -> None:
     assert connection.execute("PRAGMA user_version").fetchone()[0] == 0
 
 
-def test_the_store_writes_ahead(store: Store) -> None:
+def test_the_store_uses_a_write_ahead_log(store: Store) -> None:
     assert store.connection().execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
-def test_a_job_comes_back_as_it_was_made(store: Store, submit: Submit) -> None:
+def test_a_job_is_read_as_it_was_created(store: Store, submit: Submit) -> None:
     job = submit(strength=0.25, seed=7)
     assert Store(store.folder).job(job.id) == job
     assert (job.state, job.options) == ("queued", {"strength": 0.25, "seed": 7})
     assert [json.loads(event.data) for event in store.events(job.id)] == [{"state": "queued"}]
 
 
-def test_jobs_list_newest_first_in_pages(store: Store, submit: Submit) -> None:
+def test_jobs_are_listed_newest_first_in_pages(store: Store, submit: Submit) -> None:
     made = [submit().id for _ in range(5)]
     first = store.jobs(limit=2)
     rest = store.jobs(limit=9, before=first[-1].number)
@@ -64,14 +64,14 @@ def test_jobs_list_newest_first_in_pages(store: Store, submit: Submit) -> None:
     assert store.counts()["queued"] == 4
 
 
-def test_queue_position_counts_who_is_before(store: Store, submit: Submit) -> None:
+def test_queue_position_counts_the_jobs_before(store: Store, submit: Submit) -> None:
     jobs = [submit() for _ in range(3)]
     assert store.waiting() == {jobs[0].id: 0, jobs[1].id: 1, jobs[2].id: 2}
     store.command(jobs[0].id, "cancel")
     assert store.waiting() == {jobs[1].id: 0, jobs[2].id: 1}
 
 
-def test_a_job_of_an_unknown_asset_is_not_made(store: Store) -> None:
+def test_a_job_of_an_unknown_asset_is_rejected(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no asset 'x': upload"):
         store.create_job("one", {}, ["x"], {})
     assert store.jobs() == []
@@ -108,7 +108,7 @@ def test_clients_take_turns(store: Store, clock: Callable[[], float], submit: Su
     assert order == [flood[0].id, one.id, flood[1].id, flood[2].id]
 
 
-def test_a_picture_does_not_wait_for_proofs(store: Store, clock: Callable[[], float]) -> None:
+def test_images_come_before_proofs(store: Store, clock: Callable[[], float]) -> None:
     purposes: tuple[Purpose, ...] = ("proof", "proof", "picture", "proof", "picture")
     made = [store.create_job("one", {}, [], {}, purpose=purpose) for purpose in purposes]
     other = store.create_job("two", {}, [], {}, purpose="proof")
@@ -125,7 +125,7 @@ def test_a_picture_does_not_wait_for_proofs(store: Store, clock: Callable[[], fl
     assert order == [job.number for job in expected]
 
 
-def test_a_deleted_job_takes_everything_with_it(store: Store, submit: Submit, asset: Asset) -> None:
+def test_deleting_a_job_deletes_everything(store: Store, submit: Submit, asset: Asset) -> None:
     job = submit()
     store.command(job.id, "set", {"strength": 0.1})
     store.job_folder(job.id).mkdir()
@@ -150,14 +150,14 @@ def test_the_same_bytes_twice_are_one_asset(store: Store, asset: Asset, picture:
     assert not again.exists()
 
 
-def test_a_name_is_kept_until_another_is_told(store: Store, asset: Asset, picture: bytes) -> None:
+def test_a_name_is_kept_until_a_new_one_is_uploaded(store: Store, asset: Asset, picture: bytes) -> None:
     for told, kept in (("cat.png", "cat.png"), ("", "cat.png"), ("dog.png", "dog.png")):
         incoming = store.folder / "incoming" / "again"
         incoming.write_bytes(picture)
         assert store.add_asset(replace(asset, name=told), incoming).name == kept
 
 
-def test_assets_from_before_names_have_none(tmp_path: Path) -> None:
+def test_assets_of_old_stores_have_no_name(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     connection = schema.connect(tmp_path / "old" / "studio.sqlite3")
     schema.migrate(connection, schema.MIGRATIONS[:2])
@@ -166,7 +166,7 @@ def test_assets_from_before_names_have_none(tmp_path: Path) -> None:
     assert Store(tmp_path / "old").asset("a").name == ""
 
 
-def test_steering_adds_up(store: Store, submit: Submit) -> None:
+def test_steering_accumulates(store: Store, submit: Submit) -> None:
     job = submit()
     store.command(job.id, "set", {"strength": 0.1, "tv_weight": 2.0})
     assert store.command(job.id, "set", {"strength": 0.9}).steering == {"strength": 0.9, "tv_weight": 2.0}
@@ -183,14 +183,14 @@ def test_steering_adds_up(store: Store, submit: Submit) -> None:
         (["resume"], "queued"),
     ],
 )
-def test_a_job_without_a_worker_obeys_at_once(store: Store, submit: Submit, inbox: list[str], state: str) -> None:
+def test_a_job_without_a_worker_changes_immediately(store: Store, submit: Submit, inbox: list[str], state: str) -> None:
     job = submit()
     for order in inbox:
         job = store.command(job.id, order)  # type: ignore[arg-type]
     assert job.state == state
 
 
-def test_a_job_that_is_over_takes_no_commands(store: Store, submit: Submit) -> None:
+def test_a_finished_job_accepts_no_commands(store: Store, submit: Submit) -> None:
     job = store.command(submit().id, "cancel")
     with pytest.raises(ConflictError, match="the job is canceled and accepts no more commands"):
         store.command(job.id, "set", {"strength": 0.1})
@@ -205,7 +205,7 @@ def test_a_job_that_is_over_takes_no_commands(store: Store, submit: Submit) -> N
         ("cancel", "resume", "will cancel and cannot"),
     ],
 )
-def test_orders_that_contradict_are_refused(store: Store, submit: Submit, first: str, then: str, message: str) -> None:
+def test_contradictory_commands_are_rejected(store: Store, submit: Submit, first: str, then: str, message: str) -> None:
     job = submit()
     assert claim(store, "w", 60) is not None
     store.command(job.id, first)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Films and reports are made when asked for, once, of finished jobs, whoever dies meanwhile."""
+"""Timelapses and reports of finished jobs are written once, on request, also if a worker dies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def state(store: Store, job: Job, kind: ExportKind = "film") -> str:
     return exports.get(store, job.id, kind).state
 
 
-def test_a_film_from_the_request_to_the_file(client: TestClient, store: Store, worker: Worker, done: Job) -> None:
+def test_a_timelapse_from_the_request_to_the_file(client: TestClient, store: Store, worker: Worker, done: Job) -> None:
     path = f"/api/v1/jobs/{done.id}/exports/film"
     assert "POST to this address first" in problem(client.get(path), 404)
     wished = client.post(path)
@@ -54,7 +54,7 @@ def test_a_film_from_the_request_to_the_file(client: TestClient, store: Store, w
     assert "was deleted" in problem(client.get(f"{path}/file"), 404)
 
 
-def test_a_paused_job_lets_go_for_a_film(client: TestClient, store: Store, done: Job, submit: Submit) -> None:
+def test_a_paused_job_is_released_for_a_timelapse(client: TestClient, store: Store, done: Job, submit: Submit) -> None:
     paused = submit()
     lease = claim(store, "w", 1e6)
     assert lease is not None
@@ -64,7 +64,7 @@ def test_a_paused_job_lets_go_for_a_film(client: TestClient, store: Store, done:
     assert lease.requests(0).others_wait
 
 
-def test_a_report_counts_towards_the_disk(client: TestClient, worker: Worker, done: Job) -> None:
+def test_a_report_counts_toward_the_disk_usage(client: TestClient, worker: Worker, done: Job) -> None:
     path = f"/api/v1/jobs/{done.id}"
     before = client.get(path).json()["disk_bytes"]
     client.post(f"{path}/exports/report")
@@ -78,7 +78,7 @@ def test_a_report_counts_towards_the_disk(client: TestClient, worker: Worker, do
     assert listed["disk_bytes"] == before + len(report.content)
 
 
-def test_only_finished_jobs_have_them(client: TestClient, submit: Submit) -> None:
+def test_only_finished_jobs_have_exports(client: TestClient, submit: Submit) -> None:
     job = submit()
     assert "this one is queued" in problem(client.post(f"/api/v1/jobs/{job.id}/exports/film"), 409)
     problem(client.post(f"/api/v1/jobs/{NOBODY}/exports/film"), 404)
@@ -86,7 +86,7 @@ def test_only_finished_jobs_have_them(client: TestClient, submit: Submit) -> Non
     problem(client.post(f"/api/v1/jobs/{job.id}/exports/poster"), 422, "kind")
 
 
-def test_what_cannot_be_made_says_why_and_can_be_tried_again(
+def test_a_failed_export_has_a_reason_and_can_be_retried(
     client: TestClient, store: Store, worker: Worker, submit: Submit
 ) -> None:
     job = submit(seed=fake_runner.SPOILT)
@@ -102,7 +102,7 @@ def test_what_cannot_be_made_says_why_and_can_be_tried_again(
     assert [file.name for file in store.job_folder(job.id).iterdir() if ".part" in file.name] == []
 
 
-def test_an_export_comes_before_pictures(store: Store, done: Job, submit: Submit) -> None:
+def test_an_export_comes_before_images(store: Store, done: Job, submit: Submit) -> None:
     started, waiting = submit(), submit()
     lease = claim(store, "w", 60)
     assert lease is not None
@@ -112,7 +112,9 @@ def test_an_export_comes_before_pictures(store: Store, done: Job, submit: Submit
     assert claimed == [report.id, film.id, started.id, waiting.id]
 
 
-def test_an_export_takes_no_turn_from_its_client(store: Store, clock: Any, worker: Worker, submit: Submit) -> None:
+def test_an_export_does_not_count_as_a_turn_of_its_client(
+    store: Store, clock: Any, worker: Worker, submit: Submit
+) -> None:
     done = submit("one")
     worker.work_once()
     clock.now += 1
@@ -138,7 +140,7 @@ def test_the_lists_of_jobs_do_not_show_exports(client: TestClient, store: Store,
     assert store.create_job("two", {}, [], {}, limits).state == "queued"
 
 
-def test_who_dies_while_making_one_is_replaced(store: Store, clock: Any, worker: Worker, done: Job) -> None:
+def test_an_export_of_a_dead_worker_is_claimed_again(store: Store, clock: Any, worker: Worker, done: Job) -> None:
     exports.request(store, done.id, "film")
     for _ in range(MAX_FAILURES):
         assert claim(store, "w", 60) is not None
@@ -195,7 +197,7 @@ def test_a_long_export_keeps_its_lease(store: Store, clock: Any, worker: Worker,
     assert (state(store, done), exports.get(store, done.id, "film").error) == ("done", None)
 
 
-def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, worker: Worker, done: Job) -> None:
+def test_a_worker_considered_dead_changes_nothing(store: Store, clock: Any, worker: Worker, done: Job) -> None:
     exports.request(store, done.id, "film")
     late = claim(store, "w", 60)
     assert late is not None
@@ -209,7 +211,7 @@ def test_who_was_thought_dead_changes_nothing(store: Store, clock: Any, worker: 
 
 
 @pytest.mark.slow
-def test_a_dead_process_is_not_waited_for(store: Store, worker: Worker, done: Job) -> None:
+def test_a_dead_process_is_detected_immediately(store: Store, worker: Worker, done: Job) -> None:
     import socket
     import subprocess
     import sys
@@ -222,7 +224,7 @@ def test_a_dead_process_is_not_waited_for(store: Store, worker: Worker, done: Jo
     assert worker.work_once()
 
 
-def test_a_job_deleted_meanwhile_leaves_nothing(store: Store, worker: Worker, done: Job) -> None:
+def test_a_job_deleted_during_its_export_leaves_nothing(store: Store, worker: Worker, done: Job) -> None:
     exports.request(store, done.id, "film")
 
     def deleting(export_input: ExportInput, path: Path) -> str:
@@ -250,7 +252,7 @@ def test_exports_of_a_deleted_job_are_deleted(client: TestClient, store: Store, 
     assert not store.job_folder(done.id).exists()
 
 
-def test_a_worker_makes_them_between_two_jobs(store: Store, worker: Worker, done: Job) -> None:
+def test_a_worker_writes_exports_between_jobs(store: Store, worker: Worker, done: Job) -> None:
     exports.request(store, done.id, "film")
     thread = threading.Thread(target=lambda: (worker.work(), store.close()))
     thread.start()

@@ -1,4 +1,4 @@
-"""A picture's head tells its kind and size, at whatever point the bytes are cut."""
+"""Format and size of an image from its header, truncated at any point."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def encoded(kind: str, **how: Any) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "how", "media_type"), KINDS)
-def test_every_kind_tells_its_size(kind: str, how: dict[str, Any], media_type: str) -> None:
+def test_the_size_of_every_format(kind: str, how: dict[str, Any], media_type: str) -> None:
     body = encoded(kind, **how)
     header = sniff(body, whole=True)
     assert header is not None
@@ -44,7 +44,7 @@ def test_every_kind_tells_its_size(kind: str, how: dict[str, Any], media_type: s
 
 
 @pytest.mark.parametrize(("kind", "how", "media_type"), KINDS)
-def test_a_cut_head_asks_for_more_or_tells_the_truth(kind: str, how: dict[str, Any], media_type: str) -> None:
+def test_a_truncated_header_needs_more_bytes_or_is_right(kind: str, how: dict[str, Any], media_type: str) -> None:
     body = encoded(kind, **how)
     for cut in [*range(400), *range(400, len(body), 997)]:
         header = sniff(body[:cut])
@@ -66,12 +66,12 @@ def test_a_cut_head_asks_for_more_or_tells_the_truth(kind: str, how: dict[str, A
         (b"", "accepted formats: PNG, JPEG"),
     ],
 )
-def test_what_is_no_picture_is_refused(body: bytes, words: str) -> None:
+def test_other_files_are_rejected(body: bytes, words: str) -> None:
     with pytest.raises(UnknownFormatError, match=words):
         sniff(body, whole=True)
 
 
-def test_a_jpeg_may_say_much_before_its_size() -> None:
+def test_a_jpeg_with_long_metadata() -> None:
     file = io.BytesIO()
     Image.new("RGB", (40, 30)).save(file, "JPEG")
     block = b"\xff\xe1\xff\xff" + b"x" * 65533

@@ -1,4 +1,4 @@
-"""A lease is held by one, runs out, and is worth nothing afterwards."""
+"""A lease has one holder, expires, and is invalid afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def taken(store: Store, seconds: float = 60.0) -> Lease:
     return lease
 
 
-def test_a_job_is_claimed_by_one(store: Store, submit: Submit) -> None:
+def test_a_job_is_claimed_once(store: Store, submit: Submit) -> None:
     made = {submit().id for _ in range(12)}
     claimed: list[str] = []
 
@@ -48,7 +48,7 @@ def test_nothing_to_claim_is_none(store: Store) -> None:
     assert claim(store, "w", 60) is None
 
 
-def test_a_lease_runs_out_and_the_old_holder_may_write_no_more(store: Store, clock: Any, submit: Submit) -> None:
+def test_an_expired_lease_cannot_write(store: Store, clock: Any, submit: Submit) -> None:
     submit()
     old = taken(store)
     clock.now += 59
@@ -74,7 +74,7 @@ def test_a_lease_runs_out_and_the_old_holder_may_write_no_more(store: Store, clo
     new.heartbeat()
 
 
-def test_a_heartbeat_holds_a_lease(store: Store, clock: Any, submit: Submit) -> None:
+def test_a_heartbeat_renews_a_lease(store: Store, clock: Any, submit: Submit) -> None:
     submit()
     lease = taken(store)
     for _ in range(5):
@@ -93,7 +93,7 @@ def test_three_deaths_without_progress_fail_a_job(store: Store, clock: Any, subm
     assert (job.state, job.error) == ("failed", "the worker died while it ran this job")
 
 
-def test_getting_further_forgives_and_getting_as_far_does_not(store: Store, clock: Any, submit: Submit) -> None:
+def test_progress_resets_the_failures(store: Store, clock: Any, submit: Submit) -> None:
     job = submit()
     for step, failures in ((5, 0), (9, 0), (9, 1)):
         taken(store).append([], step=step)
@@ -109,13 +109,13 @@ def test_three_failures_keep_the_traceback(store: Store, submit: Submit) -> None
     assert json.loads(store.events(job.id)[-1].data) == {"state": "failed", "error": "E: no"}
 
 
-def test_a_hopeless_failure_is_the_last(store: Store, submit: Submit) -> None:
+def test_a_final_failure_is_not_retried(store: Store, submit: Submit) -> None:
     job = submit()
     assert taken(store).fail("E: no", "trace", final=True)
     assert store.job(job.id).state == "failed"
 
 
-def test_finish_is_all_at_once(store: Store, submit: Submit) -> None:
+def test_finish_is_atomic(store: Store, submit: Submit) -> None:
     job = submit()
     taken(store).finish({"step": 3}, FINAL, {"seed": 1}, True)
     job = store.job(job.id)
@@ -124,7 +124,7 @@ def test_finish_is_all_at_once(store: Store, submit: Submit) -> None:
     assert [event.kind for event in store.events(job.id)][-2:] == ["finished", "state"]
 
 
-def test_a_paused_job_of_a_dead_worker_waits_without_blame(store: Store, clock: Any, submit: Submit) -> None:
+def test_a_paused_job_of_a_dead_worker_is_no_failure(store: Store, clock: Any, submit: Submit) -> None:
     job = submit()
     store.command(job.id, "pause")
     store.command(job.id, "resume")
@@ -139,7 +139,7 @@ def test_a_paused_job_of_a_dead_worker_waits_without_blame(store: Store, clock: 
 
 
 @pytest.mark.parametrize(("order", "state"), [("pause", "paused"), ("cancel", "canceled"), ("stop", "queued")])
-def test_what_was_wanted_outlives_the_worker(store: Store, clock: Any, submit: Submit, order: Any, state: str) -> None:
+def test_the_target_state_outlives_the_worker(store: Store, clock: Any, submit: Submit, order: Any, state: str) -> None:
     job = submit()
     taken(store)
     store.command(job.id, order)
@@ -155,7 +155,7 @@ def test_what_was_wanted_outlives_the_worker(store: Store, clock: Any, submit: S
         assert store.job(job.id).state == state
 
 
-def test_resuming_beats_letting_go(store: Store, submit: Submit) -> None:
+def test_resuming_takes_precedence_over_releasing(store: Store, submit: Submit) -> None:
     job = submit()
     lease = taken(store)
     store.command(job.id, "pause")
@@ -167,7 +167,7 @@ def test_resuming_beats_letting_go(store: Store, submit: Submit) -> None:
 
 
 @pytest.mark.slow
-def test_a_dead_process_loses_its_lease_at_once(store: Store, submit: Submit) -> None:
+def test_a_dead_process_loses_its_lease_immediately(store: Store, submit: Submit) -> None:
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
     submit()

@@ -1,4 +1,4 @@
-"""A store that an older version wrote opens, and its jobs go on."""
+"""A store written by an older version opens, and its jobs continue."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_jobs_of_an_old_store_are_read(old: Store) -> None:
     assert [result.kind for result in old.results(DONE)] == ["preview", "preview", "final", "preview"]
 
 
-def test_jobs_of_an_old_store_go_on(old: Store) -> None:
+def test_jobs_of_an_old_store_continue(old: Store) -> None:
     old.command(PAUSED, "resume")
     claimed = [lease.job.id for _ in range(4) if (lease := claim(old, "w", 1e6))]
     assert claimed == [f"{DONE}-report", PAUSED, QUEUED, PROOF]

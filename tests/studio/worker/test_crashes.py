@@ -1,4 +1,4 @@
-"""Workers are killed by the hundred, and no job is lost or done twice."""
+"""Workers are killed a hundred times, and no job is lost or done twice."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def crashed_workers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dic
     return folder, json.loads(done.stdout)
 
 
-def test_every_phase_was_hit_and_enough_died(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+def test_workers_were_killed_in_every_phase(crashed_workers: tuple[Path, dict[str, int]]) -> None:
     _, interrupted = crashed_workers
     assert sum(interrupted.values()) >= 200
     for phase in ("claim", "checkpoint", "finish", "pen", "anywhere", "outside"):
@@ -61,7 +61,7 @@ def test_no_job_is_lost(crashed_workers: tuple[Path, dict[str, int]]) -> None:
     assert len(ordered) >= 10
 
 
-def test_no_job_is_done_twice_and_every_step_once(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+def test_every_job_and_every_step_is_done_once(crashed_workers: tuple[Path, dict[str, int]]) -> None:
     folder, _ = crashed_workers
     store = Store(folder)
     for job in store.jobs(limit=10_000):
@@ -74,7 +74,7 @@ def test_no_job_is_done_twice_and_every_step_once(crashed_workers: tuple[Path, d
         assert job.record == {"chain": fake_runner.expected()}
 
 
-def test_results_are_whole_and_nothing_is_littered(crashed_workers: tuple[Path, dict[str, int]]) -> None:
+def test_results_are_complete_and_no_files_are_left(crashed_workers: tuple[Path, dict[str, int]]) -> None:
     folder, _ = crashed_workers
     store = Store(folder)
     for job in store.jobs(limit=10_000):

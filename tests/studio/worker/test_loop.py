@@ -1,4 +1,4 @@
-"""A worker runs jobs to their end, obeys, and puts down what it cannot carry."""
+"""The loop of a worker: jobs, commands, pauses and failures."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def order(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[Job, str],
     return order
 
 
-def test_a_job_runs_to_its_end(store: Store, worker: Worker, submit: Submit) -> None:
+def test_a_job_finishes(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit()
     assert worker.work_once()
     assert not worker.work_once()
@@ -94,7 +94,7 @@ def test_steering_reaches_the_run(store: Store, worker: Worker, submit: Submit) 
     assert {"step": 10, "command": "set", "values": {"strength": 0.9}} in steered
 
 
-def test_stop_keeps_what_there_is(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
+def test_stop_keeps_the_result(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
     job = submit()
     when(worker, 6, lambda mailbox: order(job, "stop"))
     worker.work_once()
@@ -125,7 +125,7 @@ def test_a_snapshot_is_kept(store: Store, worker: Worker, submit: Submit) -> Non
     assert [result.kind for result in store.results(job.id)].count("snapshot") == 1
 
 
-def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
+def test_a_paused_job_continues_at_its_step(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
     job = submit()
     when(worker, 5, lambda mailbox: order(job, "pause"))
     thread = threading.Thread(target=lambda: (worker.work_once(), store.close()))
@@ -137,7 +137,7 @@ def test_a_paused_job_goes_on_where_it_stood(store: Store, worker: Worker, submi
     assert steps(store, job) == list(range(1, 26))
 
 
-def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
+def test_a_paused_job_is_released_for_others(store: Store, worker: Worker, submit: Submit, order: Command) -> None:
     worker.intervals = replace(worker.intervals, yield_after=0.0)
     job, other = submit(), submit()
     when(worker, 5, lambda mailbox: order(job, "pause") if store.job(job.id).state == "running" else None)
@@ -153,7 +153,7 @@ def test_a_paused_job_makes_room_for_others(store: Store, worker: Worker, submit
     assert steps(store, job) == list(range(1, 26))
 
 
-def test_a_worker_told_to_stop_puts_its_job_back(store: Store, worker: Worker, submit: Submit) -> None:
+def test_a_stopping_worker_requeues_its_job(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit()
     when(worker, 8, lambda mailbox: worker.stopping.set())
     worker.work()
@@ -178,7 +178,7 @@ def test_steering_survives_the_worker(store: Store, worker: Worker, submit: Subm
     ]
 
 
-def test_an_obeyed_command_is_not_told_again(store: Store, worker: Worker, submit: Submit) -> None:
+def test_an_applied_command_is_not_sent_again(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit()
     store.command(job.id, "set", {"strength": 0.125})
     when(worker, 8, lambda mailbox: worker.stopping.set())
@@ -192,7 +192,7 @@ def test_an_obeyed_command_is_not_told_again(store: Store, worker: Worker, submi
     assert strengths == [0.125, 0.25]
 
 
-def test_a_crash_is_tried_three_times_and_its_traceback_kept(store: Store, worker: Worker, submit: Submit) -> None:
+def test_a_crash_is_retried_three_times(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit(fault="crash")
     for _ in range(3):
         assert worker.work_once()
@@ -202,7 +202,7 @@ def test_a_crash_is_tried_three_times_and_its_traceback_kept(store: Store, worke
     assert "fake_runner.py" in (job.traceback or "")
 
 
-def test_a_wrong_wish_is_tried_once(store: Store, worker: Worker, submit: Submit) -> None:
+def test_invalid_input_is_tried_once(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit(fault="option")
     worker.work_once()
     assert not worker.work_once()
@@ -224,7 +224,7 @@ def test_a_deleted_job_leaves_no_folder(store: Store, worker: Worker, submit: Su
     assert store.jobs() == []
 
 
-def test_a_job_canceled_while_nobody_looked_is_not_run(store: Store, worker: Worker, submit: Submit) -> None:
+def test_a_canceled_job_is_not_run(store: Store, worker: Worker, submit: Submit) -> None:
     job = submit()
     with store.transaction() as connection:
         connection.execute("UPDATE jobs SET target_state = 'cancel' WHERE id = ?", (job.id,))

@@ -1,4 +1,4 @@
-"""The real worker: regions, protection and blends reach the engine, films and reports come out; kills do no harm."""
+"""The real runner: regions, protection, blends, timelapses, reports and crashes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def final(store: Store, job: Job) -> bytes:
     return (store.job_folder(job.id) / one.file).read_bytes()
 
 
-def test_everything_asked_for_reaches_the_engine(uninterrupted_job: tuple[Store, Job]) -> None:
+def test_all_settings_reach_the_engine(uninterrupted_job: tuple[Store, Job]) -> None:
     _, job = uninterrupted_job
     assert (job.state, job.error) == ("done", None)
     assert job.record is not None
@@ -109,7 +109,7 @@ def test_everything_asked_for_reaches_the_engine(uninterrupted_job: tuple[Store,
     assert {"content", "style", "style 2", "style left", "mask left", "protect"} <= set(job.record["inputs"])
 
 
-def test_pictures_are_called_as_their_owner_calls_them(uninterrupted_job: tuple[Store, Job], tmp_path: Path) -> None:
+def test_images_keep_the_names_of_the_user(uninterrupted_job: tuple[Store, Job], tmp_path: Path) -> None:
     _, job = uninterrupted_job
     assert job.record is not None
     inputs = job.record["inputs"]
@@ -128,7 +128,7 @@ def test_pictures_are_called_as_their_owner_calls_them(uninterrupted_job: tuple[
     assert broken not in error
 
 
-def test_protected_places_stay(uninterrupted_job: tuple[Store, Job]) -> None:
+def test_protected_areas_are_unchanged(uninterrupted_job: tuple[Store, Job]) -> None:
     from impasto.imaging import images
 
     store, job = uninterrupted_job
@@ -138,7 +138,7 @@ def test_protected_places_stay(uninterrupted_job: tuple[Store, Job]) -> None:
 
 
 @pytest.mark.slow
-def test_a_film_and_a_report_of_a_real_run(uninterrupted_job: tuple[Store, Job]) -> None:
+def test_a_timelapse_and_a_report_of_a_real_run(uninterrupted_job: tuple[Store, Job]) -> None:
     import av
 
     store, job = uninterrupted_job
@@ -159,7 +159,7 @@ def test_a_film_and_a_report_of_a_real_run(uninterrupted_job: tuple[Store, Job])
 
 
 @pytest.mark.slow
-def test_an_instant_picture_comes_first_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_instant_preview_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network is replaced: what counts is that its picture is shown before the first step and changes nothing."""
     from impasto.events import Finished
 

@@ -201,7 +201,7 @@ class ExportView(BaseModel):
 
 
 class Estimate(BaseModel):
-    """The estimated time of the same run at another size."""
+    """The estimated time of the same run at a different size."""
 
     width: int
     height: int

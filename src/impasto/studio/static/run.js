@@ -79,7 +79,7 @@ function handleEvent(kind, data) {
 }
 
 function step(data) {
-  const now = data.at; // the worker's clock: when a run is opened again, all its steps arrive at once
+  const now = data.at; // the worker's clock: when a run is opened again, all its steps arrive together
   if (lastStep !== null && now > lastStep) {
     const took = now - lastStep;
     run.seconds = run.seconds === null ? took : run.seconds * 0.8 + took * 0.2;
@@ -101,7 +101,7 @@ function keep(step, kind) {
   }
 }
 
-// Remove a preview that was deleted meanwhile (long runs keep every second one) from the slider.
+// Remove a preview that has been deleted (long runs keep every second one) from the slider.
 function dropPreview(picture) {
   const place = run.kept.indexOf(picture);
   if (place < 0 || run.kept.length < 2) return;

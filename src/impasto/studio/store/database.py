@@ -1,8 +1,7 @@
-"""The store: assets, jobs, commands, events and results in one SQLite file, images in folders beside it.
+"""The store: assets, jobs, commands, events and results in one SQLite file, images in folders next to it.
 
-In: the requests of the API. Out: rows as value objects. This is the API's side; the worker's side (claims, leases,
-events) is ``lease``. Every change to a job happens in a BEGIN IMMEDIATE transaction, so any process may be killed
-between any two statements.
+This is the API's side, which returns rows as value objects; the worker's side (claims, leases, events) is ``lease``.
+Every change to a job happens in a BEGIN IMMEDIATE transaction, so any process may be killed between any two statements.
 """
 
 from __future__ import annotations

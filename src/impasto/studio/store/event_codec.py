@@ -1,6 +1,6 @@
 """Events as JSON, for the store and the page.
 
-In: ``impasto.events``. Out: a kind and a JSON-able dictionary, without pictures.
+An event of ``impasto.events`` becomes a kind and a JSON-able dictionary, without its images.
 """
 
 from __future__ import annotations

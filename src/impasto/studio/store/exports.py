@@ -1,7 +1,7 @@
 """Exports (timelapses and reports) of finished jobs: jobs of the one queue, with the finished job as their ``source``.
 
-In: requests of the API. Out: jobs whose id is the id of their source and the kind of export, so that an export exists
-once; and the files and the log of the source, for the worker that writes the export into the folder of the source.
+The id of an export is the id of its source and its kind, so each export exists once. The worker that writes it reads
+the files and the log of the source, and writes into the folder of the source.
 """
 
 from __future__ import annotations

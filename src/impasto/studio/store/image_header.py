@@ -1,7 +1,7 @@
 """Read the format and size of an image from its first bytes, without decoding it.
 
-In: the head of a file. Out: media type, width and height, so that the server can refuse an image that is too large
-during the upload, and needs no decoder. The worker decodes the file and finds any damage.
+The header has the media type, width and height, so the server can reject an image that is too large during the upload,
+without a decoder. The worker decodes the file and finds any damage.
 
 Not imagesize 2.0: it fails on AVIF and HEIC files with EXIF, ignores the orientation of PNG and WebP, and returns no
 format.

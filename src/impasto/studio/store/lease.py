@@ -1,8 +1,8 @@
 """The worker's side of the store: claim a job under a lease, store its events, release it.
 
-In: events as JSON. Out: rows, but only while the lease is valid: every write checks the token of the claim, and the
-token of a worker that was considered dead is no longer valid. So a job is claimed by one worker, finished once, and
-never lost: a worker that dies leaves a row whose lease expires.
+A worker writes only while its lease is valid: every write checks the token of the claim, and the token of a worker that
+was considered dead is no longer valid. So a job is claimed by one worker, finished once, and never lost: a worker that
+dies leaves a row whose lease expires.
 """
 
 from __future__ import annotations

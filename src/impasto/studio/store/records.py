@@ -1,6 +1,6 @@
 """The rows of the store as value objects, and the errors of the store.
 
-In: rows. Out: frozen dataclasses, independent of any transaction.
+They are frozen dataclasses, independent of any transaction.
 """
 
 from __future__ import annotations

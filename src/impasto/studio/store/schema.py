@@ -1,7 +1,7 @@
 """The tables of the store, as numbered migrations of one SQLite file.
 
-In: the path of a store, of any earlier version or missing. Out: a connection with the current tables. A store written
-by a newer version is refused. Migrations that were released are never edited, their names included.
+A store of any earlier version is migrated to the current tables when it is opened, and a missing one is created. A
+store written by a newer version is rejected. Migrations that were released are never edited, their names included.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRAT
             if version > len(migrations):
                 raise RecordError(
                     f"the studio's store has version {version}, and this Impasto supports up to {len(migrations)}: "
-                    "update Impasto, or use another --data folder"
+                    "update Impasto, or use a different --data folder"
                 )
             if version < len(migrations):
                 # Not executescript, which commits first: a migration is applied completely or not at all.
