@@ -259,10 +259,8 @@ def _write_tiff(
 ) -> None:
     """Write a TIFF: large pictures in tiles, small ones in strips, which every reader knows."""
     xmp = metadata.xmp_packet(record) if record is not None else None
-    if levels.shape[0] * levels.shape[1] >= TILED_FROM:
-        sixteen_bit.write_tiles(stream, levels, exif, icc.srgb_profile(), dpi, xmp)
-    else:
-        stream.write(sixteen_bit.tiff_bytes(levels, exif, icc.srgb_profile(), dpi, xmp))
+    tiled = levels.shape[0] * levels.shape[1] >= TILED_FROM
+    sixteen_bit.write_tiff(stream, levels, exif, icc.srgb_profile(), dpi, xmp, tiled=tiled)
 
 
 def _encode_eight(

@@ -14,6 +14,9 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import accumulate
 from typing import IO, Any
 
 import numpy as np
@@ -25,8 +28,7 @@ from impasto.imaging.damage import DamagedFileError, foreign_decoder
 Deep = NDArray[np.uint16]
 TILE = 256
 _STRIP_BYTES = 1 << 20
-# tifffile cannot write pointers to further directories: a neighboring tag holds their place until the offset is known.
-_PLACEHOLDERS = {0x8769: 0x8768, 0x8825: 0x8824}
+_HEADER, _BIG_HEADER = b"II\x2a\x00\x08\x00\x00\x00", b"II\x2b\x00\x08\x00\x00\x00" + bytes(8)
 _BIG_FROM = (1 << 32) - (1 << 26)  # bytes of pixels, which may not compress at all
 
 
@@ -167,27 +169,64 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def tiff_bytes(
-    values: NDArray[np.uint8] | Deep, exif: bytes | None, icc: bytes, dpi: float | None, xmp: bytes | None
-) -> bytes:
-    """Return a TIFF of deflated strips with horizontal differencing.
+def write_tiff(
+    stream: IO[bytes],
+    values: NDArray[np.uint8] | Deep,
+    exif: bytes | None,
+    icc: bytes,
+    dpi: float | None,
+    xmp: bytes | None,
+    *,
+    tiled: bool = False,
+) -> None:
+    """Write a TIFF, deflated with horizontal differencing.
 
     Args:
+        stream: empty, writable and seekable.
         values: ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or uint16.
         exif: cleaned EXIF data, or None.
         icc: the color profile.
         dpi: dots per inch, or None.
         xmp: an XMP packet, or None.
+        tiled: in tiles, so that a viewer can show a part without reading the rest, and as BigTIFF, whose offsets have
+            64 bits, where the pixels take more than 32; otherwise in strips, which every reader knows.
     """
     height, width, channels = values.shape
-    kind = values.dtype.newbyteorder("<")
-    rows = max(1, _STRIP_BYTES // (width * channels * kind.itemsize))
-    strips = []
-    for top in range(0, height, rows):
-        lines: NDArray[Any] = values[top : top + rows].astype(kind)
-        lines[:, 1:] -= values[top : top + rows, :-1]
-        strips.append(zlib.compress(lines.tobytes(), 6))
-    tags: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00")
+    big = tiled and values.nbytes > _BIG_FROM
+    rows = TILE if tiled else max(1, _STRIP_BYTES // (width * channels * values.itemsize))
+    columns = TILE if tiled else width
+    tags: Any = TiffImagePlugin.ImageFileDirectory_v2(_BIG_HEADER if big else _HEADER)
+    _describe(tags, values, exif, icc, dpi, xmp)
+    starts, sizes = (324, 325) if tiled else (273, 279)
+    if tiled:
+        tags[322] = tags[323] = TILE
+    else:
+        tags[278] = rows
+    lefts, tops = range(0, width, columns), range(0, height, rows)
+    tags.tagtype[starts] = tags.tagtype[sizes] = 16 if big else 4
+    tags[starts] = tags[sizes] = (0,) * (len(tops) * len(lefts))
+    end = tags.save(stream)  # reserves the place of the directory, which lies before the pixels
+    deflated = partial(_deflated, shape=(rows, columns) if tiled else None)
+    lengths: list[int] = []
+    with ThreadPoolExecutor() as pool:
+        for top in tops:  # row by row, so that few compressed tiles wait in memory
+            blocks = [values[top : top + rows, left : left + columns] for left in lefts]
+            lengths.extend(stream.write(data) for data in pool.map(deflated, blocks))
+    first = end if tiled else 0  # Pillow itself counts strips from the end of the directory
+    tags[starts], tags[sizes] = tuple(accumulate(lengths[:-1], initial=first)), tuple(lengths)
+    stream.seek(0)
+    tags.save(stream)
+
+
+def _describe(
+    tags: Any,
+    values: NDArray[np.uint8] | Deep,
+    exif: bytes | None,
+    icc: bytes,
+    dpi: float | None,
+    xmp: bytes | None,
+) -> None:
+    """Enter the tags that strips and tiles share in a directory."""
     if exif:
         block = Image.Exif()
         block.load(exif)
@@ -196,11 +235,9 @@ def tiff_bytes(
             if tag in (0x8769, 0x8825):
                 tags.tagtype[tag] = 4
             tags[tag] = value
-    sizes = [len(strip) for strip in strips]
-    tags[256], tags[257], tags[258], tags[259] = width, height, (8 * kind.itemsize,) * channels, 8
-    tags[262], tags[274], tags[277], tags[278], tags[284] = 2, 1, channels, rows, 1
-    tags.tagtype[273] = tags.tagtype[279] = 4
-    tags[273], tags[279] = tuple(int(end) for end in np.cumsum([0, *sizes[:-1]])), tuple(sizes)
+    height, width, channels = values.shape
+    tags[256], tags[257], tags[258], tags[259] = width, height, (8 * values.itemsize,) * channels, 8
+    tags[262], tags[274], tags[277], tags[284] = 2, 1, channels, 1
     tags[317], tags[339] = 2, (1,) * channels
     if channels == 4:
         tags[338] = 2
@@ -211,96 +248,13 @@ def tiff_bytes(
     if xmp:
         tags.tagtype[700] = 1
         tags[700] = xmp
-    file = io.BytesIO()
-    tags.save(file)
-    return file.getvalue() + b"".join(strips)
 
 
-def write_tiles(
-    stream: IO[bytes],
-    values: NDArray[np.uint8] | Deep,
-    exif: bytes | None,
-    icc: bytes,
-    dpi: float | None,
-    xmp: bytes | None,
-    *,
-    big: bool | None = None,
-) -> None:
-    """Write a TIFF in deflated tiles, so that a viewer can show a part without reading the rest.
-
-    Args:
-        stream: empty, readable, writable and seekable.
-        values, exif, icc, dpi, xmp: as for ``tiff_bytes``.
-        big: as BigTIFF, whose offsets have 64 bits; chosen by the picture's bytes if absent.
-    """
-    import tifffile
-
-    big = values.nbytes > _BIG_FROM if big is None else big
-    tags, blocks = _exif_tags(exif, big)
-    if xmp:
-        tags.append((700, 1, len(xmp), xmp, True))
-    with tifffile.TiffWriter(stream, bigtiff=big, byteorder="<") as file:
-        file.write(
-            values,
-            photometric="rgb",
-            extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
-            tile=(TILE, TILE),
-            compression="adobe_deflate",
-            predictor=True,
-            iccprofile=icc,
-            resolution=None if dpi is None else (dpi, dpi),
-            resolutionunit=None if dpi is None else "INCH",
-            extratags=tags,
-            metadata=None,
-            software=False,
-        )
-    stream.seek(0)
-    with tifffile.TiffFile(stream) as file:
-        places = {tag: file.pages.first.tags[_PLACEHOLDERS[tag]] for tag in blocks}
-    for tag, block in blocks.items():  # after the pixels, referenced by the directory
-        end = stream.seek(0, io.SEEK_END)
-        end += end % 2
-        directory: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00", group=tag)
-        if big:
-            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2b\x00\x08\x00\x00\x00" + bytes(8), group=tag)
-        directory.update(block)
-        stream.seek(end)
-        stream.write(directory.tobytes(end))
-        stream.seek(places[tag].offset)
-        stream.write(struct.pack("<H", tag))
-        stream.seek(places[tag].valueoffset)
-        stream.write(struct.pack("<Q" if big else "<I", end))
-
-
-def _exif_tags(
-    exif: bytes | None, big: bool
-) -> tuple[list[tuple[int, int, int, Any, bool]], dict[int, dict[int, Any]]]:
-    """Split EXIF data into tags of the picture's directory and the directories of their own."""
-    if not exif:
-        return [], {}
-    block = Image.Exif()
-    block.load(exif)
-    plain: Any = TiffImagePlugin.ImageFileDirectory_v2(b"II\x2a\x00\x08\x00\x00\x00")
-    blocks: dict[int, dict[int, Any]] = {}
-    tags: list[tuple[int, int, int, Any, bool]] = []
-    for tag in block:
-        if tag in (0x8769, 0x8825):
-            blocks[tag] = dict(block.get_ifd(tag))
-            tags.append((_PLACEHOLDERS[tag], 16 if big else 4, 1, 0, True))
-            continue
-        plain[tag] = block[tag]
-        kind, value = plain.tagtype[tag], plain[tag]
-        if kind == 2:
-            text = value if isinstance(value, str) else value[0]
-            tags.append((tag, 2, len(text.encode()) + 1, text, True))
-            continue
-        if isinstance(value, bytes):
-            tags.append((tag, kind, len(value), value, True))
-            continue
-        numbers = list(value) if isinstance(value, (tuple, list)) else [value]
-        if kind in (5, 10):
-            flat = [part for number in numbers for part in (number.numerator, number.denominator)]
-            tags.append((tag, kind, len(numbers), flat, True))
-        else:
-            tags.append((tag, kind, len(numbers), numbers if len(numbers) > 1 else numbers[0], True))
-    return tags, blocks
+def _deflated(values: NDArray[Any], shape: tuple[int, int] | None) -> bytes:
+    """Return a strip or tile, compressed; a tile at the edge is padded to its full shape."""
+    if shape is not None and shape != values.shape[:2]:
+        rest = shape[0] - values.shape[0], shape[1] - values.shape[1]
+        values = np.pad(values, ((0, rest[0]), (0, rest[1]), (0, 0)), mode="edge")
+    lines = values.astype(values.dtype.newbyteorder("<"))
+    lines[:, 1:] -= values[:, :-1]
+    return zlib.compress(lines.tobytes(), 6)
