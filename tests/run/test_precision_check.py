@@ -11,7 +11,7 @@ from impasto.events import Planned, Warned
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
 from impasto.run import precision_check
-from impasto.run.prepared_run import prepare
+from impasto.run.prepared_run import in_float32, prepare
 from impasto.run.target_cache import TargetCache
 from impasto.runtime import device
 from random_weights import state_before
@@ -57,7 +57,7 @@ def test_another_gradient_falls_back_to_float32_and_says_so(
     monkeypatch.setattr(precision_check, "agreement", lambda *_, **__: 0.42)
     decided, said = run(pair, TargetCache(state=state))
     assert decided == "fp32"
-    assert said == ["bfloat16 gives another gradient than float32 here (cosine 0.42): the run uses float32"]
+    assert said == ["bfloat16 gives a different gradient than float32 here (cosine 0.42): the run uses float32"]
 
 
 def test_slow_arithmetic_falls_back_to_float32_says_so_and_is_decided_once(
@@ -119,3 +119,16 @@ def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
     assert found < precision_check.LEAST_COSINE
     broken = TargetCache(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(prepared)
     assert precision_check.agreement(problem, broken, weights, tile=None, seed=0) == 0.0
+
+
+def test_float32_gets_memory_plans_of_its_own() -> None:
+    wide = torch.rand(3, 512, 512)
+    options = {**RUN, "size": 512}
+    needed = prepare(wide, wide, recipes.resolve(**options)).memory_plan_at(512, 512).bytes
+    options["memory"] = f"{needed + 1}B"
+    half, full = (prepare(wide, wide, recipes.resolve(**options, precision=name)) for name in ("bf16", "fp32"))
+    assert half.memory_plans != full.memory_plans
+    changed = in_float32(half, "a note")
+    assert changed.memory_plans == full.memory_plans
+    assert changed.decisions == full.decisions
+    assert "a note" in changed.notes

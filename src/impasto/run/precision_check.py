@@ -24,7 +24,7 @@ from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import ScaleObjective, style_noise
 from impasto.options.layer_names import SMALLEST_SIDE
 from impasto.planning.schedule import Scale
-from impasto.run.prepared_run import PreparedRun
+from impasto.run.prepared_run import PreparedRun, in_float32
 
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
@@ -55,7 +55,6 @@ def choose_precision(
     if decided or prepared.options.machine.precision != "auto" or prepared.compute.dtype != torch.bfloat16:
         return prepared, None
     encoder, scale, problem = cache.encoder(prepared), _judged(prepared.scales[0]), None
-    whole = replace(prepared, compute=replace(prepared.compute, dtype=torch.float32))
     if encoder not in cache.bf16_cosine:
         problem = cache.problem(prepared, scale)
         weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
@@ -65,8 +64,8 @@ def choose_precision(
     cosine = cache.bf16_cosine[encoder]
     if cosine >= LEAST_COSINE:
         return prepared, problem if scale == prepared.scales[0] else None
-    note = f"bfloat16 gives another gradient than float32 here (cosine {cosine:.2f}): the run uses float32"
-    return replace(whole, notes=[*prepared.notes, note]), None
+    note = f"bfloat16 gives a different gradient than float32 here (cosine {cosine:.2f}): the run uses float32"
+    return in_float32(prepared, note), None
 
 
 def _judged(scale: Scale) -> Scale:

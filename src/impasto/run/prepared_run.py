@@ -209,6 +209,23 @@ def prepare(
     )
 
 
+def in_float32(prepared: PreparedRun, note: str) -> PreparedRun:
+    """Return a run in float32, with new memory plans, since features then take twice the memory.
+
+    Args:
+        prepared: the run in bfloat16.
+        note: the reason, for the user.
+    """
+    compute = replace(prepared.compute, dtype=torch.float32)
+    model = replace(prepared.memory_model, bf16_features=False)
+    plans = _plans(prepared.scales, prepared.options, compute, model, {})
+    changed = replace(prepared, compute=compute, memory_model=model, memory_plans=plans)
+    decided = prepared.group.broadcast({"plans": changed.planned["plans"]})  # every process uses those of the first
+    plans = _plans(prepared.scales, prepared.options, compute, model, decided or {})
+    new = [line for line in _memory_notes(plans[prepared.size]) if line not in prepared.notes]
+    return replace(changed, memory_plans=plans, notes=[*prepared.notes, note, *new])
+
+
 def check_together(options: Options, group: ProcessGroup, *, decided: bool = False) -> None:
     """Raise OptionError for what one process alone can do, where there are several; a decided run has its steps."""
     if group.world_size == 1:
