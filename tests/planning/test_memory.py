@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,9 +128,22 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
-def test_free_memory_is_a_number_where_the_system_says() -> None:
-    free = free_bytes()
-    assert free is None or free > 0
+def test_free_memory_is_a_number() -> None:
+    assert free_bytes() > 0
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [("3000000\n", 2_000_000), ("max\n", 5_000_000), (None, 5_000_000)])
+def test_free_memory_is_within_the_limit_of_the_control_group(
+    monkeypatch: pytest.MonkeyPatch, limit: str | None, allowed: int
+) -> None:
+    def read(path: Path, **_: object) -> str:
+        if limit is None:
+            raise FileNotFoundError(path)
+        return limit if path.name == "memory.max" else "1000000\n"
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5_000_000))
+    monkeypatch.setattr(Path, "read_text", read)
+    assert free_bytes() == allowed
 
 
 def test_memory_that_is_left_over_keeps_first_passes() -> None:

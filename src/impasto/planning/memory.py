@@ -8,6 +8,7 @@ in bfloat16 takes over.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,18 +95,15 @@ class MemoryPlan:
         return cls(tile, pairs or 0, bool(bf16_history), bool(first_order), size or 0, kept_tiles or 1, release_eagerly)
 
 
-def free_bytes() -> int | None:
-    """Return the bytes of main memory that this process may allocate, None if the system does not report them."""
-    found: list[int] = []
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found.extend(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        if limit.isdigit():
-            found.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError, IndexError):
-        pass
-    return min(found) if found else None
+def free_bytes() -> int:
+    """Return the bytes of main memory that this process may allocate, within the limit of its control group."""
+    import psutil
+
+    free: int = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):  # no control group, or one without a limit
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+        free = min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
+    return free
 
 
 def feature_bytes(pixels: int, depth: int, width: int, gaps: float) -> int:

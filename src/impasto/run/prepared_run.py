@@ -333,9 +333,8 @@ def _plans(
     elif machine.device.type == "cuda":
         limit = int(memory.FREE_SHARE * torch.cuda.mem_get_info(machine.device)[0])
     else:
-        free = memory.free_bytes()
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if memory_model.ranks > 1 else 1
-        limit = None if free is None else int(memory.FREE_SHARE * free) // here
+        limit = int(memory.FREE_SHARE * memory.free_bytes()) // here
     if wanted.tile is not None:  # chosen by hand
         return {(scale.height, scale.width): memory.MemoryPlan(wanted.tile) for scale in scales}
     plans = {}

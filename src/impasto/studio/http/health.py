@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shutil
 import sys
 from pathlib import Path
 
+import psutil
+
 
 def memory_bytes() -> int:
-    """Return the resident memory of this process, or its peak where the system reports only that."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Return the resident memory of this process."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def torch_loaded() -> bool:
