@@ -278,7 +278,7 @@ def interrupted(files: Files, times: int, program: tuple[str, str] = ("-m", "imp
 def test_ctrl_c_saves_the_image(tiny_files: Files) -> None:
     status, out, err = interrupted(tiny_files, 1)
     assert status == 0, err
-    assert "stopping: saving the current picture" in err
+    assert "stopping: saving the current image" in err
     assert "Traceback" not in err
     (line,) = out.splitlines()
     assert line.startswith("out.png: content.png in the style of style.png, 64x48 px, stopped after ")
