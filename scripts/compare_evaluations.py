@@ -67,9 +67,9 @@ def prepare_side(args: argparse.Namespace, side: str, cache: TargetCache, group:
     prepared = prepare(args.content, args.style, options, group=group)
     scale, encoder = prepared.scales[-1], cache.encoder(prepared)
     shard = group.shard(scale.height)
-    problem = build_scale_objective(
+    scale_objective = build_scale_objective(
         encoder,
-        prepared.control,
+        prepared.tensors,
         scale,
         prepared.options,
         prepared.style_layers,
@@ -77,9 +77,9 @@ def prepare_side(args: argparse.Namespace, side: str, cache: TargetCache, group:
         args.keep,
         shard,
     )
-    weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
-    canvas = problem.content
-    own = problem.objective
+    weights = prepared.initial_weights().weights(scale_objective.normalizers, scale.content_factor)
+    canvas = scale_objective.content
+    own = scale_objective.objective
     single = Objective(encoder, own.terms, own.height, own.width, tile=prepared.options.machine.tile, keep=args.keep)
     rows = shard.cut(canvas)
 

@@ -150,8 +150,8 @@ def test_alpha_comes_back(paint: Any, tiny_picture: Pixels, tmp_path: Path) -> N
 def test_the_losses_told_are_those_of_the_file(
     paint: Any, tiny_picture: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, transparent: bool
 ) -> None:
-    problems, make, content = [], TargetCache.problem, tiny_picture
-    monkeypatch.setattr(TargetCache, "problem", lambda *given: problems.append(make(*given)) or problems[-1])
+    problems, make, content = [], TargetCache.scale_objective, tiny_picture
+    monkeypatch.setattr(TargetCache, "scale_objective", lambda *given: problems.append(make(*given)) or problems[-1])
     if transparent:
         content = np.dstack([tiny_picture, np.full((48, 64), 128, np.uint8)])
     path = tmp_path / f"out{suffix}"
@@ -349,7 +349,7 @@ def test_an_output_that_is_an_input_is_refused(paint: Any, tiny_files: Files) ->
 def test_what_the_format_cannot_hold_is_said_before_the_work(
     paint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TargetCache, "problem", lambda *given: pytest.fail("the work began"))
+    monkeypatch.setattr(TargetCache, "scale_objective", lambda *given: pytest.fail("the work began"))
     with pytest.raises(ImageError, match="use PNG or TIFF for 16"):
         paint(output=tmp_path / "out.jpg", bits=16)
 

@@ -240,7 +240,7 @@ def _prepared(
     decisions = history.decisions if group.is_first else group.broadcast()
     prepared = prepare(inputs.content, style, options, output, start=history.start, group=group, decisions=decisions)
     if group.is_first:
-        group.broadcast(prepared.planned)
+        group.broadcast(prepared.all_decisions)
     return prepared, model
 
 
@@ -255,7 +255,7 @@ def _painting(
     cache.encoder(prepared)  # unusable weights are reported before anything else
     prepared, ready = choose_precision(prepared, cache, decided=bool(history.decisions))
     painting = Painting(prepared, cache, history, monitor, checkpoints, first_picture)
-    painting.problem = ready
+    painting.scale_objective = ready
     return painting
 
 

@@ -128,7 +128,7 @@ def test_inputs_that_moved_are_found(capsys: Capture, folder: Path) -> None:
         (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),
         (["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"], "--size and --more-steps are both given"),
         (["replay", "out.png", "--content", "painting.png", "-q"], "the content 'photo.png' has changed: the run read"),
-        (["resume", "settings"], "'settings' holds no run: give the folder that --run-dir named"),
+        (["resume", "settings"], "'settings' contains no run: use the folder that was passed as --run-dir"),
         (["explore", "photo.png", "painting.png"], "0 axes are given"),
         (["explore", "photo.png", "painting.png", "--axis", "sparkle=1"], "there is no option 'sparkle'"),
         (

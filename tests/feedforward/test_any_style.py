@@ -59,11 +59,11 @@ def test_any_size(stylizer: FastStylizer, photograph: Tensor, painting: Tensor, 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_tiles_equal_the_whole(double: FastStylizer, photograph: Tensor, painting: Tensor, strength: float) -> None:
-    control, size = single_style(photograph.double(), painting.double()), (102, 118)
+    tensors, size = single_style(photograph.double(), painting.double()), (102, 118)
     # The root of a covariance turns rounding (eps) in directions without variance into its root, and the inverse, which
     # is bounded by the floor, enlarges that.
     bound = torch.finfo(torch.float64).eps ** 0.5 / VARIANCE_FLOOR
-    assert_same(double(control, size, strength, 48), double(control, size, strength), bound)
+    assert_same(double(tensors, size, strength, 48), double(tensors, size, strength), bound)
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
@@ -71,19 +71,19 @@ def test_tiles_equal_the_whole_where_no_root_is_taken(
     adain: dict[str, Tensor], photograph: Tensor, painting: Tensor, strength: float
 ) -> None:
     double = FastStylizer(adain, dtype=torch.float64, matching=channelwise)
-    control, size = single_style(photograph.double(), painting.double()), (102, 118)
-    assert_same(double(control, size, strength, 48), double(control, size, strength))
+    tensors, size = single_style(photograph.double(), painting.double()), (102, 118)
+    assert_same(double(tensors, size, strength, 48), double(tensors, size, strength))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tiles_are_as_exact_as_the_whole(
     adain: dict[str, Tensor], double: FastStylizer, photograph: Tensor, painting: Tensor, dtype: torch.dtype
 ) -> None:
-    control, size, made = single_style(photograph, painting), (102, 118), FastStylizer(adain, dtype=dtype)
+    tensors, size, made = single_style(photograph, painting), (102, 118), FastStylizer(adain, dtype=dtype)
     exact = double(single_style(photograph.double(), painting.double()), size)
     products = 9 * sum(weight.shape[1] for name, weight in adain.items() if name.endswith(".weight"))
     assert_as_exact(
-        made(control, size, tile=48), made(control, size), exact, least=epsilon(dtype, layers=18, terms=products)
+        made(tensors, size, tile=48), made(tensors, size), exact, least=epsilon(dtype, layers=18, terms=products)
     )
 
 
@@ -100,11 +100,11 @@ def test_a_region_is_painted_and_the_rest_is_left(stylizer: FastStylizer, photog
     mask = torch.zeros(1, 1, *SIZE)
     mask[..., :40] = 1
     region = Region("left", mask, (StyleSource(painting, None, 1.0),))
-    control = RegionTensors(photograph, (region,), frozen_mask=1 - mask, frozen_pixels=photograph)
-    found = stylizer(control, SIZE)
+    tensors = RegionTensors(photograph, (region,), frozen_mask=1 - mask, frozen_pixels=photograph)
+    found = stylizer(tensors, SIZE)
     assert torch.equal(found[..., 40:], photograph[..., 40:].clamp(0, 1))
     assert not torch.allclose(found[..., :40], photograph[..., :40], atol=0.05)
-    still = stylizer(replace(control, regions=(replace(region, strength=0.0),)), SIZE)
+    still = stylizer(replace(tensors, regions=(replace(region, strength=0.0),)), SIZE)
     assert torch.equal(still, photograph.clamp(0, 1))
 
 

@@ -132,7 +132,7 @@ CASES: dict[str, Case] = {
     "nearest": Case(
         lambda t, f, m: NearestLoss(StyleTarget(f, LAYERS, *_size(t), m), content=f, preservation=0.75), floor=1e-5
     ),
-    "apart": Case(lambda t, f, m: PerLayerNearestLoss(StyleTarget(f, LAYERS, *_size(t), m), side=32), floor=1e-5),
+    "per_layer": Case(lambda t, f, m: PerLayerNearestLoss(StyleTarget(f, LAYERS, *_size(t), m), side=32), floor=1e-5),
     "strotss": Case(lambda t, f, m: StrotssLoss(_target(t, f, m), samples=200, style_samples=200)),
     "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m)),
     "self-similarity": Case(lambda t, f, m: SelfSimilarityLoss(f, LAYERS, t, mask=m, samples=200), floor=1e-5),

@@ -177,7 +177,7 @@ def test_a_run_with_a_per_layer_pass_replays(tiny_picture, tiny_style, states) -
     first = prepare(tiny_picture, parse_regions(tiny_style), options)
     again = prepare(tiny_picture, parse_regions(tiny_style), options, decisions=first.decisions)
     assert list(again.scales) == list(first.scales)
-    assert [scale.apart for scale in again.scales] == [False, True]
+    assert [scale.per_layer for scale in again.scales] == [False, True]
 
 
 def test_a_poster_has_the_per_layer_pass(tiny_files, states, tmp_path) -> None:
@@ -185,8 +185,8 @@ def test_a_poster_has_the_per_layer_pass(tiny_files, states, tmp_path) -> None:
     stylize(*tiny_files, output=proof, recipe="nnst", size=32, steps=10, cache=cache)
     source = dataclasses.replace(read_source(proof), cache=cache)
     poster = last(iter_replay(source, tmp_path / "poster.png", size="64"))
-    height, width, _, _, *apart = poster.record["decisions"]["scales"][-1]
-    assert (height, width, apart) == (48, 64, [True])
+    height, width, _, _, *per_layer = poster.record["decisions"]["scales"][-1]
+    assert (height, width, per_layer) == (48, 64, [True])
 
 
 def test_published_steps() -> None:

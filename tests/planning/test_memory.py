@@ -101,7 +101,7 @@ def test_a_plan_keeps_to_its_limit(height: int, width: int, mebibytes: int) -> N
 
 def test_the_smallest_limit_that_works_works() -> None:
     with pytest.raises(
-        MachineError, match=r"4096x4096 px do not fit into 1\.00GiB: the smallest limit .* --memory \d"
+        MachineError, match=r"4096x4096 px does not fit in 1\.00GiB: the smallest limit .* --memory \d"
     ) as caught:
         planned(4096, GIB)
     least = str(caught.value).partition("--memory ")[2].partition(";")[0]
@@ -180,6 +180,6 @@ def test_moving_the_colors_in_the_end_is_counted() -> None:
     small, lean = MemoryPlan(256, 3, bf16_history=True), MemoryPlan(256, 0, first_order=True)
     assert moved.peak(lean) == memory.BASE + 4e6 * (memory.RECOLOR + memory.TARGET * 2)
     assert moved.peak(small) > plain.peak(small)
-    with pytest.raises(MachineError, match=r"2000x2000 px do not fit into 1\.50GiB"):
+    with pytest.raises(MachineError, match=r"2000x2000 px does not fit in 1\.50GiB"):
         plan_memory(moved, 3 * 2**29)
     assert plan_memory(plain, 3 * 2**29).tile == 256

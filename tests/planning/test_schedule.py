@@ -71,8 +71,8 @@ def test_a_last_pass_takes_its_share_of_the_steps(height: int, width: int, steps
     assert all(min(scale.height, scale.width) >= 16 for scale in scales)
     assert (scales[-1].height, scales[-1].width) == (height, width)
     assert steps is None or sum(scale.steps for scale in scales) == steps
-    assert not any(scale.apart for scale in scales[:-1])
-    assert scales[-1].apart or (steps is not None and steps * options.features.per_layer_fraction <= 0.5)
+    assert not any(scale.per_layer for scale in scales[:-1])
+    assert scales[-1].per_layer or (steps is not None and steps * options.features.per_layer_fraction <= 0.5)
     assert [Scale.from_data(scale.as_data()) for scale in scales] == scales
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_region_tensors import SIZE, cache, evaluation_of, left, paint, paintings, photo, problem_of, same
+from test_region_tensors import SIZE, cache, evaluation_of, left, paint, paintings, photo, same, scale_objective_of
 
 from impasto.imaging.images import load, quantize
 from impasto.options import recipes
@@ -34,21 +34,21 @@ def test_content_colors_are_compared_by_lightness_alone(cache: TargetCache, phot
 
 
 def test_the_gradient_goes_through_the_view(cache: TargetCache, photo: Any, paintings: Any) -> None:
-    _, problem = problem_of(
+    _, scale_objective = scale_objective_of(
         cache, photo, None, {"regions": [{"mask": left(48, soft=20), "style": paintings[0], "color": "content"}]}
     )
-    weights = {name: 1 / value for name, value in problem.normalizers.items() if name != "tv"}
+    weights = {name: 1 / value for name, value in scale_objective.normalizers.items() if name != "tv"}
     canvas = 0.1 + 0.8 * torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    canvas = 0.5 * canvas + 0.5 * problem.content
-    evaluation = problem.objective.evaluate(canvas, weights)
+    canvas = 0.5 * canvas + 0.5 * scale_objective.content
+    evaluation = scale_objective.objective.evaluate(canvas, weights)
     # Where lightness is held at the gamut's limit the gradient leads back inside, which the value does not know.
-    held = color.ChromaKeeper(problem.content).lightness(canvas) != color.to_oklab(canvas)[:, :1]
+    held = color.ChromaKeeper(scale_objective.content).lightness(canvas) != color.to_oklab(canvas)[:, :1]
     assert 0 < float(held.double().mean()) < 0.5
     direction = evaluation.gradient.masked_fill(held, 0)
     direction = direction / direction.norm()
 
     def total(canvas: torch.Tensor) -> float:
-        losses = problem.objective.values(problem.view.picture(canvas))
+        losses = scale_objective.objective.values(scale_objective.view.picture(canvas))
         return sum(weight * losses[name] for name, weight in weights.items())
 
     change = 1e-6  # leaves 1e-10 of rounding and 1e-12 of curvature

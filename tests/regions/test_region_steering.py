@@ -64,5 +64,5 @@ def test_what_is_not_there_cannot_be_steered(cache: TargetCache, photo: Any, pai
     regions = [{"mask": left(), "style": paintings[1], "name": "sky"}]
     events = list(iter_stylize(photo, None, regions=regions, mailbox=mailbox, cache=cache, **{**FEW, "steps": 1}))
     told = [event.message for event in events if isinstance(event, Warned)]
-    assert any("nothing called 'strength:sea' can be steered; did you mean 'strength:sky'" in text for text in told)
+    assert any("'strength:sea' cannot be changed during a run; did you mean 'strength:sky'" in text for text in told)
     assert any("strength:sky is 1.5; it must be between 0 and 1" in text for text in told)

@@ -100,24 +100,27 @@ def in_float64(part: Any) -> Any:
     return part
 
 
-def problem_of(
+def scale_objective_of(
     cache: TargetCache, content: Any, style: Any, placed: dict[str, Any], **options: Any
 ) -> tuple[PreparedRun, ScaleObjective]:
-    """Return a prepared and the problem of its first scale, all in float64: only rounding is left between equals."""
+    """Return a prepared run and the objective of its first scale in float64, where equal results differ by rounding
+    only."""
     prepared = prepare(content, parse_regions(style, **placed), recipes.resolve(**{**FEW, **options}))
     prepared = replace(
-        prepared, compute=replace(prepared.compute, dtype=torch.float64), control=in_float64(prepared.control)
+        prepared, compute=replace(prepared.compute, dtype=torch.float64), tensors=in_float64(prepared.tensors)
     )
     cache.encoder(prepared).double()  # the first convolution with the others
-    return prepared, cache.problem(prepared, prepared.scales[0])
+    return prepared, cache.scale_objective(prepared, prepared.scales[0])
 
 
 def evaluation_of(cache: TargetCache, content: Any, style: Any, canvas: Any = None, **options: Any) -> Any:
     placed = {key: options.pop(key) for key in ("regions", "labels", "protect") if key in options}
-    _, problem = problem_of(cache, content, style, placed, **options)
-    picture = problem.content * 0.8 + 0.1 if canvas is None else canvas
-    weights = {name: (ref if name.startswith("blend") else 1 / ref) for name, ref in problem.normalizers.items()}
-    return problem.objective.evaluate(picture, {**weights, "tv": 0.0})
+    _, scale_objective = scale_objective_of(cache, content, style, placed, **options)
+    picture = scale_objective.content * 0.8 + 0.1 if canvas is None else canvas
+    weights = {
+        name: (ref if name.startswith("blend") else 1 / ref) for name, ref in scale_objective.normalizers.items()
+    }
+    return scale_objective.objective.evaluate(picture, {**weights, "tv": 0.0})
 
 
 def same(one: Any, other: Any, tolerance: float = ROUNDING) -> bool:
@@ -216,9 +219,9 @@ def test_labels_pair_regions(cache: TargetCache, photo: Any, paintings: Any) -> 
     one_label = (np.zeros_like(content), np.zeros_like(style))
     # Without the references: a deviation divides by n under a mask, and by n - 1 without one.
     plain, labeled = (
-        problem_of(cache, photo, paintings[0], placed)[1].objective for placed in ({}, {"labels": one_label})
+        scale_objective_of(cache, photo, paintings[0], placed)[1].objective for placed in ({}, {"labels": one_label})
     )
-    canvas = 0.8 * in_float64(problem_of(cache, photo, paintings[0], {})[1].content) + 0.1
+    canvas = 0.8 * in_float64(scale_objective_of(cache, photo, paintings[0], {})[1].content) + 0.1
     weights = {"style": 1.0, "content": 1.0}
     assert same(labeled.evaluate(canvas, weights), plain.evaluate(canvas, weights))
 
@@ -231,7 +234,7 @@ def test_fifty_regions(cache: TargetCache, photo: Any, paintings: Any) -> None:
         ]
 
     with pytest.raises(OptionError, match="50 regions with different styles or settings"):
-        problem_of(cache, photo, None, {"regions": regions(True)})
+        scale_objective_of(cache, photo, None, {"regions": regions(True)})
     assert set(evaluation_of(cache, photo, None, regions=regions(False)).losses) <= {"style", "content"} | {
         name for name in evaluation_of(cache, photo, None, regions=regions(False)).losses if "+" in name
     }
@@ -368,16 +371,16 @@ def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path
 
 def test_masks_that_do_not_fit_are_refused(cache: TargetCache, photo: Any, paintings: Any) -> None:
     with pytest.raises(ImageError, match="the mask of region region is 64x64 px and its picture 96x64"):
-        problem_of(cache, photo, None, {"regions": [(np.ones((64, 64), np.float32), paintings[0])]})
+        scale_objective_of(cache, photo, None, {"regions": [(np.ones((64, 64), np.float32), paintings[0])]})
     with pytest.raises(ImageError, match="the mask of region region is zero everywhere"):
-        problem_of(cache, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})
+        scale_objective_of(cache, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})
     with pytest.raises(ImageError, match="the mask of --protect"):
-        problem_of(cache, photo, paintings[0], {"protect": np.ones((64, 64), np.float32)})
+        scale_objective_of(cache, photo, paintings[0], {"protect": np.ones((64, 64), np.float32)})
     given = {"style": paintings[0], "style_mask": np.ones((64, 64), np.float32)}
     with pytest.raises(ImageError, match="the mask of style picture"):
-        problem_of(cache, photo, given, {})
+        scale_objective_of(cache, photo, given, {})
     with pytest.raises(OptionError, match="at least one number must be above 0"):
-        problem_of(cache, photo, paintings, {}, style_blend="0,0")
+        scale_objective_of(cache, photo, paintings, {}, style_blend="0,0")
 
 
 def test_masks_of_any_size_come_to_the_canvas(photo: Any, paintings: Any) -> None:

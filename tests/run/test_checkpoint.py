@@ -157,7 +157,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
         data[len(data) // 2] ^= 1
     file.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
     events = list(iter_resume(folder, cache=cache))
-    assert f"{newest.stem} is damaged; going on from {older.stem} before it" in warnings(iter(events))
+    assert f"{newest.stem} is damaged; falling back to {older.stem}" in warnings(iter(events))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
@@ -168,7 +168,7 @@ def test_with_every_state_damaged_it_starts_again(tmp_path: Path, tiny_files: An
     for path in states(tmp_path / "run"):
         path.write_bytes(b"{}")
     events = list(iter_resume(tmp_path / "run", cache=cache))
-    assert any("there is none before it; starting again" in line for line in warnings(iter(events)))
+    assert any("there is no earlier checkpoint; restarting the run" in line for line in warnings(iter(events)))
     assert (tmp_path / "run.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
@@ -252,7 +252,7 @@ def test_without_resume_the_folder_begins_anew(tmp_path: Path, tiny_files: Any, 
 @pytest.mark.slow
 def test_another_run_is_not_gone_on_with(tmp_path: Path, tiny_files: Any, cache: TargetCache) -> None:
     begin(tiny_files, cache, tmp_path / "run", stop_after=5)
-    with pytest.raises(RecordError, match="the run in this folder has other options than this one"):
+    with pytest.raises(RecordError, match="the run in this folder has different options"):
         begin(tiny_files, cache, tmp_path / "run", resume=True, seed=4)
 
 
@@ -270,7 +270,7 @@ def test_a_moved_input_is_found_by_its_hash(tmp_path: Path, tiny_files: Any, cac
 
 
 def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="holds no run: give the folder that --run-dir named"):
+    with pytest.raises(RecordError, match="contains no run: use the folder that was passed as --run-dir"):
         read_run(tmp_path)
 
 
@@ -279,7 +279,7 @@ def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
     [
         ("{", "damaged: the run cannot be resumed, start it again"),
         ('{"a": 1}', "damaged: the run cannot be resumed"),
-        ('{"format": 99}', "holds the run of a newer impasto: pip install --upgrade impasto"),
+        ('{"format": 99}', "contains a run of a newer impasto: pip install --upgrade impasto"),
     ],
 )
 def test_a_description_that_cannot_be_used_is_said(tmp_path: Path, text: str, message: str) -> None:

@@ -193,7 +193,7 @@ def test_every_live_option_can_be_steered() -> None:
         ({"style_weight": math.inf}, "style_weight is inf; it must be a finite number of at least 0"),
         ({"step_size": 0.0}, "step_size is 0.0; it must be between 0.0001 and 100"),
         ({"style": -1.0}, "style is -1.0; it must be a finite number of at least 0"),
-        ({"strenght": 0.5}, "nothing called 'strenght' can be steered; did you mean 'strength'"),
+        ({"strenght": 0.5}, "'strenght' cannot be changed during a run; did you mean 'strength'"),
     ],
 )
 def test_what_cannot_be_steered_is_said_and_changes_nothing(values: dict[str, float], message: str) -> None:

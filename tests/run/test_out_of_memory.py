@@ -56,7 +56,7 @@ def test_a_shortage_is_told_with_what_would_do(
     with pytest.raises(MachineError) as caught:
         list(iter_stylize(*tiny_files, cache=cache, precision="fp32", **FEW))
     said = str(caught.value)
-    assert said.startswith("memory ran out at 48x36 px in one piece: give a smaller --size, such as 16")
+    assert said.startswith("memory ran out at 48x36 px in one piece: use a smaller --size, such as 16")
     assert "\n" not in said
     assert caught.value.__cause__ is error
 
@@ -67,7 +67,9 @@ def test_the_last_checkpoint_is_kept_and_named(
     folder = tmp_path / "run"
     fail_at(monkeypatch, 3, MemoryError())
     asked: dict[str, Any] = {"cache": cache, "checkpoint_dir": folder, "checkpoint_seconds": 0, "precision": "fp32"}
-    with pytest.raises(MachineError, match=rf"the state before step \d is kept, for impasto resume {folder}") as caught:
+    with pytest.raises(
+        MachineError, match=rf"the state before step \d is saved: run impasto resume {folder}"
+    ) as caught:
         list(iter_stylize(*tiny_files, **asked, **FEW))
     named = re.search(r"before step (\d)", str(caught.value))
     assert named is not None
@@ -89,7 +91,7 @@ def test_the_plan_for_less_gives_freed_memory_back(tiny_files: Files) -> None:
     prepared = made(tiny_files, size=2048, memory="64GiB")
     plan = prepared.memory_plans[prepared.size]
     said = advice(prepared, plan, int(0.7 * plan.bytes))
-    wanted = re.search(r"give --memory (\S+), which gives freed memory back at once; or a smaller --size", said)
+    wanted = re.search(r"use --memory (\S+), which returns freed memory immediately; or a smaller --size", said)
     assert wanted is not None, said
     assert made(tiny_files, size=2048, memory=wanted[1]).memory_plans[prepared.size].release_eagerly
 
@@ -112,7 +114,7 @@ def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files
     prepared = made(tiny_files, size=2048, seamless=True, memory="64GiB")
     release_eagerly = int(1.2 * prepared.memory_model.peak(memory.MemoryPlan(release_eagerly=True)))
     assert not prepared.memory_plans[prepared.size].release_eagerly
-    assert "gives freed memory back at once" in advice(prepared, prepared.memory_plans[prepared.size], release_eagerly)
+    assert "returns freed memory immediately" in advice(prepared, prepared.memory_plans[prepared.size], release_eagerly)
     for limit in (release_eagerly, 2**30):  # tried where it does not seem to fit
         again = made(tiny_files, size=2048, seamless=True, memory=str(limit)).memory_plans[prepared.size]
         assert again.release_eagerly
@@ -122,7 +124,7 @@ def test_a_picture_only_possible_whole_gives_freed_memory_back(tiny_files: Files
 def test_a_tile_by_hand_is_to_be_left_away(tiny_files: Files) -> None:
     prepared = made(tiny_files, size=2048, tile=1024)
     assert advice(prepared, prepared.memory_plans[prepared.size], 2**31).startswith(
-        "omit --tile and give --memory 2.00GiB"
+        "omit --tile and use --memory 2.00GiB"
     )
 
 
@@ -130,7 +132,7 @@ def test_a_tile_by_hand_is_to_be_left_away(tiny_files: Files) -> None:
 def test_where_no_tile_fits_a_size_does(tiny_files: Files, seamless: bool) -> None:
     prepared = made(tiny_files, size=2048, seamless=seamless, memory="64GiB")
     said = advice(prepared, prepared.memory_plans[prepared.size], 900 * 2**20)
-    found = re.search(r"give a smaller --size, such as (\d+)", said)
+    found = re.search(r"use a smaller --size, such as (\d+)", said)
     assert found is not None, said
     side = int(found[1])
     assert 16 <= side < 2048
@@ -151,7 +153,7 @@ def test_the_command_line_says_it_in_one_line(
     monkeypatch.setattr("impasto.api.prepare", refuse)
     assert run(["stylize", *map(str, tiny_files), "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err == (
-        "impasto: memory ran out: give a smaller --size or smaller pictures, or close other programs\n"
+        "impasto: memory ran out: use a smaller --size or smaller pictures, or close other programs\n"
     )
 
 

@@ -99,12 +99,12 @@ def test_a_network_is_looked_at_once(pair: Any, state: Any) -> None:
 def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def judge(problem: ScaleObjective, *_: object, **__: object) -> float:
-        sizes.append((problem.objective.height, problem.objective.width))
+    def judge(scale_objective: ScaleObjective, *_: object, **__: object) -> float:
+        sizes.append((scale_objective.objective.height, scale_objective.objective.width))
         return 1.0
 
     monkeypatch.setattr(precision_check, "agreement", judge)
-    monkeypatch.setattr(precision_check, "JUDGED_SIDE", 24)
+    monkeypatch.setattr(precision_check, "COMPARISON_SIDE", 24)
     assert run(pair, TargetCache(state=state)) == ("bf16", [])
     assert sizes == [(24, 24)]
 
@@ -112,13 +112,13 @@ def test_a_large_single_scale_is_judged_at_a_small_size(pair: Any, state: Any, m
 def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
     prepared = prepare(*pair, recipes.resolve(**RUN))
     cache = TargetCache(state=state)
-    problem = cache.problem(prepared, prepared.scales[0])
-    weights = prepared.initial_weights().weights(problem.normalizers, 1.0)
+    scale_objective = cache.scale_objective(prepared, prepared.scales[0])
+    weights = prepared.initial_weights().weights(scale_objective.normalizers, 1.0)
     other = TargetCache(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(prepared)
-    found = precision_check.agreement(problem, other, weights, tile=None, seed=0)
+    found = precision_check.agreement(scale_objective, other, weights, tile=None, seed=0)
     assert found < precision_check.LEAST_COSINE
     broken = TargetCache(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(prepared)
-    assert precision_check.agreement(problem, broken, weights, tile=None, seed=0) == 0.0
+    assert precision_check.agreement(scale_objective, broken, weights, tile=None, seed=0) == 0.0
 
 
 def test_float32_gets_memory_plans_of_its_own() -> None:

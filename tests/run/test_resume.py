@@ -1,4 +1,4 @@
-"""A kept run gone on with where there is other memory, another machine, or where its time was planned."""
+"""A checkpointed run, resumed with other memory, on another machine, or under a time limit."""
 
 from __future__ import annotations
 

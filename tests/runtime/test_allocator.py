@@ -1,4 +1,4 @@
-"""Freed blocks: kept for the next step or given back at once, as the context asks, and given back after it."""
+"""Freed blocks are retained for the next step or returned immediately, depending on the context, and returned at its end."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def test_a_plan_for_little_memory_is_followed_and_taken_again(
     monkeypatch.setattr(memory, "BASE", 0)
     monkeypatch.setattr(memory, "GROUPS", ((None,), (64,)))
     with pytest.raises(
-        MachineError, match=r"96x72 px do not fit .* the smallest limit that works is --memory 0\.\d+GiB"
+        MachineError, match=r"96x72 px does not fit .* the smallest limit that works is --memory 0\.\d+GiB"
     ):
         painted("none.png", size="96", memory="1MiB", scales=1)
     monkeypatch.setattr(memory, "MARGIN", 0)
@@ -279,7 +279,7 @@ def test_a_plan_for_little_memory_is_followed_and_taken_again(
     assert first.record["decisions"]["plans"][0][:6] == [72, 96, 64, 0, 0, 1]
     monkeypatch.undo()
     assert again(first.path, cache, "same.png").path.read_bytes() == first.path.read_bytes()
-    with pytest.raises(MachineError, match="120x90 px do not fit"):  # another size needs a plan of its own
+    with pytest.raises(MachineError, match="120x90 px does not fit"):  # another size needs a plan of its own
         again(first.path, cache, "larger.png", size="120")
 
 
@@ -323,5 +323,5 @@ def test_memory_and_dpi_go_with_a_size(painted: Any, cache: TargetCache) -> None
     assert max(large.pixels.shape) == 80
     assert as_command(large.record) == "impasto replay out.png --size 0.5in --dpi 160.0"
     assert max(again(large.path, cache, "larger.png", size="0.6in").pixels.shape) == 96  # at the same dots an inch
-    with pytest.raises(MachineError, match="80x60 px do not fit"):
+    with pytest.raises(MachineError, match="80x60 px does not fit"):
         again(proof.path, cache, size="80", memory="1MiB")

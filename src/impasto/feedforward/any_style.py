@@ -53,46 +53,46 @@ class FastStylizer:
         self.matching = matching
 
     def __call__(
-        self, control: RegionTensors, size: tuple[int, int], strength: float = 0.5, tile: int | None = None
+        self, tensors: RegionTensors, size: tuple[int, int], strength: float = 0.5, tile: int | None = None
     ) -> Tensor:
-        """Return the stylized picture of a control.
+        """Return the stylized content.
 
         Args:
-            control: content, styles and regions, at any size.
+            tensors: content, styles and regions, at any size.
             size: ``(height, width)`` of the picture in px.
             strength: 0 is the content, 0.5 one whole pass, 1 two; an area may override it.
             tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
 
         Returns:
-            ``[1, 3, height, width]`` in [0, 1]; float32, or float64 for a control and a network in float64.
+            ``[1, 3, height, width]`` in [0, 1]; float32, or float64 for tensors and a network in float64.
         """
         with torch.inference_mode():
-            control = control.at(size)
-            view = CanvasView(control)
-            tile = tile if tile is not None or size[0] * size[1] <= MAX_UNTILED or control.seamless else TILE
-            canvas = control.content
-            strengths = [strength if region.strength is None else region.strength for region in control.regions]
-            targets = [self._targets(region, size, tile) for region in control.regions]
+            tensors = tensors.at(size)
+            view = CanvasView(tensors)
+            tile = tile if tile is not None or size[0] * size[1] <= MAX_UNTILED or tensors.seamless else TILE
+            canvas = tensors.content
+            strengths = [strength if region.strength is None else region.strength for region in tensors.regions]
+            targets = [self._targets(region, size, tile) for region in tensors.regions]
             for number in (0, 1):
                 shares = [min(max(2 * value - number, 0.0), 1.0) for value in strengths]
                 if any(shares):
-                    canvas = self._pass(view.as_compared(canvas), control, targets, shares, tile)
+                    canvas = self._pass(view.as_compared(canvas), tensors, targets, shares, tile)
             return view.picture(canvas).clamp(0, 1)
 
     def _pass(
         self,
         as_compared: Tensor,
-        control: RegionTensors,
+        tensors: RegionTensors,
         targets: Sequence[Sequence[tuple[float, Statistics]]],
         shares: Sequence[float],
         tile: int | None,
     ) -> Tensor:
         """Return a picture with the features of every area moved toward its styles."""
         size = int(as_compared.shape[-2]), int(as_compared.shape[-1])
-        padding = "circular" if control.seamless else "reflect"
-        features = self.network.encode(_to_multiples_of_8(as_compared, control.seamless), tile, padding)
-        moved = features if any(region.mask is not None for region in control.regions) else None
-        for region, styles, share in zip(control.regions, targets, shares, strict=True):
+        padding = "circular" if tensors.seamless else "reflect"
+        features = self.network.encode(_to_multiples_of_8(as_compared, tensors.seamless), tile, padding)
+        moved = features if any(region.mask is not None for region in tensors.regions) else None
+        for region, styles, share in zip(tensors.regions, targets, shares, strict=True):
             if not share:
                 continue
             weight = None if region.mask is None else _cells(region.mask, features)
@@ -103,7 +103,7 @@ class FastStylizer:
                 assert weight is not None
                 moved = moved + (_applied(one, features) - features) * weight.to(features)
         picture = self.network.decode(features if moved is None else moved, tile, padding)
-        return _from_multiples_of_8(picture, size, control.seamless).clamp(0, 1)
+        return _from_multiples_of_8(picture, size, tensors.seamless).clamp(0, 1)
 
     def _map(self, features: Tensor, weight: Tensor | None, styles: Sequence[tuple[float, Statistics]]) -> Affine:
         own = statistics(_bands(features, weight))

@@ -81,7 +81,7 @@ def starting_picture(prepared: PreparedRun) -> Tensor:
     height, width = prepared.size
     factor = min(1.0, 1024 / max(height, width))
     size = max(16, round(height * factor)), max(16, round(width * factor))
-    return _adain(prepared)(prepared.control, size, FULL_PASS_STRENGTH)
+    return _adain(prepared)(prepared.tensors, size, FULL_PASS_STRENGTH)
 
 
 def _adain(prepared: PreparedRun) -> FastStylizer:
@@ -94,30 +94,30 @@ def _painter(prepared: PreparedRun, model: Model | None) -> Callable[[], Tensor]
     strength = FULL_PASS_STRENGTH if strength is None else strength
     tile = prepared.options.machine.tile
     if model is not None:
-        return lambda: by_model(model, prepared.control, prepared.size, strength, tile)
+        return lambda: by_model(model, prepared.tensors, prepared.size, strength, tile)
     stylizer = _adain(prepared)
-    return lambda: stylizer(prepared.control, prepared.size, strength, tile)
+    return lambda: stylizer(prepared.tensors, prepared.size, strength, tile)
 
 
 def by_model(
-    model: Model, control: RegionTensors, size: tuple[int, int], strength: float, tile: int | None = None
+    model: Model, tensors: RegionTensors, size: tuple[int, int], strength: float, tile: int | None = None
 ) -> Tensor:
-    """Return a control's picture by a trained network, ``[1, 3, H, W]`` in [0, 1].
+    """Return a picture by a trained network, ``[1, 3, H, W]`` in [0, 1].
 
     Args:
         model: as ``load`` returns it.
-        control: the content, its colors and protected areas; at most one style.
+        tensors: the content, its colors and protected areas; at most one style.
         size: ``(height, width)`` in px.
         strength: 0 is the content, 0.5 and more the network's output.
         tile: side of a tile in px, a multiple of 16.
     """
     with torch.inference_mode():
-        control = control.at(size)
-        view = CanvasView(control)
-        if not control.regions:
-            return view.picture(control.content).clamp(0, 1)
-        style = control.regions[0].styles[0].picture if model.shape.any_style else None
-        own = control.regions[0].strength
+        tensors = tensors.at(size)
+        view = CanvasView(tensors)
+        if not tensors.regions:
+            return view.picture(tensors.content).clamp(0, 1)
+        style = tensors.regions[0].styles[0].picture if model.shape.any_style else None
+        own = tensors.regions[0].strength
         share = min(1.0, (strength if own is None else own) / FULL_PASS_STRENGTH)
-        painted = model(control.content, style, tile).to(control.content)
-        return view.picture(torch.lerp(control.content, painted, share)).clamp(0, 1)
+        painted = model(tensors.content, style, tile).to(tensors.content)
+        return view.picture(torch.lerp(tensors.content, painted, share)).clamp(0, 1)

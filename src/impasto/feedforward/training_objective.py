@@ -65,10 +65,10 @@ class TrainingObjective:
         """Set the losses' weights from pairs of a photograph and a painting, each ``[1, 3, h, w]``."""
         sums: dict[str, float] = {}
         for photograph, painting in pairs:
-            control = single_style(photograph, painting, self.options.features.style_scale)
+            tensors = single_style(photograph, painting, self.options.features.style_scale)
             scale = Scale(self.side, self.side, 1)
             found = build_scale_objective(
-                self.encoder, control, scale, self.options, self.style_layers, self.content_layers
+                self.encoder, tensors, scale, self.options, self.style_layers, self.content_layers
             )
             for name, value in found.normalizers.items():
                 sums[name] = sums.get(name, 0.0) + value / len(pairs)

@@ -75,7 +75,7 @@ def build_scale_objective(
     shard: RowShard | None = None,
     proof: Tensor | None = None,
 ) -> ScaleObjective:
-    """Return the problem of one scale.
+    """Return the scale_objective of one scale.
 
     Args:
         encoder: the network.
@@ -92,7 +92,7 @@ def build_scale_objective(
     view = CanvasView(at_scale)
     with torch.no_grad():
         content = view.as_compared(at_scale.content)
-        context = ScaleContext(encoder, content, *size, style_layers, content_layers, options, scale.apart)
+        context = ScaleContext(encoder, content, *size, style_layers, content_layers, options, scale.per_layer)
         terms = build_terms(context, at_scale)
         weights = term_weights(at_scale, options)
         if proof is not None:
@@ -131,23 +131,25 @@ def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: 
     return torch.randn(1, 3, *size, generator=generator).to(mean).mul_(deviation).add_(mean).clamp_(0, 1)
 
 
-def starting_canvas(previous: Tensor | None, problem: ScaleObjective, init: str, generator: torch.Generator) -> Tensor:
+def starting_canvas(
+    previous: Tensor | None, scale_objective: ScaleObjective, init: str, generator: torch.Generator
+) -> Tensor:
     """Return the canvas that a scale starts from: the scale before, enlarged, or the initial image.
 
     Args:
         previous: the picture of the scale before, ``[1, 3, h, w]``, if there was one.
-        problem: of this scale.
+        scale_objective: of this scale.
         init: ``content``, ``random``, ``style`` or a picture file.
         generator: for the random ones.
     """
-    size = problem.objective.height, problem.objective.width
-    device = problem.tensors.content.device
+    size = scale_objective.objective.height, scale_objective.objective.width
+    device = scale_objective.tensors.content.device
     if previous is not None:
         return resize(previous, size)
     if init == "content":
-        return problem.content.clone()
+        return scale_objective.content.clone()
     if init == "random":
         return torch.rand(1, 3, *size, generator=generator).to(device)
     if init == "style":
-        return style_noise(problem.noise, size, generator)
+        return style_noise(scale_objective.noise, size, generator)
     return resize(tensor(images.load(init).pixels).to(device), size)

@@ -1,1 +1,1 @@
-"""What a run will take: the sizes it goes through, the memory and the time. No torch."""
+"""The plan of a run: its sizes, memory and time. Does not import torch."""

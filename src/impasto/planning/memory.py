@@ -1,9 +1,9 @@
-"""How a scale fits into memory: whole or in tiles, and how much history the optimizer stores.
+"""How a scale fits into memory: in one piece or in tiles, and with how much optimizer history.
 
-In: sizes, layers and a limit in bytes. Out: a ``MemoryPlan`` for each scale. The model counts what grows with the
-picture (canvas, gradient, content and its target, masks, the optimizer's vectors and pairs) and what grows with a tile
-(the features, and what backward needs). Where fewer than three of L-BFGS's pairs fit, a first-order method with moments
-in bfloat16 takes over.
+``plan_memory`` returns a ``MemoryPlan`` for the size and layers of a scale and a limit in bytes. The model counts what
+grows with the image (canvas, gradient, content and its target, masks, the optimizer's vectors and pairs) and what grows
+with a tile (the features and what backward needs). If fewer than three pairs of L-BFGS fit, a first-order method with
+moments in bfloat16 is used.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ INPUT = 12  # bytes a pixel of each picture that was read
 class MemoryPlan:
     """How one scale is computed.
 
-    ``tile`` is the side of a tile in px, None for the whole picture. ``pairs`` is the length of the L-BFGS history,
+    ``tile`` is the side of a tile in px, None without tiles. ``pairs`` is the length of the L-BFGS history,
     ``bf16_history`` stores it in bfloat16, ``first_order`` replaces L-BFGS by a first-order method. ``bytes`` is the
     predicted peak. ``kept_tiles`` tiles keep the activations of their first pass, which saves time and changes no
-    result. ``release_eagerly`` returns freed memory to the system at once although the picture is whole; tiles always
-    do.
+    result. ``release_eagerly`` returns freed memory to the system immediately although the image is not tiled; tiled
+    runs always do.
     """
 
     tile: int | None = None
@@ -72,7 +72,7 @@ class MemoryPlan:
 
     @property
     def releases_memory(self) -> bool:
-        """Whether freed memory is returned to the system at once, where that is possible."""
+        """Whether freed memory is returned to the system immediately, where that is possible."""
         return self.release_eagerly or self.tile is not None
 
     def as_data(self) -> list[int | None]:
@@ -96,7 +96,7 @@ class MemoryPlan:
 
 
 def free_bytes() -> int:
-    """Return the bytes of main memory that this process may allocate, within the limit of its control group."""
+    """Return the bytes of main memory that this process can allocate, within the limit of its control group."""
     import psutil
 
     free: int = psutil.virtual_memory().available
@@ -107,13 +107,13 @@ def free_bytes() -> int:
 
 
 def feature_bytes(pixels: int, depth: int, width: int, gaps: float) -> int:
-    """Return the bytes that an evaluation of this many pixels takes.
+    """Return the bytes that an evaluation of a number of pixels needs.
 
     Args:
-        pixels: of a tile with its halo, or of the picture.
+        pixels: number of pixels of a tile with its halo, or of the image.
         depth: deepest block, 1 to 5; 0 for no network.
-        width: bytes of a feature.
-        gaps: what copies take and what is lost between blocks, of what features take.
+        width: bytes per feature value.
+        gaps: memory of copies and gaps between blocks, relative to that of the features.
     """
     return round(pixels * (1 + gaps) * (FEATURES[depth - 1] + SLOPES) * width) if depth else 0
 
@@ -123,16 +123,16 @@ class MemoryModel:
     """The memory that one scale needs, as a function of its plan.
 
     Args:
-        height, width: of the canvas in px.
+        height, width: size of the canvas in px.
         depth: the deepest block that is read.
-        bf16_features: whether features are in two bytes rather than four.
+        bf16_features: whether features are in bfloat16 instead of float32.
         optimizer: name of the requested optimizer.
-        masks: how many maps of the picture's size are held.
-        inputs: pixels of all the pictures that were read.
-        recolor: whether the finished picture gets the content's colors.
-        ranks: processes that share the picture's rows; what is counted is one's.
-        can_release: whether freed memory can go back to the system at once (see ``runtime.allocator``); a GPU's does
-            not.
+        masks: number of maps of the image's size in memory.
+        inputs: total pixels of the input images.
+        recolor: whether the result gets the content's colors.
+        ranks: number of processes that share the image's rows; the model counts the memory of one.
+        can_release: whether freed memory can be returned to the system immediately (see ``runtime.allocator``); never
+            on a GPU.
     """
 
     height: int
@@ -148,11 +148,11 @@ class MemoryModel:
 
     @property
     def rows(self) -> int:
-        """How many rows of the canvas one process has."""
+        """Number of rows of the canvas per process."""
         return -(-self.height // self.ranks)
 
     def at(self, height: int, width: int) -> MemoryModel:
-        """Return the model at another size."""
+        """Return the model at a different size."""
         return replace(self, height=height, width=width)
 
     def peak(self, plan: MemoryPlan) -> int:
@@ -181,24 +181,24 @@ class MemoryModel:
         return self.rows * self.width * VALUES * 2 * (2 if bf16 else 4)
 
     def read(self, tile: int | None) -> int:
-        """Return how many pixels are evaluated at once."""
+        """Return how many pixels are evaluated in one pass."""
         if tile is None:
             return min(self.rows + (MARGIN if self.ranks > 1 else 0), self.height) * self.width
         return min(tile + MARGIN, self.height) * min(tile + MARGIN, self.width)
 
     @property
     def block(self) -> int:
-        """Return the bytes of the largest map where the picture is computed whole."""
+        """Return the bytes of the largest map if the image is not tiled."""
         return self.read(None) * WIDEST * (2 if self.bf16_features else 4)
 
     def kept(self, tile: int | None) -> int:
-        """Return the bytes of the activations that one tile keeps for its backward pass."""
+        """Return the bytes of activations that one tile keeps for its backward pass."""
         if not self.depth:
             return 0
         return round((1 + COPIES) * self.read(tile) * FEATURES[self.depth - 1] * (2 if self.bf16_features else 4))
 
     def tiles(self, tile: int | None) -> int:
-        """Return how many tiles there are."""
+        """Return the number of tiles."""
         return 1 if tile is None else -(-self.rows // tile) * -(-self.width // tile)
 
 
@@ -206,24 +206,24 @@ def plan_memory(model: MemoryModel, limit: int | None) -> MemoryPlan:
     """Return the best way to compute a scale within a limit.
 
     Args:
-        model: what the scale asks.
-        limit: bytes for everything; None for no limit.
+        model: the memory model of the scale.
+        limit: total bytes; None for no limit.
 
     Raises:
-        MachineError: not even the smallest tile fits; says what would.
+        MachineError: not even the smallest tile fits; the message has the limit or size that would.
     """
     found = fitting(model, limit)
     if found is not None:
         return found
     least = int(SLACK * min(model.peak(made) for made in _candidates(model))) + 1
     raise MachineError(
-        f"{model.width}x{model.height} px do not fit into {readable(limit or 0)}: the smallest limit that works is "
-        f"--memory {readable(least, up=True)}; or give a smaller --size"
+        f"{model.width}x{model.height} px does not fit in {readable(limit or 0)}: the smallest limit that works is "
+        f"--memory {readable(least, up=True)}; or use a smaller --size"
     )
 
 
 def fitting(model: MemoryModel, limit: int | None, *, whole: bool = False) -> MemoryPlan | None:
-    """Return the best plan within a limit, of those without tiles if only these will do, None where there is none."""
+    """Return the best plan within a limit, None if there is none; optionally only plans without tiles."""
     limit = None if limit is None else int(limit / SLACK)
     for made in _candidates(model):
         if whole and made.tile is not None:
@@ -235,7 +235,7 @@ def fitting(model: MemoryModel, limit: int | None, *, whole: bool = False) -> Me
 
 
 def smaller(model: MemoryModel, limit: int) -> int | None:
-    """Return the longest side in px, a multiple of 16, of a picture of these proportions that fits, None if none."""
+    """Return the largest long side in px, a multiple of 16, that fits at this aspect ratio; None if none does."""
     longest = max(model.height, model.width)
     low, high = 0, longest // 16  # of 16 px; what is low fits
     while low < high:
@@ -247,7 +247,7 @@ def smaller(model: MemoryModel, limit: int) -> int | None:
 
 
 def _candidates(model: MemoryModel) -> Iterator[MemoryPlan]:
-    """Yield plans, the better first: a whole picture before tiles, within each a longer history before speed."""
+    """Yield plans, best first: without tiles before tiled ones, and within each a longer history before speed."""
     lbfgs = model.optimizer == "lbfgs"
     histories = [(PAIRS, False), *((pairs, True) for pairs in range(PAIRS, LEAST_PAIRS - 1, -1))] if lbfgs else [()]
     if model.can_release:
@@ -262,7 +262,7 @@ def _candidates(model: MemoryModel) -> Iterator[MemoryPlan]:
 
 
 def _with_kept(model: MemoryModel, made: MemoryPlan, limit: int | None) -> MemoryPlan:
-    """Let as many tiles keep their first pass as the memory that is left over allows."""
+    """Let as many tiles keep their first pass as the remaining memory allows."""
     room, one = (limit or made.bytes) - made.bytes, model.kept(made.tile)
     if made.tile is None or not one:
         return made

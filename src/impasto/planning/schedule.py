@@ -1,8 +1,8 @@
-"""Coarse to fine, as plain data: which sizes a run goes through, and how many steps each gets.
+"""The coarse-to-fine schedule as plain data: the sizes of a run and the number of steps at each.
 
 Large shapes of the style come from the coarse scales, where the network's field of view covers more of the picture;
-brush strokes come from the fine ones. Coarse scales lose content more easily, so each has a factor on the content's
-weight.
+brush strokes come from the fine ones. Coarse scales lose content more easily, so each scale has a factor for the
+content weight.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ STEPS: dict[str, tuple[int, int]] = {"draft": (30, 8), "standard": (60, 22), "fi
 
 @dataclass(frozen=True)
 class Scale:
-    """One size of a run.
+    """One scale of a run.
 
-    ``content_factor`` multiplies the content's weight; ``apart`` says that nearest neighbors are sought layer by
-    layer.
+    ``content_factor`` multiplies the content weight; ``per_layer`` says that nearest neighbors are searched separately
+    in each layer.
     """
 
     height: int
     width: int
     steps: int
     content_factor: float = 1.0
-    apart: bool = False
+    per_layer: bool = False
 
     def as_data(self) -> list[float]:
-        """Return the scale as a record keeps it."""
-        return [self.height, self.width, self.steps, self.content_factor, *[True] * self.apart]
+        """Return the scale as a record stores it."""
+        return [self.height, self.width, self.steps, self.content_factor, *[True] * self.per_layer]
 
     @classmethod
     def from_data(cls, data: Sequence[float]) -> Scale:
-        """Return what ``as_data`` gave."""
-        height, width, steps, factor, *apart = data
-        return cls(int(height), int(width), int(steps), float(factor), bool(apart))
+        """Return the scale that ``as_data`` stored."""
+        height, width, steps, factor, *per_layer = data
+        return cls(int(height), int(width), int(steps), float(factor), bool(per_layer))
 
 
 def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     """Return the scales of a run with these options that ends at ``(height, width)``.
 
-    The steps of scales too small for the network go to the finest. Where nearest neighbors are sought layer by layer
-    in the end, the last scale is that pass, at the finest size.
+    The steps of scales too small for the network go to the finest scale. With ``per_layer_fraction``, the last entry is
+    the pass that matches each layer separately, at the finest size.
     """
     descent = options.optimization
     share = options.features.per_layer_fraction if options.features.style_loss == "nearest" else 0.0
@@ -61,7 +61,7 @@ def scales_for(options: Options, height: int, width: int) -> list[Scale]:
     if steps is not None:
         large[-1] = replace(large[-1], steps=large[-1].steps + steps - sum(scale.steps for scale in large))
     last = round(share * sum(scale.steps for scale in large)) if descent.steps is None else descent.steps - (steps or 0)
-    return [*large, replace(large[-1], steps=last, apart=True)] if last else large
+    return [*large, replace(large[-1], steps=last, per_layer=True)] if last else large
 
 
 def plan_scales(
@@ -72,8 +72,8 @@ def plan_scales(
     Args:
         height, width: the final size in px.
         quality: a key of ``STEPS``.
-        scales: how many; chosen by the size if absent.
-        steps: evaluations over all scales; by quality if absent.
+        scales: number of scales; depends on the size if absent.
+        steps: evaluations over all scales; depends on the quality if absent.
     """
     long_side = max(height, width)
     if scales is None:
@@ -102,7 +102,7 @@ def _shares(quality: str, scales: int) -> list[int]:
 
 
 def _apportion(total: int, shares: list[int]) -> list[int]:
-    """Divide a number of steps like the shares; the finest scale is served first and gets at least one."""
+    """Divide a number of steps in proportion to shares; the finest scale is filled first and gets at least one."""
     weight = sum(shares)
     counts = [math.floor(total * share / weight) for share in shares]
     counts[-1] += total - sum(counts)

@@ -1,8 +1,8 @@
-"""How long a run will take, and how many steps fit into the time there is.
+"""How long a run takes, and how many steps fit into a time limit.
 
-In: measured seconds of single evaluations. Out: seconds for a plan, or a plan for seconds. An evaluation costs about
-the same per pixel at every size, so one measured at the coarsest scale foretells the others; what a scale then takes
-corrects the rest of the plan when the next scale begins, and once more within the last.
+An evaluation costs about the same per pixel at every size, so one that is timed at the coarsest scale predicts the
+others. The measured time of a scale corrects the plan of the remaining scales when the next scale begins, and once more
+within the last scale.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ class StepCost:
     """Seconds per pixel and evaluation, as last measured.
 
     Args:
-        seconds_per_pixel: of one evaluation.
+        seconds_per_pixel: seconds per pixel of one evaluation.
     """
 
     seconds_per_pixel: float
 
     def of(self, scale: Scale) -> float:
-        """Return the seconds that one evaluation takes at a scale."""
+        """Return the predicted seconds of one evaluation at a scale."""
         return self.seconds_per_pixel * scale.height * scale.width
 
     def learn(self, scale: Scale, seconds: float) -> None:
-        """Take what one evaluation really took at a scale."""
+        """Record the measured time of one evaluation at a scale."""
         self.seconds_per_pixel = seconds / (scale.height * scale.width)
 
 
 def seconds_for(scales: Sequence[Scale], rate: StepCost) -> float:
-    """Return how long scales take, their targets included."""
+    """Return the predicted seconds of scales, including their targets."""
     return sum((scale.steps + SETUP_EVALUATIONS) * rate.of(scale) for scale in scales)
 
 
 def fit(scales: Sequence[Scale], rate: StepCost, seconds: float) -> list[Scale]:
-    """Return the scales with their steps multiplied by one factor, so that they take so many seconds.
+    """Return the scales with their steps multiplied by one factor, so that they fit into a number of seconds.
 
-    Every scale keeps at least one step. A budget too small for that is overdrawn.
+    Every scale keeps at least one step, even if the budget is too small for that.
 
     Args:
-        scales: as usually planned.
-        rate: measured.
-        seconds: for all of them, targets included.
+        scales: the scales as planned without a time limit.
+        rate: the measured cost of an evaluation.
+        seconds: time for all scales, including their targets.
     """
     setup = sum(SETUP_EVALUATIONS * rate.of(scale) for scale in scales)
     stepping = sum(scale.steps * rate.of(scale) for scale in scales)
@@ -60,11 +60,11 @@ def fit(scales: Sequence[Scale], rate: StepCost, seconds: float) -> list[Scale]:
 
 
 class TimeBudget:
-    """Keeps a run within its time: plans the scales from what evaluations really take.
+    """Keeps a run within its time limit: plans the scales from measured times.
 
     Args:
-        seconds: from ``began`` to the end.
-        began: when the clock started, as ``time.perf_counter`` tells it.
+        seconds: time limit, from ``began`` to the end of the run.
+        began: start of the time limit, in seconds of ``time.perf_counter``.
     """
 
     def __init__(self, seconds: float, began: float) -> None:
@@ -72,23 +72,23 @@ class TimeBudget:
         self.rate: StepCost | None = None
 
     def calibrate(self, scale: Scale, evaluate: Callable[[], object]) -> None:
-        """Time an evaluation at a scale; the first, which prepares things, does not count."""
+        """Time an evaluation at a scale, after one warm-up evaluation."""
         evaluate()
         began = time.perf_counter()
         evaluate()
         self.rate = StepCost((time.perf_counter() - began) / (scale.height * scale.width))
 
     def learn(self, scale: Scale, steps: int, seconds: float) -> None:
-        """Take what so many steps of a scale took."""
+        """Record the measured time of some steps of a scale."""
         if self.rate is not None and steps:
             self.rate.learn(scale, seconds / steps)
 
     def plan(self, usual: Sequence[Scale], *, begun: bool = False) -> list[Scale]:
-        """Return the scales that are left, with steps that fit into the time that is left.
+        """Return the remaining scales, with steps that fit into the remaining time.
 
         Args:
-            usual: as planned without a budget.
-            begun: the first of them has its targets already.
+            usual: the scales as planned without a time limit.
+            begun: whether the targets of the first scale exist already.
         """
         assert self.rate is not None
         last = usual[-1]

@@ -121,12 +121,12 @@ def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTe
 
 
 def build_region_tensors(
-    placement: RegionSpec, content: Picture, options: Options, device: torch.device | str = "cpu"
+    region_spec: RegionSpec, content: Picture, options: Options, device: torch.device | str = "cpu"
 ) -> RegionTensors:
     """Return the tensors of a run.
 
     Args:
-        placement: styles, regions and protection.
+        region_spec: styles, regions and protection.
         content: the content picture; transparent pixels are left out of the statistics.
         options: of the run.
         device: of the tensors.
@@ -144,16 +144,16 @@ def build_region_tensors(
             raise OptionError("seamless needs the whole picture at once: omit --tile", "seamless")
         original = periodic(original)
     source = saturate(original, settings.saturation)
-    pending_regions, notes = _pending_regions(placement, content, original)
+    pending_regions, notes = _pending_regions(region_spec, content, original)
     rest = _normalize_masks(pending_regions)
-    protect = _protection(placement, content, original, notes)
+    protect = _protection(region_spec, content, original, notes)
     kept = None if protect is None else protect * settings.protect_strength
     regions: list[Region] = []
     frozen_mask = torch.zeros_like(source[:, :1]) if rest is None else rest
     frozen_pixels, chroma = frozen_mask * source, None
     for pending in pending_regions:
         color = _color(pending, options)
-        styles = _styles(pending, placement, source, visible, color, options)
+        styles = _styles(pending, region_spec, source, visible, color, options)
         share = torch.ones_like(source[:, :1]) if pending.share is None else pending.share
         if color == "palette":
             frozen_mask, frozen_pixels = frozen_mask + share, frozen_pixels + share * styles[0].picture
@@ -186,14 +186,14 @@ def build_region_tensors(
 
 
 def _pending_regions(
-    placement: RegionSpec, content: Picture, original: Tensor
+    region_spec: RegionSpec, content: Picture, original: Tensor
 ) -> tuple[list[_PendingRegion], list[str]]:
     """Return the regions in the order of their names, those with the same style and settings merged; and notes."""
     size = content.size
     whole = (int(original.shape[-2]), int(original.shape[-1]))
-    free = [spec for spec in placement.styles if spec.region is None]
-    if placement.labels:
-        pictures = placement.pictures
+    free = [spec for spec in region_spec.styles if spec.region is None]
+    if region_spec.labels:
+        pictures = region_spec.pictures
         pairs, notes = masks.pair_labels(
             require_picture(pictures, "labels content"),
             require_picture(pictures, "labels style"),
@@ -206,13 +206,13 @@ def _pending_regions(
             for name, there, here in sorted(pairs, key=lambda pair: pair[0])
         ], notes
     merged: dict[tuple[object, ...], _PendingRegion] = {}
-    for spec in sorted((w for w in placement.styles if w.region is not None), key=lambda w: str(w.region)):
+    for spec in sorted((w for w in region_spec.styles if w.region is not None), key=lambda w: str(w.region)):
         assert spec.region is not None and spec.mask is not None
         mask = masks.load_mask(
-            require_picture(placement.pictures, spec.mask), size, f"the mask of region {spec.region}"
+            require_picture(region_spec.pictures, spec.mask), size, f"the mask of region {spec.region}"
         )
         mask = masks.resize_mask(mask.to(original), whole)
-        key = _identity(spec, placement)
+        key = _identity(spec, region_spec)
         if key in merged:
             pending = merged[key]
             assert pending.share is not None
@@ -223,17 +223,17 @@ def _pending_regions(
     check_count(len(merged))
     pending_regions = list(merged.values())
     if free:
-        same = merged.get(_identity(free[0], placement)) if len(free) == 1 else None
+        same = merged.get(_identity(free[0], region_spec)) if len(free) == 1 else None
         if same is not None:  # a region painted like the rest is part of the rest
             pending_regions.remove(same)
         pending_regions.append(_PendingRegion(REST if pending_regions else "", free))
     return pending_regions, []
 
 
-def _identity(spec: StyleSpec, placement: RegionSpec) -> tuple[object, ...]:
+def _identity(spec: StyleSpec, region_spec: RegionSpec) -> tuple[object, ...]:
     """Return a key: regions with the same pictures and settings are merged."""
     roles = spec.style, spec.style_mask
-    found = [None if role is None else require_picture(placement.pictures, role) for role in roles]
+    found = [None if role is None else require_picture(region_spec.pictures, role) for role in roles]
     pictures = [None if picture is None else (picture.sha256, picture.crop) for picture in found]
     return (*pictures, spec.scale, spec.rotate, spec.strength, spec.color)
 
@@ -259,15 +259,15 @@ def _normalize_masks(pending_regions: list[_PendingRegion]) -> Tensor | None:
     return None
 
 
-def _protection(placement: RegionSpec, content: Picture, like: Tensor, notes: list[str]) -> Tensor | None:
-    if placement.protect == "faces":
+def _protection(region_spec: RegionSpec, content: Picture, like: Tensor, notes: list[str]) -> Tensor | None:
+    if region_spec.protect == "faces":
         found = face_mask(content.pixels)
         if found is None:
             notes.append("no face found, so nothing is protected: the detector finds upright frontal faces")
             return None
         return torch.from_numpy(found)[None, None].to(like)
-    if placement.protect == "mask":
-        mask = masks.load_mask(require_picture(placement.pictures, "protect"), content.size, "the mask of --protect")
+    if region_spec.protect == "mask":
+        mask = masks.load_mask(require_picture(region_spec.pictures, "protect"), content.size, "the mask of --protect")
         return masks.resize_mask(mask.to(like), (int(like.shape[-2]), int(like.shape[-1])))
     return None
 
@@ -279,7 +279,12 @@ def _color(pending: _PendingRegion, options: Options) -> str:
 
 
 def _styles(
-    pending: _PendingRegion, placement: RegionSpec, source: Tensor, visible: Tensor | None, color: str, options: Options
+    pending: _PendingRegion,
+    region_spec: RegionSpec,
+    source: Tensor,
+    visible: Tensor | None,
+    color: str,
+    options: Options,
 ) -> tuple[StyleSource, ...]:
     settings = options.control
     blend = blend_of(settings.style_blend, len(pending.specs)) if pending.specs[0].region is None else [1.0]
@@ -289,10 +294,10 @@ def _styles(
         scales = parse_numbers(settings.style_scales, "style_scales", len(pending.specs), low=low, high=high)
     made = []
     for spec, part, scale in zip(pending.specs, blend, scales, strict=True):
-        file = require_picture(placement.pictures, spec.style)
+        file = require_picture(region_spec.pictures, spec.style)
         picture, mask = tensor(file.pixels).to(source), pending.label
         if spec.style_mask is not None:
-            own = require_picture(placement.pictures, spec.style_mask)
+            own = require_picture(region_spec.pictures, spec.style_mask)
             mask = masks.load_mask(own, file.size, f"the mask of style {file.name}").to(source)
         mask = None if mask is None else masks.resize_mask(mask, file.size)
         alpha = _alpha(file, picture)

@@ -1,1 +1,1 @@
-"""One run: prepared, optimized scale by scale, kept in checkpoints, recorded and saved."""
+"""One run: prepared, optimized scale by scale, checkpointed, recorded and saved."""

@@ -1,18 +1,18 @@
-"""A run that survives its process: states and commands on disk, and the way back.
+"""Checkpoints of a run: its states and commands on disk, and how they are restored.
 
-In: the run, its optimizer and its losses, at the top of a step. Out: a folder with
+The run, its optimizer and its losses are saved at the start of a step, into a folder with
 
-    run.json                 what the run is: options, decisions, inputs, where they lie, where the picture goes
-    steering.jsonl           every command with its step, flushed to the disk before it is obeyed
-    checkpoint-000120.*      the last two states: tensors in ``.safetensors``, all else in ``.json``
+    run.json the run: options, decisions, inputs with their paths, output file steering.jsonl every command with its
+    step, flushed to disk before it is executed checkpoint-000120.* the last two states: tensors in ``.safetensors``,
+    the rest in ``.json``
 
-A state counts once its ``.json`` is there, which is written last and in one step. Writing happens beside the run, in
-a thread, on a copy of the tensors; where that copy would be large, without one, while the run waits. A damaged state
-is passed over for the one before it. Because commands are logged before they count and a state is taken after, a run
-killed at any moment and resumed ends with the bytes of the one that was not killed.
+A state is valid once its ``.json`` exists, which is written last and atomically. A thread writes a copy of the tensors
+while the run continues; if that copy would be large, the run waits instead. A damaged state is skipped in favor of the
+one before it. Because commands are logged before they are executed and the state is saved after that, a run that is
+killed at any moment and resumed ends with the same bytes as an uninterrupted one.
 
-Where several processes paint, the first writes, and states hold the whole picture: what was kept by some number of
-processes is gone on with by any other. All of them read the folder.
+With several processes, the first one writes, and states hold the whole image, so that a run can be resumed with a
+different number of processes. All of them read the folder.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ MACHINE_KEYS = ("ranks", "threads", "cpu")  # but for these decisions: how many 
 
 @dataclass(frozen=True)
 class State:
-    """A checkpoint as it comes back: the run, its scales, the references of this one, and tensors by name."""
+    """A loaded checkpoint: the run, its scales, the normalizers of the current one, and tensors by name."""
 
     run: RunState
     scales: list[list[float]]
@@ -68,7 +68,7 @@ class State:
     tensors: dict[str, Tensor]
 
     def restore(self, optimizer: Optimizer, objective: Objective, generator: torch.Generator) -> None:
-        """Put an optimizer, the losses and the randomness where they were; the tensors are theirs from then on."""
+        """Restore the optimizer, the losses and the generator; they take over the tensors."""
         optimizer.load_state(self._part("optimizer"))
         for name, loss in objective.terms.items():
             if isinstance(loss, Refreshing):
@@ -82,18 +82,18 @@ class State:
 
 
 class Checkpointer:
-    """Keeps one run in one folder.
+    """Saves and loads the checkpoints of one run in one folder.
 
     Args:
-        folder: the run's own.
-        seconds: how long between two states; longer where states cost more than 2 % of the time.
-        beginning: what the run is, as ``run.json`` keeps it.
-        generator: the run's randomness.
-        resume: go on from what the folder holds; otherwise what it holds is removed.
+        folder: the folder of the run.
+        seconds: time between two checkpoints; longer if they take more than 2% of the time.
+        beginning: the description of the run, as stored in ``run.json``.
+        generator: the random generator of the run.
+        resume: continue from the folder's last checkpoint; otherwise remove its checkpoints.
         group: the processes that paint the picture together.
 
     Raises:
-        RecordError: the folder holds another run, or one of a newer version.
+        RecordError: the folder belongs to a different run, or to a newer version.
         MachineError: the folder cannot be written.
     """
 
@@ -127,11 +127,11 @@ class Checkpointer:
         self._due = time.monotonic() + seconds
 
     def commands(self, given: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return what the run is to repeat: what its log holds, then what it was given and had not come to."""
+        """Return the commands to repeat: those in the log, then those of an earlier run that were not yet executed."""
         return [line["entry"] for line in self._log] + list(given)[self._given_before :]
 
     def log(self, run: RunState, entry: Mapping[str, Any]) -> None:
-        """Write a command to the disk before it is obeyed; one that is repeated from the log is there already."""
+        """Write a command to disk before it is executed, unless it was read from the log."""
         if len(run.steering) < len(self._log) or not self._group.is_first:
             return
         given = self._given_before + max(0, run.repeated - self._logged_before)
@@ -146,7 +146,7 @@ class Checkpointer:
         self._log.append(line)
 
     def save(self, run: RunState, optimizer: Optimizer, objective: Objective, *, now: bool = False) -> list[str]:
-        """Keep the state at the top of a step if that is due, or now; return what the person should know."""
+        """Save the state at the start of a step if a checkpoint is due, or ``now``; return warnings."""
         waits = time.monotonic() < self._due or (self._writer is not None and self._writer.is_alive())
         if not objective.shard.group.broadcast(now or not waits):
             return self._news()
@@ -178,7 +178,7 @@ class Checkpointer:
         return self._news()
 
     def close(self) -> None:
-        """Wait until the last state is written."""
+        """Wait until the last checkpoint is written."""
         if self._writer is not None:
             self._writer.join()
             self._writer = None
@@ -194,7 +194,7 @@ class Checkpointer:
         return news
 
     def _write(self, step: int, tensors: dict[str, Tensor], about: bytes, clock: Callable[[], float]) -> None:
-        """Write a state: the tensors first, then the JSON that makes it count, then drop what is too old."""
+        """Write a checkpoint: first the tensors, then the JSON that makes it valid; then delete old ones."""
         began = clock()
         name = f"checkpoint-{step:09d}"
         try:
@@ -214,12 +214,13 @@ class Checkpointer:
         self._delay_next(self._cost + clock() - began)
 
     def _delay_next(self, cost: float) -> None:
-        """Let the next state wait until this one's cost is a small share of the time; every 0 s is every step."""
+        """Delay the next checkpoint until the cost of this one is a small fraction of the time; an interval of 0 s
+        means every step."""
         if self.seconds > 0:
             self._due = max(self._due, self._began + cost / MAX_TIME_SHARE)
 
     def _load_newest(self) -> State | None:
-        """Return the newest state that is whole, noting those that are not."""
+        """Return the newest intact checkpoint, with a warning for each damaged one."""
         damaged = []
         for path in _states(self.folder):
             try:
@@ -228,15 +229,17 @@ class Checkpointer:
                 damaged.append(path.stem)
                 continue
             if damaged:
-                self.notes.append(f"{' and '.join(damaged)} is damaged; going on from {path.stem} before it")
+                self.notes.append(f"{' and '.join(damaged)} is damaged; falling back to {path.stem}")
             return state
         if damaged:
-            self.notes.append(f"{' and '.join(damaged)} is damaged and there is none before it; starting again")
+            self.notes.append(
+                f"{' and '.join(damaged)} is damaged and there is no earlier checkpoint; restarting the run"
+            )
         return None
 
 
 def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
-    """Make a folder ready for a run, and return whether it holds the same run already."""
+    """Prepare a folder for a run, and return whether it contains the same run already."""
     folder.mkdir(parents=True, exist_ok=True)
     if resume and (folder / RUN).exists():
         _check_same(read_run(folder), beginning)
@@ -248,25 +251,25 @@ def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Return what a run folder says its run is.
+    """Return the description of the run in a folder.
 
     Raises:
-        RecordError: there is no run in it, its description is damaged, or of a newer version.
+        RecordError: the folder contains no run, or its description is damaged or of a newer version.
     """
     try:
         beginning = json.loads((folder / RUN).read_bytes())
         number = int(beginning["format"])
     except FileNotFoundError:
-        raise RecordError(f"{str(folder)!r} holds no run: give the folder that --run-dir named") from None
+        raise RecordError(f"{str(folder)!r} contains no run: use the folder that was passed as --run-dir") from None
     except (OSError, ValueError, KeyError, TypeError):
-        raise RecordError(f"{str(folder / RUN)!r} is damaged: the run cannot be resumed, start it again") from None
+        raise RecordError(f"{str(folder / RUN)!r} is damaged: the run cannot be resumed; start it again") from None
     if number > FORMAT:
-        raise RecordError(f"{str(folder)!r} holds the run of a newer impasto: pip install --upgrade impasto")
+        raise RecordError(f"{str(folder)!r} contains a run of a newer impasto: pip install --upgrade impasto")
     return dict(beginning)
 
 
 def save_input(folder: Path, part: str, picture: images.Picture) -> None:
-    """Keep an input that is no file: an array, a tensor, a picture in memory."""
+    """Save an input that is not a file: an array, a tensor or an image in memory."""
     empty = np.zeros(0, np.float32)
     file = io.BytesIO()
     np.savez(
@@ -283,7 +286,7 @@ def save_input(folder: Path, part: str, picture: images.Picture) -> None:
 
 
 def load_input_copy(folder: Path, part: str) -> images.Picture:
-    """Return what ``save_input`` kept.
+    """Return what ``save_input`` stored.
 
     Raises:
         RecordError: it is missing or damaged.
@@ -295,7 +298,7 @@ def load_input_copy(folder: Path, part: str) -> images.Picture:
             alpha, exif = kept["alpha"], kept["exif"].tobytes()
             return images.Picture(kept["pixels"], alpha if alpha.size else None, exif or None, name, digest, int(bits))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise RecordError(f"{str(path)!r} is missing or damaged: the run cannot be resumed, start it again") from None
+        raise RecordError(f"{str(path)!r} is missing or damaged: the run cannot be resumed; start it again") from None
 
 
 def _folder_error(folder: Path, error: OSError) -> MachineError:
@@ -308,12 +311,12 @@ def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
     for part in IDENTITY_KEYS:
         if _portable(kept.get(part)) != _portable(now.get(part)):
             raise RecordError(
-                f"the run in this folder has other {part} than this one: resume it as it was, or choose another folder"
+                f"the run in this folder has different {part}: resume it unchanged, or choose a different folder"
             )
 
 
 def _portable(part: Any) -> Any:
-    """Return a part of a beginning without what may change."""
+    """Return a part of the description without what may change."""
     return {key: value for key, value in part.items() if key not in MACHINE_KEYS} if isinstance(part, dict) else part
 
 
@@ -323,7 +326,7 @@ def _clear(folder: Path) -> None:
 
 
 def _states(folder: Path) -> list[Path]:
-    """Return the states' JSON files, the newest first."""
+    """Return the JSON files of the states, newest first."""
     return sorted(folder.glob("checkpoint-*.json"), reverse=True)
 
 
@@ -346,7 +349,7 @@ def _read_state(path: Path) -> State:
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the log's lines and cut off one that was being written when the process ended."""
+    """Return the lines of the log, without an incomplete last line, which is cut off."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -369,7 +372,7 @@ def _json(value: Any) -> bytes:
 
 
 def _without_aliases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors of which no two share memory, which the format does not allow."""
+    """Return the tensors with shared memory copied, since safetensors does not allow it."""
     seen: set[int] = set()
     found = {}
     for name, value in tensors.items():
@@ -384,7 +387,7 @@ def _sha(data: bytes) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make names durable, where the system can."""
+    """Flush the folder's entries to disk, where the system supports it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

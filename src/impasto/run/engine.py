@@ -14,7 +14,7 @@ from impasto.events import Event, Finished, Snapshot, Steered, Stepped, Warned
 from impasto.objective.objective import Objective
 from impasto.optimizers.protocol import Optimizer
 from impasto.run.checkpoint import Checkpointer
-from impasto.run.painter import Painting, planned
+from impasto.run.painter import Painting, planned_event
 from impasto.run.preview import as_preview
 from impasto.run.state import Monitor, RunState
 from impasto.run.steering import commands_before_step, execute
@@ -27,7 +27,7 @@ SEED_STRIDE = 1_000_003
 def run(painting: Painting) -> Iterator[Event]:
     """Paint scale by scale, from the first or from a checkpoint, and yield the events of the run."""
     with painting.open():
-        yield planned(painting.prepared)
+        yield planned_event(painting.prepared)
         yield from [Warned(note) for note in painting.prepared.notes]
         yield from [Warned(note) for note in painting.open_checkpoints()]
         for index in range(painting.state.scale, len(painting.prepared.scales)):

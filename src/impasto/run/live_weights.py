@@ -1,4 +1,4 @@
-"""The weights of a run, which steering changes: a strength or raw weights in, one weight per loss term out."""
+"""The weights of the loss terms, computed from a strength or raw weights; commands can change them during a run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from impasto.options.fields import Options, declared
 class LiveWeights:
     """The weights that can change during a run.
 
-    With a strength the terms are unitless: ``content`` weighs (1 - strength) over its reference, ``style`` weighs
-    strength over its own. Without one they carry raw weights; a run that is not ``unitless`` has no other.
-    ``strengths`` are those of regions that have their own, by the region's name.
+    With a strength the terms are normalized: the weight of ``content`` is (1 - strength) over its reference, that of
+    ``style`` strength over its own. Without one the terms have raw weights, always so if the units are not
+    ``unitless``. ``strengths`` are those of regions that have their own, by the region's name.
     """
 
     strength: float | None
@@ -30,24 +30,24 @@ class LiveWeights:
 
     @classmethod
     def of(cls, options: Options, strengths: Mapping[str, float]) -> LiveWeights:
-        """Return the weights that a run with these options starts with."""
+        """Return the initial weights of a run with these options."""
         weights, step_size = options.loss_weights, options.optimization.step_size
         content, style = (1.0 if raw is None else raw for raw in (weights.content_weight, weights.style_weight))
         unitless = weights.units == "unitless"
         return cls(weights.strength, content, style, weights.tv_weight, step_size, {}, unitless, dict(strengths))
 
     def apply(self, values: Mapping[str, float], names: Sequence[str]) -> None:
-        """Change values; a term's own name multiplies its weight.
+        """Set values; the value for the name of a term multiplies that term's weight.
 
         Raises:
-            OptionError: a name is unknown or a value not allowed.
+            OptionError: a name is unknown or a value is not allowed.
         """
         live = {item.name: item.facts for item in declared() if item.facts.get("live")}
         regional = [f"strength:{name.partition(':')[2]}" for name in names if name.startswith("style:")]
         names = [*names, *regional]
         for name, value in values.items():
             if name not in live and name not in names:
-                raise OptionError(f"nothing called {name!r} can be steered; {suggest(name, [*live, *names])}", name)
+                raise OptionError(f"{name!r} cannot be changed during a run; {suggest(name, [*live, *names])}", name)
             facts = live.get("strength" if name in regional else name, {})
             low, high = facts.get("low", 0.0), facts.get("high", math.inf)
             if not math.isfinite(value) or not low <= value <= high:
@@ -72,7 +72,7 @@ class LiveWeights:
             setattr(self, name, value)
 
     def weights(self, normalizers: Mapping[str, float], content_factor: float) -> dict[str, float]:
-        """Return the weight of each term, given the terms' sizes at their reference points."""
+        """Return the weight of each term, given the values of the terms at their reference points."""
         weights = {}
         for name, reference in normalizers.items():
             kind, _, region = name.partition(":")
@@ -91,7 +91,7 @@ class LiveWeights:
         return weights
 
     def _tradeoff(self, region: str) -> tuple[float, float]:
-        """Return the weights of content and style; a region's strength of 0.5 leaves raw weights as they are."""
+        """Return the weights of content and style; a region's strength of 0.5 leaves raw weights unchanged."""
         own = self.strengths.get(region)
         if self.strength is None:
             content, style = (1.0, 1.0) if own is None else (2 * (1 - own), 2 * own)

@@ -1,9 +1,9 @@
-"""Memory that runs out in the middle of the work: caught, and told in one line with what would do.
+"""Out-of-memory errors, caught and reported in one line with settings that fit.
 
-In: the error that Python or torch raised, and what the run was doing. Out: a ``MachineError`` with the plan for less:
-a limit under which the same picture is painted whole with freed memory given back, or in smaller tiles, or the size
-that still fits, and where the last checkpoint is. What is free by then says little, since the run itself held it, so
-the plan asks for a share of what has just failed.
+An out-of-memory error of Python or torch becomes a ``MachineError`` with advice: a limit under which the same image is
+painted in one piece with freed memory returned, or in smaller tiles, or the size that still fits, and where the last
+checkpoint is. The free memory at that moment says little, since the run itself held it, so the advice asks for a
+fraction of the peak that has just failed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SIGNS += ("bad_alloc", "could not create a memory", "could not create a primitiv
 
 
 def is_oom(error: BaseException) -> bool:
-    """Whether an error says that memory was refused."""
+    """Whether an error is an out-of-memory error."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
     )
@@ -34,7 +34,7 @@ def is_oom(error: BaseException) -> bool:
 
 @contextmanager
 def translate_oom(say: Callable[[], MachineError]) -> Iterator[None]:
-    """Turn a shortage inside into what ``say`` returns; other errors pass."""
+    """Replace an out-of-memory error by the one that ``say`` returns; other errors pass."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -44,17 +44,17 @@ def translate_oom(say: Callable[[], MachineError]) -> Iterator[None]:
 
 
 def oom_error() -> MachineError:
-    """Return the error where no plan is known: while pictures are read, or without an optimizer."""
-    return MachineError("memory ran out: give a smaller --size or smaller pictures, or close other programs")
+    """Return the error for cases without a memory plan: while images are read, or without an optimizer."""
+    return MachineError("memory ran out: use a smaller --size or smaller pictures, or close other programs")
 
 
 def oom_error_for_run(prepared: PreparedRun, index: int, folder: Path | None) -> MachineError:
-    """Return the error of a run, with the plan for less.
+    """Return the error of a run, with advice on what would fit.
 
     Args:
-        prepared: what it was.
-        index: of the scale at which memory ran out.
-        folder: where its checkpoints are, if it has them; they are written by now.
+        prepared: the run.
+        index: index of the scale at which memory ran out.
+        folder: the folder of its checkpoints, if it has one; the last one has been written.
     """
     scale = prepared.scales[min(index, len(prepared.scales) - 1)]
     plan = prepared.memory_plan_at(scale.height, scale.width)
@@ -63,17 +63,17 @@ def oom_error_for_run(prepared: PreparedRun, index: int, folder: Path | None) ->
     said = f"memory ran out at {scale.width}x{scale.height} px {where}: {advice(prepared, plan, limit)}"
     steps = [] if folder is None else sorted(int(path.stem[-9:]) for path in folder.glob("checkpoint-*.json"))
     if steps:
-        said += f"; the state before step {steps[-1] + 1} is kept, for impasto resume {folder} where there is more room"
+        said += f"; the state before step {steps[-1] + 1} is saved: run impasto resume {folder} with more memory"
     return MachineError(said)
 
 
 def advice(prepared: PreparedRun, plan: memory.MemoryPlan, limit: int) -> str:
-    """Return what to give instead, for a prepared run whose plan did not fit.
+    """Return which options to use instead, for a prepared run whose plan did not fit.
 
     Args:
-        prepared: what was asked for.
-        plan: what failed.
-        limit: bytes that may be there.
+        prepared: the run.
+        plan: the plan that failed.
+        limit: bytes that are probably available.
     """
     memory_model = prepared.memory_model
     if prepared.options.control.seamless:  # never tiled
@@ -82,18 +82,20 @@ def advice(prepared: PreparedRun, plan: memory.MemoryPlan, limit: int) -> str:
             and memory_model.can_release
             and memory.fitting(memory_model, limit, whole=True) is not None
         ):
-            return f"give --memory {memory.readable(limit)}, which gives freed memory back at once; or a smaller --size"
+            return f"use --memory {memory.readable(limit)}, which returns freed memory immediately; or a smaller --size"
         factor = (max(0, limit - memory.BASE) / max(1, memory_model.peak(plan) - memory.BASE)) ** 0.5
-        return f"give a smaller --size, such as {max(16, int(factor * max(prepared.size)) // 16 * 16)}"
+        return f"use a smaller --size, such as {max(16, int(factor * max(prepared.size)) // 16 * 16)}"
     smaller = memory.fitting(memory_model, limit)
     if smaller is not None:
-        first = "omit --tile and give" if prepared.options.machine.tile is not None else "give"
+        first = "omit --tile and use" if prepared.options.machine.tile is not None else "use"
         tiled = "" if smaller.tile is None else f", which paints it in tiles of {smaller.tile} px"
         tiled = (
-            ", which gives freed memory back at once" if smaller.release_eagerly and not plan.release_eagerly else tiled
+            ", which returns freed memory immediately"
+            if smaller.release_eagerly and not plan.release_eagerly
+            else tiled
         )
         return (
             f"{first} --memory {memory.readable(limit)}{tiled}; or a smaller --size, such as {max(prepared.size) // 2}"
         )
     side = memory.smaller(memory_model, limit)
-    return f"give a smaller --size, such as {side or 16}" + (" with --memory " + memory.readable(limit) if side else "")
+    return f"use a smaller --size, such as {side or 16}" + (" with --memory " + memory.readable(limit) if side else "")

@@ -93,7 +93,7 @@ class Painting:
         self.steering = list(history.steering)
         self.first_picture = first_picture
         self.state = RunState(prepared.initial_weights())
-        self.problem: ScaleObjective | None = None
+        self.scale_objective: ScaleObjective | None = None
         self.normalizers: Mapping[str, float] = {}
         self.checkpointer: Checkpointer | None = None
         self.budget: TimeBudget | None = None
@@ -115,8 +115,8 @@ class Painting:
     @property
     def objective(self) -> Objective:
         """The objective of the current scale."""
-        assert self.problem is not None
-        return self.problem.objective
+        assert self.scale_objective is not None
+        return self.scale_objective.objective
 
     @property
     def tolerance(self) -> float:
@@ -151,7 +151,7 @@ class Painting:
         prepared.check_disk_space(folder)
         beginning = record.make(
             prepared.options.flat(),
-            prepared.planned,
+            prepared.all_decisions,
             prepared.files,
             steering=self.steering,
             parents=self.history.parents,
@@ -205,24 +205,24 @@ class Painting:
 
     def begin_scale(self, index: int) -> list[Event]:
         """Build the objective and the optimizer of a scale, restored from a checkpoint if it began before."""
-        if index or self.problem is None:
-            self.problem = None  # first, because two do not fit into memory at the size of a poster
-            self.problem = self.cache.problem(self.prepared, self.prepared.scales[index])
+        if index or self.scale_objective is None:
+            self.scale_objective = None  # first, because two do not fit into memory at the size of a poster
+            self.scale_objective = self.cache.scale_objective(self.prepared, self.prepared.scales[index])
         restored, generator = self._restored, self._generator
-        self.normalizers = self.problem.normalizers if restored is None else restored.normalizers
+        self.normalizers = self.scale_objective.normalizers if restored is None else restored.normalizers
         if restored is None:
             before = self._shard.all_gather(self._canvas) if self._canvas is not None else None
             start = before if index else self.first_picture(self.prepared)
             init = self.prepared.options.optimization.init
-            self._canvas = starting_canvas(start, self.problem, init, generator)
+            self._canvas = starting_canvas(start, self.scale_objective, init, generator)
             before = start = None
-        self._optimizer = _optimizer(self.prepared, self.problem, self._canvas)
-        self._canvas, self._shard = None, self.problem.objective.shard  # the optimizer has its own copy
+        self._optimizer = _optimizer(self.prepared, self.scale_objective, self._canvas)
+        self._canvas, self._shard = None, self.scale_objective.objective.shard  # the optimizer has its own copy
         self._optimizer.set_step_size(self.state.live_weights.step_size)
         if self.checkpointer is not None:
             self.checkpointer.normalizers, self.checkpointer.scales = self.normalizers, self.prepared.scales
         if restored is not None:
-            restored.restore(self._optimizer, self.problem.objective, generator)
+            restored.restore(self._optimizer, self.scale_objective.objective, generator)
         events: list[Event] = []
         if self.budget is not None:
             scale = self.prepared.scales[index]
@@ -270,7 +270,7 @@ class Painting:
         self.prepared = replace(self.prepared, scales=[*usual[:index], *rest])
         if self.checkpointer is not None:
             self.checkpointer.scales = self.prepared.scales
-        return planned(self.prepared)
+        return planned_event(self.prepared)
 
     def hand_over(self, index: int) -> None:
         """End a scale; the canvas and state of a scale that one process painted go to all processes."""
@@ -301,11 +301,11 @@ class Painting:
         self._canvas = None
         if not self.prepared.group.is_first:
             return None
-        assert self.problem is not None
-        return finish(self.prepared, self.state, canvas.pop(), self.problem, self.history.parents)
+        assert self.scale_objective is not None
+        return finish(self.prepared, self.state, canvas.pop(), self.scale_objective, self.history.parents)
 
 
-def planned(prepared: PreparedRun) -> Planned:
+def planned_event(prepared: PreparedRun) -> Planned:
     """Return the sizes, steps and decisions of a run as an event."""
     scales = tuple({"height": s.height, "width": s.width, "steps": s.steps} for s in prepared.scales)
     return Planned(scales, sum(s.steps for s in prepared.scales), prepared.decisions)
@@ -316,8 +316,12 @@ def _absolute(file: str | None) -> str | None:
     return str(Path(file).resolve()) if file is not None and Path(file).exists() else file
 
 
-def _optimizer(prepared: PreparedRun, problem: ScaleObjective, canvas: Tensor | None) -> Optimizer:
-    start, shard = problem.content if canvas is None else canvas, problem.objective.shard
+def _optimizer(prepared: PreparedRun, scale_objective: ScaleObjective, canvas: Tensor | None) -> Optimizer:
+    start, shard = scale_objective.content if canvas is None else canvas, scale_objective.objective.shard
     chosen, plan = prepared.options.optimization.optimizer, prepared.memory_plan_at(*start.shape[-2:])
     optimizer: Optimizer = optimizer_for(chosen, shard.cut(start), plan, shard)
-    return optimizer if problem.view.is_plain else ViewedOptimizer(optimizer, problem.view.rows(*shard.rows))
+    return (
+        optimizer
+        if scale_objective.view.is_plain
+        else ViewedOptimizer(optimizer, scale_objective.view.rows(*shard.rows))
+    )

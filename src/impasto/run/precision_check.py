@@ -1,12 +1,12 @@
-"""Whether half precision can be trusted here: one gradient in bfloat16 against the same one in float32.
+"""Check that bfloat16 is accurate enough for a run: compare one gradient in bfloat16 with the same one in float32.
 
-In: a run made ready, whose network runs in bfloat16 because nobody asked for anything else. Out: the same, or one in
-float32 with a note that says why. The gradients are compared once, at the coarsest scale, where that costs the least:
-one evaluation in float32 there takes 1 to 3 % of a run, at every scale it would take some 10 %.
+A prepared run whose network runs in bfloat16 by default is returned unchanged, or in float32 with a note that says why.
+The gradients are compared once, at the coarsest scale, where that costs the least: one evaluation in float32 there
+takes 1 to 3% of a run; at every scale it would take about 10%.
 
-The picture is half way between the content and noise of the style's colors, where no term vanishes. The losses,
-their targets and the rounded weights are the same in both, so that only the arithmetic differs. A single scale
-of more than 512 px is judged at that size.
+They are computed at the mean of the content and noise in the style's colors, where no term vanishes. The losses, their
+targets and the rounded weights are the same in both, so only the arithmetic differs. A single scale of more than 512 px
+is compared at that size.
 """
 
 from __future__ import annotations
@@ -28,49 +28,50 @@ from impasto.run.prepared_run import PreparedRun, in_float32
 
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
-JUDGED_SIDE = 512  # px; a coarsest scale that is larger is judged at this long side
+COMPARISON_SIDE = 512  # px; a larger coarsest scale is compared at this long side
 PIECE = 1 << 22  # values that are turned to float64 at once
 
 
 class TargetProvider(Protocol):
-    """Who makes networks and targets (see ``target_cache.TargetCache``); ``bf16_cosine`` remembers networks that were
-    judged."""
+    """Builds networks and targets (see ``target_cache.TargetCache``); ``bf16_cosine`` caches the results of the
+    comparison."""
 
     bf16_cosine: dict[Encoder, float]
 
     def encoder(self, prepared: PreparedRun) -> Encoder: ...
-    def problem(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective: ...
+    def scale_objective(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective: ...
 
 
 def choose_precision(
     prepared: PreparedRun, cache: TargetProvider, *, decided: bool
 ) -> tuple[PreparedRun, ScaleObjective | None]:
-    """Return the prepared run in a precision that can be trusted, and the problem of its first scale if that was made.
+    """Return the run in a precision that is accurate enough, and the objective of its first scale if it was built.
 
     Args:
-        prepared: made ready.
-        cache: makes and keeps networks and targets.
-        decided: an earlier run has decided the precision.
+        prepared: the prepared run.
+        cache: builds and caches networks and targets.
+        decided: whether an earlier run has decided the precision.
     """
     if decided or prepared.options.machine.precision != "auto" or prepared.compute.dtype != torch.bfloat16:
         return prepared, None
-    encoder, scale, problem = cache.encoder(prepared), _judged(prepared.scales[0]), None
+    encoder, scale, scale_objective = cache.encoder(prepared), _scale_to_compare(prepared.scales[0]), None
     if encoder not in cache.bf16_cosine:
-        problem = cache.problem(prepared, scale)
-        weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
+        scale_objective = cache.scale_objective(prepared, scale)
+        weights = prepared.initial_weights().weights(scale_objective.normalizers, scale.content_factor)
         tile, seed = prepared.options_at(scale).machine.tile, prepared.options.optimization.seed
-        found = agreement(problem, encoder.to_float32(), weights, tile=tile, seed=seed)
+        found = agreement(scale_objective, encoder.to_float32(), weights, tile=tile, seed=seed)
         cache.bf16_cosine[encoder] = prepared.group.broadcast(found) or 0.0  # all take the first process's
     cosine = cache.bf16_cosine[encoder]
     if cosine >= LEAST_COSINE:
-        return prepared, problem if scale == prepared.scales[0] else None
+        return prepared, scale_objective if scale == prepared.scales[0] else None
     note = f"bfloat16 gives a different gradient than float32 here (cosine {cosine:.2f}): the run uses float32"
     return in_float32(prepared, note), None
 
 
-def _judged(scale: Scale) -> Scale:
-    """Return the scale to compare at: a poster of one scale has no room for float32, nor the time."""
-    factor = JUDGED_SIDE / max(scale.height, scale.width)
+def _scale_to_compare(scale: Scale) -> Scale:
+    """Return the scale to compare at; a large single scale is reduced, since float32 there takes too much memory and
+    time."""
+    factor = COMPARISON_SIDE / max(scale.height, scale.width)
     if factor >= 1:
         return scale
     height, width = (max(SMALLEST_SIDE, round(side * factor)) for side in (scale.height, scale.width))
@@ -78,23 +79,23 @@ def _judged(scale: Scale) -> Scale:
 
 
 def agreement(
-    problem: ScaleObjective, full: Encoder, weights: Mapping[str, float], *, tile: int | None, seed: int
+    scale_objective: ScaleObjective, full: Encoder, weights: Mapping[str, float], *, tile: int | None, seed: int
 ) -> float:
-    """Return the cosine between the gradients of a problem in its own precision and in that of another network.
+    """Return the cosine between an objective's gradients with two encoders of different precision.
 
     Args:
-        problem: with the network to be judged.
-        full: the same network in float32.
-        weights: by term.
-        tile: side of a tile in px, as the problem has it.
-        seed: of the noise.
+        scale_objective: an objective with the encoder to check.
+        full: the same encoder in float32.
+        weights: weight of each term.
+        tile: side of a tile in px, as in ``scale_objective``.
+        seed: seed of the noise.
 
     Returns:
-        From -1 to 1; 0 where either gradient is nothing or not a number.
+        From -1 to 1; 0 if either gradient is zero or not finite.
     """
-    own = problem.objective
-    canvas = style_noise(problem.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
-    canvas.add_(problem.content).div_(2)
+    own = scale_objective.objective
+    canvas = style_noise(scale_objective.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
+    canvas.add_(scale_objective.content).div_(2)
     canvas = own.shard.cut(canvas)
     other = Objective(full, own.terms, own.height, own.width, tile=tile, view=own.view, shard=own.shard)
     half, whole = (each.evaluate(canvas, weights).gradient.flatten() for each in (own, other))
@@ -107,6 +108,6 @@ def agreement(
 
 
 def _inner(half: Tensor, whole: Tensor) -> tuple[float, float, float]:
-    """Return the inner products of a piece of both, of the one with itself and of the other with itself."""
+    """Return the dot products of paired slices: of both, of the first with itself, and of the second with itself."""
     half, whole = half.double(), whole.double()
     return float(half @ whole), float(half @ half), float(whole @ whole)

@@ -41,15 +41,15 @@ STATES = 3  # of checkpoints that are on the disk at once: two that stay and the
 class PreparedRun:
     """The immutable inputs of a run.
 
-    ``control`` holds the content and the regions at the content's own size, on the device of the run. ``start`` is the
+    ``tensors`` holds the content and the regions at the content's own size, on the device of the run. ``start`` is the
     picture ``[1, 3, H, W]`` that initializes the canvas, if one was given; ``is_proof`` says that the composition is
     also anchored to it. ``size`` is the size of the result, ``(height, width)``; ``memory_model`` predicts the memory
     at that size.
     """
 
     options: Options
-    control: RegionTensors
-    placement: RegionSpec
+    tensors: RegionTensors
+    region_spec: RegionSpec
     start: Tensor | None
     files: Mapping[str, images.Picture]
     output: Path | None
@@ -72,7 +72,7 @@ class PreparedRun:
     @property
     def decisions(self) -> dict[str, Any]:
         """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
-        placed: dict[str, Any] = {} if self.placement.is_plain else {"placement": self.placement.as_data()}
+        placed: dict[str, Any] = {} if self.region_spec.is_plain else {"placement": self.region_spec.as_data()}
         if self.options.machine.tile is None and not all(plan.is_plain for plan in self.memory_plans.values()):
             placed["plans"] = self._planned_sizes
         if self.group.world_size > 1:
@@ -91,7 +91,7 @@ class PreparedRun:
         }
 
     @property
-    def planned(self) -> dict[str, Any]:
+    def all_decisions(self) -> dict[str, Any]:
         """The decisions, and how each size fits the memory even where that is plain: for those who go on elsewhere."""
         return {**self.decisions, "plans": self._planned_sizes}
 
@@ -101,7 +101,7 @@ class PreparedRun:
 
     def initial_weights(self) -> LiveWeights:
         """Return the weights that a run begins with."""
-        return LiveWeights.of(self.options, {**self.control.strengths(), PROTECTED: 0.0})
+        return LiveWeights.of(self.options, {**self.tensors.strengths(), PROTECTED: 0.0})
 
     def check_disk_space(self, folder: Path) -> None:
         """Raise MachineError where a disk has no room for this run's checkpoints in a folder and for its picture."""
@@ -171,8 +171,8 @@ def prepare(
     for name, layers in (("style_layers", style_layers), ("content_layers", content_layers)):
         check_layers(layers, options.features.network, option=name)
     limits = images.DecodeLimits.of(options.output)
-    placement = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
-    files = {"content": images.load(content, limits=limits), **placement.pictures}
+    region_spec = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
+    files = {"content": images.load(content, limits=limits), **region_spec.pictures}
     if start is None and options.optimization.init not in INIT_NAMES:
         start = _start_file(options.optimization.init)
     if start is not None:
@@ -180,14 +180,14 @@ def prepare(
     _check_sides(files)
     size = images.canvas_size(files["content"].size, options.output.size, options.output.dpi)
     target = None if output is None else _target(output, files, size, options.output.bits)
-    controlled = build_region_tensors(placement, files["content"], options, machine.device)
+    tensors = build_region_tensors(region_spec, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
-    memory_model = _memory_model(size, (*style_layers, *content_layers), options, machine, controlled, files, group)
+    memory_model = _memory_model(size, (*style_layers, *content_layers), options, machine, tensors, files, group)
     plans = _plans(scales, options, machine, memory_model, decided)
     return PreparedRun(
         options=options,
-        control=controlled,
-        placement=placement,
+        tensors=tensors,
+        region_spec=region_spec,
         start=tensor(files["init"].pixels).to(machine.device) if "init" in files else None,
         files=files,
         output=target,
@@ -200,7 +200,7 @@ def prepare(
         memory_model=memory_model,
         notes=[
             *_notes(files, size, options),
-            *controlled.notes,
+            *tensors.notes,
             *_memory_notes(plans[size]),
             *([machine.note] if machine.note else []),
         ],
@@ -252,7 +252,7 @@ def _memory_model(
     layers: Sequence[str],
     options: Options,
     machine: ComputeSettings,
-    controlled: RegionTensors,
+    tensors: RegionTensors,
     files: Mapping[str, images.Picture],
     group: ProcessGroup,
 ) -> memory.MemoryModel:
@@ -262,7 +262,7 @@ def _memory_model(
         depth=max(map(block, layers), default=0),
         bf16_features=machine.dtype is torch.bfloat16,
         optimizer=options.optimization.optimizer,
-        masks=controlled.maps,
+        masks=tensors.maps,
         inputs=sum(file.height * file.width for file in files.values()),
         recolor=options.control.final_recolor > 0,
         ranks=group.world_size,

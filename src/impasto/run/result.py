@@ -78,7 +78,7 @@ def finish(
     prepared: PreparedRun,
     run: RunState,
     canvas: Tensor,
-    problem: ScaleObjective | None = None,
+    scale_objective: ScaleObjective | None = None,
     parents: Sequence[Mapping[str, Any]] = (),
     network: Mapping[str, str] | None = None,
 ) -> Result:
@@ -88,19 +88,19 @@ def finish(
         prepared: what the run read.
         run: where it ended.
         canvas: ``[1, 3, H, W]`` in [0, 1], enlarged here if the run was stopped before its last scale.
-        problem: of the last scale that was painted; None if no loss was optimized.
+        scale_objective: of the last scale that was painted; None if no loss was optimized.
         parents: records of the pictures that the run started from.
         network: name and hash of the trained network, if it is an input in addition to the pictures.
     """
     canvas = resize(canvas, prepared.size)
-    if problem is not None and prepared.options.control.final_recolor:
+    if scale_objective is not None and prepared.options.control.final_recolor:
         canvas = canvas.lerp(
-            recolored(canvas, prepared.control.at(prepared.size)), prepared.options.control.final_recolor
+            recolored(canvas, prepared.tensors.at(prepared.size)), prepared.options.control.final_recolor
         )
     levels = images.quantize(canvas[0].permute(1, 2, 0).cpu().numpy(), prepared.options.output.bits)
     del canvas  # at a poster's size every copy counts
     pixels = images.unit(levels)
-    measured = problem if run.scale == len(prepared.scales) - 1 else None
+    measured = scale_objective if run.scale == len(prepared.scales) - 1 else None
     saved = {} if measured is None else losses_of(pixels, measured, run, prepared)
     about = record.make(
         prepared.options.flat(), prepared.decisions, prepared.files, steering=run.steering, parents=parents
@@ -117,11 +117,11 @@ def finish(
 
 
 def losses_of(
-    pixels: NDArray[np.float32], problem: ScaleObjective, run: RunState, prepared: PreparedRun
+    pixels: NDArray[np.float32], scale_objective: ScaleObjective, run: RunState, prepared: PreparedRun
 ) -> dict[str, float]:
     """Return the weighted terms of a picture ``[H, W, 3]`` of the last scale's size."""
-    weights = run.live_weights.weights(problem.normalizers, prepared.scales[run.scale].content_factor)
-    values = problem.objective.values(tensor(pixels).to(prepared.compute.device))
+    weights = run.live_weights.weights(scale_objective.normalizers, prepared.scales[run.scale].content_factor)
+    values = scale_objective.objective.values(tensor(pixels).to(prepared.compute.device))
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 

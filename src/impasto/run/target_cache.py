@@ -31,7 +31,7 @@ class TargetCache:
     state: Mapping[str, Tensor] | None = None
     retain: bool = False
     _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
-    _problems: dict[tuple[Any, ...], ScaleObjective] = field(default_factory=dict)
+    _scale_objectives: dict[tuple[Any, ...], ScaleObjective] = field(default_factory=dict)
     bf16_cosine: dict[Encoder, float] = field(default_factory=dict)
 
     def encoder(self, prepared: PreparedRun) -> Encoder:
@@ -53,21 +53,21 @@ class TargetCache:
             )
         return self._encoders[key]
 
-    def problem(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective:
+    def scale_objective(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective:
         """Return the targets and terms of one scale of a prepared run."""
         irrelevant = names_with("same_targets")
         flat = prepared.options.flat()
         settings = {name: value for name, value in flat.items() if name not in irrelevant}
         read = {part: file for part, file in prepared.files.items() if part != "init" or prepared.is_proof}
         pictures = [(part, file.sha256, file.crop) for part, file in read.items()]
-        placed = record.text(prepared.placement.as_data())
+        placed = record.text(prepared.region_spec.as_data())
         key = (record.text(settings), placed, tuple(pictures), scale.height, scale.width, prepared.compute.dtype)
-        if key in self._problems:
-            return self._problems[key]
+        if key in self._scale_objectives:
+            return self._scale_objectives[key]
         kept_tiles = prepared.memory_plan_at(scale.height, scale.width).kept_tiles
-        problem = build_scale_objective(
+        scale_objective = build_scale_objective(
             self.encoder(prepared),
-            prepared.control,
+            prepared.tensors,
             scale,
             prepared.options_at(scale),
             prepared.style_layers,
@@ -77,9 +77,9 @@ class TargetCache:
             prepared.proof,
         )
         # What a loss has drawn or matched belongs to one run alone.
-        if self.retain and not any(isinstance(loss, Refreshing) for loss in problem.objective.terms.values()):
-            self._problems[key] = problem
-        return problem
+        if self.retain and not any(isinstance(loss, Refreshing) for loss in scale_objective.objective.terms.values()):
+            self._scale_objectives[key] = scale_objective
+        return scale_objective
 
 
 def _weights_file(wanted: str | None) -> str | Path | None:

@@ -85,13 +85,13 @@ def forecast(
         style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
     prepared = prepare(content, style, chosen, output)
     scale = prepared.scales[0]
-    problem = (cache or TargetCache()).problem(prepared, scale)
+    scale_objective = (cache or TargetCache()).scale_objective(prepared, scale)
     generator = torch.Generator().manual_seed(chosen.optimization.seed)
-    canvas = starting_canvas(first_picture(prepared), problem, chosen.optimization.init, generator)
-    weights = prepared.initial_weights().weights(problem.normalizers, scale.content_factor)
+    canvas = starting_canvas(first_picture(prepared), scale_objective, chosen.optimization.init, generator)
+    weights = prepared.initial_weights().weights(scale_objective.normalizers, scale.content_factor)
     budget = TimeBudget(parse_seconds(chosen.optimization.time) if chosen.optimization.time else 0.0, began)
     with prepared.allocator_at(scale):
-        budget.calibrate(scale, lambda: problem.objective.evaluate(canvas, weights))
+        budget.calibrate(scale, lambda: scale_objective.objective.evaluate(canvas, weights))
     started = time.perf_counter() - began
     scales = budget.plan(prepared.scales) if chosen.optimization.time else list(prepared.scales)
     assert budget.rate is not None
