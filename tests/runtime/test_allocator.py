@@ -1,4 +1,4 @@
-"""Freed blocks are retained for the next step or returned immediately, depending on the context, and returned at its end."""
+"""Freed blocks are retained or returned immediately, depending on the context, and returned at its end."""
 
 from __future__ import annotations
 

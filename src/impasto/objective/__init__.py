@@ -1,1 +1,1 @@
-"""From images and options to one function of the canvas: its tiles, its terms, its values and gradient."""
+"""The objective: from images and options to a function of the canvas, evaluated in tiles, with its gradient."""

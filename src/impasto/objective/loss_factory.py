@@ -1,7 +1,6 @@
 """The tables from names to losses, and how each loss is built.
 
-In: names and numbers of the options, the encoder, the content and the styles of a region. Out: losses. Only here a name
-becomes a loss; a loss itself knows no options.
+This is the only place where a name becomes a loss; the losses themselves do not depend on the options.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ HYPERCOLUMN = "relu1_1+relu1_2+relu2_1+relu2_2+relu3_1+relu3_2+relu3_3"
 
 @dataclass(frozen=True)
 class ScaleContext:
-    """What the losses of one scale are built from.
+    """The inputs from which the losses of one scale are built.
 
     ``content`` is ``[1, 3, height, width]`` as the losses compare it; ``style_layers`` and ``content_layers`` are
-    weights by layer; ``per_layer`` selects the last pass of nearest neighbors, which matches each layer by itself.
+    weights by layer; ``per_layer`` selects the last pass of nearest neighbors, which matches each layer separately.
     """
 
     encoder: Encoder
@@ -74,21 +73,21 @@ class ScaleContext:
 
     @cached_property
     def content_features(self) -> Features:
-        """Features of the content by layer."""
+        """The content's features by layer."""
         return self.features(self.content, self.content_layers)
 
     @property
     def generator(self) -> torch.Generator:
-        """A new generator with the seed of the run, for first draws."""
+        """A new generator with the seed of the run, for the first samples."""
         return torch.Generator().manual_seed(self.options.optimization.seed)
 
     def target(self, style: StyleFeatures, mask: Maps | None) -> StyleTarget:
-        """Return a style as the first argument of a loss, for the part of the canvas inside a mask by layer."""
+        """Return the ``StyleTarget`` of a style, for the part of the canvas inside a mask by layer."""
         size = self.height, self.width
         return StyleTarget(style.features, self.style_layers, *size, mask, style.mask, style.picture)
 
     def with_interval(self, loss: Loss) -> Loss:
-        """Return a loss, refreshed as often as the options say."""
+        """Return a loss with the refresh interval of the options."""
         every = self.options.features.refresh_every
         if every is not None and isinstance(loss, Refreshing):
             loss.refresh_every = every
@@ -99,9 +98,9 @@ class ScaleContext:
 class StyleLoss:
     """A row of the table of style losses.
 
-    ``build`` makes the loss; ``layers`` are read by default. A loss whose statistics mix linearly has ``statistics``,
-    which sums them over a style's tiles: the styles of a blend are then mixed before they are compared, otherwise the
-    losses against each style are averaged.
+    ``build`` creates the loss; ``layers`` are its default layers. A loss whose statistics mix linearly has
+    ``statistics``, which sums them over a style's tiles: the styles of a blend are then mixed before they are compared,
+    otherwise the losses against each style are averaged.
     """
 
     build: Callable[[ScaleContext, StyleTarget], Loss]
@@ -158,19 +157,19 @@ CONTENT_LOSSES: dict[str, tuple[str, Callable[[ScaleContext, Maps | None], Loss]
 
 
 def style_loss_name(options: Options) -> str:
-    """Return the name of the style loss: that of the options, or the default of their units."""
+    """Return the name of the style loss: the option's value, or the default for the options' units."""
     if options.features.style_loss is not None:
         return options.features.style_loss
     return "gram" if options.loss_weights.units in NORMALIZATIONS else "moments"
 
 
 def default_style_layers(options: Options) -> str:
-    """Return the layers that the style loss reads by default."""
+    """Return the default layers of the style loss."""
     return STYLE_LOSSES[style_loss_name(options)].layers
 
 
 def default_content_layers(options: Options) -> str:
-    """Return the layers that the content loss reads by default."""
+    """Return the default layers of the content loss."""
     return CONTENT_LOSSES[options.features.content_loss][0]
 
 
@@ -180,8 +179,8 @@ def style_loss(
     """Return the style loss against one style or a blend of several.
 
     Args:
-        context: of the scale.
-        styles: their features.
+        context: the inputs of the scale.
+        styles: features of each style.
         mask: weight of each of the canvas's positions by layer, ``[1, 1, H/s, W/s]``; all ones if absent.
         blend: weight of each style, 0 or more, not all 0.
     """
@@ -224,11 +223,11 @@ PROOF = "guard:proof"  # the name of the term below
 
 
 def proof_loss(enlarged: Tensor, proof: Tensor) -> ProofAnchorLoss:
-    """Return the loss that keeps a poster near its proof.
+    """Return the loss that keeps a poster close to its proof.
 
     Args:
         enlarged: the proof as the losses compare it, ``[1, 3, H, W]`` at the canvas's size.
-        proof: at its own size, ``[1, 3, h, w]``.
+        proof: the proof at its own size, ``[1, 3, h, w]``.
     """
     return ProofAnchorLoss(enlarged, cell=cell_for(proof.shape[-2:], enlarged.shape[-2:]))
 
@@ -247,7 +246,7 @@ def regularizer_losses(content: Tensor, options: Options) -> dict[str, Loss]:
 
     Args:
         content: ``[1, 3, H, W]`` as the losses compare it.
-        options: of the run.
+        options: options of the run.
     """
     weights = {name: getattr(options.regularizers, option) for name, (option, _) in REGULARIZERS.items()}
     return {name: REGULARIZERS[name][1](content) for name, weight in weights.items() if weight > 0}

@@ -1,13 +1,13 @@
-"""The terms for one scale: a canvas in, values and the gradient out.
+"""The objective of one scale: the values of its terms at a canvas, and the gradient.
 
 Every term is ``value(sum of summarize)`` (see ``losses.summaries.protocol``). The whole picture takes one forward and
 one backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of
 the gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.
 
-Several processes own shards of tiles. Each is given the rows of the canvas around its own by its neighbors, the
-summaries are added up over all, and what it found for its neighbors' rows goes back to them. All take the losses that
-the first has, so that all decide alike.
+With several processes, each owns a shard of the tiles. It receives a halo of canvas rows from its neighbors, the
+summaries are summed over all processes, and the gradient of the halo is sent back. All processes use the losses of the
+first one, so that they make the same decisions.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from impasto.runtime.distributed import RowShard
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the objective says of a canvas.
+    """The objective's values and gradient at a canvas.
 
-    ``losses`` are the weighted terms, ``total`` their sum, ``gradient`` is ``[1, 3, H, W]`` in the canvas's dtype, of a
-    canvas in several processes the rows of this one; where another's rows hold what is not a number, neither is
-    ``total``.
+    ``losses`` are the weighted terms, ``total`` is their sum, ``gradient`` is ``[1, 3, H, W]`` in the canvas's dtype
+    (with several processes, the rows of this one). If any process finds a gradient that is not finite, ``total`` is NaN
+    on all of them.
     """
 
     losses: dict[str, float]
@@ -43,17 +43,17 @@ class Evaluation:
 
 
 class Objective:
-    """A weighted sum of losses over one encoder, for one size of canvas.
+    """A weighted sum of losses over one encoder, for one canvas size.
 
     Args:
-        encoder: makes the features.
+        encoder: computes the features.
         terms: losses by name.
-        height, width: the canvas's size in px.
-        tile: side of a tile in px, a multiple of 16; ``None`` evaluates the whole picture at once.
-        keep: of how many tiles the first pass keeps what it computed; one costs no memory, the second pass needs it.
-            How many changes no bit of the result.
-        view: what picture a canvas stands for; itself if absent.
-        shard: the rows that this process owns, all if absent; ``evaluate`` takes and gives these.
+        height, width: size of the canvas in px.
+        tile: side of a tile in px, a multiple of 16; ``None`` evaluates the image in one piece.
+        keep: number of tiles whose activations the first pass keeps; one tile costs no extra memory, since the second
+            pass needs it. The number does not change the result.
+        view: maps the canvas to the image; the identity if absent.
+        shard: the rows that this process owns, all if absent; ``evaluate`` takes and returns these.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Objective:
 
         Args:
             canvas: ``[1, 3, H, W]`` in [0, 1]; float32, or float64 for an encoder in float64.
-            weights: by term; a term without weight, or with weight 0, is not computed.
+            weights: weight by term; a term without a weight, or with weight 0, is not computed.
         """
         for loss in self.terms.values():
             if isinstance(loss, Blended):
@@ -133,11 +133,11 @@ class Objective:
         return self._agreed(Evaluation(dict(zip(active, numbers, strict=True)), sum(numbers), gradient))
 
     def values(self, canvas: Tensor, *, together: bool = False) -> dict[str, float]:
-        """Return the unweighted losses of a picture, which is taken as it is.
+        """Return the unweighted losses of an image, to which ``view`` is not applied.
 
         Args:
-            canvas: ``[1, 3, H, W]``, the whole of it also where several processes paint.
-            together: all processes call this with the same picture, and each sees to its own rows.
+            canvas: the whole image ``[1, 3, H, W]``, also with several processes.
+            together: all processes call this with the same image, and each computes its own rows.
         """
         with torch.no_grad():
             if self.view is not None:
@@ -149,10 +149,10 @@ class Objective:
             return {name: float(loss.value(sums[name])) for name, loss in self.terms.items()}
 
     def sweep(self, canvas: Tensor) -> Iterator[tuple[Tensor, Features, TileWindow]]:
-        """Yield canvas, features and region tile by tile, without gradient; of all tiles in every process.
+        """Yield canvas, features and window tile by tile, without gradient; all tiles in every process.
 
         Args:
-            canvas: a whole picture, or all processes' rows of one.
+            canvas: the whole image.
         """
         with torch.no_grad():
             if canvas.shape[-2] < self.height:
@@ -164,12 +164,12 @@ class Objective:
                 yield part, tile.features(self.encoder, part, self.layers), tile.window
 
     def refresh(self, canvas: Tensor, seed: int, names: Collection[str] | None = None) -> None:
-        """Draw samples and match anew, the same from the same seed.
+        """Draw new samples and matches, which depend only on the canvas and the seed.
 
         Args:
-            canvas: ``[1, 3, H, W]`` that matches are made for.
-            seed: of the draws.
-            names: of the terms; all that have any if absent.
+            canvas: ``[1, 3, H, W]`` to match.
+            seed: seed of the samples.
+            names: names of the terms to refresh; all of them if absent.
         """
         for name in self.terms if names is None else names:
             loss = self.terms[name]
@@ -179,7 +179,7 @@ class Objective:
     def _evaluate_tiled(
         self, canvas: Tensor, active: Mapping[str, Loss], weights: Mapping[str, float]
     ) -> tuple[list[float], Tensor]:
-        """Return the weighted losses and the gradient of the rows that this process reads."""
+        """Return the weighted losses, and the gradient of the rows that this process reads."""
         gradient = torch.zeros_like(canvas)
         count = len(self._placed) - self.keep
         first, kept = self._placed[:count], self._placed[count:]
@@ -200,7 +200,7 @@ class Objective:
         return torch.stack(values).tolist(), gradient
 
     def _summed(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add summaries up over all processes, in one message."""
+        """Sum the summaries over all processes, in one message."""
         if self.shard.is_whole:
             return sums
         joined = self.shard.group.all_reduce_(torch.cat([part.flatten() for part in sums.values()]))
@@ -208,7 +208,7 @@ class Objective:
         return {name: part.view_as(sums[name]) for name, part in zip(sums, parts, strict=True)}
 
     def _agreed(self, found: Evaluation) -> Evaluation:
-        """Return an evaluation with the losses that the first process has, and word of any that is not a number."""
+        """Return the evaluation with the losses of the first process; NaN if any process has a non-finite gradient."""
         if self.shard.is_whole:
             return found
         group = self.shard.group
@@ -235,14 +235,14 @@ class Objective:
 
 @dataclass(frozen=True)
 class _Pass:
-    """What a tile has computed, with the way back: its part of the canvas and its summaries."""
+    """The forward pass of a tile, ready for backward: its part of the canvas and its summaries."""
 
     tile: Tile
     leaf: Tensor
     summaries: Mapping[str, Tensor]
 
     def push_back(self, slopes: Mapping[str, Tensor], gradient: Tensor) -> None:
-        """Add the tile's share to the gradient, given the slope of the total at each summary."""
+        """Add the tile's share to the gradient, given the derivative of the total with respect to each summary."""
         pushes = [(part * slopes[name].to(part.dtype)).sum() for name, part in self.summaries.items()]
         (share,) = torch.autograd.grad(torch.stack(pushes).sum(), self.leaf)
         self.tile.canvas(gradient).add_(share)

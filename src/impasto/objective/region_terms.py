@@ -1,9 +1,9 @@
-"""The losses of one scale by term, and what each term weighs.
+"""The losses of one scale by term, and the weight of each term.
 
-In: a ``ScaleContext`` and the ``RegionTensors`` at the canvas's size. Out: losses by term: ``style`` and ``content``
-for a region that is the whole picture, ``style:sky`` and ``content:sky`` for a region named sky, ``tv``, regularizers.
-Masks are weights inside the losses, each normalized by its own sum, and a region's terms weigh as much as its share of
-the picture: the pull on a pixel is the same wherever it lies.
+The terms are ``style`` and ``content`` for a region that is the whole image, ``style:sky`` and ``content:sky`` for a
+region named sky, ``tv``, and the regularizers. Masks are weights inside the losses, each normalized by its own sum, and
+the weight of a region's terms is multiplied by its share of the image, so that the gradient at a pixel does not depend
+on the size of its region.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def build_terms(context: ScaleContext, tensors: RegionTensors) -> dict[str, Loss
     """Return the losses of a scale by term.
 
     Args:
-        context: encoder, content, layers and options.
-        tensors: at the canvas's size.
+        context: encoder, content, layers and options of the scale.
+        tensors: the run's tensors at the canvas's size.
     """
     encoder, tile, layers = context.encoder, context.options.machine.tile, list(context.style_layers)
     losses: dict[str, Loss] = {}
@@ -55,7 +55,7 @@ def build_terms(context: ScaleContext, tensors: RegionTensors) -> dict[str, Loss
 
 
 def term_weights(tensors: RegionTensors, options: Options) -> dict[str, float]:
-    """Return the factors by which terms weigh other than 1: shares of the picture, weights of regularizers."""
+    """Return the factors of terms whose weight is not 1: shares of the image, weights of regularizers."""
     weights: dict[str, float] = {}
     for region in tensors.regions:
         share = 1.0 if region.mask is None else float(region.mask.mean())
@@ -66,7 +66,7 @@ def term_weights(tensors: RegionTensors, options: Options) -> dict[str, float]:
 
 
 def blend_weights(tensors: RegionTensors) -> dict[str, float]:
-    """Return the weight of each style in a blend, by the name it is steered by; empty without a blend."""
+    """Return the weight of each style in a blend, by the name under which commands change it; empty without a blend."""
     blended = [region.styles for region in tensors.regions if len(region.styles) > 1]
     return {blend_name(index): source.part for styles in blended for index, source in enumerate(styles)}
 
@@ -83,7 +83,7 @@ def _content_mask(mask: Tensor | None, context: ScaleContext) -> dict[str, Tenso
 
 
 def noise_maps(tensors: RegionTensors) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of the colors that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
+    """Return mean and standard deviation of the style colors at each pixel, ``[1, 3, H or 1, W or 1]``."""
     if len(tensors.regions) == 1 and tensors.regions[0].mask is None and len(tensors.regions[0].styles) == 1:
         return _statistics(tensors.regions[0].styles[0], tensors.regions[0], tensors)
     mean, deviation = tensors.content.mean((2, 3), keepdim=True), tensors.content.std((2, 3), keepdim=True)
@@ -110,7 +110,7 @@ def _statistics(source: StyleSource, region: Region, tensors: RegionTensors) -> 
 
 
 def style_total_variation(tensors: RegionTensors, total_variation: Callable[[Tensor], float]) -> float:
-    """Return the total variation of the styles, each by its share of the picture."""
+    """Return the total variation of the styles, weighted by their shares of the image."""
     found, weight = 0.0, 0.0
     for region in tensors.regions:
         share = 1.0 if region.mask is None else float(region.mask.mean())

@@ -1,9 +1,8 @@
-"""From pictures and options to the objective of one scale: targets, terms, and the sizes that make them unitless.
+"""The objective of one scale, built from images and options: targets, terms, and the values that normalize them.
 
-Each term is divided by its own size at a reference point, so that a strength looks alike across pairs of pictures,
-sizes and losses: the content term by what it is at noise of the style's colors, the style term by what it is at the
-content, total variation by the style's own. A floor keeps a reference from vanishing (a picture repainted with
-itself).
+Each term is divided by its value at a reference point, so that a strength has a similar effect for all images, sizes
+and losses: the content term by its value at noise in the style's colors, the style term by its value at the content,
+total variation by that of the style. A floor keeps the divisor from vanishing (an image stylized with itself).
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ COMPOSITION = 1.0
 
 @dataclass(frozen=True)
 class ScaleObjective:
-    """An objective with what a run needs beside it.
+    """An objective, with the data that a run needs in addition.
 
-    ``references`` divide each term's weight, and hold the styles' parts in blends; ``tensors`` is at its own size.
-    Content and noise are made when they are asked for, since no step reads them and they are as large as the picture.
+    ``normalizers`` divide each term's weight, and contain the weights of blended styles; ``tensors`` has the content's own
+    size. Content and noise are computed on access, since no step reads them and they are as large as the image.
     """
 
     objective: Objective
@@ -60,7 +59,7 @@ class ScaleObjective:
 
     @property
     def noise(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the colors that each place is painted with, ``[1, 3, H or 1, W or 1]``."""
+        """Mean and standard deviation of the style colors at each pixel, ``[1, 3, H or 1, W or 1]``."""
         return noise_maps(self.tensors.at((self.objective.height, self.objective.width)))
 
 
@@ -75,17 +74,17 @@ def build_scale_objective(
     shard: RowShard | None = None,
     proof: Tensor | None = None,
 ) -> ScaleObjective:
-    """Return the scale_objective of one scale.
+    """Return the objective of one scale.
 
     Args:
-        encoder: the network.
-        tensors: the content, and what is painted where.
-        scale: the canvas's size.
+        encoder: the encoder.
+        tensors: the content and the regions.
+        scale: the scale, with the canvas's size.
         options: of the run.
-        style_layers, content_layers: weight by layer.
-        keep: how many tiles keep their first pass.
+        style_layers, content_layers: weights by layer.
+        keep: number of tiles that keep the activations of their first pass.
         shard: the rows that this process owns; all if absent.
-        proof: a smaller picture ``[1, 3, h, w]`` whose composition is kept, if there is one.
+        proof: a smaller image ``[1, 3, h, w]`` whose composition is kept, if there is one.
     """
     size = scale.height, scale.width
     at_scale = tensors.at(size)
@@ -125,7 +124,7 @@ def _normalizers(objective: Objective, tensors: RegionTensors, seed: int) -> dic
 
 
 def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Return noise ``[1, 3, H, W]`` with the given mean and deviation."""
+    """Return noise ``[1, 3, H, W]`` with the given mean and standard deviation."""
     mean, deviation = noise
     # In place: at a poster's size every copy counts.
     return torch.randn(1, 3, *size, generator=generator).to(mean).mul_(deviation).add_(mean).clamp_(0, 1)
@@ -134,13 +133,13 @@ def style_noise(noise: tuple[Tensor, Tensor], size: tuple[int, int], generator: 
 def starting_canvas(
     previous: Tensor | None, scale_objective: ScaleObjective, init: str, generator: torch.Generator
 ) -> Tensor:
-    """Return the canvas that a scale starts from: the scale before, enlarged, or the initial image.
+    """Return the canvas that a scale starts from: the enlarged result of the scale before, or the initial image.
 
     Args:
-        previous: the picture of the scale before, ``[1, 3, h, w]``, if there was one.
-        scale_objective: of this scale.
-        init: ``content``, ``random``, ``style`` or a picture file.
-        generator: for the random ones.
+        previous: the result of the scale before, ``[1, 3, h, w]``, if there was one.
+        scale_objective: the objective of this scale.
+        init: ``content``, ``random``, ``style`` or an image file.
+        generator: random generator for noise.
     """
     size = scale_objective.objective.height, scale_objective.objective.width
     device = scale_objective.tensors.content.device

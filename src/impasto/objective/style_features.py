@@ -1,6 +1,6 @@
-"""A style as the losses read it: its picture at the size of its strokes, its features, its mask.
+"""A style as the losses see it: its image, scaled to the size of its strokes on the canvas, its features and its mask.
 
-In: a ``StyleSource`` and the encoder. Out: ``StyleFeatures``, which computes the features of a large style by tiles.
+``style_features`` makes them of a ``StyleSource``; the features of a large style are computed tile by tile.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class StyleFeatures:
         return tiled_features(self.encoder, self.picture, self.layers, self.tile)
 
     def iter_tiles(self) -> Iterator[tuple[Features, Maps | None]]:
-        """Yield features and mask, tile by tile where it is large, so that sums over them need little memory."""
+        """Yield features and mask, tile by tile for a large style, so that sums over them need little memory."""
         if self.precomputed is not None:
             yield self.precomputed, self.mask
             return
@@ -72,14 +72,14 @@ def style_features(
     layers: Sequence[str],
     tile: int | None,
 ) -> StyleFeatures:
-    """Return a style's features at the size of its strokes on the canvas.
+    """Return the features of a style, scaled to the size of its strokes on the canvas.
 
     Args:
-        source: the style.
-        region: which the style paints.
+        source: the style before scaling.
+        region: the region that the style paints.
         tensors: at the canvas's size.
         encoder: the network.
-        layers: to compute.
+        layers: layers to compute.
         tile: side of a tile in px; a larger style is computed tile by tile when its features are read.
     """
     height, width = tensors.content.shape[-2:]
@@ -100,7 +100,7 @@ def style_features(
 
 
 def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str, Tensor]:
-    """Return a mask as weights of the positions of layers, eroded by what they see."""
+    """Return a mask as weights of each layer's positions, eroded by the layer's field of view."""
     return masks.layer_masks(
         mask,
         {layer: stride(layer) for layer in layers},
@@ -109,7 +109,7 @@ def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str
 
 
 def style_at(style: Tensor, long_side: float) -> Tensor:
-    """Bring a style to a long side; a style is made smaller where it must be, never larger."""
+    """Resize a style to a long side; it is reduced if necessary, never enlarged."""
     height, width = style.shape[-2:]
     factor = min(1.0, long_side / max(height, width))
     least = 16

@@ -1,9 +1,9 @@
-"""Tiles: rectangles of a picture, what each must read, and how far its maps can be cut back on the way down.
+"""Tiles: rectangles of an image, the halo that each must read, and how its feature maps are cropped layer by layer.
 
-In: a picture's size, the layers that are read, and a tile's side. Out: ``Tile`` objects. A tile owns an area whose
-corners are multiples of 16 px. It reads as many pixels beyond as the deepest layer sees; each convolution uses up a
-part of this halo, so the maps are cut back to what the rest of the network still needs. Values and gradients in the
-owned area are those of the whole picture.
+``tiles`` divides an image into ``Tile`` objects. A tile owns an area whose corners are multiples of 16 px. It reads a
+halo around it as wide as the field of view of the deepest layer; each convolution uses up a part of this halo, so the
+maps are cropped to what the rest of the network still needs. Values and gradients in the owned area are those of the
+whole image.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Tile:
-    """A region with what it reads.
+    """An owned area and the halo that it reads.
 
     ``read`` is its part of the canvas, ``cuts`` what each convolution keeps of its input (see ``Encoder.forward``),
-    ``windows`` what it owns of each convolution's output; where there are none, features come with their halo.
+    ``windows`` the owned part of each convolution's output; without them, features include their halo.
     """
 
     window: TileWindow
@@ -39,20 +39,20 @@ class Tile:
 
     @property
     def pixels(self) -> int:
-        """How many pixels are read."""
+        """Number of pixels that are read."""
         return math.prod(part.stop - part.start for part in self.read)
 
     def canvas(self, picture: Tensor) -> Tensor:
-        """Return the part of a picture ``[..., H, W]`` that is read."""
+        """Return the part of an image ``[..., H, W]`` that is read."""
         return picture[..., self.read[0], self.read[1]]
 
     def seen_from(self, top: int) -> Tile:
-        """Return the tile as it lies in a strip of the picture that begins at a row."""
+        """Return the tile relative to a strip of the image that begins at a row."""
         rows, columns = self.read
         return replace(self, read=(slice(rows.start - top, rows.stop - top), columns))
 
     def features(self, encoder: Encoder, canvas: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Return the features of what was read, in what is owned alone where maps are cut."""
+        """Return the features of the area read, or of the owned area only if maps are cropped."""
         if not layers:
             return {}
         if not self.output_windows:
@@ -77,16 +77,16 @@ def tiles(
     feature_reach: int = 0,
     rows: tuple[int, int] | None = None,
 ) -> list[Tile]:
-    """Return the tiles of a picture, row by row.
+    """Return the tiles of an image, row by row.
 
     Args:
-        height, width: of the picture in px.
-        side: of a tile in px, a multiple of 16; None for one tile.
-        layers: that are read.
-        network: whose they are.
-        reach: how many pixels beyond its own area a loss reads on the canvas.
-        feature_reach: likewise in the features; where it is not 0, maps are not cut.
-        rows: the rows to be covered, from a multiple of 16; all if absent.
+        height, width: size of the image in px.
+        side: side of a tile in px, a multiple of 16; None for a single tile.
+        layers: names of the layers that are read.
+        network: name of the network.
+        reach: number of pixels beyond the owned area that a loss reads on the canvas.
+        feature_reach: the same for features, in px; if it is not 0, maps are not cropped.
+        rows: the rows to cover, starting at a multiple of 16; all if absent.
     """
     first, last = rows or (0, height)
     if (first, last) == (0, height) and (side is None or side >= max(height, width)):
@@ -108,19 +108,19 @@ def tiles(
 
 
 def _starts(first: int, last: int, side: int) -> list[int]:
-    """Return where tiles begin; what is left over and too thin for a cell of every layer goes to the one before."""
+    """Return the starts of the tiles; a remainder too thin for a cell of every layer is merged into the last tile."""
     starts = list(range(first, last, side))
     return starts[:-1] if len(starts) > 1 and last - starts[-1] < ALIGNMENT else starts
 
 
 def halo(layers: Sequence[str], network: Network = "vgg19", reach: int = 0) -> int:
-    """Return how many pixels beyond its own area a tile reads at most, a multiple of 16."""
+    """Return the width of a tile's halo in px, a multiple of 16."""
     radius = (receptive_radius(layers, network) if layers else 1) + reach
     return math.ceil(max(radius, 1) / ALIGNMENT) * ALIGNMENT
 
 
 def _plain(height: int, width: int, owned: tuple[int, int, int, int], radius: int) -> Tile:
-    """Return a tile that reads its halo and cuts nothing."""
+    """Return a tile that reads its halo and crops nothing."""
     top, left, bottom, right = _grown(owned, math.ceil(radius / ALIGNMENT) * ALIGNMENT, height, width)
     return Tile(TileWindow(height, width, *owned, top, left), (slice(top, bottom), slice(left, right)))
 
@@ -128,7 +128,7 @@ def _plain(height: int, width: int, owned: tuple[int, int, int, int], radius: in
 def _cut(
     height: int, width: int, owned: tuple[int, int, int, int], radius: int, layers: Sequence[str], network: Network
 ) -> Tile:
-    """Return a tile whose maps are cut back, convolution by convolution."""
+    """Return a tile whose maps are cropped, convolution by convolution."""
     start = _grown(owned, radius, height, width)
     current: tuple[int, ...] = start
     cuts: dict[str, Window] = {}
@@ -153,7 +153,7 @@ def _cut(
 
 
 def _needs(layers: Sequence[str], network: Network) -> Iterator[tuple[str, int]]:
-    """Yield each convolution down to the deepest, and how many pixels around its tile its input must hold."""
+    """Yield each convolution down to the deepest, and the number of px around the tile that its input must contain."""
     deepest = max((block(layer), int(layer[-1])) for layer in layers)
     names = [(b, i) for b, count in enumerate(BLOCKS[network], start=1) for i in range(1, count + 1)]
     names = [name for name in names if name <= deepest]
@@ -171,13 +171,13 @@ def _grown(owned: tuple[int, int, int, int], by: int, height: int, width: int) -
 
 
 def tiled_features(encoder: Encoder, picture: Tensor, layers: Sequence[str], side: int) -> dict[str, Tensor]:
-    """Return the features of a whole picture, computed tile by tile without gradient.
+    """Return the features of a whole image, computed tile by tile without gradient.
 
     Args:
         encoder: the network.
-        picture: ``[1, 3, H, W]``.
-        layers: names.
-        side: of a tile in px.
+        picture: the image, ``[1, 3, H, W]``.
+        layers: names of the layers.
+        side: side of a tile in px.
     """
     height, width = picture.shape[-2:]
     found: dict[str, Tensor] = {}
