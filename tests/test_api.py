@@ -288,7 +288,7 @@ def test_the_last_good_picture_is_on_disk(
 ) -> None:
     broken_after(good, monkeypatch)
     out = tmp_path / "out.png"
-    with pytest.raises(NumericalError, match=r"the last good picture is kept.*out\.png") as caught:
+    with pytest.raises(NumericalError, match=r"the last good image is kept.*out\.png") as caught:
         paint(output=out, steps=9, size=64)
     assert "\n" not in str(caught.value)
     saved = images.load(out).pixels

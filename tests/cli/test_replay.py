@@ -117,19 +117,22 @@ def test_inputs_that_moved_are_found(capsys: Capture, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["inspect", "photo.png"], "'photo.png' carries no record"),
+        (["inspect", "photo.png"], "'photo.png' contains no Impasto metadata"),
         (["inspect", "none.png"], "'none.png' does not exist"),
-        (["replay", "photo.png"], "'photo.png' carries no record"),
+        (["replay", "photo.png"], "'photo.png' contains no Impasto metadata"),
         (["replay", "none.json", "--cell", "1,1"], "'none.json' cannot be read"),
         (["replay", "out.png", "--cell", "2"], "--cell is '2'; write row,column, counted from 1, such as 2,3"),
         (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a sheet"),
         (["replay", "out.png", "-o", "out.png"], "'out.png' is the image itself: choose a different file with -o"),
         (["replay", "out.png", "--input", "sky"], "--input 'sky': write ROLE=FILE, such as 'mask sky=sky.png'"),
         (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),
-        (["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"], "--size and --more-steps are both given"),
+        (
+            ["replay", "out.png", "--size", "64", "--more-steps", "2", "-q"],
+            "--size and --more-steps cannot be combined",
+        ),
         (["replay", "out.png", "--content", "painting.png", "-q"], "the content 'photo.png' has changed: the run read"),
         (["resume", "settings"], "'settings' contains no run: use the folder that was passed as --run-dir"),
-        (["explore", "photo.png", "painting.png"], "0 axes are given"),
+        (["explore", "photo.png", "painting.png"], "0 axes "),
         (["explore", "photo.png", "painting.png", "--axis", "sparkle=1"], "there is no option 'sparkle'"),
         (
             ["explore", "photo.png", "painting.png", "--axis", f"seed={','.join(map(str, range(200)))}"],
@@ -225,4 +228,6 @@ def test_a_timelapse_does_not_overwrite_an_image(capsys: Capture) -> None:
 
 
 def test_evaluate_without_a_record_needs_the_inputs(capsys: Capture) -> None:
-    assert "pass --content and --style: 'photo.png' carries no record" in refused(capsys, "evaluate", "photo.png")
+    assert "pass --content and --style: 'photo.png' contains no Impasto metadata" in refused(
+        capsys, "evaluate", "photo.png"
+    )

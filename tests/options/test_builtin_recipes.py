@@ -80,7 +80,7 @@ def test_the_smallest_images(name: str, states) -> None:
 def test_an_image_one_pixel_wide_is_rejected(which: str, tiny_picture, tiny_style, states) -> None:
     line = np.full((60, 1, 3), 128, np.uint8)
     pair = (line, tiny_style) if which == "content" else (tiny_picture, line)
-    with pytest.raises(ImageError, match=f"the {which} .* is 1x60 px, .* every side needs 16 px: give another picture"):
+    with pytest.raises(ImageError, match=f"the {which} .* is 1x60 px, .* use an image with at least 16 px"):
         run(*pair, states)
 
 

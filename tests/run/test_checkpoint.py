@@ -263,9 +263,7 @@ def test_a_moved_input_is_found_by_its_hash(tmp_path: Path, tiny_files: Any, cac
     content.rename(tmp_path / "renamed.png")
     assert isinstance(list(iter_resume(tmp_path / "run", cache=cache))[-1], Finished)
     (tmp_path / "renamed.png").unlink()
-    with pytest.raises(
-        RecordError, match=r"the content 'content.png' .* is missing: .* say where it is with --content"
-    ):
+    with pytest.raises(RecordError, match=r"the content 'content.png' .* is missing: .* pass its path with --content"):
         list(iter_resume(tmp_path / "run", cache=cache))
 
 

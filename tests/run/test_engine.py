@@ -309,7 +309,9 @@ def test_not_a_number_is_caught_where_it_appears(kind: Any, in_gradient: bool) -
     pulls, run, optimizer = Pulls(broken=(3, 6), in_gradient=in_gradient), RunState(live_weights()), kind(start())
     events = list(going(pulls, optimizer, run, steps=6))
     warned = of(events, Warned)
-    assert [event.message.split(":")[0] for event in warned] == ["not a number at step 3", "not a number at step 5"]
+    assert [event.message.split(":")[0] for event in warned] == [
+        f"the loss became NaN at step {step}" for step in (3, 5)
+    ]
     assert run.recoveries == 2
     assert len(of(events, Stepped)) == 6
     assert bool(optimizer.picture().isfinite().all())
@@ -327,7 +329,7 @@ def test_after_a_turn_back_it_goes_on_from_a_good_picture() -> None:
 def test_three_turns_back_are_enough() -> None:
     pulls, run, optimizer = Pulls(broken=(3, 4, 5, 6)), RunState(live_weights()), Calls(start())
     seen: list[Event] = []
-    with pytest.raises(NumericalError, match=r"not a number at step 3, 3 halvings of the step size did not help"):
+    with pytest.raises(NumericalError, match=r"became NaN at step 3, and halving the step size 3 times did not help"):
         seen.extend(going(pulls, optimizer, run))
     assert optimizer.called == ["recover"] * 3
     assert run.step == 2

@@ -67,7 +67,7 @@ def test_the_last_checkpoint_is_kept_and_named(
     folder = tmp_path / "run"
     fail_at(monkeypatch, 3, MemoryError())
     asked: dict[str, Any] = {"cache": cache, "checkpoint_dir": folder, "checkpoint_seconds": 0, "precision": "fp32"}
-    with pytest.raises(MachineError, match=rf"the state before step \d is saved: run impasto resume") as caught:
+    with pytest.raises(MachineError, match=r"the state before step \d is saved: run impasto resume") as caught:
         list(iter_stylize(*tiny_files, **asked, **FEW))
     named = re.search(r"before step (\d)", str(caught.value))
     assert named is not None

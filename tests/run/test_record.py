@@ -54,8 +54,8 @@ def test_it_is_the_same_text_every_time() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"carries no record: it was not made by impasto, was saved with --no-metadata, or another program"),
-        ("no json", r"the record in '.*out.png' is damaged: use the file as impasto wrote it"),
+        (None, r"contains no Impasto metadata: it was not made by impasto, was saved with --no-metadata, or"),
+        ("no json", r"the record in '.*out.png' is damaged: use the original file"),
         ("[1]", "is damaged"),
         ('{"format": 1}', "is damaged"),
         (
@@ -91,12 +91,12 @@ def test_long_steering_goes_to_a_file_beside(tmp_path: Path) -> None:
     assert side is not None
     assert len(inside) < record.LONGEST
     write(path, inside)
-    with pytest.raises(RecordError, match=r"the steering of '.*' is in 'out.jpg.steering.json', which is missing"):
+    with pytest.raises(RecordError, match=r"'out.jpg.steering.json', the log of live changes of '.*', is missing"):
         record.read(path)
     record.side_file(path).write_bytes(side)
     assert record.read(path) == made
     record.side_file(path).write_bytes(side + b" ")
-    with pytest.raises(RecordError, match="is not the steering that"):
+    with pytest.raises(RecordError, match="is not the log of live changes"):
         record.read(path)
 
 

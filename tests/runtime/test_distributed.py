@@ -223,10 +223,10 @@ def test_a_process_told_to_end_says_why() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fast": True}, "fast in 2 processes: a picture painted at once is not split"),
-        ({"time": "60s"}, "time in 2 processes: --time measures one process"),
-        ({"seamless": True}, "seamless in 2 processes: opposite edges are neighbors"),
-        ({"optimizer": "pyramid"}, "optimizer in 2 processes: the pyramid is not split"),
+        ({"fast": True}, "fast is not supported with 2 processes: a feed-forward pass is not split"),
+        ({"time": "60s"}, "time is not supported with 2 processes: --time measures one process"),
+        ({"seamless": True}, "seamless is not supported with 2 processes: opposite edges are neighbors"),
+        ({"optimizer": "pyramid"}, "optimizer is not supported with 2 processes: the pyramid is not split"),
     ],
 )
 def test_what_one_process_alone_can_do_is_refused(options: dict[str, Any], message: str) -> None:

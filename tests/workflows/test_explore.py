@@ -60,10 +60,10 @@ def test_an_axis_is_an_option_and_its_values(text: str, values: tuple[Any, ...],
     ("text", "message"),
     [
         ("strenght=0.2", r"there is no option 'strenght'; did you mean 'strength' .*Choose from: "),
-        ("strength", r"give values, as in strength=0.2,0.5,1"),
+        ("strength", r"specify values, as in strength=0.2,0.5,1"),
         ("strength=", r"give values"),
         ("strength=0.2,,0.4", r"give values"),
-        ("strength=0.2,0.2", r"a value is given twice"),
+        ("strength=0.2,0.2", r"a value is repeated"),
         ("strength=much", r"strength: 'much' is not allowed; use numbers from 0.0 to 1.0"),
         ("seed=0.5", r"seed: '0.5' is not allowed; use whole numbers"),
         ("tv-weight=x", r"tv-weight: 'x' is not allowed; use numbers of at least 0.0"),
@@ -90,10 +90,10 @@ def test_several_styles_are_the_rows() -> None:
 @pytest.mark.parametrize(
     ("axes", "styles", "message"),
     [
-        ([], ["a"], r"0 axes are given .*: give one or two, as in --axis strength=0.2,0.5,0.8"),
-        (["strength=0,1", "seed=1,2", "bits=8,16"], ["a"], "3 axes are given"),
-        (["strength=0,1", "seed=1,2"], ["a", "b"], "3 axes are given"),
-        (["strength=0,1", "strength=0.2,0.4"], ["a"], "--axis strength is given twice: vary it once"),
+        ([], ["a"], r"0 axes .*: specify one or two, as in --axis strength=0.2,0.5,0.8"),
+        (["strength=0,1", "seed=1,2", "bits=8,16"], ["a"], "3 axes "),
+        (["strength=0,1", "seed=1,2"], ["a", "b"], "3 axes "),
+        (["strength=0,1", "strength=0.2,0.4"], ["a"], "--axis strength is repeated: specify it once"),
         (
             ["seed=" + ",".join(map(str, range(101)))],
             ["a"],

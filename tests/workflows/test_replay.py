@@ -176,14 +176,14 @@ def test_a_sheet_is_made_again_cell_by_cell(tiny_files: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize(
     ("text", "cell", "kind", "message"),
     [
-        ("{", (1, 1), RecordError, "is not the JSON of a sheet: give the file that impasto explore wrote"),
+        ("{", (1, 1), RecordError, "is not the JSON of a sheet: use the file that impasto explore wrote"),
         ('{"sheet": 9, "cells": [CELL]}', (1, 1), RecordError, "was made by a newer impasto"),
-        ('{"sheet": 1, "cells": [CELL]}', None, OptionError, "is a sheet: choose one of its pictures with --cell"),
+        ('{"sheet": 1, "cells": [CELL]}', None, OptionError, "is a sheet: select one of its images with --cell"),
         (
             '{"sheet": 1, "cells": [CELL]}',
             (3, 1),
             RecordError,
-            "has no cell 3,1: rows go from 1 to 1, columns from 1 to 1",
+            "has no cell 3,1: it has 1 rows and 1 columns",
         ),
     ],
 )
@@ -207,17 +207,17 @@ def test_a_cell_of_a_picture_is_refused(painted: Any) -> None:
 
 
 def test_size_and_more_steps_are_one_at_a_time(painted: Any, cache: TargetCache) -> None:
-    with pytest.raises(OptionError, match="--size and --more-steps are both given"):
+    with pytest.raises(OptionError, match="--size and --more-steps cannot be combined"):
         again(painted().path, cache, size="80", more_steps=3)
 
 
 def test_without_a_picture_there_is_nothing_to_go_on_from(painted: Any, cache: TargetCache, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="there is no picture to go on from"):
+    with pytest.raises(RecordError, match="there is no image to continue from"):
         list(iter_replay(Source(painted().record, (tmp_path,), cache=cache), more_steps=3))
 
 
 def test_without_metadata_it_cannot_be_repeated(painted: Any) -> None:
-    with pytest.raises(RecordError, match="carries no record"):
+    with pytest.raises(RecordError, match="contains no Impasto metadata"):
         read_source(painted(no_metadata=True).path)
 
 
@@ -293,7 +293,7 @@ def test_what_was_turned_last_holds_at_another_size(painted: Any, cache: TargetC
 def test_what_was_painted_at_once_has_no_more_steps(painted: Any, cache: TargetCache) -> None:
     first = painted()
     about = first.record | {"options": {**first.record["options"], "fast": True}}
-    with pytest.raises(OptionError, match=r"painted at once .* --init out.png goes on from it"):
+    with pytest.raises(OptionError, match=r"a feed-forward pass .* --init out.png"):
         list(iter_replay(Source(about, (first.path.parent,), first.path, cache=cache), more_steps=3))
 
 
@@ -315,9 +315,9 @@ def test_raw_weights_know_no_hold_on_a_proof(painted: Any, cache: TargetCache) -
 @pytest.mark.slow
 def test_memory_and_dpi_go_with_a_size(painted: Any, cache: TargetCache) -> None:
     proof = painted()
-    with pytest.raises(OptionError, match="--memory goes with --size"):
+    with pytest.raises(OptionError, match="--memory requires --size"):
         again(proof.path, cache, memory="1GiB")
-    with pytest.raises(OptionError, match="--dpi goes with --size"):
+    with pytest.raises(OptionError, match="--dpi requires --size"):
         again(proof.path, cache, dpi=300.0)
     large = again(proof.path, cache, "large.png", size="0.5in", dpi=160.0)
     assert max(large.pixels.shape) == 80

@@ -43,8 +43,8 @@ COMPOSITION = 1.0
 class ScaleObjective:
     """An objective, with the data that a run needs in addition.
 
-    ``normalizers`` divide each term's weight, and contain the weights of blended styles; ``tensors`` has the content's own
-    size. Content and noise are computed on access, since no step reads them and they are as large as the image.
+    ``normalizers`` divide each term's weight, and contain the weights of blended styles; ``tensors`` has the content's
+    own size. Content and noise are computed on access, since no step reads them and they are as large as the image.
     """
 
     objective: Objective

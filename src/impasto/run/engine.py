@@ -1,4 +1,4 @@
-"""The loops of a run: over scales, and over the steps of a scale. A ``Painting`` in, events out.
+"""The loops of a run: over scales, and over the steps of a scale. They advance a ``Painting`` and yield events.
 
 Time budget, checkpoints, row shards and steering are separate objects, which the loops call.
 """
@@ -76,7 +76,7 @@ def optimize(
     """Optimize at one scale until its steps are done, the loss has converged or a command stops the run.
 
     Commands, ``replayed`` ones first, are executed before a step, then the state is saved. ``normalizers`` divide the
-    weight of each term, ``content_factor`` multiplies the content's. ``tolerance`` is the relative gain over
+    weight of each term, ``content_factor`` multiplies that of the content. ``tolerance`` is the relative gain over
     ``PATIENCE`` steps below which the scale ends; 0 for never. ``seed`` is the seed of resampled losses.
 
     Raises:
@@ -124,12 +124,14 @@ def _recover(state: RunState, optimizer: Optimizer) -> Warned:
     state.recoveries += 1
     if state.recoveries > MAX_RECOVERIES:
         raise NumericalError(
-            f"the loss is not a number at step {state.step + 1}, {MAX_RECOVERIES} halvings of the step size "
-            "did not help; the last good picture is kept: try --precision fp32, a smaller --step-size "
+            f"the loss became NaN at step {state.step + 1}, and halving the step size {MAX_RECOVERIES} times "
+            "did not help; the last good image is kept: try --precision fp32, a smaller --step-size "
             "or smaller weights"
         )
     optimizer.recover()
-    return Warned(f"not a number at step {state.step + 1}: back to the last good picture, step size halved")
+    return Warned(
+        f"the loss became NaN at step {state.step + 1}: returning to the last good image with half the step size"
+    )
 
 
 def _record_step(
@@ -160,7 +162,7 @@ def _is_due(step: int, every: int) -> bool:
 
 
 def _has_converged(state: RunState, tolerance: float) -> bool:
-    """Whether the last ``PATIENCE`` steps gained next to nothing; the count restarts after a steering command."""
+    """Whether the loss has not improved in the last ``PATIENCE`` steps; the count restarts after a command."""
     since = state.step - max((entry["step"] for entry in state.steering), default=1) + 1
     if min(state.scale_step, since) <= PATIENCE:
         return False
@@ -169,11 +171,11 @@ def _has_converged(state: RunState, tolerance: float) -> bool:
 
 
 def terms_to_refresh(objective: Objective, step: int, min_refresh_interval: int = 1) -> list[str]:
-    """Return the terms whose samples or matches are renewed before a step.
+    """Return the terms whose samples or matches are refreshed before a step.
 
     Args:
-        objective: its terms declare ``refresh_every``.
-        step: of this scale, from 0.
+        objective: the objective, whose terms declare ``refresh_every``.
+        step: step of this scale, from 0.
         min_refresh_interval: the number of steps for which the optimizer needs a constant objective.
     """
     names = []
@@ -185,7 +187,7 @@ def terms_to_refresh(objective: Objective, step: int, min_refresh_interval: int 
 
 
 def _refresh(state: RunState, objective: Objective, optimizer: Optimizer, seed: int) -> None:
-    """Renew samples and matches when they are due; a resumed run renews the same ones."""
+    """Refresh samples and matches when they are due; a resumed run refreshes the same ones."""
     names = terms_to_refresh(objective, state.scale_step, optimizer.min_refresh_interval)
     if names:
         objective.refresh(optimizer.canvas(), (seed * SEED_STRIDE + state.step) % 2**63, names)

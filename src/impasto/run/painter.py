@@ -1,6 +1,6 @@
-"""The canvas, objective and optimizer of a run, scale by scale: what ``engine.run`` moves along.
+"""The canvas, objective and optimizer of a run, which ``engine.run`` advances scale by scale.
 
-In: a prepared run and what earlier runs left. Out: the state of the loops, and a ``Result`` at the end.
+A ``Painting`` starts from a prepared run and the history of earlier runs, and returns a ``Result`` at the end.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from impasto.runtime.distributed import BroadcastMailbox, RowShard
 
 @dataclass(frozen=True)
 class History:
-    """What a run takes over from earlier runs.
+    """What a run inherits from earlier runs.
 
     Args:
-        decisions: settings that an earlier run resolved, as its record lists them; they are used again.
-        steering: commands of an earlier run, as its record lists them; they are repeated.
-        parents: records of the pictures that ``start`` came from, the oldest first.
+        decisions: settings that an earlier run resolved, from its record; they are reused.
+        steering: commands of an earlier run, from its record; they are repeated.
+        parents: records of the images from which ``start`` was made, oldest first.
         start: the picture that initializes the canvas, instead of ``init``.
     """
 
@@ -69,15 +69,15 @@ class CheckpointFolder:
 
 
 class Painting:
-    """One run from its first scale, or from a checkpoint, to its last.
+    """A run, from its first scale or from a checkpoint to its last scale.
 
     Args:
         prepared: the prepared run.
         cache: networks and targets that several runs share.
-        history: what the run takes over from earlier runs.
+        history: what the run inherits from earlier runs.
         monitor: mailbox, previews and snapshots.
-        folder: where the run saves checkpoints, if it does.
-        first_picture: returns the picture that initializes the canvas, ``[1, 3, h, w]``, None where ``init`` says.
+        folder: where the run saves checkpoints, if it saves any.
+        first_picture: returns the image that initializes the canvas, ``[1, 3, h, w]``, or None to follow ``init``.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class Painting:
 
     @property
     def tolerance(self) -> float:
-        """The relative gain below which a scale ends early; 0 where the number of steps was given."""
+        """The relative gain below which a scale ends early; 0 if the number of steps was set."""
         descent = self.prepared.options.optimization
         return 0.0 if descent.steps else descent.tolerance
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Write the last checkpoint at the end, and explain an out-of-memory error."""
+        """Write the last checkpoint at the end, and add advice to an out-of-memory error."""
         try:
             with out_of_memory.translate_oom(self._oom_error):
                 yield
@@ -138,13 +138,14 @@ class Painting:
             self.checkpointer.close()
 
     def _oom_error(self) -> MachineError:
-        """Return the error for memory that ran out, after the last checkpoint is written."""
+        """Return the out-of-memory error, after the last checkpoint is written."""
         self._close_checkpoints()
         folder = None if self.checkpointer is None else self.checkpointer.folder
         return out_of_memory.oom_error_for_run(self.prepared, self.state.scale, folder)
 
     def open_checkpoints(self) -> list[str]:
-        """Start saving checkpoints if the run has a folder, continue from the last one, and return warnings."""
+        """Open the folder of checkpoints, if the run has one, continue from the last checkpoint, and return
+        warnings."""
         if self.folder is None:
             return []
         prepared, folder = self.prepared, Path(self.folder.path)
@@ -180,7 +181,7 @@ class Painting:
         return notes
 
     def _is_split(self, index: int) -> bool:
-        """Whether several processes paint a scale; the first process alone paints one with few rows."""
+        """Whether a scale is split over processes; the first process alone paints one with few rows."""
         return not self.prepared.group.shard(self.prepared.scales[index].height).is_whole
 
     @contextmanager
@@ -204,9 +205,9 @@ class Painting:
                 self.budget.learn(self.prepared.scales[index], steps, time.perf_counter() - self._began)
 
     def begin_scale(self, index: int) -> list[Event]:
-        """Build the objective and the optimizer of a scale, restored from a checkpoint if it began before."""
+        """Build the objective and the optimizer of a scale, or restore them from a checkpoint of this scale."""
         if index or self.scale_objective is None:
-            self.scale_objective = None  # first, because two do not fit into memory at the size of a poster
+            self.scale_objective = None  # first, because two do not fit in memory at the size of a poster
             self.scale_objective = self.cache.scale_objective(self.prepared, self.prepared.scales[index])
         restored, generator = self._restored, self._generator
         self.normalizers = self.scale_objective.normalizers if restored is None else restored.normalizers
@@ -238,7 +239,7 @@ class Painting:
         return [*events, ScaleStarted(index, len(scales), scale.height, scale.width, scale.steps)]
 
     def monitor_at(self, index: int) -> Monitor:
-        """Return the monitor; at a scale of several processes all of them receive the commands of the first."""
+        """Return the monitor; at a split scale all processes receive the commands of the first one."""
         if not self._is_split(index):
             return self._monitor
         mailbox = self._monitor.mailbox
@@ -247,11 +248,11 @@ class Painting:
 
     @property
     def steps_until_replanning(self) -> int:
-        """The steps of the current scale, or those after which its number of steps is planned again."""
+        """The number of steps of the current scale, or the number after which its steps are replanned."""
         return REPLAN_AFTER_STEPS if self._replans_soon else self.prepared.scales[self.state.scale].steps
 
     def replan_within_scale(self) -> Planned | None:
-        """Fit the rest of the last scale into the time that is left, if the first steps were painted just now."""
+        """Fit the rest of the last scale into the remaining time, if its first steps were timed in this process."""
         if not self._replans_soon or self.budget is None:
             return None
         self._replans_soon = False
@@ -262,7 +263,7 @@ class Painting:
         return self._replan(self.budget, self.state.scale, REPLAN_AFTER_STEPS)
 
     def _replan(self, budget: TimeBudget, index: int, done: int = 0) -> Planned:
-        """Plan the rest of the run again from the measured time of a step."""
+        """Replan the rest of the run from the measured time of a step."""
         usual = self.prepared.scales
         first = replace(usual[index], steps=max(1, usual[index].steps))
         rest = budget.plan([first, *usual[index + 1 :]], begun=True)
@@ -273,7 +274,7 @@ class Painting:
         return planned_event(self.prepared)
 
     def hand_over(self, index: int) -> None:
-        """End a scale; the canvas and state of a scale that one process painted go to all processes."""
+        """End a scale; if one process painted it, broadcast its canvas and state."""
         self._restored = None
         group = self.prepared.group
         if group.world_size == 1 or self._is_split(index):
@@ -295,7 +296,7 @@ class Painting:
         return NumericalError(str(error) if result is None else f"{error} ({result.path})")
 
     def result(self) -> Result | None:
-        """Return the picture as it is now, saved if the run has an output file; None except in the first process."""
+        """Return the current image, saved if the run has an output file; None except in the first process."""
         assert self._canvas is not None
         canvas = [self._shard.gather(self._canvas)]
         self._canvas = None

@@ -1,7 +1,7 @@
-"""Preparation of a run: load and check the pictures, plan sizes and memory, choose the device.
+"""Prepare a run: load and check the images, plan sizes and memory, choose the device.
 
-In: the pictures and options of the user. Out: an immutable ``PreparedRun``. Everything that can be refused is refused
-here, before the network is loaded.
+``prepare`` returns an immutable ``PreparedRun``. All errors in the inputs are raised here, before the network is
+loaded.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class PreparedRun:
     """The immutable inputs of a run.
 
     ``tensors`` holds the content and the regions at the content's own size, on the device of the run. ``start`` is the
-    picture ``[1, 3, H, W]`` that initializes the canvas, if one was given; ``is_proof`` says that the composition is
-    also anchored to it. ``size`` is the size of the result, ``(height, width)``; ``memory_model`` predicts the memory
+    image ``[1, 3, H, W]`` that initializes the canvas, if one was passed; ``is_proof`` says that the composition is
+    also kept close to it. ``size`` is the size of the result, ``(height, width)``; ``memory_model`` predicts the memory
     at that size.
     """
 
@@ -66,12 +66,12 @@ class PreparedRun:
 
     @property
     def proof(self) -> Tensor | None:
-        """The picture whose composition is kept, if there is one."""
+        """The image whose composition is kept, if there is one."""
         return self.start if self.is_proof else None
 
     @property
     def decisions(self) -> dict[str, Any]:
-        """What the machine's state took part in, as a record keeps it and ``prepare`` takes it back."""
+        """Settings that depend on the machine, as a record stores them and ``prepare`` reuses them."""
         placed: dict[str, Any] = {} if self.region_spec.is_plain else {"placement": self.region_spec.as_data()}
         if self.options.machine.tile is None and not all(plan.is_plain for plan in self.memory_plans.values()):
             placed["plans"] = self._planned_sizes
@@ -92,7 +92,8 @@ class PreparedRun:
 
     @property
     def all_decisions(self) -> dict[str, Any]:
-        """The decisions, and how each size fits the memory even where that is plain: for those who go on elsewhere."""
+        """The decisions with the memory plan of every size, including default ones: for checkpoints and other
+        processes."""
         return {**self.decisions, "plans": self._planned_sizes}
 
     @property
@@ -100,11 +101,11 @@ class PreparedRun:
         return [[*size, *plan.as_data()] for size, plan in self.memory_plans.items()]
 
     def initial_weights(self) -> LiveWeights:
-        """Return the weights that a run begins with."""
+        """Return the initial weights of the run."""
         return LiveWeights.of(self.options, {**self.tensors.strengths(), PROTECTED: 0.0})
 
     def check_disk_space(self, folder: Path) -> None:
-        """Raise MachineError where a disk has no room for this run's checkpoints in a folder and for its picture."""
+        """Raise MachineError if a disk lacks space for the run's checkpoints in a folder and its output file."""
         states = [self.memory_model.at(*size).state(plan) for size, plan in self.memory_plans.items()]
         there = sum(path.stat().st_size for path in folder.glob("checkpoint-*"))
         wants = [(folder, max(0, STATES * max(states, default=0) - there), "its checkpoints")]
@@ -116,11 +117,11 @@ class PreparedRun:
             raise MachineError(short)
 
     def memory_plan_at(self, height: int, width: int) -> memory.MemoryPlan:
-        """Return how a scale fits the memory."""
+        """Return the memory plan of a scale."""
         return self.memory_plans.get((height, width), memory.MemoryPlan(self.options.machine.tile))
 
     def allocator_at(self, scale: Scale) -> AbstractContextManager[None]:
-        """Return a context that sets how the allocator treats freed memory at a scale.
+        """Return a context that controls what the allocator does with freed memory at a scale.
 
         Freed memory is retained unless some scale of the run has to release it: what one scale retains, the next would
         reuse and never return to the system.
@@ -130,7 +131,7 @@ class PreparedRun:
         return allocator.retain_freed_memory(2 * self.memory_model.at(scale.height, scale.width).block)
 
     def options_at(self, scale: Scale) -> Options:
-        """Return the options with the tile that a scale is computed in."""
+        """Return the options with the tile size of a scale."""
         tile = self.memory_plan_at(scale.height, scale.width).tile
         return replace(self.options, machine=replace(self.options.machine, tile=tile))
 
@@ -149,16 +150,16 @@ def prepare(
 
     Args:
         content: path, PIL image, array or tensor.
-        style: likewise, or a ``RegionSpec`` of styles.
-        options: all of them, resolved.
-        output: where the picture goes.
-        start: a picture that the canvas begins as, instead of what ``init`` says.
-        decisions: of an earlier run, to be taken again.
-        group: the processes that paint it together.
+        style: the same, or a ``RegionSpec`` of styles.
+        options: all options, resolved.
+        output: output file.
+        start: image that initializes the canvas, instead of ``init``.
+        decisions: decisions of an earlier run, to be reused.
+        group: the processes that share the work.
 
     Raises:
         InputError: a picture or an option cannot be used.
-        MachineError: the device or precision is not there.
+        MachineError: the device or precision is not available.
     """
     decided = decisions or {}
     machine = _compute_settings(options, decided, group)
@@ -227,14 +228,15 @@ def in_float32(prepared: PreparedRun, note: str) -> PreparedRun:
 
 
 def check_together(options: Options, group: ProcessGroup, *, decided: bool = False) -> None:
-    """Raise OptionError for what one process alone can do, where there are several; a decided run has its steps."""
+    """Raise OptionError for options that several processes do not support; a time limit is allowed if the steps are
+    decided."""
     if group.world_size == 1:
         return
     alone = {
-        "fast": (options.feed_forward.enabled, "a picture painted at once is not split"),
+        "fast": (options.feed_forward.enabled, "a feed-forward pass is not split"),
         "time": (
             options.optimization.time is not None and not decided,
-            "--time measures one process; give --steps or --quality",
+            "--time measures one process; use --steps or --quality",
         ),
         "seamless": (options.control.seamless, "opposite edges are neighbors; omit --seamless"),
         "optimizer": (
@@ -244,7 +246,10 @@ def check_together(options: Options, group: ProcessGroup, *, decided: bool = Fal
     }
     for option, (given, why) in alone.items():
         if given:
-            raise OptionError(f"{option} in {group.world_size} processes: {why}, or start one without torchrun", option)
+            raise OptionError(
+                f"{option} is not supported with {group.world_size} processes: {why}, or run without torchrun",
+                option,
+            )
 
 
 def _memory_model(
@@ -256,7 +261,7 @@ def _memory_model(
     files: Mapping[str, images.Picture],
     group: ProcessGroup,
 ) -> memory.MemoryModel:
-    """Return what the largest scale asks of memory."""
+    """Return the memory model of the largest scale."""
     return memory.MemoryModel(
         *size,
         depth=max(map(block, layers), default=0),
@@ -274,13 +279,14 @@ def _check_sides(files: Mapping[str, images.Picture]) -> None:
     for part, file in files.items():
         if part.split()[0] in ("content", "style") and min(file.size) < SMALLEST_SIDE:
             raise ImageError(
-                f"the {part} {file.name!r} is {file.width}x{file.height} px, too small for the layers; "
-                f"every side needs {SMALLEST_SIDE} px: give another picture"
+                f"the {part} {file.name!r} is {file.width}x{file.height} px, too small for the layers: "
+                f"use an image with at least {SMALLEST_SIDE} px per side"
             )
 
 
 def _compute_settings(options: Options, decided: Mapping[str, Any], group: ProcessGroup) -> ComputeSettings:
-    """Return the place that an earlier run had, as far as this machine has it and as many processes share it."""
+    """Return the device, precision and threads, those of an earlier run if this machine has them and the number of
+    processes is the same."""
     wanted = options.machine
     if "device" in decided and decided["device"] in devices():
         wanted = replace(wanted, device=decided["device"], precision=decided["precision"])
@@ -290,16 +296,16 @@ def _compute_settings(options: Options, decided: Mapping[str, Any], group: Proce
 
 
 def _start_file(init: str) -> str:
-    """Return the picture file that ``init`` names, unless it looks like a misspelt name."""
+    """Return the image file that ``init`` names, unless it looks like a misspelled keyword."""
     if not images.split_crop(init)[0].suffix and not Path(init).exists():
-        raise OptionError(f"init is {init!r}; {suggest(init, INIT_NAMES)}, or give a picture file", "init")
+        raise OptionError(f"init is {init!r}; {suggest(init, INIT_NAMES)}, or pass an image file", "init")
     return init
 
 
 def _target(
     output: str | os.PathLike[str], files: Mapping[str, images.Picture], size: tuple[int, int], bits: int
 ) -> Path:
-    """Return where the picture goes, once it is sure that it can."""
+    """Return the output file, after checking that it can be written."""
     sources = [file.source for file in files.values() if file.source is not None]
     nbytes = images.estimated_bytes(output, size, bits, 3 if files["content"].alpha is None else 4)
     return images.check_output(output, inputs=sources, size=size, bits=bits, nbytes=nbytes)
@@ -324,7 +330,7 @@ def _plans(
     memory_model: memory.MemoryModel,
     decided: Mapping[str, Any],
 ) -> dict[tuple[int, int], memory.MemoryPlan]:
-    """Return by size how each scale fits the memory; an earlier run's plans are taken again."""
+    """Return the memory plan of each scale by size; the plans of an earlier run are reused."""
     if "plans" in decided:
         return {(entry[0], entry[1]): memory.MemoryPlan.from_data(entry[2:]) for entry in decided["plans"]}
     wanted = options.machine
@@ -350,7 +356,7 @@ def _plans(
 
 
 def _memory_notes(plan: memory.MemoryPlan) -> list[str]:
-    """Return what a person should know of the plan of the last scale."""
+    """Return warnings about the memory plan of the last scale."""
     if plan.first_order:
         return ["memory is short: a first-order method takes L-BFGS's place at the largest size"]
     if plan.pairs < memory.PAIRS:

@@ -1,4 +1,4 @@
-"""Previews of the canvas: a float picture in, an 8-bit array out."""
+"""Convert the canvas to an 8-bit preview."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK_PX = 1 << 20  # pixels that are rounded at once
 
 
 def as_preview(picture: Tensor) -> Preview:
-    """Return ``[H, W, 3]`` uint8 of a picture ``[1, 3, H, W]`` in [0, 1]."""
+    """Return an image ``[1, 3, H, W]`` in [0, 1] as ``[H, W, 3]`` uint8."""
     height, width = picture.shape[-2:]
     preview = torch.empty(height, width, 3, dtype=torch.uint8)
     rows = max(1, CHUNK_PX // width)

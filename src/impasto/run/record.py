@@ -1,11 +1,10 @@
-"""The record that a saved picture carries, and how its inputs are found again.
+"""The record that is stored in a saved image, and how its inputs are found.
 
-In: options, decisions, inputs and what happened on the way. Out: plain data that goes into the picture as JSON, and
-comes back as options. A record holds file names and no paths, and nothing of the clock, so that a run repeated is the
-same file.
+A record is plain data, stored in the image as JSON: options, decisions, inputs, commands, and versions. It contains
+file names without paths, and no times, so that a repeated run produces the same file.
 
-A record that grew too long for one JPEG segment (a run steered thousands of times) keeps its steering in a file
-beside the picture, ``NAME.steering.json``, and the hash of it.
+If a record is too long for one JPEG segment (after thousands of commands), the commands are stored in a file next to
+the image, ``NAME.steering.json``, and the record contains its hash.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ def make(
     steering: Sequence[Mapping[str, Any]] = (),
     parents: Sequence[Mapping[str, Any]] = (),
 ) -> Record:
-    """Return what is known of a run before its first step.
+    """Return the record of a run before its first step.
 
     Args:
-        options: all of them, by flat name.
-        decisions: what the machine's state took part in.
-        inputs: pictures by the part they play: ``content``, ``style``, ``init``.
-        steering: commands obeyed, in order.
-        parents: records of the pictures that this one started from, the oldest first.
+        options: all options by flat name.
+        decisions: settings that depend on the machine.
+        inputs: images by role: ``content``, ``style``, ``init``.
+        steering: the executed commands, in order.
+        parents: records of the images that this one started from, oldest first.
     """
     return {
         "format": FORMAT,
@@ -63,7 +62,7 @@ def make(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions on which the bytes of a picture depend."""
+    """Return the versions on which the bytes of the result depend."""
     from impasto import __version__
 
     found = {"impasto": __version__, "python": platform.python_version()}
@@ -84,16 +83,16 @@ def _name_only(value: Any) -> Any:
 
 
 def text(record: Mapping[str, Any]) -> str:
-    """Return the record as JSON, the same for the same record."""
+    """Return the record as JSON; equal records give equal text."""
     return json.dumps(record, sort_keys=True, ensure_ascii=False)
 
 
 def for_file(record: Mapping[str, Any], path: Path) -> tuple[str, bytes | None]:
-    """Return the record's text for a picture, and the side file's content where the steering had to leave it.
+    """Return the record's text for an image, and the content of the side file if the commands do not fit.
 
     Args:
-        record: as ``make`` returned it, with what came later.
-        path: where the picture goes.
+        record: the record of ``make`` at the end of the run.
+        path: output file.
     """
     whole = text(record)
     if len(zlib.compress(whole.encode(), 9)) <= LONGEST:
@@ -104,48 +103,50 @@ def for_file(record: Mapping[str, Any], path: Path) -> tuple[str, bytes | None]:
 
 
 def side_file(picture: Path) -> Path:
-    """Return where the steering of a picture lies if it is not inside."""
+    """Return the path of an image's side file, which has the commands if the record does not."""
     return picture.with_name(picture.name + SIDE_FILE)
 
 
 def read(path: str | Path) -> Record:
-    """Return the record inside a picture.
+    """Return the record inside an image.
 
     Raises:
-        ImageError: the file is missing or not a picture.
-        RecordError: it carries no record, a damaged one, or one of a newer version.
+        ImageError: the file is missing or is not an image.
+        RecordError: there is no record, or it is damaged or of a newer version.
     """
     path = Path(path)
     found = images.read_record(path)
     if found is None:
         raise RecordError(
-            f"{str(path)!r} carries no record: it was not made by impasto, was saved with --no-metadata, "
-            "or another program dropped it; give the file as impasto wrote it"
+            f"{str(path)!r} contains no Impasto metadata: it was not made by impasto, was saved with "
+            "--no-metadata, or another program stripped it; use the original file"
         )
     record = parsed(found, repr(str(path)))
     wanted = record.pop("steering_file", None)
     if wanted is None:
         return record
-    beside = side_file(path)
+    side_path = side_file(path)
     try:
-        data = beside.read_bytes()
+        data = side_path.read_bytes()
     except OSError:
-        raise RecordError(f"the steering of {str(path)!r} is in {beside.name!r}, which is missing beside it") from None
+        raise RecordError(
+            f"{side_path.name!r}, the log of live changes of {str(path)!r}, is missing next to it"
+        ) from None
     if hashlib.sha256(data).hexdigest() != wanted:
-        raise RecordError(f"{beside.name!r} is not the steering that {str(path)!r} was made with; find the right file")
+        raise RecordError(f"{side_path.name!r} is not the log of live changes of {str(path)!r}: restore the right file")
     record["steering"] = json.loads(data)["steering"]
     return record
 
 
 def parsed(found: str, shown: str) -> Record:
-    """Return a record from its JSON.
+    """Parse a record from its JSON.
 
     Args:
-        found: the JSON text.
-        shown: what to call its file in an error.
+        found: JSON text.
+        shown: name of the file for error messages.
 
     Raises:
-        RecordError: it is damaged or of a newer version.
+        RecordError: the record is damaged or of a newer version.
     """
     try:
         record = json.loads(found)
@@ -154,7 +155,7 @@ def parsed(found: str, shown: str) -> Record:
         number = int(record["format"])
         made_by = str(record["versions"]["impasto"])
     except (ValueError, KeyError, TypeError):
-        raise RecordError(f"the record in {shown} is damaged: use the file as impasto wrote it") from None
+        raise RecordError(f"the record in {shown} is damaged: use the original file") from None
     if number > FORMAT:
         raise RecordError(
             f"{shown} was made by impasto {made_by}, which is newer than this one: pip install --upgrade impasto"
@@ -163,10 +164,10 @@ def parsed(found: str, shown: str) -> Record:
 
 
 def options_of(record: Mapping[str, Any]) -> Options:
-    """Return the options that a record holds.
+    """Return the options in a record.
 
     Raises:
-        RecordError: there is an option that this version does not know, or a value that it does not allow.
+        RecordError: this version does not have an option, or does not allow its value.
     """
     try:
         return Options.of(**record["options"])
@@ -176,7 +177,7 @@ def options_of(record: Mapping[str, Any]) -> Options:
 
 
 def differences(record: Mapping[str, Any]) -> list[str]:
-    """Return in words which versions differ from those that the record names; bytes may differ with them."""
+    """Return a message about versions that differ from those in the record, since the bytes may then differ."""
     return [
         f"{package} was {then} and is {now} here"
         for package, now in versions().items()
@@ -187,19 +188,19 @@ def differences(record: Mapping[str, Any]) -> list[str]:
 def find_input(
     record: Mapping[str, Any], part: str, given: str | Path | None = None, folders: Sequence[Path] = ()
 ) -> str:
-    """Return where an input of a run is now, matched by its hash.
+    """Return the current path of an input of a run, matched by its hash.
 
     Args:
-        record: of the run.
-        part: ``content``, ``style``, ``init``.
-        given: where the person says it is; nothing else is tried then.
-        folders: where to look otherwise: the recorded name first, then any picture with the same content.
+        record: record of the run.
+        part: role of the input: ``content``, ``style``, ``init``.
+        given: path from the user; if set, nothing else is tried.
+        folders: folders to search otherwise: first the recorded name, then any image with the same hash.
 
     Returns:
-        A path, with the crop that the run took of it, if it took one.
+        The path, with the crop of the run if it used one.
 
     Raises:
-        RecordError: it is missing, or changed.
+        RecordError: the input is missing or has changed.
     """
     about = record["inputs"][part]
     name, wanted = str(about["name"]), str(about["sha256"])
@@ -224,7 +225,7 @@ def find_input(
     places = " or ".join(repr(str(folder)) for folder in dict.fromkeys(folders)) or "any folder"
     raise RecordError(
         f"the {part} {name!r} (sha256 {wanted[:12]}) is missing: no such file in {places}; "
-        f"say where it is with {_flag(part)}"
+        f"pass its path with {_flag(part)}"
     )
 
 
@@ -248,22 +249,22 @@ def _hash(path: Path) -> str | None:
 
 
 def _flag(part: str) -> str:
-    """Return how a person says where an input is."""
+    """Return the command-line option for the path of an input."""
     return f"--{part} FILE" if part in ("content", "style", "init") else f"--input '{part}=FILE'"
 
 
 def _changed(part: str, name: str, wanted: str, path: Path, found: str) -> str:
     return (
         f"the {part} {name!r} has changed: the run read sha256 {wanted[:12]} and {str(path)!r} has {found[:12]}; "
-        f"give the file as it was with {_flag(part)}, or paint anew with impasto stylize"
+        f"restore the original file and pass it with {_flag(part)}, or run impasto stylize again"
     )
 
 
 def load_input(record: Mapping[str, Any], part: str, place: str) -> images.Picture:
-    """Load an input under the name that the record has for it, so that the new record is the same.
+    """Load an input under its name in the record, so that the new record is the same.
 
     Raises:
-        ImageError: it cannot be read.
+        ImageError: the input cannot be read.
     """
     from dataclasses import replace
 

@@ -1,7 +1,7 @@
-"""A finished picture: what a run returns, and how it is judged and saved.
+"""The result of a run: the finished image with its losses and record, and how it is saved.
 
-In: the canvas at the end of a run. Out: a ``Result``, and a file if one was asked for. The losses reported are those
-of the picture as it is saved: rounded to its bits, and decoded again where the format loses something.
+The reported losses are those of the image as it is saved: quantized to its bit depth, and decoded again for lossy
+formats.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ LOSSLESS = frozenset({".png", ".tif", ".tiff"})  # BMP would be, had it alpha
 
 @dataclass(frozen=True)
 class Result:
-    """A finished picture.
+    """A finished image.
 
     Args:
-        pixels: ``[H, W, 3]`` float32, sRGB in [0, 1]; rounded to the bits asked for.
-        alpha: ``[H, W]`` float32, the content's own, or None.
-        options: all of them, as resolved.
-        losses: weighted terms by step.
-        saved_losses: weighted terms of the picture as it is saved.
-        steps: evaluations of the objective.
-        stopped: whether the run was cut short.
-        record: what a saved picture carries.
-        path: where it was saved.
+        pixels: ``[H, W, 3]`` float32, sRGB in [0, 1], quantized to the bit depth of the output.
+        alpha: ``[H, W]`` float32, the alpha of the content, or None.
+        options: all options, as resolved.
+        losses: weighted terms of each step.
+        saved_losses: weighted terms of the image as it is saved.
+        steps: number of evaluations of the objective.
+        stopped: whether a command stopped the run early.
+        record: the record that a saved image contains.
+        path: the output file, if it was saved.
     """
 
     pixels: NDArray[np.float32] = field(repr=False)
@@ -60,7 +60,7 @@ class Result:
 
     @property
     def picture(self) -> PilImage:
-        """The picture as a PIL image, with the content's alpha if it had one."""
+        """The result as a PIL image, with the content's alpha if it had one."""
         from PIL import Image
 
         rgb = images.quantize(self.pixels, 8)
@@ -70,7 +70,7 @@ class Result:
 
     @property
     def tensor(self) -> Tensor:
-        """The picture as ``[1, 3, H, W]`` float32 in [0, 1]."""
+        """The result as ``[1, 3, H, W]`` float32 in [0, 1]."""
         return tensor(self.pixels).contiguous()
 
 
@@ -82,14 +82,14 @@ def finish(
     parents: Sequence[Mapping[str, Any]] = (),
     network: Mapping[str, str] | None = None,
 ) -> Result:
-    """Round the canvas, measure it, save it if a file was asked for, and return it.
+    """Quantize the canvas, compute its losses, save it if the run has an output file, and return the result.
 
     Args:
-        prepared: what the run read.
-        run: where it ended.
+        prepared: the prepared run.
+        run: the state at its end.
         canvas: ``[1, 3, H, W]`` in [0, 1], enlarged here if the run was stopped before its last scale.
-        scale_objective: of the last scale that was painted; None if no loss was optimized.
-        parents: records of the pictures that the run started from.
+        scale_objective: the objective of the last scale; None if no loss was optimized.
+        parents: records of the images that the run started from.
         network: name and hash of the trained network, if it is an input in addition to the pictures.
     """
     canvas = resize(canvas, prepared.size)
@@ -119,14 +119,14 @@ def finish(
 def losses_of(
     pixels: NDArray[np.float32], scale_objective: ScaleObjective, run: RunState, prepared: PreparedRun
 ) -> dict[str, float]:
-    """Return the weighted terms of a picture ``[H, W, 3]`` of the last scale's size."""
+    """Return the weighted terms of an image ``[H, W, 3]`` of the last scale's size."""
     weights = run.live_weights.weights(scale_objective.normalizers, prepared.scales[run.scale].content_factor)
     values = scale_objective.objective.values(tensor(pixels).to(prepared.compute.device))
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 
 def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Mapping[str, Any] | None) -> Path:
-    """Write a picture ``[H, W, 3]``, levels or float, to the output file, with its record unless switched off."""
+    """Write an image ``[H, W, 3]``, uint8, uint16 or float, to the output file, with its record unless disabled."""
     assert prepared.output is not None
     options = prepared.options.output
     inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, prepared.output)

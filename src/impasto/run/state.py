@@ -12,7 +12,7 @@ from impasto.runtime.distributed import BroadcastMailbox
 
 @dataclass(frozen=True)
 class Monitor:
-    """How a run is steered and watched.
+    """How a run is controlled and observed.
 
     Args:
         mailbox: commands from other threads.
@@ -29,7 +29,8 @@ class Monitor:
 class RunState:
     """The mutable state of a run, as a checkpoint stores it.
 
-    ``steering`` lists the commands executed so far; ``repeated`` counts the commands of an earlier run that were read.
+    ``steering`` lists the commands executed so far; ``repeated`` counts the commands of an earlier run that were
+    replayed.
     """
 
     live_weights: LiveWeights

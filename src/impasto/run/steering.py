@@ -1,4 +1,4 @@
-"""Commands of a run: read from a mailbox or from an earlier run's record, and executed before a step."""
+"""The commands of a run, read from a mailbox or from an earlier run's record, and executed before a step."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def execute(
     names: Sequence[str],
     checkpointer: Checkpointer | None,
 ) -> list[Event]:
-    """Execute a command and return its events. ``names`` are the terms that can be steered."""
+    """Execute a command and return its events. ``names`` are the terms whose weights can be changed."""
     step = state.step + 1
     events: list[Event] = []
     if command.name == "checkpoint":

@@ -1,4 +1,4 @@
-"""What several runs on the same pictures have in common, made once: networks and the targets of a scale."""
+"""A cache of networks and targets, which several runs on the same images share."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from impasto.run.prepared_run import PreparedRun
 
 @dataclass
 class TargetCache:
-    """What several runs on the same pictures have in common, made once and used again.
+    """Networks and the targets of scales, shared by several runs on the same images.
 
     Args:
-        state: weights of the network instead of those that the options name, as ``weights.vgg19_state`` returns them.
-        retain: keep targets for runs to come; a single run has no use for those of the scales behind it.
+        state: weights of the network, as ``weights.vgg19_state`` returns them, instead of those that the options
+            select.
+        retain: keep targets for later runs; a single run does not need those of finished scales.
     """
 
     state: Mapping[str, Tensor] | None = None
@@ -35,7 +36,7 @@ class TargetCache:
     bf16_cosine: dict[Encoder, float] = field(default_factory=dict)
 
     def encoder(self, prepared: PreparedRun) -> Encoder:
-        """Return the network that a prepared run asks for."""
+        """Return the encoder of a prepared run."""
         asked, place, file = prepared.options.features, prepared.compute, prepared.options.machine.weights
         padding: Padding = "circular" if prepared.options.control.seamless else "replicate"
         key = (asked.network, asked.pooling, padding, place.dtype, place.device, file)
@@ -54,7 +55,7 @@ class TargetCache:
         return self._encoders[key]
 
     def scale_objective(self, prepared: PreparedRun, scale: Scale) -> ScaleObjective:
-        """Return the targets and terms of one scale of a prepared run."""
+        """Return the objective of one scale of a prepared run."""
         irrelevant = names_with("same_targets")
         flat = prepared.options.flat()
         settings = {name: value for name, value in flat.items() if name not in irrelevant}
@@ -83,5 +84,5 @@ class TargetCache:
 
 
 def _weights_file(wanted: str | None) -> str | Path | None:
-    """Return the file of weights that a name or a path stands for."""
+    """Return the weights file for a name or a path."""
     return stored("vgg19-fp32") if wanted == "vgg19-fp32" else wanted

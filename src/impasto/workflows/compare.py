@@ -1,7 +1,7 @@
 """Several recipes on one pair of pictures, side by side, with time and metrics.
 
-In: a content, a style and the names of recipes. Out: a folder with every picture, ``sheet.png`` and
-``compare.json``. Times exclude imports. A name such as ``gatys2016@published`` uses the published number of steps.
+The output folder contains the result of each recipe, ``sheet.png`` and ``compare.json``. Times exclude imports. A name
+such as ``gatys2016@published`` uses the published number of steps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The demo: one run, with intermediate steps.
 
-In: a photograph and a painting. Out: a folder with the picture, an early and a later iteration, all of them side by
-side, and a plot of the losses.
+The output folder contains the result, an early and a later iteration, all of them side by side, and a plot of the
+losses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Estimate the scales, steps, time and memory of a run without running it.
 
-In: the arguments of ``iter_stylize``. Out: a ``Forecast``. The time is extrapolated from two evaluations at the
-coarsest scale, with the cost model of ``planning.time_budget``; the memory comes from the model in ``planning.memory``.
+``forecast`` takes the arguments of ``iter_stylize`` and returns a ``Forecast``. The time is extrapolated from two
+evaluations at the coarsest scale, with the cost model of ``planning.time_budget``; the memory comes from the model in
+``planning.memory``.
 """
 
 from __future__ import annotations

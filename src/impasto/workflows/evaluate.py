@@ -1,22 +1,22 @@
 """Metrics of how well a picture matches its content and its style, none of which is optimized.
 
-In: a picture, its content and its style. Out: named numbers (``METRICS`` says whether lower or higher is better). The
-metrics on VGG-19 are marked "same network": they favor pictures that were optimized on that network and are not
-independent evidence.
+``METRICS`` lists the metrics and whether lower or higher is better. The metrics on VGG-19 are marked "same network":
+they favor pictures that were optimized on that network and are not independent evidence.
 
 * ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1 on AlexNet, of picture and content.
 * ``style_distance``: means and covariances of AlexNet's five activations, each as a distance relative to the norm of
   the style's: for a layer with mean m and covariance S, (|m - m_style| / |m_style| + |S - S_style| / |S_style|) / 2 in
   the Euclidean and Frobenius norms, averaged over the layers. 0 is the style itself, about 1 a blank picture.
 * ``vgg_style``: the sliced Wasserstein distance of Heitz et al. (CVPR 2021) with fixed directions, on VGG-19's relu1_1,
-  2_1, 3_1 and 4_1, each relative to the spread of the style's projections. Departure: at most ``POSITIONS`` positions
-  per layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different sizes can be compared.
+  2_1, 3_1 and 4_1, each relative to the spread of the style's projections. Difference from the paper: at most
+  ``POSITIONS`` positions per layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different
+  sizes can be compared.
 * ``ssim``: Wang et al. 2004 on luma, with the paper's Gaussian window.
 * ``palette``: sliced Wasserstein-2 distance of the colors in OKLab (Ottosson 2020), in OKLab's own unit: a shift of
   every color by d gives d.
 * ``specks``: energy that a 3x3 median removes, relative to that of the style. 1 is as rough as the style.
 * ``border``: the largest step between neighboring bands near the edge, relative to the mean step further in. 1 to 3
-  means no frame; a style that was photographed with its margin contains a frame.
+  means no frame; a style that was photographed with its margin has a frame.
 
 Scale: for networks and SSIM the picture is reduced to at most ``long_side`` pixels, the content resized to its size and
 the long side of the style to its long side, so that strokes are compared at the scale at which they appear. Specks and
@@ -206,7 +206,7 @@ def alexnet_features(canvas: Tensor, state: Mapping[str, Tensor]) -> list[Tensor
 
     Args:
         canvas: ``[B, 3, H, W]``, sRGB in [0, 1].
-        state: as ``weights.alexnet_state`` returns it.
+        state: as returned by ``weights.alexnet_state``.
 
     Returns:
         ``[B, 64, H/4, W/4]``, ``[B, 192, H/8, W/8]``, then ``[B, 384 or 256, H/16, W/16]`` three times, about.
@@ -228,7 +228,7 @@ def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], linear: Ma
     Args:
         first: AlexNet's activations of one picture, ``[1, C, h, w]`` each.
         second: those of the other.
-        linear: ``lin1`` ``[C]`` and so on, as ``weights.lpips_alex_state`` returns it.
+        linear: ``lin1`` ``[C]`` and so on, as returned by ``weights.lpips_alex_state``.
     """
     total = 0.0
     for index, (one, other) in enumerate(zip(first, second, strict=True), start=1):
@@ -301,7 +301,7 @@ def structural_similarity(first: Pixels, second: Pixels) -> float:
 def palette_distance(first: Pixels, second: Pixels) -> float:
     """Return the sliced Wasserstein-2 distance between two pictures' colors in OKLab.
 
-    The directions come in orthogonal threes, so that a shift of every color by d gives d exactly.
+    The directions are orthogonal triples, so that a shift of every color by d gives exactly d.
     """
     generator = torch.Generator().manual_seed(3)
     bases = torch.linalg.qr(torch.randn(16, 3, 3, generator=generator, dtype=torch.float64))[0]

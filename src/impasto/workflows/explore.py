@@ -1,10 +1,9 @@
-"""A sheet of choices before the long run: one or two options varied, every picture small.
+"""A grid of small images over one or two options, to compare settings before a long run.
 
-In: a content, one or several styles, one or two axes. Out: a folder with the sheet, every cell, and ``sheet.json``,
-which holds each cell's options and record. The network and the targets are made once. Along an axis of numbers a
-cell starts from its neighbor's picture and takes fewer steps; its record holds the records of the cells before it,
-so that it can be made again. Other axes (layers, seeds, names) start afresh, since there the start is part of what
-is compared.
+The output folder contains the sheet, every cell, and ``sheet.json`` with the options and record of each cell. The
+network and the targets are computed once. Along a numeric axis a cell starts from its neighbor's result and takes fewer
+steps; its record contains the records of the cells before it, so that it can be reproduced. Along other axes (layers,
+seeds, names) each cell starts from its own initial image, since the start is part of what is compared.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ SHEET, CELLS = "sheet.png", "sheet.json"
 
 @dataclass(frozen=True)
 class Axis:
-    """An option and the values it takes; ``style`` stands for the pictures themselves."""
+    """An option and its values; ``style`` stands for the style images."""
 
     name: str
     values: tuple[Any, ...]
     warm: bool
 
     def label(self, index: int) -> str:
-        """Return what stands on the sheet beside a value."""
+        """Return the label of a value on the sheet."""
         value = self.values[index]
         shown = Path(images.split_crop(value)[0]).stem if self.name == "style" else str(value)
         return f"{self.name.replace('_', '-')} {shown}"
@@ -53,7 +52,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture of the sheet; rows and columns count from 1."""
+    """An image of the sheet; rows and columns count from 1."""
 
     row: int
     column: int
@@ -62,10 +61,10 @@ class Cell:
 
 
 def parse_axis(text: str) -> Axis:
-    """Read ``strength=0.2,0.4,0.6``; inside a set of layers, ``+`` joins.
+    """Parse ``strength=0.2,0.4,0.6``; layers are joined with ``+``.
 
     Raises:
-        OptionError: no such option, no values, or a value that is not allowed.
+        OptionError: the option does not exist, has no values, or a value is not allowed.
     """
     name, equals, values = text.partition("=")
     name = name.strip().removeprefix("--").replace("-", "_")
@@ -78,16 +77,16 @@ def parse_axis(text: str) -> Axis:
     parts = [part.strip() for part in values.split(",")]
     if not equals or not all(parts):
         raise OptionError(
-            f"--axis {text!r}: give values, as in {name.replace('_', '-')}={_example(known[name])}", "axis"
+            f"--axis {text!r}: specify values, as in {name.replace('_', '-')}={_example(known[name])}", "axis"
         )
     converted = tuple(_value(known[name], part) for part in parts)
     if len(set(converted)) < len(converted):
-        raise OptionError(f"--axis {text!r}: a value is given twice", "axis")
+        raise OptionError(f"--axis {text!r}: a value is repeated", "axis")
     return Axis(name, converted, warm=known[name].type is float)
 
 
 def _value(item: Declared, text: str) -> Any:
-    """Return a value of the option's type; whether it is allowed, the option itself says."""
+    """Convert a value to the option's type; its range is checked later."""
     if item.optional and text == "none":
         return None
     try:
@@ -120,10 +119,10 @@ def _example(item: Declared) -> str:
 
 
 def axes_of(texts: Sequence[str], styles: Sequence[str], cells_allowed: int | None = MOST_CELLS) -> list[Axis]:
-    """Return the axes of a sheet, rows first where there are two; several styles are one of them.
+    """Return the axes of a sheet, rows first if there are two; several styles are an axis.
 
     Raises:
-        OptionError: none or more than two axes, one named twice, or more cells than allowed.
+        OptionError: there are no axes or more than two, an axis is repeated, or there are more cells than allowed.
     """
     axes = [parse_axis(text) for text in texts]
     if len(styles) > 1:
@@ -132,11 +131,11 @@ def axes_of(texts: Sequence[str], styles: Sequence[str], cells_allowed: int | No
         axes.reverse()  # the first axis that is named runs along the rows, as one reads
     if not 1 <= len(axes) <= 2:
         raise OptionError(
-            f"{len(axes)} axes are given (several styles are one): give one or two, as in --axis strength=0.2,0.5,0.8",
+            f"{len(axes)} axes (several styles count as one): specify one or two, as in --axis strength=0.2,0.5,0.8",
             "axis",
         )
     if len({axis.name for axis in axes}) < len(axes):
-        raise OptionError(f"--axis {axes[0].name} is given twice: vary it once", "axis")
+        raise OptionError(f"--axis {axes[0].name} is repeated: specify it once", "axis")
     count = 1
     for axis in axes:
         count *= len(axis.values)
@@ -155,20 +154,20 @@ def iter_explore(
     cache: TargetCache | None = None,
     **options: Unpack[OptionFields],
 ) -> Iterator[Cell]:
-    """Paint a sheet, telling when a cell is done; the files are complete when it ends.
+    """Paint a sheet and yield each cell when it is finished; the files are complete at the end.
 
     Args:
         content: path of the content.
         styles: paths of the styles.
-        axes: as ``axes_of`` returned them.
-        folder: where the sheet, the cells and ``sheet.json`` go.
-        warm: let cells start from their neighbors where their axis allows it.
-        cache: what other runs have prepared.
-        options: what all cells have in common.
+        axes: the axes that ``axes_of`` returned.
+        folder: output folder of the sheet, the cells and ``sheet.json``.
+        warm: start cells from their neighbors if the axis allows it.
+        cache: networks and targets shared with other runs.
+        options: the options of all cells.
 
     Raises:
-        InputError: a picture or an option cannot be used; every cell's options are checked before the first is
-        painted.
+        InputError: an image or an option cannot be used; the options of all cells are checked before the first one is
+            painted.
     """
     rows, columns = (axes[0], axes[1]) if len(axes) == 2 else (None, axes[0])
     plans = [
@@ -194,7 +193,7 @@ def iter_explore(
 def _planned(
     styles: Sequence[str], rows: Axis | None, columns: Axis, r: int, c: int, given: Mapping[str, Any]
 ) -> tuple[str, Options]:
-    """Return a cell's style and its options, those of the long run."""
+    """Return a cell's style, and its options for the long run."""
     values = {columns.name: columns.values[c]}
     if rows is not None:
         values[rows.name] = rows.values[r]
@@ -203,7 +202,7 @@ def _planned(
 
 
 def _proof(chosen: Options, warm: bool, named: Collection[str]) -> Options:
-    """Return options that paint small and short, but for what was asked for by name."""
+    """Return the options for a small and short run, except for those that were set explicitly."""
     usual = STEPS[chosen.optimization.quality] * (1 if chosen.optimization.init == "content" else NOISE_FACTOR)
     steps = (chosen.optimization.steps if "steps" in named else None) or usual
     size = chosen.output.size if "size" in named else PROOF_SIZE
@@ -215,7 +214,7 @@ def _proof(chosen: Options, warm: bool, named: Collection[str]) -> Options:
 def _neighbor(
     done: Mapping[tuple[int, int], Result], rows: Axis | None, columns: Axis, r: int, c: int
 ) -> Result | None:
-    """Return the cell to start from: the one before along the row, or the one above."""
+    """Return the cell to start from: the previous one in the row, or the one above."""
     if c and columns.warm:
         return done[r, c - 1]
     if r and rows is not None and rows.warm:

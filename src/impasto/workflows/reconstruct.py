@@ -1,9 +1,9 @@
 """Reconstruct a picture from the features of a network, layer by layer.
 
-In: a picture. Out: a contact sheet after figure 1 of Gatys, Ecker & Bethge, CVPR 2016. The upper row shows images that,
+The result is a contact sheet like figure 1 of Gatys, Ecker & Bethge, CVPR 2016. The upper row shows images that,
 starting from noise, were optimized to match the features of one layer; the lower row shows images that match the style
-statistics of the first one, two, ... layers. Departures: the noise has the colors of the picture, and the default loss
-and optimizer of this program are used.
+statistics of the first one, two, ... layers. Differences from the paper: the noise has the colors of the picture, and
+the default loss and optimizer of this program are used.
 """
 
 from __future__ import annotations

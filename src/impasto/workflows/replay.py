@@ -1,7 +1,8 @@
-"""Replay a picture from its record, continue it with more steps, or resume a run from its folder.
+"""Reproduce an image from its record, continue it with more steps, or resume a run from its folder.
 
-In: a picture with a record, a sheet of ``impasto explore``, or a run folder. Out: the events of the new run. Inputs are
-matched by hash. If a picture started from another one, that one is found as a file or replayed first from its record.
+The source is an image with a record, a sheet of ``impasto explore``, or a run folder; the functions yield the events of
+the new run. Inputs are matched by hash. If an image was initialized with the result of an earlier run, that result is
+found as a file or replayed first from its record.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be made again.
+    """The image to reproduce or continue.
 
     Args:
-        record: of the picture.
-        folders: where inputs are looked for.
-        path: the picture itself, if there is one.
-        full_size_options: options to use where another size is asked for, if the picture is a cell of a sheet.
-        input_overrides: where the person says that inputs are, by their part.
-        cache: what several runs have in common.
+        record: record of the image.
+        folders: folders in which inputs are searched.
+        path: the image file, if there is one.
+        full_size_options: options for a different size, if the image is a cell of a sheet.
+        input_overrides: paths of inputs from the user, by role.
+        cache: networks and targets shared with other runs.
     """
 
     record: Record
@@ -58,17 +59,17 @@ class Source:
 def read_source(
     path: str | Path, cell: tuple[int, int] | None = None, given: Mapping[str, str] | None = None
 ) -> Source:
-    """Read a picture's record, or that of one cell of a sheet.
+    """Read the record of an image, or that of one cell of a sheet.
 
     Args:
-        path: a picture, or the JSON file beside a sheet.
+        path: an image, or the JSON file next to a sheet.
         cell: row and column from 1, for a sheet.
-        given: where inputs are, by their part; others are looked for beside the picture and in the current folder.
+        given: paths of inputs by role; others are searched next to the image and in the current folder.
 
     Raises:
-        ImageError: the file is missing or not a picture.
-        RecordError: it carries no record, a damaged one, or one of a newer version; or the sheet has no such cell.
-        OptionError: a cell is given for a picture, or none for a sheet.
+        ImageError: the file is missing or is not an image.
+        RecordError: there is no record, it is damaged or of a newer version, or the sheet has no such cell.
+        OptionError: a cell is given for an image, or none for a sheet.
     """
     path = Path(path)
     folders = (path.resolve().parent, Path.cwd())
@@ -78,7 +79,7 @@ def read_source(
         return Source(record.read(path), folders, path, input_overrides=given)
     sheet = read_sheet(path)
     if cell is None:
-        raise OptionError(f"{path.name!r} is a sheet: choose one of its pictures with --cell ROW,COLUMN", "cell")
+        raise OptionError(f"{path.name!r} is a sheet: select one of its images with --cell ROW,COLUMN", "cell")
     for entry in sheet["cells"]:
         if (entry["row"], entry["column"]) == cell:
             about = record.parsed(json.dumps(entry["record"]), f"cell {cell[0]},{cell[1]} of {str(path)!r}")
@@ -90,9 +91,7 @@ def read_source(
                 given,
             )
     rows, columns = max(e["row"] for e in sheet["cells"]), max(e["column"] for e in sheet["cells"])
-    raise RecordError(
-        f"{path.name!r} has no cell {cell[0]},{cell[1]}: rows go from 1 to {rows}, columns from 1 to {columns}"
-    )
+    raise RecordError(f"{path.name!r} has no cell {cell[0]},{cell[1]}: it has {rows} rows and {columns} columns")
 
 
 def read_sheet(path: Path) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def read_sheet(path: Path) -> dict[str, Any]:
 
     Raises:
         ImageError: the file is missing.
-        RecordError: it is not the JSON of a sheet, or of a newer version.
+        RecordError: the file is not the JSON of a sheet, or is of a newer version.
     """
     try:
         sheet = json.loads(path.read_bytes())
@@ -110,7 +109,7 @@ def read_sheet(path: Path) -> dict[str, Any]:
         raise ImageError(f"{str(path)!r} cannot be read ({error.strerror}): check the name") from None
     except (ValueError, KeyError, TypeError, AssertionError):
         raise RecordError(
-            f"{str(path)!r} is not the JSON of a sheet: give the file that impasto explore wrote"
+            f"{str(path)!r} is not the JSON of a sheet: use the file that impasto explore wrote"
         ) from None
     if number > record.FORMAT:
         raise RecordError(f"{str(path)!r} was made by a newer impasto: pip install --upgrade impasto")
@@ -118,9 +117,9 @@ def read_sheet(path: Path) -> dict[str, Any]:
 
 
 def as_command(about: Record) -> str:
-    """Return the command that would paint a record's picture, leaving out what its recipe says anyway.
+    """Return the command that reproduces an image from its inputs, without the options that its recipe sets.
 
-    A picture that is held near a proof is named by that proof and its own size.
+    For an image that was kept close to a proof, the command names that proof and the image's size.
     """
     options = record.options_of(about).flat()
     if about["decisions"].get("proof"):
@@ -147,7 +146,7 @@ def as_command(about: Record) -> str:
 
 
 def _other_seed(about: Record) -> list[str]:
-    """Return the seed as an option, where it is another than that of the picture before."""
+    """Return the seed as an option if it differs from that of the previous image."""
     seed, parents = about["options"]["seed"], about.get("parents") or ()
     return ["--seed", str(seed)] if parents and parents[-1]["options"]["seed"] != seed else []
 
@@ -170,18 +169,18 @@ def iter_replay(
     checkpoints: CheckpointFolder | None = None,
     group: ProcessGroup = ALONE,
 ) -> Iterator[Event]:
-    """Make a picture again, or go on from it.
+    """Reproduce an image, or continue optimizing it.
 
     Args:
         source: as ``read_source`` returned it.
-        output: where the new picture goes.
-        seed: another seed.
-        size: another size; what was steered holds from the first step on. A larger picture takes its coarse scales from
-            the picture that is there, and so its composition.
-        dpi: pixels an inch, for a size in inches.
-        memory: how much memory another size may take, as the option says it.
-        more_steps: go on from the picture for that many steps instead of making it again; nothing holds it near a proof
-            any more.
+        output: output file.
+        seed: a different seed.
+        size: a different size; the final values of live changes then apply from the first step. A larger image starts
+            from the existing one instead of repeating the coarse scales, and so keeps its composition.
+        dpi: pixels per inch, for a size in inches.
+        memory: memory limit for a different size, in the form of the option.
+        more_steps: continue from the image for this number of steps instead of reproducing it; a proof no longer
+            constrains it.
         monitor: mailbox, previews and snapshots.
         checkpoints: the folder to save the state in.
         group: the processes that paint the picture together.
@@ -191,7 +190,7 @@ def iter_replay(
 
     Raises:
         RecordError: an input is missing or changed.
-        OptionError: size and more steps are asked for at once, or memory or dpi without a size.
+        OptionError: size and more steps are both set, or memory or dpi is set without a size.
     """
     _check_asked(size, dpi, memory, more_steps)
     about = source.record
@@ -220,7 +219,7 @@ def iter_replay(
 def _requested_run(
     source: Source, size: str | None, dpi: float | None, memory: str | None, more_steps: int | None
 ) -> tuple[Options, Any, dict[str, Any]]:
-    """Return the options of the new run, what it starts from, and what else it takes over from the record."""
+    """Return the options of the new run, its initial image, and what it inherits from the record."""
     about = source.record
     options = (
         source.full_size_options
@@ -232,11 +231,11 @@ def _requested_run(
     upscaled: list[list[float]] | None = None
     if more_steps is not None:
         if source.path is None or not source.path.exists():
-            raise RecordError("there is no picture to go on from: make it again first, without --more-steps")
+            raise RecordError("there is no image to continue from: replay it without --more-steps first")
         if options.feed_forward.enabled:
             raise OptionError(
-                "it was painted at once and has no steps to go on with: "
-                f"impasto stylize PHOTO PAINTING --init {source.path.name} goes on from it",
+                "this image was made by a feed-forward pass and has no steps to continue: "
+                f"use impasto stylize PHOTO PAINTING --init {source.path.name}",
                 "more_steps",
             )
         start = images.load(source.path)
@@ -263,16 +262,18 @@ def _requested_run(
 
 
 def _check_asked(size: str | None, dpi: float | None, memory: str | None, more_steps: int | None) -> None:
-    """Raise OptionError for what does not go together."""
+    """Raise OptionError for arguments that cannot be combined."""
     if size is not None and more_steps is not None:
-        raise OptionError("--size and --more-steps are both given: make it larger first, then go on from that", "size")
+        raise OptionError(
+            "--size and --more-steps cannot be combined: enlarge the image first, then continue from the result", "size"
+        )
     for name, value in (("memory", memory), ("dpi", dpi)):
         if value is not None and size is None:
-            raise OptionError(f"--{name} goes with --size: without it the picture is made again as it was", name)
+            raise OptionError(f"--{name} requires --size", name)
 
 
 def _with_model(source: Source, options: Options, style: Any) -> Options:
-    """Return options with the trained network's file where it lies now."""
+    """Return options with the current path of the trained network."""
     if "model" in source.record["inputs"]:  # a network of any style: the painting is an input beside it
         given = (source.input_overrides or {}).get("model")
         options = options.replace(model=record.find_input(source.record, "model", given, source.folders))
@@ -282,7 +283,7 @@ def _with_model(source: Source, options: Options, style: Any) -> Options:
 
 
 def _upscale_schedule(source: Source, options: Options) -> list[list[float]] | None:
-    """Return the scales that a larger picture has beyond the one that is there; None if that is no smaller one."""
+    """Return the scales of a larger image beyond the existing one; None if the existing one is not smaller."""
     one_pass = options.optimization.scales == 1 or options.feed_forward.enabled
     if one_pass or source.path is None or not source.path.exists():
         return None
@@ -295,16 +296,16 @@ def _upscale_schedule(source: Source, options: Options) -> list[list[float]] | N
 
 
 def _style(about: Record, pictures: Mapping[str, images.Picture]) -> images.Picture | RegionSpec:
-    """Return the style of a run, or all that it placed where it placed more."""
+    """Return the style of a run, or its region spec if it has regions, labels or protection."""
     placed = about["decisions"].get("placement")
     return pictures["style"] if placed is None else RegionSpec.from_data(placed, pictures)
 
 
 def input_of(source: Source, part: str) -> images.Picture:
-    """Find and load an input of what is to be made again: ``content``, ``style``, ``init`` and so on.
+    """Find and load an input of the recorded run: ``content``, ``style``, ``init`` and so on.
 
     Raises:
-        RecordError: it is missing or changed.
+        RecordError: the input is missing or has changed.
     """
     place = record.find_input(source.record, part, (source.input_overrides or {}).get(part), source.folders)
     if part == "style" and source.record["options"].get("model") and "model" not in source.record["inputs"]:
@@ -314,7 +315,7 @@ def input_of(source: Source, part: str) -> images.Picture:
 
 
 def _start(source: Source) -> images.Picture | None:
-    """Return the picture that a run started from: as a file, or made again from the records of those before it."""
+    """Return the image that a run started from: from a file, or reproduced from its own record."""
     about, parents = source.record, list(source.record.get("parents", ()))
     if "init" not in about["inputs"]:
         return None
@@ -331,14 +332,14 @@ def _start(source: Source) -> images.Picture | None:
         made = images.load(result.path if result.path is not None else result.pixels)
     if made.sha256 != wanted:
         raise RecordError(
-            f"the picture {name!r} that this one started from is missing, and making it again gave another: "
-            "give it with --init FILE"
+            f"the initial image {name!r} is missing, and regenerating it produced a different image: "
+            "pass it with --init FILE"
         )
     return replace(made, name=name, source=None)
 
 
 def _from_the_first_step(steering: Sequence[Mapping[str, Any]], held: bool) -> list[Mapping[str, Any]]:
-    """Return all that was turned as one command; the weight of a proof goes where none is held to."""
+    """Return all live changes as one command; without a proof, its weight is dropped."""
     values: dict[str, float] = {}
     for entry in steering:
         for name, value in entry.get("values", {}).items():
@@ -356,19 +357,19 @@ def iter_resume(
     cache: TargetCache | None = None,
     group: ProcessGroup = ALONE,
 ) -> Iterator[Event]:
-    """Go on with a run from its last checkpoint, or from its beginning if it has none.
+    """Resume a run from its last checkpoint, or from its beginning if it has none.
 
     Args:
-        folder: that the run was kept in.
-        given: where inputs are, by their part, if they were moved.
+        folder: the folder of the run.
+        given: paths of inputs by role, if they were moved.
         monitor: mailbox, previews and snapshots.
         cache, group: as in ``api.open_run``.
 
     Yields:
-        What ``iter_stylize`` yields; the picture is saved where the run would have saved it.
+        What ``iter_stylize`` yields; the output file is that of the original run.
 
     Raises:
-        RecordError: the folder holds no run, or an input is missing or changed.
+        RecordError: the folder contains no run, or an input is missing or has changed.
     """
     folder = Path(folder)
     beginning = read_run(folder)

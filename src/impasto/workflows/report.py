@@ -1,8 +1,8 @@
 """The report of a run: a self-contained HTML page.
 
-In: the events and inputs of a run. Out: ``index.html`` in a folder: inputs, the result compared with the content,
-intermediate steps, the losses by term, the metrics, the command and the record. The content security policy of the page
-forbids loading anything.
+``index.html`` in the output folder contains the inputs, the result compared with the content, intermediate steps, the
+losses by term, the metrics, the command and the record. The content security policy of the page forbids loading
+anything.
 """
 
 from __future__ import annotations
