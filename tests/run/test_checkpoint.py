@@ -275,7 +275,7 @@ def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "damaged: the run cannot be resumed, start it again"),
+        ("{", "damaged: the run cannot be resumed; start it again"),
         ('{"a": 1}', "damaged: the run cannot be resumed"),
         ('{"format": 99}', "contains a run of a newer impasto: pip install --upgrade impasto"),
     ],

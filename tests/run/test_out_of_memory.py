@@ -100,7 +100,7 @@ def test_the_plan_for_less_fits_into_less(tiny_files: Files) -> None:
     limit = int(0.3 * plan.bytes)
     said = advice(prepared, plan, limit)
     wanted = re.search(
-        r"give --memory (\S+), which paints it in tiles of (\d+) px; or a smaller --size, such as 1024", said
+        r"use --memory (\S+), which paints it in tiles of (\d+) px; or a smaller --size, such as 1024", said
     )
     assert wanted is not None, said
     again = made(tiny_files, size=2048, memory=wanted[1]).memory_plans[prepared.size]
