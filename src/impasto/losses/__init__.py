@@ -1,1 +1,1 @@
-"""Losses, one file a paper, each as ``value(sum over tiles of summarize(tile))``."""
+"""Losses, one file per paper, each in the form ``value(sum over tiles of summarize(tile))``."""

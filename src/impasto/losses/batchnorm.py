@@ -1,10 +1,9 @@
-"""Style as the mean and the deviation of each channel, the statistics that batch normalization keeps.
+"""Style as the mean and standard deviation of each channel, the statistics of batch normalization.
 
-In: features of the canvas and of the style image. Out: for each layer the mean over channels of ``(mu - mu_t)^2 +
-(sigma - sigma_t)^2``, weighted by layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 13, who find in it most of what
-the Gram matrix says. Departure: deviations are ``sqrt(variance + 1e-6 of the style's mean variance)``, whose
-gradient is bounded where a channel is constant. 0 means equal statistics; any rearrangement of positions leaves it
-unchanged.
+The loss is, for each layer, the mean over channels of ``(mu - mu_t)^2 + (sigma - sigma_t)^2``, weighted by layer. Li,
+Wang, Liu & Hou, IJCAI 2017, equation 13, who find that it captures most of what the Gram matrix does. Difference from
+the paper: standard deviations are ``sqrt(variance + 1e-6 of the style's mean variance)``, whose gradient is bounded
+where a channel is constant. 0 means equal statistics; any rearrangement of positions leaves it unchanged.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Content: what the picture shows, as the features of a middle layer.
+"""Content as the features of a middle layer.
 
-In: features of the canvas and of the content image. Out: the mean of their squared differences, weighted by layer.
-Gatys, Ecker & Bethge, CVPR 2016, equation 1. Departure: a mean instead of half a sum, so that the size of the
-picture does not matter; ``half_sum`` gives the paper's own number. 0 means the same features; nothing but equal
-features leaves it unchanged.
+The loss is the mean squared difference between the features of the canvas and of the content image, weighted by layer.
+Gatys, Ecker & Bethge, CVPR 2016, equation 1. Difference from the paper: a mean instead of half a sum, so that the size
+of the image does not matter; ``half_sum`` computes the paper's value. 0 means equal features; the loss has no
+invariances beyond those of the features.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ContentLoss:
         target: the content's features by layer, ``[1, C, H/s, W/s]``, any floating dtype.
         weights: weight by layer; the layers are its keys.
         mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; by default all ones.
-        half_sum: take half the sum of squares (the paper) instead of the mean.
+        half_sum: compute half the sum of squares, as in the paper, instead of the mean.
     """
 
     halo_px = 0

@@ -1,11 +1,11 @@
-"""Style as Gram matrices: which features occur together, wherever they occur.
+"""Style as Gram matrices: which features occur together, regardless of position.
 
-In: features of the canvas and of the style image. Out: squared distance between Gram matrices, weighted by layer.
-Gatys, Ecker & Bethge, CVPR 2016, equations 3 to 5: E_l = sum (G - A)^2 / (4 C^2 N^2). Departures: each Gram matrix
-is divided by its own number of positions, so the style may have another size than the canvas; besides the paper's
-normalization there are that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative one, sum
-(G - A)^2 / sum A^2, which has no unit. 0 means equal Gram matrices; any rearrangement of positions leaves it
-unchanged.
+The loss is the squared distance between the Gram matrices of the canvas and of the style image, weighted by layer.
+Gatys, Ecker & Bethge, CVPR 2016, equations 3 to 5: E_l = sum (G - A)^2 / (4 C^2 N^2). Differences from the paper: each
+Gram matrix is divided by its own number of positions, so the style and the canvas may differ in size; in addition to
+the paper's normalization there are that of neural-style-pt (mean squared difference of F F^T / (C N)) and a relative
+one, sum (G - A)^2 / sum A^2, which is dimensionless. 0 means equal Gram matrices; any rearrangement of positions leaves
+it unchanged.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def gram_targets(features: Features, mask: Maps | None = None) -> dict[str, Tens
 
 
 def summed_grams(pieces: Iterable[tuple[Features, Maps | None]]) -> dict[str, Tensor]:
-    """Return what ``gram_targets`` does of a style whose features and masks come in pieces."""
+    """Return the result of ``gram_targets`` for a style whose features and masks come in pieces."""
     return mean_of_pieces(pieces, _sums)
 
 

@@ -1,12 +1,11 @@
-"""Style as the histogram of every channel: features are pulled to where histogram matching would put them.
+"""Style as the histogram of every channel: features are pulled toward their histogram-matched values.
 
-In: features of the canvas and of the style image. Out: the mean of ``(F - R(F))^2``, where R remaps each channel so
-that its histogram becomes the style's; weighted by layer. Risser, Wilmot & Barnes, arXiv 1701.08893, section 4.2,
-where it stands beside a Gram loss to stop its unstable contrasts. Departures: R is a piecewise linear map between
-1024 quantiles of each (of at most 16384 positions) instead of 256 bins; the remapped targets stay fixed between two
-refreshes instead of being made anew at each step; values that occur many times, such as the zeros of a relu, go to
-the middle of their quantiles. 0 means equal histograms at the last refresh; rearranging positions leaves that
-unchanged.
+The loss is the mean of ``(F - R(F))^2``, where R maps each channel so that its histogram becomes that of the style,
+weighted by layer. Risser, Wilmot & Barnes, arXiv 1701.08893, section 4.2, where it is added to a Gram loss to prevent
+unstable contrast. Differences from the paper: R is a piecewise linear map between 1024 quantiles of each image (of at
+most 16384 positions) instead of 256 bins; the targets stay fixed between two refreshes instead of being recomputed at
+each step; values that occur many times, such as the zeros of a ReLU, are mapped to the middle of their quantiles. 0
+means equal histograms at the last refresh, which does not depend on the order of positions.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ class HistogramLoss:
 
     Args:
         target: features and masks of the style, and the size and mask of the canvas.
-        samples: most positions a layer that quantiles are taken from.
+        samples: maximum number of positions per layer from which quantiles are computed.
 
-    Until ``refresh`` is called the targets are 0: they belong to a canvas.
+    Until ``refresh`` is called, the targets are 0, since they depend on the canvas.
     """
 
     halo_px = 0
@@ -70,7 +69,7 @@ class HistogramLoss:
         )
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
-        """Match the histograms of the canvas as it is, and keep the remapped features as targets."""
+        """Match the histograms of the current canvas, and store the mapped features as targets."""
         tables = self._tables(sweep)
         targets: dict[str, Tensor] = {}
         for _, features, window in sweep():
@@ -121,7 +120,7 @@ class HistogramLoss:
 
 
 def quantiles(vectors: Tensor, count: int = QUANTILES) -> Tensor:
-    """Return evenly spaced quantiles of every column, ``[count, C]`` rising, from ``[n, C]``."""
+    """Return evenly spaced quantiles of every column of ``[n, C]``, ascending, ``[count, C]``."""
     ordered = vectors.sort(0).values
     place = torch.linspace(0, len(vectors) - 1, count, dtype=torch.float64, device=vectors.device)
     low = place.floor().long()
@@ -130,12 +129,12 @@ def quantiles(vectors: Tensor, count: int = QUANTILES) -> Tensor:
 
 
 def remap(vectors: Tensor, table: Tensor, target: Tensor) -> Tensor:
-    """Send each value from its place among one column's quantiles to the same place among another's.
+    """Map each value from its position among its column's quantiles to the same position among the target quantiles.
 
     Args:
         vectors: ``[n, C]``.
         table: the quantiles of the vectors' own distribution, ``[Q, C]``.
-        target: the quantiles wanted, ``[Q, C]``.
+        target: the target quantiles, ``[Q, C]``.
 
     Returns:
         ``[n, C]``.

@@ -1,17 +1,16 @@
 """Style as a distribution of features, compared by the maximum mean discrepancy.
 
-In: features of the canvas and of the style image. Out: ``E k(x, x') - 2 E k(x, y) + E k(y, y')`` over positions x
-of the canvas and y of the style, weighted by layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 9, who show that
-Gatys's loss is the one with ``k = (x'y)^2``.
+The loss is ``E k(x, x') - 2 E k(x, y) + E k(y, y')`` over positions x of the canvas and y of the style, weighted by
+layer. Li, Wang, Liu & Hou, IJCAI 2017, equation 9, who show that Gatys's loss is the one with ``k = (x'y)^2``.
 
 * ``PolynomialMMDLoss``: ``k = (x'y + c)^2 / C^2`` has an explicit feature map, mean and raw second moments, so the
   expectation is taken over all pairs of positions exactly: ``(|M - M_t|^2 + 2 c |mu - mu_t|^2) / C^2``. ``c`` is
   the style's mean square.
 * ``GaussianMMDLoss``: ``k = exp(-|x - y|^2 / (2 s^2))`` on samples of positions, s^2 half the mean squared distance of
-  the style's samples. Departures: all pairs of the samples instead of the linear-time estimator; the same fractions
-  of the two pictures are drawn, so that a picture is at distance 0 from itself.
+  the style's samples. Differences from the paper: all pairs of the samples instead of the linear-time estimator; the
+  same fractions of the two images are drawn, so that an image is at distance 0 from itself.
 
-0 means equal moments (polynomial) or equal samples (Gaussian); rearranging positions leaves the first unchanged.
+0 means equal moments (polynomial) or equal samples (Gaussian); the first is invariant to permutations of positions.
 """
 
 from __future__ import annotations
@@ -92,8 +91,8 @@ class GaussianMMDLoss:
 
     Args:
         target: features and masks of the style, and the size and mask of the canvas.
-        samples: most positions a layer.
-        generator: draws the first samples; by default with a fixed seed.
+        samples: maximum number of positions per layer.
+        generator: generator of the first samples; by default with a fixed seed.
     """
 
     halo_px = 0
@@ -165,6 +164,6 @@ class GaussianMMDLoss:
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Return ``[n, m]`` squared distances of the rows of ``[n, C]`` and ``[m, C]``."""
+    """Return the squared distances ``[n, m]`` between the rows of ``[n, C]`` and ``[m, C]``."""
     squares = x.square().sum(1, keepdim=True) + y.square().sum(1)
     return (squares - 2 * x @ y.T).clamp_min(0)

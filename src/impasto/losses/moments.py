@@ -1,12 +1,12 @@
-"""Style as means and covariances of features, each compared relative to the style's own.
+"""Style as means and covariances of features, each compared relative to that of the style.
 
-In: features of the canvas and of the style image. Out: for each layer ``|S - S_t|^2 / |S_t|^2 + |mu - mu_t|^2 /
-|mu_t|^2`` (Frobenius norms of covariances, Euclidean norms of means), weighted by layer. Matching mean and
-covariance instead of the Gram matrix follows Li, Wang, Liu & Hou, IJCAI 2017, who show what each statistic carries;
-dividing by the style's own size is ours: it gives each layer the same say in any network and any style. A Gram
-matrix mixes the two statistics, and its error is mostly the mean's; apart, colors come out right and strokes hang
-together. The targets are raw moments, which mix linearly, so several styles can be blended. 0 means equal means and
-covariances; any rearrangement of positions leaves it unchanged.
+The loss is, for each layer, ``|S - S_t|^2 / |S_t|^2 + |mu - mu_t|^2 / |mu_t|^2`` (Frobenius norms of covariances,
+Euclidean norms of means), weighted by layer. Matching mean and covariance instead of the Gram matrix follows Li, Wang,
+Liu & Hou, IJCAI 2017, who compare the two statistics; dividing by the norm of the style's is not from a paper: it gives
+each layer the same influence for every network and style. A Gram matrix mixes the two statistics, and its error is
+dominated by the mean; matching them separately reproduces colors more accurately and keeps strokes coherent. The
+targets are raw moments, which mix linearly, so several styles can be blended. 0 means equal means and covariances; any
+rearrangement of positions leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def raw_moments(features: Features, mask: Maps | None = None) -> dict[str, Tenso
 
 
 def summed_moments(pieces: Iterable[tuple[Features, Maps | None]]) -> dict[str, Tensor]:
-    """Return what ``raw_moments`` does of a picture whose features and masks come in pieces."""
+    """Return the result of ``raw_moments`` for an image whose features and masks come in pieces."""
     return mean_of_pieces(pieces, _of_features)
 
 
@@ -48,7 +48,8 @@ def _of_features(feature: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _sums(rows: Tensor, weights: Tensor | None) -> Tensor:
-    """Return ``[C + 1, C]``: the rows' summed outer products and below them their sum, each row with its weight."""
+    """Return ``[C + 1, C]``: the weighted sum of the rows' outer products, and below it the weighted sum of the
+    rows."""
     return moment_sums(rows) if weights is None else masked_moment_sums(rows, weights)
 
 

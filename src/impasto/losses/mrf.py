@@ -1,11 +1,11 @@
-"""Style by patches: every 3 x 3 patch of the canvas's features is pulled to the style's patch that it most resembles.
+"""Style as patches: every 3 x 3 patch of the canvas's features is pulled toward the most similar patch of the style.
 
-In: features of the canvas and of the style image. Out: for each layer the mean of ``(Psi_i(F) -
-Psi_match(i)(S))^2`` over patches and their values, weighted by layer. Li & Wand, CVPR 2016, equations 2 and 3:
-matches have the largest normalized cross-correlation. Departures: a mean instead of a sum; matches stay fixed
-between two refreshes; the style is not turned or enlarged. A patch counts where its center does, and the sum is
-taken cell by cell: each cell meets the cells that the patches around it want there. 0 means that every patch is one
-of the style's; shuffling patches that do not overlap leaves the style's side unchanged.
+The loss is, for each layer, the mean of ``(Psi_i(F) - Psi_match(i)(S))^2`` over patches and their values, weighted by
+layer. Li & Wand, CVPR 2016, equations 2 and 3: matches have the largest normalized cross-correlation. Differences from
+the paper: a mean instead of a sum; matches stay fixed between two refreshes; the style is not rotated or enlarged. The
+mask of a patch is that of its center, and the sum is computed cell by cell: each cell is compared with the values that
+the patches around it assign to it. 0 means that every patch is a patch of the style; permuting non-overlapping patches
+of the style does not change the set of matches.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class MRFLoss:
         target: features and masks of the style, and the size and mask of the canvas. Patches of the
             style are matched where its mask is above a half of its largest value.
 
-    Before the first ``refresh`` every patch is matched with the style's first: matches belong to a canvas.
+    Before the first ``refresh`` every patch is matched with the first patch of the style, since matches depend on the
+    canvas.
 
     Raises:
         OptionError: a layer of the canvas or of the style has no 3 x 3 patch.
@@ -51,9 +52,9 @@ class MRFLoss:
             for side, of in ((min(shape), "canvas"), (min(style.shape[-2:]), "style")):
                 if side < SIDE:
                     raise OptionError(
-                        f"{layer} has only {side} cells on a side of the {of} where the canvas is {target.width}x"
-                        f"{target.height} px, and patches need {SIDE}: every side needs {SIDE * stride(layer)} px at "
-                        "every scale: give a larger --size, --scales 1, or a shallower layer",
+                        f"{layer} of the {of} is only {side} cells wide or high at a canvas of {target.width}x"
+                        f"{target.height} px; patches need at least {SIDE} ({SIDE * stride(layer)} px) at every scale: "
+                        "use a larger --size, --scales 1, or a shallower layer",
                         "style_layers",
                     )
             self._style[layer] = style
@@ -73,7 +74,7 @@ class MRFLoss:
         self._index = {layer: torch.zeros(part.shape, dtype=torch.int64) for layer, part in self._mask.items()}
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
-        """Match every patch of the canvas anew."""
+        """Match every patch of the canvas again."""
         index = {layer: torch.zeros(self._mask[layer].shape, dtype=torch.int64) for layer in self.layers}
         keys = {layer: self._keys(layer) for layer in self.layers}
         for _, features, window in sweep():
@@ -110,7 +111,8 @@ class MRFLoss:
         return torch.stack(sums)
 
     def _wanted(self, layer: str, window: TileWindow, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return by owned cell how many patches meet there and the mean they want; and the sum of their scatter."""
+        """Return for each owned cell the number of patches that cover it and the mean of their target values, and the
+        sum of the variances."""
         step = stride(layer)
         (top, bottom), (left, right) = window.rows(step), window.columns(step)
         style = at_least_float32(self._style[layer][0]).flatten(1).to(like)  # [C, M]
@@ -138,7 +140,7 @@ class MRFLoss:
 
 
 def _patches(feature: Tensor, layer: str, window: TileWindow) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
-    """Return the patches whose centers a tile owns, ``[n, 9 C]``, and the rows and columns of those centers."""
+    """Return the patches whose centers are inside the tile, ``[n, 9 C]``, and the rows and columns of those centers."""
     step = stride(layer)
     height, width = window.height // step, window.width // step
     rows, columns = window.rows(step), window.columns(step)

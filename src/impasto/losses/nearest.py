@@ -1,13 +1,14 @@
-"""Style by nearest neighbors: every place of the canvas is pulled to the place of the style that it most resembles.
+"""Style as nearest neighbors: the features at every position are pulled toward the most similar features of the style.
 
-In: features of the canvas, of the style (and of the style turned), and of the content. Out: the mean of ``1 -
-cos(F_p, S_match(p))`` over the cells p of stride 4, F being hypercolumns of all layers. Kolkin, Kucera, Paris,
-Sykora, Shechtman & Shakhnarovich, Neural Neighbor Style Transfer, arXiv 2203.13215. Matches are of least centered
-cosine distance from ``(1 - a) F + a P``, P being the content's features and a the content preservation; they stay
-fixed between two refreshes, the targets are not centered. Departures: finer layers are averaged over a cell instead
-of sampled; the query's canvas is used as it is, its finest band not exchanged for the content's; matching runs in
-chunks, in the 256 directions in which the style's hypercolumns extend most (a cosine of some 0.4 is then missed by
-0.003). 0 means that every place points where its match points; turning or shuffling the style leaves it unchanged.
+The loss is the mean of ``1 - cos(F_p, S_match(p))`` over the cells p of stride 4, F being hypercolumns of all layers, S
+those of the style and of its rotations. Kolkin, Kucera, Paris, Sykora, Shechtman & Shakhnarovich, Neural Neighbor Style
+Transfer, arXiv 2203.13215. A match minimizes the centered cosine distance from ``(1 - a) F + a P``, P being the
+content's features and a the content preservation; matches stay fixed between two refreshes, and the targets are not
+centered. Differences from the paper: finer layers are averaged over a cell instead of sampled; the query uses the
+unmodified canvas, whose finest band is not replaced by the content's; matching runs in chunks, in the first 256
+principal components of the style's hypercolumns (which changes a cosine of about 0.4 by 0.003). 0 means that the
+features at every position are parallel to their match; rotating the style by 90 degrees or permuting its positions
+leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ class NearestLoss:
     """Mean cosine distance from matched hypercolumns of the style.
 
     Args:
-        target: features and masks of the style, size and mask of the canvas. Of the canvas's mask the layer of stride
-            4, or the coarsest, is used; places of the style are matched where its mask is at least half its maximum.
+        target: features and masks of the style, size and mask of the canvas. The canvas's mask is used at stride 4, or
+            at the coarsest layer; positions of the style are matched where its mask is at least half its maximum.
         rotated: features of the style rotated by 90, 180 and 270 degrees, ``[1, C, w, h]``; read one by one.
-        content: the content's features; without them the query is the canvas alone.
-        preservation: a, from 0 to 1.
+        content: the content's features; without them the query uses the canvas only.
+        preservation: the content preservation a, from 0 to 1.
 
-    Before the first ``refresh`` every place is matched with the style's first: matches belong to a canvas.
+    Before the first ``refresh`` every position is matched with the first of the style, since matches depend on the
+    canvas.
     """
 
     refresh_every: int | None = 0
@@ -89,7 +91,7 @@ class NearestLoss:
         return vectors if self._axes is None else vectors @ self._axes.to(vectors)
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
-        """Match every place of the canvas anew."""
+        """Match every position of the canvas again."""
         whole = torch.zeros(0)
         for _, features, window in sweep():
             vectors = self._along(grid(features, self._weights, window, STEP))
@@ -128,9 +130,9 @@ class NearestLoss:
 
 
 def _reduced(keys: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Return the directions ``[D, r]`` that keys are matched in, None for all, and the centered keys of length 1 there.
+    """Return the directions ``[D, r]`` in which keys are matched (None for all), and the centered, normalized keys.
 
-    A key keeps its share of its whole length: what it has in other directions is missing in every product alike.
+    A key is normalized by its full length, so that its components in other directions reduce every product equally.
     """
     sums = torch.stack([at_least_float32(part).sum(0) for part in torch.split(keys, CHUNK)])
     mean = sums.sum(0) / max(len(keys), 1)
@@ -150,14 +152,14 @@ def cosines(parts: Sequence[Tensor], factors: Sequence[float], target: Tensor, l
     """Return the cosine of each vector with its target.
 
     Args:
-        parts: ``[n, C]`` each; side by side, each times its factor, they are the vectors.
-        factors: of the parts.
+        parts: ``[n, C]`` each; the vectors are their concatenation, each multiplied by its factor.
+        factors: factor of each part.
         target: ``[n, sum of C]``, without gradient.
-        lengths: ``[n]``, of the targets.
+        lengths: norms of the targets, ``[n]``.
 
     Returns:
-        ``[n]`` float32 or float64; 1 for two vectors of length 0. Products in the parts' dtype, sums in more; the
-        vectors are never put together.
+        ``[n]`` float32 or float64; 1 for two vectors of length 0. Products are computed in the parts' dtype and summed
+        in higher precision; the vectors are never concatenated.
     """
     result: Tensor = _Cosines.apply(target, lengths, tuple(factors), *parts)  # type: ignore[no-untyped-call]
     return result
@@ -202,14 +204,14 @@ def rotations(style: Tensor) -> list[Tensor]:
 
 
 def _pixels(features: Features, layers: Sequence[str]) -> tuple[int, int]:
-    """Return a picture size that has these features."""
+    """Return an image size that has features of this size."""
     finest = min(layers, key=stride)
     height, width = features[finest].shape[-2:]
     return height * stride(finest), width * stride(finest)
 
 
 def _at_step(mask: Maps, shape: tuple[int, int]) -> Tensor:
-    """Return the map of a mask whose size is that of the grid, ``[h, w]``; the nearest one brought to it if none is."""
+    """Return the map of a mask at the size of the grid, ``[h, w]``; if there is none, the nearest one is resized."""
     maps = list(mask.values())
     exact = [m for m in maps if tuple(m.shape[-2:]) == shape]
     best = exact[0] if exact else min(maps, key=lambda m: abs(m.shape[-1] - shape[1]))

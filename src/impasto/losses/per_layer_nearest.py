@@ -1,11 +1,12 @@
-"""Style by nearest neighbors, each layer by itself: the last pass of neural neighbor style transfer.
+"""Style as nearest neighbors in each layer separately: the last pass of neural neighbor style transfer.
 
-In: features of the canvas, of the style, and of the style turned. Out: the mean over layers of the mean of ``1 -
-cos(F_p, S_match(p))`` over positions p of a layer, matches being of least centered cosine distance. Kolkin, Kucera,
-Paris, Sykora, Shechtman & Shakhnarovich, arXiv 2203.13215, where it sharpens what joint matches have laid out. A
-layer with more than 64 positions on a side is read on a coarser grid, at an offset drawn anew. Departures: matches
-are renewed every 5 steps instead of each; the turned copies of the style are sampled once. 0 means that every place
-drawn points where its match points; turning the style by 90 degrees leaves what can be matched unchanged.
+The loss is the mean over layers of the mean of ``1 - cos(F_p, S_match(p))`` over positions p of a layer; matches
+minimize the centered cosine distance to features of the style and of its rotations. Kolkin, Kucera, Paris, Sykora,
+Shechtman & Shakhnarovich, arXiv 2203.13215, where it sharpens the result of joint matching. A layer with more than 64
+positions per side is sampled on a coarser grid, whose offset is redrawn at each refresh. Differences from the paper:
+matches are refreshed every 5 steps instead of at each; the rotated copies of the style are sampled once. 0 means that
+the features at every sampled position are parallel to their match; rotating the style by 90 degrees does not change the
+set of possible matches.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ class PerLayerNearestLoss:
     """Mean cosine distance from matched features of the style, layer by layer.
 
     Args:
-        target: features and masks of the style, size and mask of the canvas; places of the style are matched where its
-            mask is at least half its maximum.
+        target: features and masks of the style, size and mask of the canvas; positions of the style are matched where
+            its mask is at least half its maximum.
         rotated: features of the style rotated by 90, 180 and 270 degrees, ``[1, C, w, h]``; read one by one.
-        side: most positions on a side of a layer.
-        generator: draws the first grids; by default with a fixed seed.
+        side: maximum number of positions per side of a layer.
+        generator: generator of the first grids; by default with a fixed seed.
 
-    Before the first ``refresh`` every place is matched with the style's first: matches belong to a canvas.
+    Before the first ``refresh`` every position is matched with the first of the style, since matches depend on the
+    canvas.
     """
 
     halo_px = 0
@@ -75,7 +77,7 @@ class PerLayerNearestLoss:
         return {layer: torch.rand(2, generator=generator, dtype=torch.float64) for layer in self.layers}
 
     def _sampled(self, feature: Tensor, kept: Tensor | None, draw: Tensor) -> Tensor:
-        """Return the vectors ``[n, C]`` of a style's grid, those alone that its mask keeps."""
+        """Return the vectors ``[n, C]`` on a grid of the style, only those inside its mask."""
         (row, column), step = _grid(_shape(feature), draw, self._side)
         part = feature[..., row::step, column::step]
         vectors = part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])
@@ -85,7 +87,7 @@ class PerLayerNearestLoss:
         return vectors[inside] if bool(inside.any()) else vectors
 
     def _use(self, draws: Mapping[str, Tensor], index: Mapping[str, Tensor] | None) -> None:
-        """Take grids, and the matches of their places."""
+        """Use new grids, and the matches of their positions."""
         self._draws = dict(draws)
         self._grids, self._keys, self._lengths, self._totals = {}, {}, {}, {}
         self._index: dict[str, Tensor] = {}
@@ -102,7 +104,7 @@ class PerLayerNearestLoss:
             self._index[layer] = torch.zeros(size, dtype=torch.int64) if index is None else index[layer]
 
     def refresh(self, generator: torch.Generator, sweep: Sweep) -> None:
-        """Draw new grids and match their places."""
+        """Draw new grids and match their positions."""
         self._use(self._draw(generator), None)
         queries: dict[str, Tensor] = {}
         for _, features, window in sweep():
@@ -118,7 +120,7 @@ class PerLayerNearestLoss:
             self._index[layer] = index.view(self._index[layer].shape)
 
     def _owned(self, feature: Tensor, layer: str, window: TileWindow) -> tuple[Tensor, tuple[slice, slice]]:
-        """Return what a tile owns of a layer's grid, ``[1, C, n, m]``, and where in the grid that is."""
+        """Return the features of a layer's grid inside the tile, ``[1, C, n, m]``, and their position in the grid."""
         row, column, step = self._grids[layer]
         (top, bottom), (left, right) = window.rows(stride(layer)), window.columns(stride(layer))
         rows = slice(-(-max(0, top - row) // step), -(-max(0, bottom - row) // step))

@@ -1,11 +1,10 @@
 """Style as a distribution of features, compared along random directions.
 
-In: features of the canvas and of the style image. Out: for each layer the mean squared difference of sorted
-projections onto random unit directions, weighted by layer: the sliced 2-Wasserstein distance. Heitz, Vanhoey,
-Chambon & Belcour, CVPR 2021. Departures: 64 directions a layer instead of as many as channels; at most 16384
-positions a layer, drawn anew with the directions (a 128 x 128 map is used whole); the same fractions of both
-pictures are drawn, so pictures may differ in size and a mask is a probability. 0 means equal distributions; any
-rearrangement of positions leaves it unchanged where all are used.
+The loss is, for each layer, the mean squared difference of sorted projections onto random unit directions, weighted by
+layer: the sliced 2-Wasserstein distance. Heitz, Vanhoey, Chambon & Belcour, CVPR 2021. Differences from the paper: 64
+directions per layer instead of as many as channels; at most 16384 positions per layer, redrawn with the directions (all
+of a 128 x 128 map); the same fractions of both images are drawn, so that images may differ in size and a mask is a
+probability. 0 means equal distributions; if all positions are used, the loss is invariant to their permutation.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ class SlicedLoss:
 
     Args:
         target: features and masks of the style, and the size and mask of the canvas.
-        directions: how many in each layer.
-        samples: most positions a layer.
-        generator: draws the first directions and positions; by default with a fixed seed.
+        directions: number of directions per layer.
+        samples: maximum number of positions per layer.
+        generator: generator of the first directions and positions; by default with a fixed seed.
     """
 
     halo_px = 0

@@ -1,17 +1,17 @@
 """Style by relaxed optimal transport, and content by self-similarity, on sampled hypercolumns.
 
-In: the canvas and features of the canvas, of the style image and of the content image. Kolkin, Salavon &
-Shakhnarovich, Style Transfer by Relaxed Optimal Transport and Self-Similarity, CVPR 2019. Points are pixels drawn
-at random, a hypercolumn is the color and all layers there.
+Kolkin, Salavon & Shakhnarovich, Style Transfer by Relaxed Optimal Transport and Self-Similarity, CVPR 2019. Points are
+random pixels; a hypercolumn is the color and the features of all layers at a point.
 
 * ``StrotssLoss``: relaxed earth mover's distance (the larger of the two one-sided mean nearest distances, cosine),
   plus the mean absolute difference of means and of covariances, plus the relaxed distance of the colors in an
-  opponent basis (cosine and Euclidean). Departures: 1024 points of the style instead of 5000, drawn at the canvas's
-  fractions, so that a picture is at distance 0 from itself; points are drawn anew every 4 steps instead of each;
-  roots are smoothed at 1e-4; where features are in bfloat16, so are the products of pairs and of covariances.
+  opponent basis (cosine and Euclidean). Differences from the paper: 1024 points of the style instead of 5000, drawn at
+  the same fractions as those of the canvas, so that an image is at distance 0 from itself; points are redrawn every 4
+  steps instead of at each; roots are smoothed at 1e-4; if features are in bfloat16, so are the products of pairs and of
+  covariances.
 * ``SelfSimilarityLoss``: N times the mean absolute difference of the tables of pairwise cosine distances of N
-  points, each column divided by its sum. 0 for any picture whose places resemble one another as the content's do;
-  multiplying all features by a number leaves it unchanged.
+  points, each column divided by its sum. 0 for any image with the same pairwise distances as the content; multiplying
+  all features by a number leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class StrotssLoss:
 
     Args:
         target: picture, features and mask of the style, size and mask of the canvas. Weights multiply the layers'
-            features; of a mask the finest map is used.
+            features; the finest map of a mask is used.
         palette: factor of the palette term.
-        samples, style_samples: most points of the canvas and of the style.
-        generator: draws the first points; by default with a fixed seed.
+        samples, style_samples: maximum number of points of the canvas and of the style.
+        generator: generator of the first points; by default with a fixed seed.
     """
 
     refresh_every: int | None = 4
@@ -140,9 +140,9 @@ class SelfSimilarityLoss:
         content: the content's features by layer, ``[1, C, H/s, W/s]``.
         weights: the layers are its keys; weights multiply the layers' features.
         picture: the content at the canvas's size, ``[1, 3, H, W]``.
-        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; by default all ones. The finest counts.
-        samples: most points.
-        generator: draws the first points; by default with a fixed seed.
+        mask: weight of each position by layer, ``[1, 1, H/s, W/s]``; by default all ones. The finest map is used.
+        samples: maximum number of points.
+        generator: generator of the first points; by default with a fixed seed.
     """
 
     refresh_every: int | None = 4
@@ -201,7 +201,7 @@ def relaxed_transport(x: Tensor, y: Tensor, *, euclidean: bool = False, dtype: t
         x: ``[N, D]``.
         y: ``[M, D]``.
         euclidean: add ``sqrt(|x - y|^2 / D)`` to the cosine distance.
-        dtype: of the products that choose the pairs; the vectors' own if absent.
+        dtype: dtype of the products that select the pairs; that of the vectors if absent.
     """
     with torch.no_grad():
         # Only the nearest pairs have a gradient, so the whole table is needed for the choice alone.
@@ -240,7 +240,7 @@ def self_similarity(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def _product_dtype(features: Features) -> torch.dtype | None:
-    """Return bfloat16 where features are in it: they say no more than their products do."""
+    """Return bfloat16 if features are in bfloat16, since more precise products would not add information."""
     half = next(iter(features.values())).dtype == torch.bfloat16
     return torch.bfloat16 if half else None
 

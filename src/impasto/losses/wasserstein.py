@@ -1,13 +1,12 @@
-"""Style as Gaussians: how far the canvas's features must be moved until their mean and covariance are the style's.
+"""Style as Gaussians: the Wasserstein distance between the feature distributions of the canvas and the style.
 
-In: features of the canvas and of the style image. Out: for each layer ``(|mu - mu_t|^2 + tr(S + S_t - 2 (S_t^1/2 S
-S_t^1/2)^1/2)) / C``, the squared 2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate Analysis
-1982), weighted by layer, after crowsonkb/style-transfer-pytorch. Departures: the root comes from an
-eigendecomposition in float64 of ``R S R'`` with ``R' R = S_t`` and R as small as the style's rank allows, instead
-of Newton-Schulz iterations; a layer with fewer positions than channels takes the small dual over positions, which
-has the same eigenvalues; instead of adding 1e-4 to both diagonals, roots are smoothed near zero by 1e-4 of the
-style's mean variance. 0 (up to that smoothing) means equal means and covariances; any rearrangement of positions
-leaves it unchanged.
+The loss is, for each layer, ``(|mu - mu_t|^2 + tr(S + S_t - 2 (S_t^1/2 S S_t^1/2)^1/2)) / C``, the squared
+2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate Analysis 1982), weighted by layer, after
+crowsonkb/style-transfer-pytorch. Differences from that program: the root comes from an eigendecomposition in float64 of
+``R S R'`` with ``R' R = S_t`` and R as small as the style's rank allows, instead of Newton-Schulz iterations; a layer
+with fewer positions than channels takes the small dual over positions, which has the same eigenvalues; instead of
+adding 1e-4 to both diagonals, roots are smoothed near zero by 1e-4 of the style's mean variance. 0 (up to that
+smoothing) means equal means and covariances; any rearrangement of positions leaves it unchanged.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Losses on the canvas alone, or on the canvas and the content image, beside content and style."""
+"""Regularizers: losses on the canvas, or on the canvas and the content image, in addition to content and style."""

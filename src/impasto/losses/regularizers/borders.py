@@ -1,8 +1,7 @@
-"""Frames along the picture's border, kept down.
+"""A penalty on frames along the image's border.
 
-In: the canvas. Out: the mean over the outermost bands of the squared difference between a pixel and the one next to
-it toward the middle. Not from a paper. 0 means that nothing changes toward the frame; adding a constant leaves it
-unchanged.
+The loss is the mean over the outermost bands of the squared difference between a pixel and its neighbor toward the
+middle. Not from a paper. 0 means that the bands are constant across their width; adding a constant leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ BAND = 8
 
 
 class BorderLoss:
-    """How much the picture changes toward its frame.
+    """Mean squared change of the image toward its border.
 
     Args:
-        height, width: of the whole picture in px.
-        band: how many px deep the border is; at most a quarter of the shorter side.
+        height, width: size of the whole image in px.
+        band: width of the border in px; at most a quarter of the shorter side.
     """
 
     layers: tuple[str, ...] = ()
@@ -32,12 +31,13 @@ class BorderLoss:
         self._scale = 1 / (6 * self._band * (height + width))
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the pairs across the bands whose upper or left pixel is inside the tile, ``[1]``."""
+        """Return the sum over the pairs of pixels in the bands whose upper or left pixel is inside the tile,
+        ``[1]``."""
         picture = at_least_float32(canvas)
         return (self._steps(picture, window, 2) + self._steps(picture, window, 3)).reshape(1)
 
     def _steps(self, picture: Tensor, window: TileWindow, axis: int) -> Tensor:
-        """Add up the squared steps along an axis (2 down, 3 across) within the two bands at its ends."""
+        """Sum the squared differences along an axis (2 down, 3 across) within the two bands at its ends."""
         size = window.height if axis == 2 else window.width
         first, last = (window.top, window.bottom) if axis == 2 else (window.left, window.right)
         from_side, to_side = (window.left, window.right) if axis == 2 else (window.top, window.bottom)

@@ -1,9 +1,9 @@
-"""A color anchor: the large, soft patches of color of the canvas are held near the content's.
+"""A color anchor: the low-frequency colors of the canvas are kept close to the content's.
 
-In: the canvas and the content image. Out: the squared difference of their lowest cosine coefficients (DCT-II,
-orthonormal), divided by the number of pixel values, so that a picture shifted by d everywhere is at d^2. Not from a
-paper: the coefficients are linear in the canvas, so a tile's share of them is exact and a few numbers, whatever the
-picture's size. 0 means equal low frequencies; any detail finer than the last coefficient leaves it unchanged.
+The loss is the squared difference of the lowest cosine coefficients (DCT-II, orthonormal) of the canvas and the content
+image, divided by the number of pixel values, so that a constant shift by d gives d^2. Not from a paper. The
+coefficients are linear in the canvas, so a tile's share is exact and of a fixed small size. 0 means equal low
+frequencies; detail finer than the last coefficient leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ColorAnchorLoss:
 
     Args:
         content: ``[1, 3, H, W]`` at the canvas's size.
-        frequencies: how many along each side; fewer where the picture has fewer pixels.
+        frequencies: number of frequencies along each side, at most the number of pixels.
     """
 
     layers: tuple[str, ...] = ()
@@ -39,14 +39,14 @@ class ColorAnchorLoss:
         self._target = self.summarize(content.detach().double(), {}, TileWindow.whole(height, width))
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the coefficients of what the tile owns, ``[3 k k]``."""
+        """Return the coefficients of the area inside the tile, ``[3 k k]``."""
         owned = at_least_float32(window.crop_tile(canvas))[0]
         rows = self._rows[:, window.top : window.bottom].to(owned)
         columns = self._columns[:, window.left : window.right].to(owned)
         return (rows @ owned @ columns.T).flatten()
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the squared difference by pixel value."""
+        """Return the squared difference per pixel value."""
         return (summary - self._target.to(summary.dtype)).square().sum() * self._scale
 
 

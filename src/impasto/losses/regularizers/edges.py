@@ -1,9 +1,10 @@
-"""Content as edges: the Laplacian of the picture keeps lines and small shapes that deep features let go.
+"""Content as edges: the Laplacian of the image preserves lines and small shapes that deep features lose.
 
-In: the canvas and the content image. Out: the mean squared difference of their Laplacians after pooling over cells
-of a few pixels, the channels added up. Li, Xu, Nie & Chua, Laplacian-Steered Neural Style Transfer, ACM MM 2017.
-Departures: a mean instead of a sum; the picture's outermost cells, which lack a neighbor, are left out; several
-pool sizes are averaged. 0 means equal Laplacians; adding a constant or a slope to the canvas leaves it unchanged.
+The loss is the mean squared difference of the Laplacians of the canvas and the content image after pooling over cells
+of a few pixels, summed over channels. Li, Xu, Nie & Chua, Laplacian-Steered Neural Style Transfer, ACM MM 2017.
+Differences from the paper: a mean instead of a sum; the outermost cells, which lack a neighbor, are omitted; several
+pool sizes are averaged. 0 means equal Laplacians; adding a constant or a linear gradient to the canvas leaves it
+unchanged.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class EdgeLoss:
 
     Args:
         content: ``[1, 3, H, W]`` at the canvas's size.
-        pools: sides of the cells in px, divisors of 16; those too large for the picture are left out.
+        pools: sides of the cells in px, divisors of 16; those too large for the image are omitted.
 
     Raises:
-        OptionError: the picture has no cell with four neighbors even for the smallest.
+        OptionError: the image has no cell with four neighbors even at the smallest pool size.
     """
 
     layers: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class EdgeLoss:
 
 
 def _inner(window: TileWindow, pool: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the rows and columns of the cells inside a tile and that have four neighbors."""
+    """Return the rows and columns of the cells inside a tile that have four neighbors."""
     (top, bottom), (left, right) = window.rows(pool), window.columns(pool)
     top, left = max(top, 1), max(left, 1)
     bottom, right = min(bottom, window.height // pool - 1), min(right, window.width // pool - 1)

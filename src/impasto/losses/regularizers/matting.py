@@ -1,11 +1,11 @@
-"""Photorealism: in every small window the canvas must be an affine function of the content's colors.
+"""Photorealism: in every small window the canvas should be an affine function of the content's colors.
 
-In: the canvas and the content image. Out: ``sum over channels of V' L V`` divided by the number of windows, V the
-canvas's channel and L the matting Laplacian of Levin, Lischinski & Weiss, CVPR 2006, as the photorealism term of
-Luan, Paris, Shechtman & Bala, Deep Photo Style Transfer, CVPR 2017, equation 2. Departures: a mean over windows
-instead of a sum over pixels; L is never built: a window's share is ``9 (var(V) - cov(I, V)' (cov(I) + eps/9)^-1
-cov(I, V))``, which four box filters give. 0 means an affine change of color in every 3 x 3 window; any such change
-of the whole canvas leaves it (up to eps) unchanged.
+The loss is ``sum over channels of V' L V`` divided by the number of windows, where V is a channel of the canvas and L
+the matting Laplacian of the content image (Levin, Lischinski & Weiss, CVPR 2006), as in the photorealism term of Luan,
+Paris, Shechtman & Bala, Deep Photo Style Transfer, CVPR 2017, equation 2. Differences from the paper: a mean over
+windows instead of a sum over pixels; L is never built: the share of a window is ``9 (var(V) - cov(I, V)' (cov(I) +
+eps/9)^-1 cov(I, V))``, computed with four box filters. 0 means an affine change of color in every 3 x 3 window; any
+such change of the whole canvas leaves it (up to eps) unchanged.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SIDE = 3
 
 
 class MattingLoss:
-    """The canvas's energy under the content's matting Laplacian.
+    """The energy of the canvas under the content's matting Laplacian.
 
     Args:
         content: ``[1, 3, H, W]`` at the canvas's size.
         epsilon: regularization of the windows' covariances.
 
     Raises:
-        OptionError: the picture has no 3 x 3 window.
+        OptionError: the image has no 3 x 3 window.
     """
 
     layers: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class MattingLoss:
         height, width = content.shape[-2:]
         if min(height, width) < SIDE:
             raise OptionError(
-                f"a picture of {width}x{height} px has no 3x3 window: give a larger --size", "photorealism_weight"
+                f"an image of {width}x{height} px has no 3x3 window: use a larger --size", "photorealism_weight"
             )
         self._content = content.detach()
         self._scale = 1 / ((height - 2) * (width - 2))
@@ -49,7 +49,7 @@ class MattingLoss:
         self._whole: Tensor | None = None  # inverses of the whole picture's windows, where no tiles are used
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the windows whose upper left pixel the tile owns, ``[1]``."""
+        """Return the sum over the windows whose upper left pixel is inside the tile, ``[1]``."""
         bottom, right = min(window.bottom, window.height - 2), min(window.right, window.width - 2)
         if bottom <= window.top or right <= window.left:
             return canvas.new_zeros(1) + 0 * canvas.sum()
@@ -92,7 +92,7 @@ PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def _box(maps: Tensor) -> Tensor:
-    """Return the means over 3 x 3 windows, ``[K, H-2, W-2]`` of ``[K, H, W]``."""
+    """Return the means of ``[K, H, W]`` over 3 x 3 windows, ``[K, H-2, W-2]``."""
     return functional.avg_pool2d(maps[None], SIDE, stride=1)[0]
 
 

@@ -1,9 +1,9 @@
-"""A poster's composition: the canvas, made small, is held near the proof that it was started from.
+"""Composition of a poster: the reduced canvas is kept close to the proof with which it was initialized.
 
-In: the canvas and the proof, enlarged. Out: the mean squared difference of their means over cells of a few pixels, each
-cell by its area, so that a picture shifted by d everywhere is at d^2. Not from a paper; super-resolution calls the like
-back-projection (Irani & Peleg, CVGIP 1991). 0 means that every cell has the proof's mean; detail finer than a cell
-leaves it unchanged.
+The loss is the mean squared difference between the canvas and the enlarged proof, averaged over cells of a few pixels
+and weighted by the area of each cell, so that a constant shift by d gives d^2. Not from a paper; in super-resolution a
+similar term is called back-projection (Irani & Peleg, CVGIP 1991). 0 means that every cell has the proof's mean; detail
+finer than a cell leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CELLS = (1, 2, 4, 8, 16)  # px; tiles begin at multiples of the last
 
 
 class ProofAnchorLoss:
-    """Squared difference of the means of cells.
+    """Squared difference of cell means.
 
     Args:
         proof: ``[1, 3, H, W]`` at the canvas's size.
-        cell: side of a cell in px, one of ``CELLS``; what remains at the right and at the bottom are smaller cells.
+        cell: side of a cell in px, one of ``CELLS``; the cells at the right and bottom edges may be smaller.
     """
 
     layers: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class ProofAnchorLoss:
         self._scale = 1 / (3 * height * width)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the cells inside the tile, each by its area in px, ``[1]``."""
+        """Return the sum over the cells inside the tile, weighted by their area in px, ``[1]``."""
         means = _means(at_least_float32(window.crop_tile(canvas)), self._cell)
         rows = slice(window.top // self._cell, window.top // self._cell + means.shape[-2])
         columns = slice(window.left // self._cell, window.left // self._cell + means.shape[-1])
@@ -48,12 +48,13 @@ class ProofAnchorLoss:
         return (self._rows[rows].to(apart) @ apart @ self._columns[columns].to(apart)).reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the mean over the picture's values."""
+        """Return the mean over the image's values."""
         return summary.sum() * self._scale
 
 
 def cell_for(proof: Sequence[int], size: Sequence[int]) -> int:
-    """Return the smallest cell that is as large as a proof's pixel on a picture of another size, or the largest."""
+    """Return the smallest cell at least as large as a pixel of the proof on the canvas, or the largest cell if there is
+    none."""
     pixel = max(size) / max(proof)
     return next((cell for cell in CELLS if cell >= pixel), CELLS[-1])
 
@@ -63,5 +64,5 @@ def _means(picture: Tensor, cell: int) -> Tensor:
 
 
 def _sides(length: int, cell: int) -> Tensor:
-    """Return how many pixels each cell along a side has, ``[ceil(length / cell)]``."""
+    """Return the number of pixels of each cell along a side, ``[ceil(length / cell)]``."""
     return torch.arange(0, length, cell).neg().add(length).clamp(max=cell).float()

@@ -1,8 +1,8 @@
-"""Specks kept down: pixels that differ from all their neighbors.
+"""A penalty on specks: pixels that differ from all their neighbors.
 
-In: the canvas. Out: the mean over pixels of the squared difference from that one of the eight neighbors that is
-nearest in value, channel by channel; a line or an edge has such a neighbor, a speck has none. Not from a paper. 0
-means that every pixel has an equal beside it; adding a constant leaves it unchanged.
+The loss is the mean over pixels of the squared difference from the closest in value of the eight neighbors, channel by
+channel; a pixel of a line or an edge has a close neighbor, a speck has none. Not from a paper. 0 means that every pixel
+has an equal neighbor; adding a constant leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ NEIGHBORS = tuple((row, column) for row in (0, 1, 2) for column in (0, 1, 2) if 
 
 
 class SpeckLoss:
-    """How much pixels stand out from all their neighbors.
+    """Mean squared difference of pixels from their closest neighbor.
 
     Args:
-        height, width: of the whole picture in px.
+        height, width: size of the whole image in px.
 
     Raises:
-        OptionError: the picture has no pixel with eight neighbors.
+        OptionError: the image has no pixel with eight neighbors.
     """
 
     layers: tuple[str, ...] = ()
@@ -33,7 +33,10 @@ class SpeckLoss:
 
     def __init__(self, height: int, width: int) -> None:
         if min(height, width) < 3:
-            raise OptionError(f"specks need 3 px a side and the picture is {width}x{height} px", "despeckle_weight")
+            raise OptionError(
+                f"the despeckle penalty needs at least 3 px per side; the image is {width}x{height} px",
+                "despeckle_weight",
+            )
         self._scale = 1 / (3 * (height - 2) * (width - 2))
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
@@ -54,5 +57,5 @@ class SpeckLoss:
         return least.square().sum().reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the mean over the picture's values."""
+        """Return the mean over the image's values."""
         return summary.sum() * self._scale

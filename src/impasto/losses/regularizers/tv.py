@@ -1,11 +1,10 @@
-"""Total variation: how much neighboring pixels differ.
+"""Total variation: the difference of neighboring pixels.
 
-In: the canvas. Out: the mean difference over horizontal and vertical pairs, squared (``l2``) or absolute (``l1``,
-as in neural-style-pt, whose sum over pixels in 0 to 255 the engine reaches with a factor); or squared over all
-eight neighbors (``nine``, as in crowsonkb/style-transfer-pytorch: a third for straight pairs and a twelfth for
-diagonal ones, twice), which has no preferred direction. Rudin, Osher & Fatemi, Physica D 1992; as a term of style
-transfer: Mahendran & Vedaldi, CVPR 2015, section 3. 0 means a constant picture; adding a constant leaves it
-unchanged.
+The loss is the mean difference over horizontal and vertical pairs of pixels, squared (``l2``) or absolute (``l1``, as
+in neural-style-pt, whose sum over pixels in 0 to 255 corresponds to a constant factor); or squared over all eight
+neighbors (``nine``, as in crowsonkb/style-transfer-pytorch: a third for straight pairs and a twelfth for diagonal ones,
+twice), which has no preferred direction. Rudin, Osher & Fatemi, Physica D 1992; as a term of style transfer: Mahendran
+& Vedaldi, CVPR 2015, section 3. 0 means a constant image; adding a constant leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ class TotalVariationLoss:
     """Mean difference of neighboring pixels.
 
     Args:
-        height, width: of the whole picture in px.
+        height, width: size of the whole image in px.
         norm: ``l1`` absolute, ``l2`` squared, ``nine`` squared with diagonals.
-        factor: what the mean is multiplied with.
-        wrap: opposite edges are neighbors too, for pictures that tile; the picture is then one tile.
+        factor: factor of the mean.
+        wrap: treat opposite edges as neighbors, for seamless images; the image must then be a single tile.
     """
 
     layers: tuple[str, ...] = ()
@@ -41,7 +40,7 @@ class TotalVariationLoss:
         self._scale = factor / (3 * height * width)
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
-        """Return the sum over the pairs inside the tile, by their upper or left pixel, ``[1]``."""
+        """Return the sum over the pairs whose upper or left pixel is inside the tile, ``[1]``."""
         top, left = window.top - window.read_top, window.left - window.read_left
         rows = min(window.bottom + 1, window.height) - window.top
         columns = min(window.right + 1, window.width) - window.left
@@ -62,12 +61,12 @@ class TotalVariationLoss:
         return (2 * (straight / 3 + diagonal / 12)).reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
-        """Return the mean over the picture's values."""
+        """Return the mean over the image's values."""
         return summary.sum() * self._scale
 
 
 def total_variation(canvas: Tensor, norm: Norm = "l2") -> float:
-    """Return the total variation of a picture ``[1, 3, H, W]``, for reference points and reports."""
+    """Return the total variation of an image ``[1, 3, H, W]``, for reference points and reports."""
     height, width = canvas.shape[-2:]
     loss = TotalVariationLoss(height, width, norm=norm)
     with torch.no_grad():
