@@ -42,8 +42,8 @@ class EdgeLoss:
         self._pools = [pool for pool in pools if min(height, width) // pool >= 3]
         if not self._pools:
             raise OptionError(
-                f"edges need 3 cells of {min(pools)} px a side and the picture is {width}x{height} px: "
-                "give a larger --size",
+                f"the edge loss needs 3 cells of {min(pools)} px per side; the image is {width}x{height} px: "
+                "use a larger --size",
                 "edge_weight",
             )
         window = TileWindow.whole(height, width)
