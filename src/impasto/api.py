@@ -1,7 +1,7 @@
-"""The public functions: images and options in, events out, a Result at the end.
+"""The public functions: they take images and options, yield events, and return a ``Result``.
 
-``open_run`` sends a run to the optimizer, scale by scale, or to a feed-forward network. It is the entrance below the
-public functions, for replays, contact sheets, the studio and several processes.
+``open_run`` passes a run to the optimizer or to a feed-forward network. It is the entry point below the public
+functions, for replays, contact sheets, the studio and several processes.
 """
 
 from __future__ import annotations
@@ -59,24 +59,24 @@ def stylize(
     options: Options | None = None,
     **settings: Unpack[RunFields],
 ) -> Result:
-    """Repaint one picture in the style of another.
+    """Render an image in the style of another.
 
-    On the CPU, the malloc thresholds of the whole process differ while a picture is painted, so that freed memory is
-    returned to the system or reused (see ``runtime.allocator``); the number of torch's threads is restored at the end.
+    On the CPU, the malloc thresholds of the whole process are changed during the run, so that freed memory is returned
+    to the system or reused (see ``runtime.allocator``); the number of torch's threads is restored at the end.
 
     Args:
-        content: the picture to repaint, as a path, PIL image, array ``[H, W, 3]`` or tensor ``[3, H, W]``.
-        style: the picture whose style to use, in the same forms, or a list of pictures to blend.
+        content: the content image, as a path, PIL image, array ``[H, W, 3]`` or tensor ``[3, H, W]``.
+        style: the style image in the same forms, or a list of images to blend.
         output: file to save the result to.
-        options: all options at once, instead of ``settings`` for single ones.
+        options: all options as one object, instead of single ``settings``.
         settings: any option by its flat name, such as ``strength=0.7`` or ``recipe="gatys2016"``, and any other
             parameter of ``iter_stylize``.
 
     Returns:
-        The picture, its losses by step and its options.
+        The result, with the image, its losses by step and its options.
 
     Raises:
-        InputError: a picture or an option cannot be used.
+        InputError: an image or an option cannot be used.
         MachineError: the device or precision is not available.
         NumericalError: the optimization could not recover from NaN.
     """
@@ -108,16 +108,17 @@ def iter_stylize(
     checkpoint_dir: PathLike | None = None,
     **settings: Unpack[OptionFields],
 ) -> Iterator[Event]:
-    """Repaint one picture in the style of another, and yield the events of the run.
+    """Render an image in the style of another, and yield the events of the run.
 
     Args:
         content, output, options: as in ``stylize``.
-        style: a picture, or a list of pictures to blend; ``None`` if every region has its own.
-        regions: parts with a style of their own, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and style, or
-            a mapping; see ``spec.parse_regions``. The rest is painted in ``style``, or stays unchanged without one.
-        labels: two pictures of flat colors, for the content and for the style: equal colors are paired.
-        protect: a mask of what stays unchanged, or ``"faces"``.
-        mailbox: commands that steer the run; see ``events.Command``.
+        style: an image, or a list of images to blend; ``None`` if every region has its own.
+        regions: parts of the content with their own style, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
+            style, or a mapping; see ``spec.parse_regions``. The rest is painted in ``style``, or is unchanged without
+            one.
+        labels: two images of flat colors, for the content and for the style: regions of equal color are paired.
+        protect: a mask of the pixels to keep unchanged, or ``"faces"``.
+        mailbox: commands to the run; see ``events.Command``.
         preview_every: number of steps between two ``Stepped`` events with a preview; 0 for never.
         snapshot_every: number of steps between two ``Snapshot`` events; 0 for never.
         checkpoint_dir: a folder to save the state in every 10 s, so that the run can be resumed.
@@ -137,7 +138,7 @@ def iter_stylize(
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of a run, as ``iter_stylize`` takes them."""
+    """The images of a run, as ``iter_stylize`` takes them."""
 
     content: PictureLike
     style: StyleLike | RegionSpec
@@ -177,18 +178,18 @@ def open_run(
     group: ProcessGroup = ALONE,
     started_at: float | None = None,
 ) -> Iterator[Iterator[Event]]:
-    """Prepare a run and enter its events; torch's threads and the allocator are restored at the end.
+    """Prepare a run and return an iterator of its events; torch's threads and the allocator are restored at the end.
 
     Args:
-        inputs: the pictures.
-        options: all of them, or single ones by flat name.
+        inputs: the images.
+        options: all options, or single ones by flat name.
         output: file to save the result to.
-        history: what the run takes over from earlier runs.
+        history: what the run inherits from earlier runs.
         monitor: mailbox, previews and snapshots.
         checkpoints: the folder to save the state in.
         cache: networks and targets that several runs share.
-        group: the processes that paint the picture together, each of which calls this with the same arguments; see
-            ``distributed.join``. Only the first reads commands, writes files and has the result.
+        group: the processes that share the work; each calls this with the same arguments, see ``distributed.join``.
+            Only the first reads commands, writes files and returns the result.
         started_at: start of the time limit of ``time``, in seconds of ``time.perf_counter``; now if absent.
     """
     started_at = time.perf_counter() if started_at is None else started_at
@@ -214,7 +215,7 @@ def open_run(
 
 
 def _resumed(history: History, checkpoints: CheckpointFolder | None) -> History:
-    """Return the history that the folder of a resumed run stores, where there is one."""
+    """Return the history stored in the folder of a resumed run, if there is one."""
     if checkpoints is None or not checkpoints.resume or not (Path(checkpoints.path) / RUN).exists():
         return history
     beginning = read_run(Path(checkpoints.path))
@@ -260,7 +261,7 @@ def _painting(
 
 
 def first_picture(prepared: PreparedRun) -> Tensor | None:
-    """Return the picture that initializes the canvas, if there is one."""
+    """Return the image that initializes the canvas, if there is one."""
     if prepared.start is None and prepared.options.optimization.init == "fast":
         return feedforward_run.starting_picture(prepared)
     return prepared.start

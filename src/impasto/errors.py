@@ -9,7 +9,7 @@
     |-- MachineError          the requested device, precision or memory is not available
     `-- NumericalError        the optimization reached NaN and could not recover
 
-A message has the value received, what is allowed, and what to do. ``suggest`` is internal.
+A message contains the value received, what is allowed, and what to do. ``suggest`` is internal.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def suggest(value: str, allowed: Iterable[str]) -> str:
     """Return the allowed names for an error message, after the most similar ones if there are any.
 
     Args:
-        value: the name that was given.
+        value: the name that was received.
         allowed: all allowed names.
 
     Returns:

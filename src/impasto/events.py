@@ -59,7 +59,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A picture requested by the command ``snapshot`` or by ``--every``."""
+    """An image requested by the command ``snapshot`` or by ``--every``."""
 
     step: int
     scale: int
@@ -84,7 +84,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended; ``stopped`` says whether by a command. ``result`` is the ``Result``, with the picture."""
+    """The run has ended; ``stopped`` says whether by a command. ``result`` is the ``Result``, with the image."""
 
     step: int
     stopped: bool

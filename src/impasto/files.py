@@ -117,7 +117,7 @@ def why_not_writable(folder: Path) -> str | None:
 
 
 def folder_for(path: Path, option: str) -> Path:
-    """Create the folder that an option names; raise OptionError if it is not writable."""
+    """Create the folder of an option; raise OptionError if it is not writable."""
     if (reason := why_not_writable(path)) is not None:
         raise OptionError(f"--{option} {path}: the folder {reason}", option)
     return path

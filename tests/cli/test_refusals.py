@@ -88,7 +88,7 @@ def cut(kind: str) -> bytes:
 # Pictures
 
 BROKEN = {
-    "text.jpg": (b"This is a letter.", "is not a readable picture: use JPEG, PNG"),
+    "text.jpg": (b"This is a letter.", "is not a readable image: use JPEG, PNG"),
     "empty.png": (b"", "is empty (0 bytes)"),
     "cut.png": (cut("png"), "is damaged, truncated or unsupported"),
     "cut.jpg": (cut("jpg"), "is damaged, truncated or unsupported"),
@@ -129,7 +129,7 @@ def test_max_pixels_can_be_changed(stylize: Refuse) -> None:
 
 def test_a_directory_is_not_an_image(stylize: Refuse, folder: Path) -> None:
     (folder / "pictures").mkdir()
-    assert "'pictures' is a directory: name one picture in it" in stylize("pictures")
+    assert "'pictures' is a directory: choose an image in it" in stylize("pictures")
 
 
 def test_a_missing_file_suggests_the_nearest(stylize: Refuse) -> None:

@@ -222,7 +222,7 @@ def test_tensors_that_are_no_picture():
         (torch.zeros(2, 3, 4, 4), "(2, 3, 4, 4)"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "uint8"),
         (torch.full((3, 4, 4), float("nan")), "nan"),
-        (torch.zeros(3, 0, 4), "not a picture"),
+        (torch.zeros(3, 0, 4), "not an image"),
     ]:
         with pytest.raises(ImageError) as caught:
             load(tensor)

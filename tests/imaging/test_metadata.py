@@ -209,5 +209,5 @@ def test_reading_a_record_of_no_picture(tmp_path):
     with pytest.raises(ImageError, match="does not exist"):
         read_record(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("words")
-    with pytest.raises(ImageError, match="not a (readable )?picture"):
+    with pytest.raises(ImageError, match="not a(n| readable) image"):
         read_record(tmp_path / "text.png")

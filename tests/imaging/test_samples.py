@@ -81,12 +81,12 @@ def test_write_again_replaces(tmp_path: Path) -> None:
 def test_write_into_a_file_says_so(tmp_path: Path) -> None:
     blocker = tmp_path / "taken"
     blocker.write_text("a file")
-    with pytest.raises(ImageError, match="cannot write samples to .*taken.*name a folder"):
+    with pytest.raises(ImageError, match="cannot write samples to .*taken.*choose a writable folder"):
         samples.write(blocker)
 
 
 def test_an_unknown_sample_is_named_with_the_nearest() -> None:
-    with pytest.raises(OptionError, match="no sample is named 'blue_swirl'; did you mean 'blue_swirls'"):
+    with pytest.raises(OptionError, match="there is no sample 'blue_swirl'; did you mean 'blue_swirls'"):
         samples.load("blue_swirl")
 
 

@@ -1,6 +1,6 @@
-"""A contact sheet: pictures in rows and columns with labels, as one picture.
+"""A contact sheet: images in rows and columns with labels, as one image.
 
-In: pictures ``[H, W, 3]``, float32 in [0, 1], all of about one size. Out: one ``[H, W, 3]`` uint8.
+The images are ``[H, W, 3]``, float32 in [0, 1], all of about one size; the sheet is ``[H, W, 3]`` uint8.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def draw(
 
     Args:
         rows: pictures ``[H, W, 3]`` by row and column; None leaves a place empty.
-        row_labels, column_labels: what stands at each row's left and over each column.
-        captions: what stands under each picture, if anything; a caption may have lines.
+        row_labels, column_labels: labels to the left of each row and above each column.
+        captions: text below each image, if any; a caption can have several lines.
     """
     shapes = [picture.shape[:2] for row in rows for picture in row if picture is not None]
     height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
@@ -65,7 +65,7 @@ def draw(
 
 
 def _image(picture: Pixels, height: int, width: int) -> Image.Image:
-    """Return a picture, brought into its place on the sheet without changing its shape."""
+    """Return an image, resized to fit its cell of the sheet without changing its aspect ratio."""
     factor = min(height / picture.shape[0], width / picture.shape[1])
     size = max(1, round(picture.shape[0] * factor)), max(1, round(picture.shape[1] * factor))
     return Image.fromarray(quantize(resize(picture, size)))

@@ -1,7 +1,7 @@
 """What a decoder raises on a damaged file, turned into one exception.
 
 Decoders of other projects raise almost anything on damaged data, TypeError and AttributeError included. Only the calls
-into them are guarded, so that a bug in our own code surfaces as what it is and not as a damaged file.
+into them are guarded, so that a bug in our own code is not reported as a damaged file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DamagedFileError(ValueError):
 
 @contextmanager
 def foreign_decoder() -> Iterator[None]:
-    """Turn whatever a decoder raises into ``DamagedFileError``; only calls into other libraries belong inside."""
+    """Convert every exception of a decoder to ``DamagedFileError``; use it only around calls into other libraries."""
     try:
         yield
     except DECODER_ERRORS as error:

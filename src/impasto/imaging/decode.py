@@ -1,8 +1,8 @@
 """Decode files: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP and the first frame of a GIF.
 
-In: a path or an open binary file. Out: ``Raw`` pixels: upright, sRGB, at the file's depth, with alpha and EXIF. An
-unusable file raises an error of one line: missing, empty, damaged, not a picture, or too many pixels, which is read
-from its header before anything is decoded.
+A path or an open binary file becomes ``Raw`` pixels: upright, sRGB, at the file's depth, with alpha and EXIF. An
+unusable file (missing, empty, damaged, not an image, or with too many pixels) raises a one-line error; the number of
+pixels is read from the header before anything is decoded.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError(f"{shown} is a directory: name one picture in it")
+            raise ImageError(f"{shown} is a directory: choose an image in it")
         if not stat.S_ISREG(mode):
-            raise ImageError(f"{shown} is not a regular file: save the picture to a file first")
+            raise ImageError(f"{shown} is not a regular file: save the image to a file first")
         file = path.open("rb")
     except FileNotFoundError:
         raise ImageError(f"{shown} does not exist: {_near(path)}") from None
@@ -162,7 +162,7 @@ def identified(stream: IO[bytes], shown: str) -> Image.Image:
         except DECODER_ERRORS as exc:
             damage = exc
     if damage is None:
-        raise ImageError(f"{shown} is not a readable picture: use {READABLE}")
+        raise ImageError(f"{shown} is not a readable image: use {READABLE}")
     raise ImageError(_damaged(shown, damage)) from damage
 
 
@@ -197,7 +197,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int, shown: str) -> None:
             f"if you trust it, pass --max-pixels {width * height}"
         )
     if width < 1 or height < 1:
-        raise ImageError(f"{shown} is {width} x {height} px: give a picture of at least 1 x 1")
+        raise ImageError(f"{shown} is {width} x {height} px: use an image of at least 1 x 1")
 
 
 def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_location: bool) -> Raw:

@@ -1,6 +1,6 @@
 """Encode pictures: every format, with sRGB embedded, and each file replaced atomically.
 
-In: float32 ``[H, W, 3]`` sRGB in 0..1. Out: PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP, by the file name's suffix.
+float32 ``[H, W, 3]`` sRGB in 0..1 is written as PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP, by the file name's suffix.
 JPEG and BMP have no alpha: the picture is composited on white. PNG and TIFF can hold 16 bits per channel.
 """
 
@@ -238,10 +238,10 @@ def encode(
 
 
 def _to_levels(pixels: NDArray[np.generic], kind: str, alpha: NDArray[np.generic] | None, bits: int) -> NDArray[Any]:
-    """Return what a format holds of a picture, ``[H, W, 3]`` or ``[H, W, 4]`` uint8 or uint16, once it is checked."""
+    """Check an image, and return the levels that a format stores, ``[H, W, 3]`` or ``[H, W, 4]`` uint8 or uint16."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ImageError(f"an array of shape {pixels.shape} is not a picture: give [height, width, 3]")
+        raise ImageError(f"an array of shape {pixels.shape} is not an image: pass [height, width, 3]")
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise ImageError(f"alpha of shape {alpha.shape} does not match a picture of shape {pixels.shape[:2]}")
     _check_format(kind, (pixels.shape[0], pixels.shape[1]), bits, "the picture")
@@ -257,7 +257,7 @@ def _to_levels(pixels: NDArray[np.generic], kind: str, alpha: NDArray[np.generic
 def _write_tiff(
     levels: NDArray[Any], stream: IO[bytes], *, exif: bytes | None, dpi: float | None, record: str | None
 ) -> None:
-    """Write a TIFF: large pictures in tiles, small ones in strips, which every reader knows."""
+    """Write a TIFF: large images in tiles, small ones in strips, which every reader supports."""
     xmp = metadata.xmp_packet(record) if record is not None else None
     tiled = levels.shape[0] * levels.shape[1] >= TILED_FROM
     sixteen_bit.write_tiff(stream, levels, exif, icc.srgb_profile(), dpi, xmp, tiled=tiled)
@@ -301,19 +301,19 @@ def _encode_eight(
 
 
 def _unit(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return 0..1 float32, whether levels or floats came in."""
+    """Return levels or floats as float32 in 0..1."""
     return unit(values if values.dtype in (np.uint8, np.uint16) else np.clip(values, 0.0, 1.0))
 
 
 def _levels(values: NDArray[np.generic], bits: int) -> NDArray[Any]:
-    """Return uint8 or uint16, untouched where they are that already."""
+    """Return uint8 or uint16; such input is unchanged."""
     if values.dtype == (np.uint8 if bits == 8 else np.uint16):
         return values
     return quantize(_unit(values) if values.dtype in (np.uint8, np.uint16) else values, bits)
 
 
 def _check_format(kind: str, size: tuple[int, int] | None, bits: int, what: str) -> None:
-    """Raise ImageError for what the format cannot hold."""
+    """Raise ImageError for images that the format cannot store."""
     if bits not in (8, 16):
         raise ImageError(f"{bits!r} bits per channel cannot be written: choose 8 or 16")
     if bits == 16 and kind not in DEEP_FORMATS:
@@ -323,12 +323,12 @@ def _check_format(kind: str, size: tuple[int, int] | None, bits: int, what: str)
     most = _LARGEST_SIDE.get(kind)
     if size is not None and most is not None and max(size) > most:
         raise ImageError(
-            f"{what} is {size[1]} x {size[0]} px and {kind} allows at most {most} px a side: use PNG or TIFF"
+            f"{what} is {size[1]} x {size[0]} px and {kind} allows at most {most} px per side: use PNG or TIFF"
         )
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    """Return whether two names mean one file, links included."""
+    """Return whether two paths refer to the same file, also through links."""
     try:
         return one.samefile(other)
     except OSError:

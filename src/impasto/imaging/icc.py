@@ -1,9 +1,8 @@
-"""Color profiles: whatever a file holds becomes sRGB.
+"""Color profiles: convert decoded images to sRGB with their ICC profile.
 
-In: a decoded picture and the ICC profile found beside it. Out: sRGB pixels. ImageCms works in 8 bits only, so deeper
-pictures go through a table that it fills (some 50 nodes a channel, denser toward black) and that is interpolated:
-smooth, and within half an 8-bit level of the exact conversion at every node. A profile that turns out to be sRGB
-changes nothing at all.
+ImageCms works in 8 bits only, so deeper images are converted with an interpolated table that it computes (about 50
+nodes per channel, denser toward black): smooth, and within half an 8-bit level of the exact conversion at every node.
+An sRGB profile changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _PROBE = np.arange(0, 256, 15, dtype=np.uint8)
 
 @lru_cache(maxsize=1)
 def srgb_profile() -> bytes:
-    """Return an sRGB profile to embed, the same bytes at any time of day."""
+    """Return an sRGB profile to embed, without a timestamp."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the date of making
     profile[84:100] = bytes(16)  # a checksum over that date; zero means "not computed"
@@ -44,7 +43,7 @@ def image_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, s
         icc: the profile from the file, or None.
 
     Returns:
-        The picture in mode RGB, and a note for the person if the profile could not be used.
+        The picture in mode RGB, and a note for the user if the profile could not be used.
     """
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
@@ -71,7 +70,7 @@ def values_to_srgb(values: NDArray[np.float32], icc: bytes | None) -> tuple[NDAr
         icc: the profile from the file, or None.
 
     Returns:
-        ``[H, W, 3]`` float32, 0..1, sRGB, and a note for the person if the profile could not be used.
+        ``[H, W, 3]`` float32, 0..1, sRGB, and a note for the user if the profile could not be used.
     """
     height, width, channels = values.shape
     table, note = None, None
@@ -92,7 +91,7 @@ def values_to_srgb(values: NDArray[np.float32], icc: bytes | None) -> tuple[NDAr
 
 
 def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the way from a profile to sRGB, or None where there is nothing to change."""
+    """Return the transform from a profile to sRGB, or None if there is nothing to convert."""
     source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else io.BytesIO(icc or b"")
     with foreign_decoder():
         transform = ImageCms.buildTransform(

@@ -1,9 +1,9 @@
 """Load pictures: files, PIL images, arrays and tensors become float32 sRGB.
 
-In: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (gray, palette, CMYK, alpha, 16 bit), a PIL
-image, an array or a tensor. Out: a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, with alpha and EXIF.
-The size is checked in the file's header, before anything is decoded. ``decode`` reads files, ``encode`` writes them;
-this module re-exports what other packages need.
+``load`` reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (gray, palette, CMYK, alpha, 16 bit),
+a PIL image, an array or a tensor, and returns a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, with alpha
+and EXIF. The size is checked in the file's header, before anything is decoded. ``decode`` reads files, ``encode``
+writes them; this module re-exports what other packages need.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def load(
         The picture, upright and sRGB.
 
     Raises:
-        ImageError: not a picture, damaged, too many pixels, a crop outside it, or an unsuitable array.
+        ImageError: not an image, damaged, too many pixels, a crop outside it, or an unsuitable array.
     """
     name, path, crop = "picture", None, None
     if isinstance(source, Picture):
@@ -177,7 +177,7 @@ def read_record(path: str | os.PathLike[str]) -> str | None:
     """Return the record inside a saved picture, or None if it has none.
 
     Raises:
-        ImageError: the file is missing or not a picture.
+        ImageError: the file is missing or is not an image.
         RecordError: there is a record, and it is damaged.
     """
     target = Path(path)
@@ -207,25 +207,25 @@ def _of_array(source: Any, max_pixels: int) -> Raw:
     if hasattr(source, "detach"):  # a tensor, without loading torch to ask
         values = source.detach().cpu()
         if "float" not in str(values.dtype):
-            raise ImageError(f"a tensor of {values.dtype} is not a picture: give floats in 0..1")
+            raise ImageError(f"a tensor of {values.dtype} is not an image: pass floats in 0..1")
         values = values.float().numpy()
         values = values[0] if values.ndim == 4 and values.shape[0] == 1 else values
         if values.ndim != 3 or values.shape[0] != 3:
             shape = tuple(source.shape)
             raise ImageError(
-                f"a tensor of shape {shape} is not a picture: give [3, height, width] or one such in a batch"
+                f"a tensor of shape {shape} is not an image: pass [3, height, width] or [1, 3, height, width]"
             )
         values = np.moveaxis(values, 0, -1)
     elif isinstance(source, np.ndarray):
         values = source
     else:
         kind = type(source).__name__
-        raise ImageError(f"a {kind} is not a picture: give a path, PIL image, array, tensor or open file")
+        raise ImageError(f"a {kind} is not an image: pass a path, PIL image, array, tensor or open file")
     if values.ndim == 2:
         values = values[:, :, None]
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or 0 in values.shape:
         hint = "[height, width], [height, width, 3] or [height, width, 4]"
-        raise ImageError(f"an array of shape {np.shape(source)} is not a picture: give {hint}")
+        raise ImageError(f"an array of shape {np.shape(source)} is not an image: pass {hint}")
     check_pixels((values.shape[1], values.shape[0]), max_pixels, "the array")
     if values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
@@ -233,7 +233,7 @@ def _of_array(source: Any, max_pixels: int) -> Raw:
             raise ImageError(f"an array has values from {low:g} to {high:g}: floats must be between 0 and 1")
         values = np.clip(values, 0, 1)
     elif values.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"an array of {values.dtype} is not a picture: give uint8, uint16, or floats in 0..1")
+        raise ImageError(f"an array of {values.dtype} is not an image: pass uint8, uint16, or floats in 0..1")
     color = np.broadcast_to(values[:, :, :3], (*values.shape[:2], 3))
     alpha = values[:, :, 3] if values.shape[2] == 4 else None
     return Raw(color, alpha, 16 if values.dtype == np.uint16 else 8, _array_hash(values))
@@ -249,8 +249,8 @@ def _color(fill: str | tuple[float, float, float]) -> NDArray[np.float32]:
         try:
             return np.asarray(ImageColor.getrgb(fill)[:3], np.float32) / np.float32(255)
         except ValueError:
-            raise ImageError(f"fill {fill!r} is not a color: give a name such as white, or #808080") from None
+            raise ImageError(f"fill {fill!r} is not a color: use a name such as white, or #808080") from None
     color = np.asarray(fill, np.float32)
     if color.shape != (3,) or not (color.min() >= 0 and color.max() <= 1):
-        raise ImageError(f"fill {fill!r} is not a color: give three numbers in 0..1")
+        raise ImageError(f"fill {fill!r} is not a color: use three numbers in 0..1")
     return color

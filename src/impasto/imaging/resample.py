@@ -1,4 +1,4 @@
-"""Pixels resampled to another size without aliasing."""
+"""Antialiased resampling of pixel arrays."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from PIL import Image
 
 
 def resize(pixels: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resample to another size without aliasing.
+    """Resample pixels to a different size, antialiased.
 
     Args:
         pixels: ``[H, W]`` or ``[H, W, C]``, float, 0..1.
         size: ``(height, width)`` in px, each at least 1.
 
     Returns:
-        ``[h, w]`` or ``[h, w, C]`` float32, 0..1; the same values where the size is already right.
+        ``[h, w]`` or ``[h, w, C]`` float32, 0..1; unchanged if the size is already right.
     """
     height, width = size
     if pixels.shape[:2] == (height, width):

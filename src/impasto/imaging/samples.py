@@ -1,6 +1,6 @@
 """The sample pictures: styles that this project painted, and photographs out of scikit-image's wheel.
 
-In comes a name, out goes a picture or a file. Nothing is downloaded. ``scripts/sample_styles`` paints the styles and
+Samples are loaded or written by name. Nothing is downloaded. ``scripts/sample_styles`` paints the styles and
 ``scripts/paint_samples.py`` stores them here; the photographs are in the public domain (astronaut: NASA; coffee and the
 cat: CC0, by Rachel Michetti and Stefan van der Walt).
 """
@@ -38,7 +38,7 @@ def _source(name: str) -> Traversable:
         return files("impasto.imaging").joinpath("data", f"{name}.jpg")
     if name in _PHOTO_FILES:
         return files("skimage").joinpath("data", _PHOTO_FILES[name])
-    raise OptionError(f"no sample is named {name!r}; {suggest(name, names())}", option="name")
+    raise OptionError(f"there is no sample {name!r}; {suggest(name, names())}", option="name")
 
 
 def stored(name: str) -> tuple[str, bytes]:
@@ -79,16 +79,16 @@ def load(name: str) -> NDArray[np.uint8]:
 
 
 def write(folder: str | Path) -> list[Path]:
-    """Write every sample into a folder, which is made if need be; files of the same names are replaced.
+    """Write every sample into a folder, which is created if needed; files of the same names are replaced.
 
     Args:
-        folder: where to.
+        folder: the output folder.
 
     Returns:
         The files written, in the order of ``names()``.
 
     Raises:
-        ImageError: the folder cannot be made or written, or a sample is missing.
+        ImageError: the folder cannot be created or written, or a sample is missing.
     """
     folder = Path(folder)
     written = []
@@ -99,6 +99,6 @@ def write(folder: str | Path) -> list[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError as exc:
-            raise ImageError(f"cannot write samples to {folder}: {exc.strerror}; name a folder you may write") from exc
+            raise ImageError(f"cannot write samples to {folder}: {exc.strerror}; choose a writable folder") from exc
         written.append(path)
     return written

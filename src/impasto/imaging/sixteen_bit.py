@@ -1,11 +1,11 @@
-"""16 bits per channel, where Pillow has eight: it silently reduces such color files to 8 bit and cannot write them.
+"""Images with 16 bits per channel: Pillow silently reduces such color files to 8 bits and cannot write them.
 
-In and out: uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (by OpenCV if the compression needs it).
+Pixels are uint16 ``[H, W, C]``. PNG is read by OpenCV and TIFF by tifffile (by OpenCV if the compression needs it).
 Both are written here: numpy filters a PNG's rows, Pillow builds a TIFF's directory, so that EXIF is included. 8-bit
 TIFF is written here too, so that both depths carry the same metadata.
 
 The package imagecodecs (2026.3.6) was measured and is not used: the same pixels in about the same time (1536x1024, 16
-bit: 0.32 s to write a PNG, here 0.28 s; 0.05 s to read it, OpenCV 0.06 s), files 2 % smaller, and 80 MB to install.
+bit: 0.32 s to write a PNG, here 0.28 s; 0.05 s to read it, OpenCV 0.06 s), files 2% smaller, and 80 MB to install.
 """
 
 from __future__ import annotations

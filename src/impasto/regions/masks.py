@@ -41,7 +41,7 @@ def load_mask(source: PictureLike, size: tuple[int, int], name: str) -> Tensor:
         ``[1, 1, h, w]`` float32 in [0, 1], at its own size.
 
     Raises:
-        ImageError: not a picture, another shape, or zero everywhere.
+        ImageError: not an image, another shape, or zero everywhere.
     """
     if isinstance(source, np.ndarray) and source.dtype == np.bool_:
         source = source.astype(np.float32)

@@ -1,9 +1,9 @@
-"""Whether freed main memory stays in the process for the next step or goes back to the system at once.
+"""Control whether freed main memory is retained for the next step or returned to the system immediately.
 
 Every step allocates and frees the same gigabytes of features. If the C library returns a large block to the system, its
 pages are zeroed again when they are next touched. If it retains the block, gaps accumulate between the blocks in use:
 torch asks for aligned blocks, and glibc (2.36 was examined) cannot reuse the gap that a block of the same size has left
-once the odd bytes beside it have been allocated. So pictures that fit into memory are computed under
+once the remaining bytes next to it have been allocated. So pictures that fit into memory are computed under
 ``retain_freed_memory``; tiles, and whatever has to stay within a limit, under ``release_freed_memory``, which takes
 what is alive and nothing more. Huge pages (``ask_for_huge_pages``) cut the cost of touching new pages to a fifth.
 
@@ -65,7 +65,7 @@ def retain_freed_memory(largest: int = 8 * DEFAULT_THRESHOLD) -> AbstractContext
 
 
 def release_freed_memory() -> AbstractContextManager[None]:
-    """Return freed blocks of 1 MiB or more to the system at once while the context lasts.
+    """Return freed blocks of 1 MiB or more to the system immediately while the context lasts.
 
     The setting applies to the whole process. Contexts nest: the innermost one counts.
     """

@@ -3,10 +3,10 @@
 Apple's MPS is not supported: it has no float64, in which statistics are summed. A Mac paints on its CPU.
 
 A CPU may report bfloat16 and compute it slowly: emulated, virtualized, or limited by a library's settings. So with
-precision ``auto``, one small convolution is timed in both precisions, and bfloat16 is not used where float32 is clearly
+precision ``auto``, a small convolution is timed in both precisions, and bfloat16 is not used where float32 is clearly
 faster. The time is processor time on one thread, which other programs on the machine hardly change: the choice decides
-the bytes of the picture and must not change from run to run. A GPU is not timed; there ``has_fast_bf16`` asks the
-hardware alone.
+the bytes of the picture and must not change from run to run. A GPU is not timed; there ``has_fast_bf16`` depends on the
+hardware only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ComputeSettings:
 
     @property
     def precision(self) -> str:
-        """The dtype's name among the options: ``fp32`` or ``bf16``."""
+        """The option's name of the dtype: ``fp32`` or ``bf16``."""
         return {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.dtype]
 
 
@@ -70,7 +70,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def measure_rates(clock: Callable[[], float] = time.thread_time) -> Rates:
-    """Return how fast one thread of the CPU convolves, in under a second.
+    """Measure the speed of a convolution on one thread of the CPU, in under a second.
 
     The convolution is the network's: 3x3, channels last, forward (its backward pass is a convolution, too).
 
@@ -129,7 +129,7 @@ def resolve_device(machine: Machine) -> ComputeSettings:
 
 
 def _slower(rates: Rates) -> str | None:
-    """Return what to say where float32 is clearly faster, None elsewhere."""
+    """Return a note if float32 is clearly faster, None otherwise."""
     if rates.fp32 < CLEARLY_FASTER * rates.bf16:
         return None
     return (

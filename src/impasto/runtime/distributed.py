@@ -1,10 +1,11 @@
 """Several processes that paint one picture: which rows each one owns, and all communication between them.
 
-In: the environment that ``torchrun`` sets (``RANK``, ``WORLD_SIZE``, the rendezvous address). Out: a ``ProcessGroup``,
-and a ``RowShard`` for the rows of one picture size that a process owns. A single process takes the same path: its shard
-is the whole picture and nothing is sent. Shards begin at multiples of 32 rows, so that tiles (16) and the
-preconditioner's five halvings (32) are aligned. A picture with fewer than ``MIN_ROWS`` rows a process is not split; the
-first process paints it. Numbers are summed in float64. Tensors in main memory travel by gloo, those on a GPU by NCCL.
+``join`` reads the environment that ``torchrun`` sets (``RANK``, ``WORLD_SIZE``, the rendezvous address) and returns a
+``ProcessGroup``; its ``RowShard`` is the rows of one image size that a process owns. A single process takes the same
+path: its shard is the whole picture and nothing is sent. Shards begin at multiples of 32 rows, so that tiles (16) and
+the preconditioner's five halvings (32) are aligned. An image with fewer than ``MIN_ROWS`` rows per process is not
+split; the first process paints it. Numbers are summed in float64. Tensors in main memory are sent with gloo, those on a
+GPU with NCCL.
 """
 
 from __future__ import annotations
@@ -249,7 +250,7 @@ class RowShard:
 
 
 class BroadcastMailbox:
-    """A mailbox whose commands halo every process: the first collects them and broadcasts them.
+    """A mailbox whose commands reach every process: the first process collects and broadcasts them.
 
     Args:
         mailbox: the first process's mailbox, if there is one.
@@ -272,7 +273,7 @@ class BroadcastMailbox:
 
 
 def expected() -> tuple[int, int]:
-    """Return this process's number, from 0, and how many there are, as the environment has it; 0 and 1 if it is alone.
+    """Return the rank and the number of processes from the environment; 0 and 1 for a single process.
 
     Raises:
         OptionError: ``RANK`` and ``WORLD_SIZE`` are inconsistent.
@@ -292,7 +293,7 @@ def expected() -> tuple[int, int]:
 
 
 def join() -> ProcessGroup:
-    """Return the processes that ``torchrun`` started with this one, once all have met; ``ALONE`` without it.
+    """Return the group of processes that ``torchrun`` started, once all are connected; ``ALONE`` without it.
 
     Raises:
         OptionError: ``RANK`` and ``WORLD_SIZE`` are inconsistent.
@@ -320,7 +321,7 @@ def join() -> ProcessGroup:
 
 @contextmanager
 def as_one(group: ProcessGroup) -> Iterator[None]:
-    """Let processes end together: SIGTERM becomes a MachineError, and only the first process handles Ctrl-C."""
+    """End all processes together: SIGTERM becomes a MachineError, and only the first process handles Ctrl-C."""
     if group.world_size == 1:
         yield
         return
@@ -343,7 +344,7 @@ def as_one(group: ProcessGroup) -> Iterator[None]:
 
 
 def _shared(rows: tuple[int, int], others: Sequence[tuple[int, int]], index: int) -> dict[int, tuple[int, int]]:
-    """Return the rows shared with each other process, where there are any."""
+    """Return the rows shared with each other process, if there are any."""
     found = {}
     for other, (first, last) in enumerate(others):
         common = max(rows[0], first), min(rows[1], last)
