@@ -57,7 +57,7 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "no style: give a painting, or regions with --region MASK=PAINTING"),
+        ("", "no style: pass a painting, or regions with --region MASK=PAINTING"),
         ("--region square.png=a.png", "the mask of region square is 40x40 px and its picture 60x40"),
         ("--region none.png=a.png", "the mask of region none is zero everywhere"),
         ("--region half.png", "region 'half.png' cannot be parsed"),
@@ -65,7 +65,7 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
         ("a.png b.png --style-blend 0,0", "style_blend is '0,0'; at least one number must be above 0"),
         ("a.png b.png --style-blend 1", "style_blend has 1 numbers for 2 styles"),
         ("a.png --protect square.png", "the mask of --protect is 40x40 px"),
-        ("a.png --seamless --tile 64", "seamless needs the whole picture at once"),
+        ("a.png --seamless --tile 64", "seamless needs the whole image in one piece"),
         ("a.png --color blue", "blue"),
         (" ".join(f"--region half.png=a.png,strength={k / 50}" for k in range(50)), "50 regions with different styles"),
     ],

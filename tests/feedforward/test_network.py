@@ -153,7 +153,7 @@ def test_old_names_of_an_any_style_network_are_renamed(tmp_path: Path) -> None:
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    with pytest.raises(WeightsError, match=r"'a\.pth' is not a trained network: give a \.safetensors or \.onnx file"):
+    with pytest.raises(WeightsError, match=r"'a\.pth' is not a trained network: use a \.safetensors or \.onnx file"):
         model.load("a.pth")
     with pytest.raises(WeightsError, match=r"absent\.safetensors' cannot be read .* check the name"):
         model.load(tmp_path / "absent.safetensors")
@@ -228,7 +228,7 @@ def test_exported_networks_paint_the_same(tmp_path: Path, any_style: bool) -> No
     for size in ((33, 70), (96, 64)):
         picture = torch.rand(1, 3, *size)
         assert (exported(picture, style) - original(picture, style)).abs().max() <= TOLERANCE
-    with pytest.raises(OptionError, match="paints the whole picture at once: omit --tile"):
+    with pytest.raises(OptionError, match="does not support tiles: omit --tile"):
         exported(torch.rand(1, 3, 32, 32), style, 64)
 
 
@@ -238,7 +238,7 @@ def test_export_refuses_other_files(tmp_path: Path) -> None:
 
     with pytest.raises(ImageError, match=r"use the suffix \.onnx"):
         to_onnx(tmp_path / "a.safetensors", tmp_path / "a.txt")
-    with pytest.raises(WeightsError, match=r"give the \.safetensors file of impasto train"):
+    with pytest.raises(WeightsError, match=r"use the \.safetensors file of impasto train"):
         to_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx")
     with pytest.raises(WeightsError, match="cannot be read"):
         to_onnx(tmp_path / "a.safetensors", tmp_path / "b.onnx")

@@ -83,7 +83,7 @@ def test_a_network_needs_no_painting_and_can_be_replayed(files: tuple[Path, Path
 def test_a_network_of_any_style_needs_one(files: tuple[Path, Path], tmp_path: Path) -> None:
     path = _network(tmp_path / "any.safetensors", any_style=True)
     assert stylize(*files, model=path, **FEW).pixels.shape == (38, 48, 3)
-    with pytest.raises(OptionError, match=r"'any\.safetensors' takes any style: give a painting"):
+    with pytest.raises(OptionError, match=r"'any\.safetensors' accepts arbitrary styles: pass a painting"):
         stylize(files[0], None, model=path, **FEW)
 
 

@@ -153,7 +153,7 @@ def test_it_stops_early_and_when_told(folder: Path, tmp_path: Path, state: dict[
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path, painting: Any) -> None:
-    with pytest.raises(ImageError, match="absent' does not exist: name one with pictures"):
+    with pytest.raises(ImageError, match="absent' does not exist: use a folder with images"):
         load_folder(tmp_path / "absent", 32, color=True)
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -164,7 +164,7 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path, paintin
         load_folder(empty, 32, color=True)
     with pytest.raises(OptionError, match=r"a network is saved as \.safetensors"):
         next(iter_train(painting, folder, "a.pth"))
-    with pytest.raises(OptionError, match="give one painting to learn, or --paintings DIR"):
+    with pytest.raises(OptionError, match="pass one painting to learn, or --paintings DIR"):
         next(iter_train(None, folder, "a.safetensors"))
     with pytest.raises(OptionError, match="blocks is 9; it must be between 1 and 5"):
         Training(blocks=9)

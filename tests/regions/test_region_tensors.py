@@ -340,7 +340,7 @@ def test_a_seamless_picture_tiles(paint: Any, photo: Any, paintings: Any) -> Non
     plain, joined = (paint(paintings[0], seamless=s, strength=0.7, steps=20).pixels for s in (False, True))
     assert seam(joined) < 2.5
     assert seam(plain) > 2 * seam(joined)
-    with pytest.raises(OptionError, match="seamless needs the whole picture at once"):
+    with pytest.raises(OptionError, match="seamless needs the whole image in one piece"):
         paint(paintings[0], seamless=True, tile=64)
 
 

@@ -105,7 +105,7 @@ def test_a_placement_as_words(files: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"style": None}, "no style: give a painting"),
+    ({"style": None}, "no style: pass a painting"),
     ({"style": "a.png", "regions": ["sky.png"]}, "region 'sky.png' cannot be parsed: write MASK=PAINTING"),
     ({"style": "a.png", "regions": [3]}, "give a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK}]}, "a region needs a mask and a style"),

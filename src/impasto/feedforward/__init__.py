@@ -1,1 +1,1 @@
-"""A picture at once: feed-forward networks that apply a style, and how they are trained and exported."""
+"""Feed-forward networks that apply a style in one pass, and how they are trained and exported."""

@@ -1,10 +1,10 @@
-"""The encoder and decoder of AdaIN: a picture to features of relu4_1 and back, tile by tile if it is large.
+"""The encoder and decoder of AdaIN: an image to features of relu4_1 and back, tile by tile if it is large.
 
-In: pictures ``[1, 3, H, W]``, sRGB in [0, 1], H and W multiples of 8. Out: features ``[1, 512, H/8, W/8]`` in the
-network's dtype, and pictures again. Network: Huang & Belongie, ICCV 2017: VGG-19 to relu4_1 with its activations
-normalized, and a mirrored decoder with nearest upsampling; both pad by reflection. Departure: the input's change of
-color order is folded into the first convolution. The halo of a tile is as wide as the network's receptive field, so
-tiles join without a seam.
+Images are ``[1, 3, H, W]``, sRGB in [0, 1], H and W multiples of 8; features are ``[1, 512, H/8, W/8]`` in the
+network's dtype. Network: Huang & Belongie, ICCV 2017: VGG-19 to relu4_1 with its activations normalized, and a mirrored
+decoder with nearest upsampling; both pad by reflection. Difference from the paper: the input's channel reordering is
+folded into the first convolution. The halo of a tile is as wide as the network's receptive field, so tiles join without
+a seam.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class AdainNetwork:
     """Encoder and decoder.
 
     Args:
-        state: as ``weights.adain_state`` returns it.
-        device: where it computes.
-        dtype: of all but the first and the last convolution.
+        state: weights as returned by ``weights.adain_state``.
+        device: device of the network.
+        dtype: dtype of all convolutions but the first and the last.
 
     Raises:
-        WeightsError: a layer is missing or has another shape.
+        WeightsError: a layer is missing or has a wrong shape.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AdainNetwork:
         Args:
             picture: ``[1, 3, H, W]``, H and W multiples of 8.
             tile: side of a tile in px, a multiple of 8; no tiles if absent.
-            padding: at the picture's edges: ``reflect``, or ``circular`` where opposite edges join.
+            padding: padding mode at the image's edges: ``reflect``, or ``circular`` for seamless images.
         """
         height, width = picture.shape[-2:]
         if tile is None or tile >= max(height, width):
@@ -128,7 +128,7 @@ class AdainNetwork:
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield ``top, bottom, left, right`` of tiles that cover a map; a last one too thin to pad is merged."""
+    """Yield ``top, bottom, left, right`` of tiles that cover a map; a last tile too thin to pad is merged."""
     for top, bottom in _spans(height, side):
         for left, right in _spans(width, side):
             yield top, bottom, left, right

@@ -1,9 +1,9 @@
-"""Any style in one or two passes, by matching the statistics of one layer's features.
+"""Arbitrary style transfer in one or two passes, by matching the statistics of one layer's features.
 
-In: ``RegionTensors`` (content, styles, regions, colors, protected areas), as for the optimizer. Out: a picture
-``[1, 3, H, W]`` in [0, 1]. AdaIN (Huang & Belongie, ICCV 2017) with these departures: the whole covariance is matched,
-not each channel alone (see ``matching``); a second pass stylizes the first one's output. A strength of 0.5 is one whole
-pass; below it the features move part of the way, above it the second pass is blended in: 1 is two whole passes.
+``FastStylizer`` takes the same ``RegionTensors`` as the optimizer and returns an image ``[1, 3, H, W]`` in [0, 1].
+AdaIN (Huang & Belongie, ICCV 2017) with these differences: the whole covariance is matched, not each channel alone (see
+``matching``); a second pass stylizes the first one's output. A strength of 0.5 is one whole pass; below it the features
+move part of the way, above it the second pass is blended in: 1 is two whole passes.
 
 Large pictures are processed in tiles: all tiles are encoded first and their features stored (16 bytes per pixel in
 bfloat16), so that the statistics are those of the whole picture and the result equals that without tiles.
@@ -32,13 +32,13 @@ RADIUS = 30  # px that a feature sees beyond its cell
 
 
 class FastStylizer:
-    """Applies any style in one or two passes.
+    """Applies an arbitrary style in one or two passes.
 
     Args:
-        state: as ``weights.adain_state`` returns it.
-        device: where it computes.
-        dtype: of the network; bfloat16 is fast on hardware that supports it.
-        matching: returns the map that gives features with the first statistics the second.
+        state: weights as returned by ``weights.adain_state``.
+        device: device of the network.
+        dtype: dtype of the network; bfloat16 is fast on hardware that supports it.
+        matching: returns the map from features with the first statistics to features with the second.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class FastStylizer:
 
         Args:
             tensors: content, styles and regions, at any size.
-            size: ``(height, width)`` of the picture in px.
-            strength: 0 is the content, 0.5 one whole pass, 1 two; an area may override it.
+            size: ``(height, width)`` of the image in px.
+            strength: 0 is the content, 0.5 one whole pass, 1 two; a region can override it.
             tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
 
         Returns:
@@ -87,7 +87,7 @@ class FastStylizer:
         shares: Sequence[float],
         tile: int | None,
     ) -> Tensor:
-        """Return a picture with the features of every area moved toward its styles."""
+        """Return an image with the features of every region moved toward its styles."""
         size = int(as_compared.shape[-2]), int(as_compared.shape[-1])
         padding = "circular" if tensors.seamless else "reflect"
         features = self.network.encode(_to_multiples_of_8(as_compared, tensors.seamless), tile, padding)
@@ -129,7 +129,7 @@ class FastStylizer:
 
 
 def _applied(one: Affine, features: Tensor) -> Tensor:
-    """Map features in blocks of rows, so that no second copy is held beside the result."""
+    """Map features in blocks of rows, so that there is no second copy in addition to the result."""
     result = torch.empty_like(features)
     for start in range(0, features.shape[-2], 64):
         result[..., start : start + 64, :] = one(at_least_float32(features[..., start : start + 64, :])).to(features)

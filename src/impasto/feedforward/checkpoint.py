@@ -1,7 +1,6 @@
-"""A training checkpoint: everything needed to continue as if the training had not been interrupted, in one file.
+"""A training checkpoint: one file with everything needed to resume training with identical results.
 
-In: the network, its average, Adam's moments and the progress. Out: a safetensors file, written atomically, and all of
-it back, exactly.
+The network, its average, Adam's moments and the progress are saved exactly in a safetensors file, written atomically.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ def save(
 
     Args:
         path: the file.
-        networks: by name; the one called ``network`` is trained by ``adam``.
+        networks: networks by name; ``network`` is the one trained by ``adam``.
         adam: the optimizer.
-        signature: what must be equal for the training to continue.
+        signature: hash of everything that must be equal to resume.
         progress: the progress, as JSON values.
     """
     from safetensors.torch import save as to_bytes
@@ -58,11 +57,11 @@ def restore(path: Path, networks: Mapping[str, StyleNetwork], adam: torch.optim.
     Args:
         path: the file.
         networks: the same names as in ``save``.
-        adam: the optimizer of the one called ``network``.
+        adam: the optimizer of ``network``.
         signature: the signature of this training.
 
     Raises:
-        RecordError: the file is damaged, or belongs to another training.
+        RecordError: the file is damaged, or belongs to a different training run.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load

@@ -1,6 +1,6 @@
-"""A folder of pictures to train on: read once, checked, and sampled with a seeded generator.
+"""A folder of training images: read once, checked, and sampled with a seeded generator.
 
-In: a folder. Out: crops ``[B, 3, side, side]``, sRGB in [0, 1]. A few hundred photographs suffice, because every draw
+The samples are crops ``[B, 3, side, side]``, sRGB in [0, 1]. A few hundred photographs suffice, because every draw
 varies crop, scale, reflection and color. Paintings vary in crop and scale only: their colors and the direction of their
 strokes are what the network has to learn.
 """
@@ -30,7 +30,7 @@ class Pictures:
     """The readable pictures of a folder, with a list of the unreadable ones.
 
     Args:
-        side: of the crops in px.
+        side: side of the crops in px.
         color: whether to vary colors.
     """
 
@@ -49,7 +49,7 @@ class Pictures:
         return torch.cat([self._part(self._crop(generator), side, generator) for _ in range(count)])
 
     def hold_out(self, count: int) -> Pictures:
-        """Return the pictures without the last ``count`` of the folder.
+        """Return the images without the last ``count`` of the folder.
 
         Raises:
             ImageError: none would remain.
@@ -114,7 +114,7 @@ def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
 
     Args:
         folder: the folder.
-        side: of the crops in px.
+        side: side of the crops in px.
         color: whether to vary colors.
 
     Raises:
@@ -122,7 +122,7 @@ def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ImageError(f"the folder {str(folder)!r} does not exist: name one with pictures in it")
+        raise ImageError(f"the folder {str(folder)!r} does not exist: use a folder with images")
     pictures = Pictures([], side, color)
     free = CACHE_BYTES
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.READ_SUFFIXES):
@@ -137,7 +137,7 @@ def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
             free -= levels.nbytes
     if not pictures.paths:
         what = f"none of its {len(pictures.skipped)} pictures can be read" if pictures.skipped else "it has no pictures"
-        raise ImageError(f"the folder {str(folder)!r} cannot be trained on: {what}; give one with photographs")
+        raise ImageError(f"the folder {str(folder)!r} cannot be trained on: {what}; use a folder with photographs")
     return pictures
 
 
@@ -149,7 +149,7 @@ def read(path: Path, side: int) -> NDArray[np.uint8]:
     """
     picture = images.load(path, fill="white")
     if min(picture.size) < 16:
-        raise ImageError(f"{path.name!r} is {picture.width}x{picture.height} px; give at least 16 px a side")
+        raise ImageError(f"{path.name!r} is {picture.width}x{picture.height} px; use at least 16 px per side")
     factor = min(1.0, STORED_SIDE * side / min(picture.size))
     size = round(picture.height * factor), round(picture.width * factor)
     return images.quantize(images.resize(picture.pixels, size), 8).astype(np.uint8)

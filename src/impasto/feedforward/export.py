@@ -1,8 +1,8 @@
 """A trained network as ONNX, for any picture size, compared with PyTorch.
 
-In: a network that ``impasto train`` wrote. Out: an ``.onnx`` file of opset ``OPSET`` with the inputs ``picture``
-``[1, 3, height, width]`` (and ``style`` for an any-style network), the output ``painted``, and the network's metadata,
-so that ``stylize --model`` accepts it like the original. Each side is at least 16 px.
+A network of ``impasto train`` is exported to an ``.onnx`` file of opset ``OPSET`` with the inputs ``picture`` ``[1, 3,
+height, width]`` (and ``style`` for an arbitrary-style network), the output ``painted``, and the network's metadata, so
+that ``stylize --model`` accepts it like the original. Each side is at least 16 px.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def to_onnx(path: str | Path, target: str | Path) -> float:
     if target.suffix.lower() != ".onnx":
         raise ImageError(f"{str(target)!r} is not a name for an exported network: use the suffix .onnx")
     if path.suffix.lower() != ".safetensors":
-        raise WeightsError(f"{str(path)!r} is not a trained network: give the .safetensors file of impasto train")
+        raise WeightsError(f"{str(path)!r} is not a trained network: use the .safetensors file of impasto train")
     network, about = read(path, file_bytes(path))
     network.eval()
     write_atomically(target, _exported(network, describe(network.shape, about)))

@@ -1,10 +1,10 @@
-"""Give features the statistics of others by an affine map over one layer's channels.
+"""Match the statistics of features to those of other features, by an affine map over one layer's channels.
 
-In: means ``[C]`` and covariances ``[C, C]`` of two sets of features. Out: a matrix and an offset, so that
+From the means ``[C]`` and covariances ``[C, C]`` of two sets of features, compute a matrix and an offset, so that
 ``matrix @ x + offset`` has the target's statistics and moves the features least: optimal transport between Gaussians,
 the map of Olkin & Pukelsheim 1982, for style transfer Mroueh 2019. AdaIN (Huang & Belongie, ICCV 2017, equation 8)
-matches mean and deviation of each channel alone. Departure: directions with hardly any variance are not amplified
-beyond a floor, see ``VARIANCE_FLOOR``.
+matches mean and deviation of each channel alone. Difference from the paper: directions with hardly any variance are not
+amplified beyond a floor, see ``VARIANCE_FLOOR``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Affine:
 
 
 def statistics(parts: Iterable[tuple[Tensor, Tensor | None]]) -> Statistics:
-    """Return the statistics of features given in parts.
+    """Return the statistics of features that come in parts.
 
     Args:
         parts: features ``[1, C, h, w]`` and the weight of each position, ``[1, 1, h, w]`` or None for equal weights.

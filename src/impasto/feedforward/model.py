@@ -1,9 +1,9 @@
 """Trained networks as files, and painting with them: .safetensors by torch, .onnx by onnxruntime.
 
-In: a file that ``train`` or ``export`` wrote. Out: a ``Model``, which paints pictures ``[1, 3, H, W]`` in [0, 1] of any
-size. Nothing in a file is ever executed; its format, version and every key are checked. A picture larger than
-``MAX_UNTILED`` px is painted in tiles: the means and deviations of the instance normalizations come from one pass over
-the picture reduced to that size, so all tiles agree. An exported network paints the whole picture at once.
+``load`` returns a ``Model``, which stylizes images ``[1, 3, H, W]`` in [0, 1] of any size. Nothing in a file is ever
+executed; its format, version and every key are checked. A picture larger than ``MAX_UNTILED`` px is painted in tiles:
+the means and deviations of the instance normalizations come from one pass over the picture reduced to that size, so all
+tiles agree. An exported network paints the whole image in one piece.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Model:
 
         Args:
             picture: ``[1, 3, H, W]`` in [0, 1].
-            style: ``[1, 3, h, w]`` for an any-style network.
+            style: ``[1, 3, h, w]`` for an arbitrary-style network.
             tile: side of a tile in px, a multiple of 16; chosen by the size if absent.
         """
         if self.shape.any_style:
@@ -119,7 +119,7 @@ class OnnxPainter:
     def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor:
         """Return the painted picture."""
         if tile is not None:
-            raise OptionError("an exported network paints the whole picture at once: omit --tile", "tile")
+            raise OptionError("an exported network does not support tiles: omit --tile", "tile")
         inputs = {"picture": picture.cpu().contiguous().numpy()}
         if style is not None:
             inputs["style"] = style.cpu().contiguous().numpy()
@@ -155,8 +155,8 @@ def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtyp
 
     Args:
         path: a ``.safetensors`` that ``impasto train`` wrote, or an ``.onnx`` of ``impasto export``.
-        device: where it computes; an exported network uses the CPU.
-        dtype: of its convolutions.
+        device: device of the network; an exported network uses the CPU.
+        dtype: dtype of its convolutions.
 
     Raises:
         WeightsError: the file is missing, damaged, of another kind, or of a newer version.
@@ -164,7 +164,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtyp
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise WeightsError(f"{str(path)!r} is not a trained network: give a .safetensors or .onnx file")
+        raise WeightsError(f"{str(path)!r} is not a trained network: use a .safetensors or .onnx file")
     data = file_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
     if path.suffix.lower() == ".onnx":

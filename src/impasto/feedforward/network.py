@@ -1,11 +1,11 @@
-"""A network that paints: picture in, painted picture out, in one pass.
+"""A feed-forward network that stylizes an image in one pass.
 
-In: pictures ``[B, 3, H, W]``, sRGB in [0, 1], each side at least 16 px; for an any-style network also a painting. Out:
-the same size, in [0, 1]. After Johnson, Alahi & Fei-Fei, ECCV 2016 (two strided convolutions, residual blocks,
-upsampling) with instance normalization (Ulyanov, Vedaldi & Lempitsky, CVPR 2017) and nearest upsampling. For any style
-a small network predicts the scales and shifts of the normalizations from the painting (Ghiasi et al., BMVC 2017).
-Departures: width and depth are options; the output is added to the picture before a sigmoid, so training starts at the
-content.
+The input is ``[B, 3, H, W]``, sRGB in [0, 1], each side at least 16 px, and for an arbitrary-style network also a
+painting; the output has the same size, in [0, 1]. After Johnson, Alahi & Fei-Fei, ECCV 2016 (two strided convolutions,
+residual blocks, upsampling) with instance normalization (Ulyanov, Vedaldi & Lempitsky, CVPR 2017) and nearest
+upsampling. For arbitrary styles, a small network predicts the scales and shifts of the normalizations from the painting
+(Ghiasi et al., BMVC 2017). Differences from the paper: width and depth are options; the output is added to the picture
+before a sigmoid, so training starts at the content.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OLD_PREFIXES = {"enter.": "stem.", "leave.": "head.", "reader.": "style_predicto
 
 @dataclass(frozen=True)
 class Shape:
-    """The width and depth of a network, and whether it takes any style."""
+    """The width and depth of a network, and whether it accepts arbitrary styles."""
 
     width: int = 32
     blocks: int = 5
@@ -64,7 +64,7 @@ class StyleNetwork(nn.Module):
     """The feed-forward network.
 
     Args:
-        shape: its width, depth and kind.
+        shape: width, depth and kind of the network.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -89,7 +89,7 @@ class StyleNetwork(nn.Module):
 
         Args:
             picture: ``[B, 3, H, W]`` in [0, 1].
-            style: ``[B, 3, h, w]`` or ``[1, 3, h, w]`` for an any-style network.
+            style: ``[B, 3, h, w]`` or ``[1, 3, h, w]`` for an arbitrary-style network.
         """
         return self.paint(picture, self.style_parameters(style), Moments())
 
@@ -156,7 +156,8 @@ class StylePredictor(nn.Module):
 
 
 def current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a file under the names of today's parameters; version 1 called three modules otherwise."""
+    """Return the tensors of a file under the current parameter names; version 1 had different names for three
+    modules."""
     renamed = {}
     for name, value in tensors.items():
         old = next((prefix for prefix in OLD_PREFIXES if name.startswith(prefix)), None)

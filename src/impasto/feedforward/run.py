@@ -1,7 +1,7 @@
-"""A run without steps: one or two passes of a network instead of an optimization.
+"""A feed-forward run: one or two passes of a network instead of an optimization.
 
-In: a ``PreparedRun`` whose options select ``fast`` or a trained ``model``. Out: the events of a run, and a ``Result``
-with a record like any other. The picture can also be the optimizer's start, see ``starting_picture``.
+A ``PreparedRun`` whose options select ``fast`` or a trained ``model`` yields the usual events and a ``Result`` with a
+record. The image can also initialize the optimizer, see ``starting_picture``.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
     """Return the style of a run with a trained network: the painting passed, or the one it was trained on.
 
     Raises:
-        OptionError: there are regions, labels or several paintings, or no painting for an any-style network.
+        OptionError: there are regions, labels or several paintings, or no painting for an arbitrary-style network.
     """
     if regions or labels is not None or (isinstance(style, (list, tuple)) and len(style) > 1):
         raise OptionError(
-            f"the network {model.name!r} paints the whole picture in one style: give at most one painting, and omit "
+            f"the network {model.name!r} paints the whole picture in one style: pass at most one painting, and omit "
             "--region and --labels",
             "model",
         )
     if not model.shape.any_style:
         return model.style_thumbnail()
     if style is None:
-        raise OptionError(f"the network {model.name!r} takes any style: give a painting", "model")
+        raise OptionError(f"the network {model.name!r} accepts arbitrary styles: pass a painting", "model")
     return style
 
 

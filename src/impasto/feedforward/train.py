@@ -1,12 +1,11 @@
-"""Train a feed-forward network: photographs and one painting in, a network for that style (or for any style) out.
+"""Train a feed-forward network on photographs, for the style of one painting or for arbitrary styles.
 
-In: paintings, a folder of photographs, ``Training``. Out: the events of a run, a contact sheet of held-out pictures at
-each validation, and at the end the network's file. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimizer's own
-objective as the loss (see ``training_objective``). Each step depends on the seed and the step's number alone, so an
-interrupted training continues as if it had not been interrupted. Several processes (torchrun) each draw their own
-batch and average the gradients. Departures: the first steps use smaller crops, see ``Training.small_crops``; validated
-and saved is the mean of the weights over about the last tenth of the steps, which averages out the noise of small
-batches.
+Training yields the events of a run, a contact sheet of held-out images at each validation, and writes the network's
+file at the end. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimizer's own objective as the loss (see
+``training_objective``). Each step depends on the seed and the step's number alone, so an interrupted training continues
+as if it had not been interrupted. Several processes (torchrun) each draw their own batch and average the gradients.
+Differences from the paper: the first steps use smaller crops, see ``Training.small_crops``; validated and saved is the
+mean of the weights over about the last tenth of the steps, which averages out the noise of small batches.
 """
 
 from __future__ import annotations
@@ -89,10 +88,10 @@ def iter_train(
     Args:
         style: the painting to learn, as ``images.load`` takes it; None with ``paintings``.
         photos: folder of photographs.
-        out: the network's file, a ``.safetensors``; the checkpoint is written beside it.
-        paintings: folder of paintings, for an any-style network.
-        training: sizes, steps, seed and so on.
-        resume: continue from the checkpoint beside ``out``, if there is one.
+        out: the network's file, a ``.safetensors``; the checkpoint is written next to it.
+        paintings: folder of paintings, for an arbitrary-style network.
+        training: sizes, steps, seed and other settings.
+        resume: continue from the checkpoint next to ``out``, if there is one.
         mailbox: a ``stop`` in it ends the training after the step, with its file written.
         state: VGG-19 weights instead of the installed ones.
         group: the processes that train together, each on its own batch; the first one decides when to stop, and writes.
@@ -103,14 +102,14 @@ def iter_train(
         validation, and ``Finished`` with a ``Trained``.
 
     Raises:
-        InputError: a picture, folder or option cannot be used, or the checkpoint belongs to another training.
+        InputError: a picture, folder or option cannot be used, or the checkpoint belongs to a different training run.
         NumericalError: the loss became NaN or infinite.
     """
     out = Path(out)
     if out.suffix.lower() != ".safetensors":
         raise OptionError(f"--output is {str(out)!r}; a network is saved as .safetensors", "output")
     if (style is None) == (paintings is None):
-        raise OptionError("give one painting to learn, or --paintings DIR for an any-style network", "paintings")
+        raise OptionError("pass one painting to learn, or --paintings DIR for an arbitrary-style network", "paintings")
     training = training or Training()
     chosen = recipes.resolve(**options)
     place = resolve_device(chosen.machine)
@@ -319,10 +318,10 @@ class _Run:
         return {"network": self.network, "averaged": self.averaged}
 
     def restore(self) -> None:
-        """Load the checkpoint beside the network's file.
+        """Load the checkpoint next to the network's file.
 
         Raises:
-            RecordError: it is damaged, or belongs to another training.
+            RecordError: it is damaged, or belongs to a different training run.
         """
         progress = checkpoint.restore(self.checkpoint_file, self._networks(), self.adam, self._signature())
         progress["history"] = [(int(step), float(loss)) for step, loss in progress["history"]]

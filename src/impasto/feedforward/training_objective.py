@@ -1,7 +1,7 @@
-"""The training loss of a network: the optimizer's own objective, evaluated on the pictures that the network paints.
+"""The training loss of a network: the objective of the optimizer, evaluated at the network's output.
 
-In: painted pictures and their contents, ``[B, 3, S, S]`` in [0, 1]. Out: weighted losses, and the gradient with respect
-to the painted pictures, from which the network is trained. Content and style losses, their layers and their weights are
+For network outputs and their contents, ``[B, 3, S, S]`` in [0, 1], it returns the weighted losses and the gradient with
+respect to the outputs, from which the network is trained. Content and style losses, their layers and their weights are
 those of ``impasto stylize`` with the same options; the normalizers that make them unitless are averaged over a few
 photographs, so that one weight fits all of them.
 """
@@ -41,7 +41,7 @@ class TrainingObjective:
     Args:
         encoder: the network that the losses are measured on.
         options: strength, losses, layers, as for ``stylize``.
-        side: of the pictures in px. Smaller pictures may be evaluated too; painting and strokes keep their size.
+        side: side of the images in px. Smaller images can also be evaluated; painting and strokes keep their size.
     """
 
     encoder: Encoder

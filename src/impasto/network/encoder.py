@@ -6,10 +6,10 @@ The encoder owns the means, the BGR order, the padding, the pooling, the dtype a
 of them.
 
 Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to
-255, means subtracted). Departures: the means and the channel order are folded into the first convolution; the first
-convolution sees replicated pixels beyond the picture's edge instead of zeros (after crowsonkb/style-transfer-pytorch),
-which leaves no dark frame around the picture; average and L2 pooling are rescaled so that activations keep the size
-that max pooling gives.
+255, means subtracted). Differences from the paper: the means and the channel order are folded into the first
+convolution; the first convolution sees replicated pixels beyond the picture's edge instead of zeros (after
+crowsonkb/style-transfer-pytorch), which leaves no dark frame around the picture; average and L2 pooling are rescaled so
+that activations keep the size that max pooling gives.
 """
 
 from __future__ import annotations

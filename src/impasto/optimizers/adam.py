@@ -1,8 +1,8 @@
 """Adam on the pixels, clamped to [0, 1] after each step, with averaged iterates.
 
 In: the gradient at the canvas. Out: the next canvas. Kingma & Ba, ICLR 2015; the clamp and the exponential average of
-the iterates, corrected for its start, are those of crowsonkb/style-transfer-pytorch. Departure: moments whose pixel
-sits on a bound and is pushed outwards are not reset.
+the iterates, corrected for its start, are those of crowsonkb/style-transfer-pytorch. Difference from the paper: moments
+whose pixel sits on a bound and is pushed outwards are not reset.
 """
 
 from __future__ import annotations

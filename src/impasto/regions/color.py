@@ -3,9 +3,9 @@
 In: sRGB in [0, 1], as tensors ``[..., 3, H, W]`` (differentiable) or as rows of colors ``[N, 3]``. Out: the same
 kind. OKLab (Ottosson, 2020) is computed from linear light; L is lightness, a and b hold the chroma.
 Keeping the content's chroma and matching mean and covariance follow Gatys, Ecker, Bethge, Hertzmann & Shechtman,
-CVPR 2017, section 5; matching whole distributions follows Pitie, Kokaram & Dahyot, ICCV 2005. Departures: OKLab
-instead of YIQ and RGB; the map between covariances is the optimal-transport one; lightness is limited to what the
-screen can show at that chroma.
+CVPR 2017, section 5; matching whole distributions follows Pitie, Kokaram & Dahyot, ICCV 2005. Differences from the
+paper: OKLab instead of YIQ and RGB; the map between covariances is the optimal-transport one; lightness is limited to
+what the screen can show at that chroma.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 In: mask pictures (white is in, gray is partly in), label pictures (one color a region), alpha. Out: tensors ``[1,
 1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the
 statistics: Gatys et al., CVPR 2017, section 4; label pictures in pairs: Champandard, "Semantic style transfer and
-turning two-bit doodles into fine artworks", 2016. Departure: a layer's mask is eroded by its field of view, as far
-as enough of the region is left.
+turning two-bit doodles into fine artworks", 2016. Difference from the paper: a layer's mask is eroded by its field of
+view, as far as enough of the region is left.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def build_region_tensors(
         original = masks.fill_hidden(original, visible)
     if settings.seamless:
         if options.machine.tile is not None:
-            raise OptionError("seamless needs the whole picture at once: omit --tile", "seamless")
+            raise OptionError("seamless needs the whole image in one piece: omit --tile", "seamless")
         original = periodic(original)
     source = saturate(original, settings.saturation)
     pending_regions, notes = _pending_regions(region_spec, content, original)

