@@ -259,7 +259,7 @@ def test_a_blend_without_a_part_is_the_other_style(cache: TargetCache, photo: An
 def test_each_style_has_its_scale(cache: TargetCache, photo: Any, paintings: Any) -> None:
     both = evaluation_of(cache, photo, [paintings[0]] * 2, style_scales="0.5,0.5")
     assert same(both, evaluation_of(cache, photo, paintings[0], style_scale=0.5))
-    with pytest.raises(OptionError, match="style_scales has 1 numbers for 2 styles: give one per style"):
+    with pytest.raises(OptionError, match="style_scales has 1 numbers for 2 styles: pass one per style"):
         evaluation_of(cache, photo, paintings, style_scales="0.5")
 
 

@@ -107,7 +107,7 @@ def test_a_placement_as_words(files: Path) -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"style": None}, "no style: pass a painting"),
     ({"style": "a.png", "regions": ["sky.png"]}, "region 'sky.png' cannot be parsed: write MASK=PAINTING"),
-    ({"style": "a.png", "regions": [3]}, "give a mask and a style"),
+    ({"style": "a.png", "regions": [3]}, "pass a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK}]}, "a region needs a mask and a style"),
     ({"style": "a.png", "regions": [{"mask": MASK, "style": "a.png", "size": 3}]}, "has no setting 'size'"),
     ({"style": {"style": "a.png", "color": "match"}}, "a style has no setting 'color'"),
@@ -147,7 +147,7 @@ def test_numbers_by_style() -> None:
     assert blend_of("2,1,1", 3) == [0.5, 0.25, 0.25]
     assert blend_of(None, 4) == [0.25] * 4
     for text, message in {
-        "0.7;0.3": "give comma-separated numbers",
+        "0.7;0.3": "use comma-separated numbers",
         "1": "has 1 numbers for 2 styles",
         "1,-1": "each number must be at least 0",
         "1,nan": "each number must be at least 0",

@@ -201,7 +201,7 @@ def test_others_that_cannot_be_met_are_said(monkeypatch: pytest.MonkeyPatch) -> 
         distributed.join()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(MachineError, match="process 2 of 2 has no GPU of its own, this machine has 1"):
+    with pytest.raises(MachineError, match="process 2 of 2 has no GPU; this machine has 1"):
         distributed.join()
 
 

@@ -1,9 +1,8 @@
 """VGG with named layers: pictures in, features out.
 
-In: a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32 (float64 for an encoder in float64). Out: a dict from layer name
-to features ``[B, C, H/s, W/s]`` in the encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the blocks 1 to 5.
-The encoder owns the means, the BGR order, the padding, the pooling, the dtype and the memory format; nobody else knows
-of them.
+The encoder maps a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32 (float64 for an encoder in float64) to a dict from
+layer name to features ``[B, C, H/s, W/s]`` in the encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the
+blocks 1 to 5. Means, BGR order, padding, pooling, dtype and memory format are handled here and nowhere else.
 
 Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to
 255, means subtracted). Differences from the paper: the means and the channel order are folded into the first
@@ -36,7 +35,7 @@ POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
 
 
 class Encoder(nn.Module):
-    """VGG-16 or VGG-19 up to the deepest layer that is asked for.
+    """VGG-16 or VGG-19 up to the deepest requested layer.
 
     Args:
         state: ``conv1_1.weight``, ``conv1_1.bias`` and so on, in the Caffe convention.
@@ -45,7 +44,7 @@ class Encoder(nn.Module):
         padding: ``replicate`` continues the edge pixels under the first convolution, ``zeros`` is the original network,
             ``circular`` joins opposite edges in every layer, for pictures that tile.
         dtype: of everything after the first convolution; the first runs in float32, since bfloat16 holds no 8-bit step.
-            In float64 all of it is, which is slow: the reference that the other dtypes are held against.
+            With float64 all layers are, which is slow; it is the reference for the other dtypes.
         device: where it runs.
     """
 

@@ -1,8 +1,8 @@
 """Adam on the pixels, clamped to [0, 1] after each step, with averaged iterates.
 
-In: the gradient at the canvas. Out: the next canvas. Kingma & Ba, ICLR 2015; the clamp and the exponential average of
-the iterates, corrected for its start, are those of crowsonkb/style-transfer-pytorch. Difference from the paper: moments
-whose pixel sits on a bound and is pushed outwards are not reset.
+Kingma & Ba, ICLR 2015; the clamp and the exponential average of the iterates, corrected for its start, are those of
+crowsonkb/style-transfer-pytorch. Difference from the paper: moments whose pixel sits on a bound and is pushed outwards
+are not reset.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Adam:
     """First-order descent with the clamp.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64).
+        start: ``[1, 3, H, W]`` in [0, 1]; computations are in float32 (float64 for float64).
         rate: step size in units of the picture's range.
         betas: decay of the two moments.
         average: decay of the averaged iterates; 0 shows the last iterate.

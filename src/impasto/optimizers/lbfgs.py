@@ -1,13 +1,13 @@
 """Projected L-BFGS: the canvas stays in [0, 1], so what is saved is what was optimized.
 
-In: the loss and its gradient at the canvas. Out: the next canvas. Liu & Nocedal, Mathematical Programming 1989 (the
-two-loop recursion); projection of the step after Bertsekas, SIAM J. Control and Optimization 1982: a pixel that sits on
-a bound and is pushed outwards takes no part. Differences from the paper: no line search, since a trial step costs as
-much as a real one. The full step is taken; where the loss rises it is taken back to a shorter one on the same line, and
-where the direction does not descend the history is dropped. A step moves the picture by at most ``max_change`` (root
-mean square over its values). The recursion starts from a multiple of the preconditioner in ``precondition`` instead of
-the identity. Where several processes paint, each holds its rows of every vector: inner products are summed one by one,
-as each of the recursion's depends on the one before, and the preconditioner is applied in a margin of ``REACH`` rows.
+Liu & Nocedal, Mathematical Programming 1989 (the two-loop recursion); projection of the step after Bertsekas, SIAM J.
+Control and Optimization 1982: a pixel that sits on a bound and is pushed outwards takes no part. Differences from the
+paper: no line search, since a trial step costs as much as a real one. The full step is taken; where the loss rises it
+is taken back to a shorter one on the same line, and where the direction does not descend the history is dropped. A step
+moves the picture by at most ``max_change`` (root mean square over its values). The recursion starts from a multiple of
+the preconditioner in ``precondition`` instead of the identity. Where several processes paint, each holds its rows of
+every vector: inner products are summed one by one, as each of the recursion's depends on the one before, and the
+preconditioner is applied in a margin of ``REACH`` rows.
 
 A sigmoid (x = sigmoid(u)) and a sine were compared with the projection: the projection was ahead at every number of
 steps, and reaches pure white and black, which a sigmoid only approaches.

@@ -1,9 +1,9 @@
-"""Adam with moments in bfloat16, for pictures whose other state would not fit: 24 bytes a pixel less than Adam.
+"""Adam with moments in bfloat16, for images too large for other optimizers: 24 bytes per pixel less than Adam.
 
-In: the gradient at the canvas. Out: the next canvas, clamped to [0, 1]. Kingma & Ba, ICLR 2015. Differences from the
-paper: both moments are kept in bfloat16 and rounded at random, up or down in proportion, so that small changes add up
-instead of being lost; no iterates are averaged; the step shrinks as 1 over the square root of its number past the
-tenth. All work goes in pieces, so that nothing but the canvas, the gradient and the moments is as large as the picture.
+The canvas is clamped to [0, 1]. Kingma & Ba, ICLR 2015. Differences from the paper: both moments are kept in bfloat16
+and rounded at random, up or down in proportion, so that small changes add up instead of being lost; no iterates are
+averaged; the step shrinks as 1 over the square root of its number past the tenth. All computations run in chunks, so
+that nothing but the canvas, the gradient and the moments is as large as the picture.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the loop asks of an optimizer."""
+"""The interface of an optimizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Optimizer(Protocol):
-    """Holds a canvas inside [0, 1] and moves it by the gradients that it is given."""
+    """Holds a canvas inside [0, 1] and updates it with gradients."""
 
     @property
     def min_refresh_interval(self) -> int:

@@ -1,9 +1,9 @@
 """Adam or RMSprop on the bands of a Laplacian pyramid, so that large shapes move as fast as pixels do.
 
-In: the gradient at the canvas. Out: the next canvas, the sum of the bands, clamped to [0, 1]. Burt & Adelson, IEEE
-Trans. Comm. 1983; as variables of style transfer: Kolkin, Salavon & Shakhnarovich, CVPR 2019 (RMSprop), and Kolkin
-et al., arXiv 2203.13215 (Adam). Differences from the paper: as many bands as halvings leave 8 px; the clamp, under
-which a gradient that pushes further out of [0, 1] is dropped.
+The canvas is the sum of the bands, clamped to [0, 1]. Burt & Adelson, IEEE Trans. Comm. 1983; as variables of style
+transfer: Kolkin, Salavon & Shakhnarovich, CVPR 2019 (RMSprop), and Kolkin et al., arXiv 2203.13215 (Adam). Differences
+from the paper: as many bands as halvings leave 8 px; the clamp, under which a gradient that pushes further out of [0,
+1] is dropped.
 """
 
 from __future__ import annotations

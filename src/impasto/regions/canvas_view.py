@@ -1,9 +1,9 @@
-"""From the canvas to the picture, and to what the losses compare of it.
+"""The map from the canvas to the image, and to the part of it that the losses compare.
 
-In: a canvas ``[1, 3, H, W]`` that the optimizer changes freely. Out: the picture, with frozen pixels and the content's
-chroma where it is kept; and what the losses compare of a picture, which is only its lightness where chroma is kept.
-Everything works pixel by pixel and has a gradient, so the losses are those of the saved picture. A large picture
-is processed in bands of rows, since the backward pass through OKLab takes some 200 bytes a pixel.
+From the canvas ``[1, 3, H, W]`` of the optimizer it computes the image, with frozen pixels and the content's chroma
+where it is kept, and what the losses compare, which is only the lightness where chroma is kept. Everything works pixel
+by pixel and has a gradient, so the losses are those of the saved picture. A large picture is processed in bands of
+rows, since the backward pass through OKLab takes about 200 bytes per pixel.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Colors apart from forms: OKLab, and the ways to keep, match or borrow colors.
+"""Color separated from shape: OKLab, and the ways to keep, match or transfer colors.
 
-In: sRGB in [0, 1], as tensors ``[..., 3, H, W]`` (differentiable) or as rows of colors ``[N, 3]``. Out: the same
-kind. OKLab (Ottosson, 2020) is computed from linear light; L is lightness, a and b hold the chroma.
-Keeping the content's chroma and matching mean and covariance follow Gatys, Ecker, Bethge, Hertzmann & Shechtman,
-CVPR 2017, section 5; matching whole distributions follows Pitie, Kokaram & Dahyot, ICCV 2005. Differences from the
-paper: OKLab instead of YIQ and RGB; the map between covariances is the optimal-transport one; lightness is limited to
-what the screen can show at that chroma.
+The functions take and return sRGB in [0, 1], as tensors ``[..., 3, H, W]`` (differentiable) or as rows of colors ``[N,
+3]``. OKLab (Ottosson, 2020) is computed from linear light; L is lightness, a and b hold the chroma. Keeping the
+content's chroma and matching mean and covariance follow Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017, section
+5; matching whole distributions follows Pitie, Kokaram & Dahyot, ICCV 2005. Differences from the paper: OKLab instead of
+YIQ and RGB; the map between covariances is the optimal-transport one; lightness is limited to what the screen can show
+at that chroma.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def to_linear(srgb: Tensor) -> Tensor:
 
 
 def from_linear(light: Tensor) -> Tensor:
-    """Return sRGB from linear light; what is below 0 is continued by the straight piece."""
+    """Return sRGB from linear light; the linear segment is extended below 0."""
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 
@@ -122,7 +122,7 @@ def lightness_range(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def limit_chroma(lab: Tensor) -> Tensor:
-    """Bring colors into the gamut by taking chroma away, at their own lightness and hue."""
+    """Bring colors into the gamut by reducing chroma, at constant lightness and hue."""
     lightness, chroma = lab[..., :1, :, :].clamp(0, 1), lab[..., 1:, :, :]
     inside, outside = torch.zeros_like(lightness), torch.ones_like(lightness)
     for _ in range(_BISECTIONS):
@@ -166,7 +166,7 @@ def _kept(content: Tensor) -> Tensor:
 
 
 def by_rows(change: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
-    """Return what a function of single pixels makes of a picture ``[B, C, H, W]``, taken in bands of rows.
+    """Apply a pixelwise function to an image ``[B, C, H, W]`` in bands of rows.
 
     Colors are worked on in float64 and through many steps, for which a whole large picture would take too much memory.
     """
@@ -281,12 +281,12 @@ def transport(
     *,
     rounds: int = 12,
 ) -> Rows:
-    """Return colors with the whole distribution of others, by matching it along turned axes again and again.
+    """Return colors with the whole distribution of others, by matching it along rotated axes repeatedly.
 
     Args:
         source, target: ``[N, 3]`` and ``[M, 3]``.
         weight, target_weight: as for ``match``.
-        rounds: how many turns.
+        rounds: number of rotations.
     """
     generator = np.random.default_rng(2005)
     chosen = _systematic(len(source), weight)
@@ -309,7 +309,7 @@ def transport(
 
 
 def _systematic(count: int, weight: Rows | None) -> NDArray[np.intp]:
-    """Return positions drawn in proportion to their weight, at equal distances and without chance."""
+    """Return positions sampled systematically in proportion to their weight, without randomness."""
     if weight is None and count <= _SAMPLES:
         return np.arange(count)
     total = np.cumsum(np.ones(count) if weight is None else np.asarray(weight, np.float64))
@@ -325,7 +325,7 @@ def recolor(source: Tensor, target: Tensor, how: str, weight: Tensor | None, tar
         source, target: ``[1, 3, H, W]`` and ``[1, 3, h, w]`` sRGB in [0, 1].
         how: ``match`` (mean and covariance), ``histogram`` (the whole distribution) or ``palette`` (the
             distribution's chroma under the source's own lightness).
-        weight, target_weight: ``[1, 1, H, W]`` and ``[1, 1, h, w]``: how much each pixel counts; all alike if absent.
+        weight, target_weight: ``[1, 1, H, W]`` and ``[1, 1, h, w]``: weight of each pixel; equal if absent.
 
     Returns:
         ``[1, 3, H, W]`` in [0, 1], inside the gamut at its own lightness.

@@ -1,8 +1,7 @@
 """Faces in a photograph, as a soft mask.
 
-In: a picture. Out: where faces are. The detector is the cascade of local binary patterns (Liao, Zhu, Lei, Zhang &
-Li, ICB 2007) that scikit-image carries in its wheel; nothing is downloaded. It sees upright faces that look at the
-camera.
+The detector is the cascade of local binary patterns (Liao, Zhu, Lei, Zhang & Li, ICB 2007) that scikit-image carries in
+its wheel; nothing is downloaded. It detects upright, frontal faces.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def find_faces(pixels: NDArray[np.float32]) -> list[tuple[float, float, float]]:
 
 
 def face_mask(pixels: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return a soft mask ``[H, W]`` in [0, 1] over the faces of a picture, or None where none is found.
+    """Return a soft mask ``[H, W]`` in [0, 1] over the faces of a picture, or None if there are none.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].

@@ -1,10 +1,10 @@
 """The content's colors, mapped to the style's, under the lightness of the painted picture.
 
-In: a finished picture, its content and its styles. Out: the picture with its lightness limited to the style's range and
-its chroma taken from the content, mapped so that mean and covariance are the style's. Kolkin et
-al., Neural Neighbor Style Transfer, arXiv 2203.13215, color as the last step; OKLab and the optimal-transport map as
-in ``color``. So that colors follow the painted shapes, the chroma passes a guided filter (He, Sun & Tang, IEEE PAMI
-2013) whose guide is that lightness. A gray style makes the picture gray.
+The result is the image with its lightness limited to the style's range and its chroma taken from the content, mapped so
+that mean and covariance are the style's. Kolkin et al., Neural Neighbor Style Transfer, arXiv 2203.13215, color as the
+last step; OKLab and the optimal-transport map as in ``color``. So that colors follow the painted shapes, the chroma
+passes a guided filter (He, Sun & Tang, IEEE PAMI 2013) whose guide is that lightness. A gray style makes the picture
+gray.
 """
 
 from __future__ import annotations

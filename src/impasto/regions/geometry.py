@@ -21,7 +21,7 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def rotated(picture: Tensor, mask: Tensor | None, degrees: float) -> tuple[Tensor, Tensor | None]:
-    """Turn a picture counter-clockwise, in a frame that holds all of it.
+    """Rotate an image counterclockwise, in a frame that contains all of it.
 
     Args:
         picture: ``[1, 3, H, W]``.
@@ -29,7 +29,7 @@ def rotated(picture: Tensor, mask: Tensor | None, degrees: float) -> tuple[Tenso
         degrees: quarter turns are exact.
 
     Returns:
-        The turned picture and mask; a mask leaves out the corners that a turn leaves empty.
+        The rotated image and mask; the mask excludes the corners that the rotation leaves empty.
     """
     quarters, remainder = divmod(degrees % 360, 90)
     if remainder == 0:

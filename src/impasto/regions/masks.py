@@ -1,10 +1,10 @@
-"""Masks: which pixels a style, a color or a protection is meant for.
+"""Masks: the pixels to which a style, a color or protection applies.
 
-In: mask pictures (white is in, gray is partly in), label pictures (one color a region), alpha. Out: tensors ``[1,
-1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the
-statistics: Gatys et al., CVPR 2017, section 4; label pictures in pairs: Champandard, "Semantic style transfer and
-turning two-bit doodles into fine artworks", 2016. Difference from the paper: a layer's mask is eroded by its field of
-view, as far as enough of the region is left.
+Mask images (white is inside, gray is partly inside), label images (one color per region) and alpha become tensors ``[1,
+1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the statistics:
+Gatys et al., CVPR 2017, section 4; label pictures in pairs: Champandard, "Semantic style transfer and turning two-bit
+doodles into fine artworks", 2016. Difference from the paper: a layer's mask is eroded by its field of view, as far as
+enough of the region is left.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def load_mask(source: PictureLike, size: tuple[int, int], name: str) -> Tensor:
     if picture.alpha is not None:
         values = picture.alpha if np.ptp(picture.pixels) < 1e-3 else values * picture.alpha
     if not values.max() > 0:
-        raise ImageError(f"{name} is zero everywhere: paint white where it should apply")
+        raise ImageError(f"{name} is zero everywhere: paint the area where it applies in white")
     return torch.from_numpy(np.ascontiguousarray(values))[None, None]
 
 
 def check_aspect(mask: tuple[int, int], size: tuple[int, int], name: str) -> None:
-    """Refuse a mask whose shape is more than 1 % off its picture's; one px of rounding is forgiven.
+    """Reject a mask whose aspect ratio is more than 1% off its image's; one px of rounding is allowed.
 
     Raises:
         ImageError: naming both sizes.
@@ -66,7 +66,7 @@ def check_aspect(mask: tuple[int, int], size: tuple[int, int], name: str) -> Non
     rounded = abs(w - h * width / height) <= 1 or abs(h - w * height / width) <= 1
     if off > ASPECT_TOLERANCE and not (rounded and off < 0.05):
         raise ImageError(
-            f"{name} is {w}x{h} px and its picture {width}x{height}: the shape is {off:.1%} off, more than 1 %; "
+            f"{name} is {w}x{h} px and its picture {width}x{height}: the shape is {off:.1%} off, more than 1%; "
             "save the mask at the picture's own size"
         )
 
@@ -169,12 +169,12 @@ def pair_labels(
         content_size, style_size: ``(height, width)`` of the pictures that they belong to.
 
     Returns:
-        ``(name, content mask, style mask)`` by label, the largest first, masks ``[1, 1, H, W]`` of 0 and 1; and
-        notes for the person, such as how many pixels were snapped to the nearest label.
+        ``(name, content mask, style mask)`` by label, the largest first, masks ``[1, 1, H, W]`` of 0 and 1; and notes
+        for the user, such as how many pixels were snapped to the nearest label.
 
     Raises:
         ImageError: a label picture of another shape than its picture.
-        OptionError: a color of the content's labels has no partner among the style's.
+        OptionError: a color of the content's labels is missing from the style's.
     """
     notes: list[str] = []
     sides = []
@@ -187,7 +187,7 @@ def pair_labels(
         levels = np.round(picture.pixels * 255).astype(np.int32)
         there = np.ones(picture.size, bool) if picture.alpha is None else picture.alpha >= 0.5
         if not there.any():
-            raise ImageError(f"{name} is transparent everywhere: give each region a flat color")
+            raise ImageError(f"{name} is transparent everywhere: paint each region in a flat color")
         colors, indices, snapped = _snap(levels, there)
         if snapped:
             notes.append(

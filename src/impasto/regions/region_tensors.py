@@ -1,8 +1,8 @@
 """From a ``RegionSpec`` to tensors: the styles of each region, the frozen pixels, and whose colors are used.
 
-In: a ``RegionSpec``, the content and the options. Out: ``RegionTensors`` at the content's own size; ``at`` resizes
-them to a canvas. Color modes, saturation, rotation and transparency act on the pictures here, before the network sees
-them, so that the loop optimizes for them and nothing is corrected afterwards.
+``build_region_tensors`` returns ``RegionTensors`` at the content's own size; ``at`` resizes them to a canvas. Color
+modes, saturation, rotation and transparency act on the pictures here, before the network sees them, so that the loop
+optimizes for them and nothing is corrected afterwards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Styles, regions, labels and protection as plain data, with the pictures that they name.
 
-In: ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects. Out: a
-``RegionSpec``, which a record stores as JSON. Nothing is computed here; ``region_tensors`` turns it into tensors.
+Styles such as ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects,
+become a ``RegionSpec``, which a record stores as JSON. Nothing is computed here; ``region_tensors`` turns it into
+tensors.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: S
     if regions:
         raise OptionError("labels and regions cannot be combined: use either --labels or --region", "labels")
     if len(placed) != 1 or placed[0].style_mask is not None:
-        raise OptionError("labels divide a single style: give one painting, without a mask of its own", "labels")
+        raise OptionError("labels divide a single style: pass one painting, without a mask", "labels")
 
 
 def _as_list(style: StyleLike) -> Sequence[PictureLike | StyleFields]:
@@ -232,7 +233,7 @@ def _parse_region(entry: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(entry, (list, tuple)) and len(entry) == 2:
         mask, style = entry
         return mask, dict(style) if isinstance(style, Mapping) else _split_text(style)
-    raise OptionError(f"region {entry!r} cannot be parsed: give a mask and a style", "regions")
+    raise OptionError(f"region {entry!r} cannot be parsed: pass a mask and a style", "regions")
 
 
 def _split_text(text: Any) -> dict[str, Any]:
@@ -311,9 +312,9 @@ def parse_numbers(text: str, name: str, count: int, *, low: float = 0.0, high: f
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise OptionError(f"{name} is {text!r}; give comma-separated numbers, such as 0.7,0.3", name) from None
+        raise OptionError(f"{name} is {text!r}; use comma-separated numbers, such as 0.7,0.3", name) from None
     if len(numbers) != count:
-        raise OptionError(f"{name} has {len(numbers)} numbers for {count} styles: give one per style", name)
+        raise OptionError(f"{name} has {len(numbers)} numbers for {count} styles: pass one per style", name)
     if not all(math.isfinite(number) and low <= number <= high for number in numbers):
         span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise OptionError(f"{name} is {text!r}; each number must be {span}", name)

@@ -305,7 +305,7 @@ def join() -> ProcessGroup:
     here, gpus = int(os.environ.get("LOCAL_RANK", index)), torch.cuda.device_count()
     if 0 < gpus <= here:
         raise MachineError(
-            f"process {index + 1} of {count} has no GPU of its own, this machine has {gpus}: start as many processes "
+            f"process {index + 1} of {count} has no GPU; this machine has {gpus}: start as many processes "
             "as GPUs, or hide them with CUDA_VISIBLE_DEVICES= to paint on the CPU"
         )
     if gpus:

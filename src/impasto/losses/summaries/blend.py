@@ -1,10 +1,10 @@
 """A blend of several styles, each with a weight.
 
-In: one loss, or one set of raw moments, for each style. Out: a loss whose blend can be changed during a run.
-Statistics that mix linearly (Gram matrices, raw moments) are mixed, which asks for strokes that are between the
-styles; others cannot be mixed, and the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge,
-Hertzmann & Shechtman, CVPR 2017, section 6, mix styles; that a blend of a style with itself is that style holds either
-way. 0 means the mixed statistics are met, or all of the styles' at once.
+``Blended`` is a loss against several styles whose weights can be changed during a run. Statistics that mix linearly
+(Gram matrices, raw moments) are mixed, which asks for strokes that are between the styles; others cannot be mixed, and
+the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017,
+section 6, mix styles; that a blend of a style with itself is that style holds either way. 0 means the mixed statistics
+are met, or those of all styles simultaneously.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Blended:
 
     Args:
         parts: of each style, 0 or more, not all 0.
-        make: builds the loss for parts that sum to one: against mixed moments, or a ``Weighted`` of one loss a style.
+        make: builds the loss for parts that sum to one: against mixed moments, or a ``Weighted`` of one loss per style.
     """
 
     def __init__(self, parts: Sequence[float], make: Callable[[Sequence[float]], Loss]) -> None:

@@ -1,4 +1,4 @@
-"""Hypercolumns: what several layers say of one place, side by side in one vector.
+"""Hypercolumns: the features of several layers at one position, concatenated into one vector.
 
 Layers of other strides are brought to a common place by their cells' centers: a cell of stride s at index i is
 centered at ``(i + 0.5) s`` px. So a place has the same vector whichever tile computes it.

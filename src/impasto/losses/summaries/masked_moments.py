@@ -1,8 +1,8 @@
 """Moments of the positions inside a mask, at the cost of the mask's own area.
 
-In: features as rows and a weight for each row. Out: the weighted sums of rows and of their outer products. Rows of
-weight 0 are never touched, so that four regions together cost about what the whole picture does, and nothing is kept
-for the way back but the features that are there anyway.
+Rows of features have a weight each; the result is the weighted sums of rows and of their outer products. Rows of weight
+0 are never touched, so that four regions together cost about what the whole picture does, and nothing is kept for the
+way back but the features that are there anyway.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The first argument of every style loss: the style's features and masks, and the canvas's size and mask.
 
-In: features and masks as the encoder and the regions give them. Out, by layer: the style's vectors with their weights,
-and the number of positions of the canvas, or the sum of their weights.
+By layer, it has the style's vectors with their weights, and the number of positions of the canvas, or the sum of their
+weights.
 """
 
 from __future__ import annotations
