@@ -49,6 +49,14 @@ PHRASES = {
     r"leave \S+ away": "omit",
     r"it goes from": "must be between",
     r"all is well": "OK",
+    r"anew": "again",
+    r"foretells?": "predict",
+    r"(go|goes|going|gone) on (from|with)": "continue",
+    r"ma(k|d)e again": "reproduce",
+    r"wished": "requested",
+    r"px a side": "px per side",
+    r"is not understood": "is invalid",
+    r"counter-clockwise": "counterclockwise",
 }
 
 # Names that were replaced; whole words in this case.
@@ -60,6 +68,7 @@ NAMES = {
     "ENGINE_ALONE": "names_with",
     "GRAIN": "ROW_ALIGNMENT",
     "GaussianLoss": "GaussianMMDLoss",
+    "JUDGED_SIDE": "COMPARISON_SIDE",
     "Judge": "Evaluator",
     "Keeper": "Checkpointer",
     "Knobs": "LiveWeights",

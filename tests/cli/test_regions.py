@@ -61,7 +61,7 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
         ("--region square.png=a.png", "the mask of region square is 40x40 px and its picture 60x40"),
         ("--region none.png=a.png", "the mask of region none is zero everywhere"),
         ("--region half.png", "region 'half.png' cannot be parsed"),
-        ("a.png --labels labels.png black.png", "label #ff0000 of the content (50.0% of it) has no partner"),
+        ("a.png --labels labels.png black.png", "label #ff0000 of the content (50.0% of it) has no match"),
         ("a.png b.png --style-blend 0,0", "style_blend is '0,0'; at least one number must be above 0"),
         ("a.png b.png --style-blend 1", "style_blend has 1 numbers for 2 styles"),
         ("a.png --protect square.png", "the mask of --protect is 40x40 px"),

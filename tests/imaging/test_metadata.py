@@ -194,7 +194,7 @@ def damaged_pictures() -> dict[str, bytes]:
 def test_a_damaged_record_is_an_error_of_its_own(tmp_path, carrier):
     path = tmp_path / f"damaged.{carrier}"
     path.write_bytes(damaged_pictures()[carrier])
-    with pytest.raises(RecordError, match="the record inside this picture is damaged"):
+    with pytest.raises(RecordError, match="the record inside this image is damaged"):
         read_record(path)
 
 

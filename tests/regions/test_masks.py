@@ -166,7 +166,7 @@ def test_near_equal_colors_of_a_palette_are_one_label(tmp_path: Path) -> None:
 def test_a_label_without_partner_is_refused() -> None:
     content, style = label_pictures()
     content[:5] = [0, 255, 0]
-    with pytest.raises(OptionError, match=r"label #00ff00 of the content \(12.5% of it\) has no partner") as caught:
+    with pytest.raises(OptionError, match=r"label #00ff00 of the content \(12.5% of it\) has no match") as caught:
         masks.pair_labels(content, style, (40, 60), (30, 30))
     assert caught.value.option == "labels"
 

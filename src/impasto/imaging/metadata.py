@@ -20,7 +20,7 @@ from impasto.errors import RecordError
 from impasto.imaging.damage import foreign_decoder
 
 KEYWORD = b"impasto"
-DAMAGED = "the record inside this picture is damaged: use the original file, or one saved beside it"
+DAMAGED = "the record inside this image is damaged: use the original file"
 # Readers refuse text chunks of more than 1 MB and would refuse the picture with them.
 _CHUNK_CHARACTERS = 250_000
 _SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533

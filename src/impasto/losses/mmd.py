@@ -81,8 +81,8 @@ class PolynomialMMDLoss:
             first, second = (target.to(summary.dtype) for target in self._targets[layer])
             part = sums / self._positions[layer]
             away = (part[0] - first).square().sum()
-            apart = (part[1:] - second).square().sum()
-            total = total + self._weights[layer] * (apart + 2 * self._offsets[layer] * away) / len(first) ** 2
+            distance = (part[1:] - second).square().sum()
+            total = total + self._weights[layer] * (distance + 2 * self._offsets[layer] * away) / len(first) ** 2
         return total
 
 

@@ -113,8 +113,8 @@ class Encoder(nn.Module):
         height, width = canvas.shape[-2:]
         if min(height, width) < least:
             raise ImageError(
-                f"a picture of {width}x{height} px is too small for layer {deepest}: "
-                f"give one of at least {least} px a side, a larger --size, or shallower layers"
+                f"an image of {width}x{height} px is too small for layer {deepest}: "
+                f"use an image of at least {least} px per side, a larger --size, or shallower layers"
             )
         features: dict[str, Tensor] = {}
         x = canvas

@@ -35,7 +35,7 @@ from impasto.runtime.distributed import RowShard
 FLOOR = 1e-6
 # How much more the style weighs than the content at strength 0.5; chosen by eye over the pairs in docs/default.md.
 BALANCE = 3.0
-# How much a poster's composition weighs beside its style; docs/posters.md has what other weights cost and bring.
+# Weight of a poster's composition relative to its style; docs/posters.md compares other weights.
 COMPOSITION = 1.0
 
 

@@ -222,6 +222,6 @@ def _inner(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _add(vector: Tensor, kept: Tensor, factor: float) -> None:
-    """Add a kept vector times a factor, likewise."""
+    """Add a stored vector times a factor, in chunks."""
     for part, own in zip(torch.split(vector, PIECE), torch.split(kept, PIECE), strict=True):
         part.add_(at_least_float32(own), alpha=factor)

@@ -46,8 +46,7 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
 def _halved(picture: Tensor) -> Tensor:
     """Blur with a 3x3 box, zeros outside, and take the mean of every 2x2; an odd side gets a zero more.
 
-    Both at once are the weights 1 2 2 1 over 6 in each direction: sums of slices, where torch's pooling takes ten times
-    as long.
+    Combined they are the weights 1 2 2 1 over 6 in each direction: sums of slices, 10x faster than torch's pooling.
     """
     height, width = picture.shape[-2:]
     padded = functional.pad(picture, (1, 1 + width % 2, 1, 1 + height % 2))

@@ -16,7 +16,7 @@ from pathlib import Path
 from impasto.errors import MachineError
 
 FREE_SHARE = 0.8  # of what is free, where no limit is given
-SLACK = 1.1  # a limit over what the model may count: it is right within some 5 %, and runs differ
+SLACK = 1.1  # margin of the limit over the model's value, which is accurate to about 5%
 BASE = 600 * 2**20  # the interpreter, torch, the network, its workspaces, and what the allocator does not give back
 # Sides of tiles. Within a group a longer history goes before a larger tile, which saves a fifth of the time.
 GROUPS: tuple[tuple[int | None, ...], ...] = ((None,), (1024, 512), (256,))

@@ -1,6 +1,6 @@
 """Pictures at another size, turned, and pictures whose opposite edges join.
 
-In and out: ``[1, 3, H, W]`` in [0, 1]. The periodic part of a picture follows Moisan, J. Mathematical Imaging and
+Images are ``[1, 3, H, W]`` in [0, 1]. The periodic part of a picture follows Moisan, J. Mathematical Imaging and
 Vision 2011: what is taken away is as smooth as can be.
 """
 

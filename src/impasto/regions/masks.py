@@ -129,7 +129,7 @@ def _eroded_gently(cells: Tensor, reach: int) -> Tensor:
 
 
 def erode(mask: Tensor, reach: int) -> Tensor:
-    """Return the least value within ``reach`` cells of each; beyond the picture's edge the region goes on."""
+    """Return the least value within ``reach`` cells of each; the region is extended beyond the image's edge."""
     if reach < 1:
         return mask
     size = 2 * reach + 1
@@ -203,9 +203,9 @@ def pair_labels(
         if distances[partner] > SAME_LABEL:
             known = ", ".join(_hex(c) for c in style_colors)
             raise OptionError(
-                f"label {_hex(color)} of the content ({(indices == number).mean():.1%} of it) has no partner "
-                f"on the style side, which has {known}: paint it there, "
-                "or make those pixels transparent to leave them as they are",
+                f"label {_hex(color)} of the content ({(indices == number).mean():.1%} of it) has no match "
+                f"in the style's label image, which has {known}: add it there, "
+                "or make those pixels transparent to leave them unchanged",
                 "labels",
             )
         pairs.append((_hex(color), _binary(indices == number), _binary(style_indices == partner)))

@@ -132,7 +132,7 @@ def build_region_tensors(
         device: of the tensors.
 
     Raises:
-        InputError: a mask does not fit, a label has no partner, a blend sums to 0, or there are too many regions.
+        InputError: a mask does not fit, a label has no match, a blend sums to 0, or there are too many regions.
     """
     settings = options.control
     original = tensor(content.pixels).to(device)

@@ -53,7 +53,7 @@ CHECKPOINTS_KEPT = 2
 MAX_TIME_SHARE = 0.02  # of the run's time that checkpoints may take
 ASYNC_LIMIT_BYTES = (
     64 * 2**20
-)  # bytes of a state that is copied, to be written while the run goes on; larger ones the run awaits
+)  # bytes of a state that is copied, to be written while the run continues; for larger ones the run waits
 IDENTITY_KEYS = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
 MACHINE_KEYS = ("ranks", "threads", "cpu")  # but for these decisions: how many processes, and what they run on
 
@@ -116,7 +116,7 @@ class Checkpointer:
         self._began = self._cost = 0.0
         self.notes: list[str] = []
         try:
-            # The others wait in ``told`` until the folder is what it is to be.
+            # The other processes wait in the broadcast until the folder is ready.
             same = group.broadcast(_begin(folder, beginning, resume) if group.is_first else None)
             self._log = _read_log(folder / STEERING)
             self.state = self._load_newest() if same else None
@@ -160,8 +160,8 @@ class Checkpointer:
                 tensors |= {f"loss.{name}/{key}": value for key, value in loss.state().items()}
         if not self._group.is_first:
             return []
-        beside = sum(value.nbytes for value in tensors.values()) <= ASYNC_LIMIT_BYTES
-        copy = beside and objective.shard.is_whole  # what was gathered is a copy
+        asynchronous = sum(value.nbytes for value in tensors.values()) <= ASYNC_LIMIT_BYTES
+        copy = asynchronous and objective.shard.is_whole  # what was gathered is a copy
         copies = {key: value.detach().to("cpu", copy=copy).contiguous() for key, value in tensors.items()}
         about = {
             "format": FORMAT,
@@ -170,10 +170,10 @@ class Checkpointer:
             "scales": [scale.as_data() for scale in self.scales],
         }
         self._cost = time.perf_counter() - began
-        clock = time.thread_time if beside else time.perf_counter
+        clock = time.thread_time if asynchronous else time.perf_counter
         self._writer = threading.Thread(target=self._write, args=(run.step, copies, _json(about), clock), daemon=True)
         self._writer.start()
-        if now or not beside:
+        if now or not asynchronous:
             self.close()
         return self._news()
 
@@ -188,7 +188,7 @@ class Checkpointer:
         if self._failure is not None:
             reason = self._failure.strerror or str(self._failure)
             news.append(
-                f"a checkpoint could not be written to {str(self.folder)!r} ({reason}); the run goes on without"
+                f"a checkpoint could not be written to {str(self.folder)!r} ({reason}); the run continues without"
             )
             self._failure = None
         return news

@@ -66,7 +66,7 @@ class LiveWeights:
                     f"strength is {value}, and this run has raw weights: set content_weight or style_weight", name
                 )
             if name in ("content_weight", "style_weight") and self.strength is not None:
-                # The one that is not named goes on weighing what it has weighed.
+                # The weight that is not set remains unchanged.
                 self.content_weight, self.style_weight = 1 - self.strength, self.strength
                 self.strength = None
             setattr(self, name, value)

@@ -22,7 +22,7 @@ from typing import Any
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them
 NEVER = -1
 DEFAULT_THRESHOLD = 32 * 2**20  # where glibc's dynamic threshold ends up in a program that frees large blocks
-RELEASE_FROM = 2**20  # bytes; ``release_freed_memory`` returns blocks from this size on at once
+RELEASE_FROM = 2**20  # bytes; ``release_freed_memory`` returns blocks of at least this size immediately
 MAX_INT = 2**31 - 1  # mallopt takes an int
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # torch's switch; it covers every block of 2 MiB or more
 

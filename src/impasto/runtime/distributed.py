@@ -28,7 +28,7 @@ from impasto.events import Command, Mailbox
 ROW_ALIGNMENT = 32
 MIN_ROWS = 64  # with fewer, a process would compute more for its neighbors than for itself
 RESUME_HINT = "continue from the last checkpoint with impasto resume (needs --run-dir), or a training with --resume"
-TIMEOUT = timedelta(days=1)  # a paused run waits, and one whose other processes ended is told so at once
+TIMEOUT = timedelta(days=1)  # a paused run waits; the end of another process is noticed immediately
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class RowShard:
             return part
         whole = mine.new_empty(*mine.shape[:-2], self.height, mine.shape[-1])
         whole[..., : self.rows[1], :] = mine
-        for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time, to hold one part beside the whole
+        for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time, to save memory
             rows = mine.new_empty(*mine.shape[:-2], b - a, mine.shape[-1])
             self.group.exchange({}, {other: rows}, "picture")
             whole[..., a:b, :] = rows

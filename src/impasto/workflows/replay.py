@@ -274,7 +274,7 @@ def _check_asked(size: str | None, dpi: float | None, memory: str | None, more_s
 
 def _with_model(source: Source, options: Options, style: Any) -> Options:
     """Return options with the current path of the trained network."""
-    if "model" in source.record["inputs"]:  # a network of any style: the painting is an input beside it
+    if "model" in source.record["inputs"]:  # an arbitrary-style network: the painting is an additional input
         given = (source.input_overrides or {}).get("model")
         options = options.replace(model=record.find_input(source.record, "model", given, source.folders))
     if options.feed_forward.model is not None and isinstance(style, images.Picture) and style.source is not None:
@@ -309,7 +309,7 @@ def input_of(source: Source, part: str) -> images.Picture:
     """
     place = record.find_input(source.record, part, (source.input_overrides or {}).get(part), source.folders)
     if part == "style" and source.record["options"].get("model") and "model" not in source.record["inputs"]:
-        # A network that knows one style is itself the input; one of any style is an input of its own.
+        # A single-style network takes the place of the style; an arbitrary-style network is a separate input.
         return replace(load(place).style_thumbnail(), source=Path(place))
     return record.load_input(source.record, part, place)
 

@@ -44,8 +44,8 @@ class ProofAnchorLoss:
         means = _means(at_least_float32(window.crop_tile(canvas)), self._cell)
         rows = slice(window.top // self._cell, window.top // self._cell + means.shape[-2])
         columns = slice(window.left // self._cell, window.left // self._cell + means.shape[-1])
-        apart = (means - self._target[..., rows, columns].to(means)).square().sum((0, 1))  # [h, w]
-        return (self._rows[rows].to(apart) @ apart @ self._columns[columns].to(apart)).reshape(1)
+        squared = (means - self._target[..., rows, columns].to(means)).square().sum((0, 1))  # [h, w]
+        return (self._rows[rows].to(squared) @ squared @ self._columns[columns].to(squared)).reshape(1)
 
     def value(self, summary: Tensor) -> Tensor:
         """Return the mean over the image's values."""

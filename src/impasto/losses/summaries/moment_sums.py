@@ -2,7 +2,7 @@
 
 In bfloat16 the products run in bfloat16, in chunks of positions whose sums are added up in float32: the rounding of a
 chunk's sum (2^-9) averages out over the chunks, and no float32 copy of the features is made. Moments in float32 are
-likewise added up in float64: a covariance is a small difference of them, and would differ between tiles and the whole.
+also summed in float64: a covariance is a small difference of them, and would differ between tiles and the whole.
 Other dtypes take one plain product.
 """
 

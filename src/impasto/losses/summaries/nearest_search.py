@@ -25,8 +25,7 @@ def nearest(
     Args:
         queries: ``[N, D]``.
         keys: ``[M, D]``.
-        query_chunk, key_chunk: rows compared at once; the table of a pair of chunks is all that is kept beside the
-            input.
+        query_chunk, key_chunk: rows per chunk; only the table of a pair of chunks is stored in addition to the input.
         normalized: whether the keys are taken at the lengths that they have.
         dtype: of the products; the queries' own if absent. In bfloat16 cosines are known to some 0.002.
 
