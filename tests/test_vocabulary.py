@@ -52,7 +52,7 @@ PHRASES = {
     r"anew": "again",
     r"foretells?": "predict",
     r"(go|goes|going|gone) on (from|with)": "continue",
-    r"ma(k|d)e again": "reproduce",
+    r"made again": "reproduce",
     r"wished": "requested",
     r"px a side": "px per side",
     r"is not understood": "is invalid",
