@@ -55,7 +55,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
     mask = np.ones((40, 60), np.float32)
     with pytest.raises(ImageError, match=r"the mask is 60x40 px and its picture 100x100: the shape is 50.0% off"):
         masks.load_mask(mask, (100, 100), "the mask")
-    with pytest.raises(ImageError, match="more than 1 %"):
+    with pytest.raises(ImageError, match="more than 1%"):
         masks.check_aspect((1000, 1015), (1000, 1000), "the mask")
     masks.check_aspect((1000, 1009), (1000, 1000), "the mask")
     masks.check_aspect((33, 50), (400, 600), "the mask")  # two thirds of 50 is 33.3: rounding
