@@ -212,5 +212,5 @@ def test_a_strength_replaces_plain_weights() -> None:
 
 
 def test_patches_need_a_minimum_size(tiny_picture, tiny_style, states) -> None:
-    with pytest.raises(OptionError, match="relu5_1 of the canvas is only 2 cells .* 48 px. at every scale: use"):
+    with pytest.raises(OptionError, match="relu5_1 of the canvas is only 2 cells .*48 px. at every scale: use"):
         run(tiny_picture, tiny_style, states, style_loss="mrf", style_layers="relu5_1", size=48, scales=1)

@@ -221,7 +221,7 @@ def in_float32(prepared: PreparedRun, note: str) -> PreparedRun:
     model = replace(prepared.memory_model, bf16_features=False)
     plans = _plans(prepared.scales, prepared.options, compute, model, {})
     changed = replace(prepared, compute=compute, memory_model=model, memory_plans=plans)
-    decided = prepared.group.broadcast({"plans": changed.all_decisions["plans"]})  # every process uses those of the first
+    decided = prepared.group.broadcast({"plans": changed.all_decisions["plans"]})  # those of the first process
     plans = _plans(prepared.scales, prepared.options, compute, model, decided or {})
     new = [line for line in _memory_notes(plans[prepared.size]) if line not in prepared.notes]
     return replace(changed, memory_plans=plans, notes=[*prepared.notes, note, *new])
