@@ -1,15 +1,29 @@
 """Inputs of the property tests: a narrow random encoder, images, masks, and every loss built for them.
 
-``CASES`` is the table. A case says how its loss is made for a target picture, and at which picture it is zero.
+``CASES`` is the table. A case says how its loss is made for a target picture, what leaves it unchanged, and at which
+picture it is zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import torch
+from invariances import (
+    Invariance,
+    Maps,
+    brighter,
+    checkered,
+    ramped,
+    recolored,
+    reflected,
+    samples_reversed,
+    scaled,
+    shuffled,
+    tripled,
+)
 from torch import Tensor
 from torch.nn import functional
 
@@ -42,7 +56,6 @@ WIDTHS = (4, 6, 8, 8, 8)
 COUNTS = (2, 2, 4, 4, 4)
 HEIGHT, WIDTH = 149, 101  # neither a multiple of 16 nor of 2
 LAYERS = {"relu1_1": 0.3, "relu2_1": 0.3, "relu3_1": 0.4}
-Maps = Mapping[str, Tensor]
 
 
 @cache
@@ -96,12 +109,14 @@ class Case:
 
     Args:
         make: builds the loss for a target picture, its features and a mask of the canvas.
+        invariance: a change that leaves the loss at the same value.
         own: makes of the target the picture at which the loss is 0.
         floor: what is left there, relative to the loss at noise.
         masked: whether it takes a mask.
     """
 
     make: Callable[[Tensor, Maps, Maps | None], Loss]
+    invariance: Invariance
     own: Callable[[Tensor], Tensor] = lambda target: target
     floor: float = 1e-6
     masked: bool = True
@@ -119,32 +134,57 @@ def _target(picture: Tensor, style: Maps, mask: Maps | None) -> StyleTarget:
     return StyleTarget(style, LAYERS, *_size(picture), mask, mask, picture)
 
 
+ANY_ORDER = Invariance("features", shuffled)
+BRIGHTNESS = Invariance("canvas", brighter)
+
 CASES: dict[str, Case] = {
-    "gram": Case(lambda t, f, m: GramLoss(_target(t, f, m))),
-    "moments": Case(lambda t, f, m: MomentsLoss(_target(t, f, m))),
-    "wasserstein": Case(lambda t, f, m: WassersteinLoss(_target(t, f, m)), floor=2e-3),
-    "batchnorm": Case(lambda t, f, m: BatchNormLoss(_target(t, f, m))),
-    "mmd": Case(lambda t, f, m: PolynomialMMDLoss(_target(t, f, m))),
-    "mmd-gauss": Case(lambda t, f, m: GaussianMMDLoss(_target(t, f, m), samples=200)),
-    "sliced": Case(lambda t, f, m: SlicedLoss(_target(t, f, m))),
-    "histogram": Case(lambda t, f, m: HistogramLoss(_target(t, f, m))),
-    "mrf": Case(lambda t, f, m: MRFLoss(StyleTarget(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)), floor=1e-5),
-    "nearest": Case(
-        lambda t, f, m: NearestLoss(StyleTarget(f, LAYERS, *_size(t), m), content=f, preservation=0.75), floor=1e-5
+    "gram": Case(lambda t, f, m: GramLoss(_target(t, f, m)), ANY_ORDER),
+    "moments": Case(lambda t, f, m: MomentsLoss(_target(t, f, m)), ANY_ORDER),
+    "wasserstein": Case(lambda t, f, m: WassersteinLoss(_target(t, f, m)), ANY_ORDER, floor=2e-3),
+    "batchnorm": Case(lambda t, f, m: BatchNormLoss(_target(t, f, m)), ANY_ORDER),
+    "mmd": Case(lambda t, f, m: PolynomialMMDLoss(_target(t, f, m)), ANY_ORDER),
+    "mmd-gauss": Case(
+        lambda t, f, m: GaussianMMDLoss(_target(t, f, m), samples=200),
+        Invariance("summary", samples_reversed(200, joint=False)),
     ),
-    "per_layer": Case(lambda t, f, m: PerLayerNearestLoss(StyleTarget(f, LAYERS, *_size(t), m), side=32), floor=1e-5),
-    "strotss": Case(lambda t, f, m: StrotssLoss(_target(t, f, m), samples=200, style_samples=200)),
-    "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m)),
-    "self-similarity": Case(lambda t, f, m: SelfSimilarityLoss(f, LAYERS, t, mask=m, samples=200), floor=1e-5),
-    "edges": Case(lambda t, f, m: EdgeLoss(t), masked=False),
-    "anchor": Case(lambda t, f, m: ColorAnchorLoss(t), masked=False),
-    "matting": Case(lambda t, f, m: MattingLoss(t), masked=False, floor=1e-3),
-    "composition": Case(lambda t, f, m: ProofAnchorLoss(t, cell=8), masked=False),
-    "specks": Case(lambda t, f, m: SpeckLoss(*_size(t)), own=_flat, masked=False),
-    "border": Case(lambda t, f, m: BorderLoss(*_size(t)), own=_flat, masked=False),
-    "tv-l1": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l1"), own=_flat, masked=False),
-    "tv-l2": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l2"), own=_flat, masked=False),
-    "tv-nine": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="nine"), own=_flat, masked=False),
+    "sliced": Case(lambda t, f, m: SlicedLoss(_target(t, f, m)), ANY_ORDER),
+    "histogram": Case(lambda t, f, m: HistogramLoss(_target(t, f, m)), ANY_ORDER),
+    "mrf": Case(
+        lambda t, f, m: MRFLoss(StyleTarget(f, {"relu2_1": 0.5, "relu3_1": 0.5}, *_size(t), m)),
+        Invariance("matches", scaled),
+        floor=1e-5,
+    ),
+    "nearest": Case(
+        lambda t, f, m: NearestLoss(StyleTarget(f, LAYERS, *_size(t), m), content=f, preservation=0.75),
+        Invariance("features", scaled, refresh=False),
+        floor=1e-5,
+    ),
+    "per_layer": Case(
+        lambda t, f, m: PerLayerNearestLoss(StyleTarget(f, LAYERS, *_size(t), m), side=32),
+        Invariance("features", scaled),
+        floor=1e-5,
+    ),
+    "strotss": Case(
+        lambda t, f, m: StrotssLoss(_target(t, f, m), samples=200, style_samples=200),
+        Invariance("summary", samples_reversed(200, joint=True)),
+    ),
+    "content": Case(lambda t, f, m: ContentLoss(f, LAYERS, mask=m), Invariance("features", reflected)),
+    "self-similarity": Case(
+        lambda t, f, m: SelfSimilarityLoss(f, LAYERS, t, mask=m, samples=200),
+        Invariance("summary", tripled),
+        floor=1e-5,
+    ),
+    "edges": Case(lambda t, f, m: EdgeLoss(t), Invariance("canvas", ramped), masked=False),
+    "anchor": Case(lambda t, f, m: ColorAnchorLoss(t), Invariance("canvas", checkered, rel=1e-3), masked=False),
+    "matting": Case(
+        lambda t, f, m: MattingLoss(t), Invariance("canvas", recolored, rel=1e-6), masked=False, floor=1e-3
+    ),
+    "composition": Case(lambda t, f, m: ProofAnchorLoss(t, cell=8), Invariance("canvas", checkered), masked=False),
+    "specks": Case(lambda t, f, m: SpeckLoss(*_size(t)), BRIGHTNESS, own=_flat, masked=False),
+    "border": Case(lambda t, f, m: BorderLoss(*_size(t)), BRIGHTNESS, own=_flat, masked=False),
+    "tv-l1": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l1"), BRIGHTNESS, own=_flat, masked=False),
+    "tv-l2": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="l2"), BRIGHTNESS, own=_flat, masked=False),
+    "tv-nine": Case(lambda t, f, m: TotalVariationLoss(*_size(t), norm="nine"), BRIGHTNESS, own=_flat, masked=False),
 }
 
 

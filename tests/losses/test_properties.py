@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from loss_cases import CASES, HEIGHT, LAYERS, WIDTH, WIDTHS, encoder, features, make, noise, picture, stage
@@ -18,9 +16,7 @@ EVERY = pytest.mark.parametrize("name", CASES)
 WITH_MASKS = pytest.mark.parametrize(
     ("name", "masked"), [(name, masked) for name, case in CASES.items() for masked in (False, True)[: 1 + case.masked]]
 )
-SHUFFLED = ("gram", "moments", "wasserstein", "batchnorm", "mmd", "sliced", "histogram")
 HALF_AND_FULL = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-SAMPLED = ("mmd-gauss", "strotss", "self-similarity")
 
 
 def value(loss: Loss, canvas: Tensor, **facts: bool) -> float:
@@ -151,83 +147,40 @@ def test_what_a_mask_hides_has_no_gradient(name: str) -> None:
     assert float(seen.abs().sum()) > 0
 
 
-@pytest.mark.parametrize("name", SHUFFLED)
-def test_rearranging_positions_changes_nothing(name: str) -> None:
-    canvas = noise(2, 64, 48).double()
-    loss = make(name, picture(1, 64, 48).double())
-    made = features(canvas)
-    draws = torch.Generator().manual_seed(5)
-    shuffled = {
-        layer: part.flatten(2)[..., torch.randperm(part[0, 0].numel(), generator=draws)].view(part.shape)
-        for layer, part in made.items()
-    }
-    values = []
-    for parts in (made, shuffled):
-        if isinstance(loss, Refreshing):
-            loss.refresh(torch.Generator().manual_seed(3), lambda parts=parts: [(canvas, parts, window(canvas))])
-        values.append(float(loss.value(loss.summarize(canvas, parts, window(canvas)))))
-    assert_same(values[0], values[1])
+@EVERY
+def test_its_invariance(name: str) -> None:
+    canvas, target = noise(2, 64, 48).double(), picture(1, 64, 48).double()
+    loss, invariance = make(name, target), CASES[name].invariance
+    if invariance.of == "canvas":
+        first, second = value(loss, canvas), value(loss, invariance.change(canvas, target))
+    elif invariance.of == "summary":
+        summary = loss.summarize(canvas, features(canvas), window(canvas))
+        changed = invariance.change(summary, features(canvas))
+        first, second = float(loss.value(summary)), float(loss.value(changed))
+    else:
+        changed = invariance.change(features(canvas), features(target))
+        first, matches = value_of_features(loss, canvas, features(canvas), refresh=True)
+        second, other = value_of_features(loss, canvas, changed, refresh=invariance.refresh)
+        if invariance.of == "matches":
+            assert matches.keys() == other.keys()
+            assert all(len(found.unique()) > 5 for found in matches.values())
+            assert all(torch.equal(found, other[layer]) for layer, found in matches.items())
+            return
+    assert second == pytest.approx(first, rel=invariance.rel, abs=0)
+    assert value(loss, picture(9, 64, 48).double()) != pytest.approx(value(loss, canvas), rel=0.05)
+
+
+def value_of_features(loss: Loss, canvas: Tensor, parts: Features, *, refresh: bool) -> tuple[float, dict[str, Tensor]]:
+    """Return the value for given features of the canvas, and the samples and matches it is computed with."""
+    refreshing = isinstance(loss, Refreshing)
+    if refreshing and refresh:
+        loss.refresh(torch.Generator().manual_seed(3), lambda: [(canvas, parts, window(canvas))])
+    state = {key: found.clone() for key, found in loss.state().items()} if refreshing else {}
+    return float(loss.value(loss.summarize(canvas, parts, window(canvas)))), state
 
 
 def window(canvas: Tensor) -> TileWindow:
     return TileWindow.whole(canvas.shape[-2], canvas.shape[-1])
-
-
-@pytest.mark.parametrize("name", SAMPLED)
-def test_the_order_of_samples_changes_nothing(name: str) -> None:
-    canvas = noise(2, 64, 48).double()
-    loss = make(name, picture(1, 64, 48).double())
-    summary = loss.summarize(canvas, features(canvas), window(canvas))
-    if name == "self-similarity":
-        # Scaling every hypercolumn is what leaves this one unchanged; its points have an order.
-        other = summary * 3
-    else:
-        parts = (
-            list(features(canvas).values()) if name == "mmd-gauss" else [torch.empty(1, len(summary) // 200, 200, 1)]
-        )
-        counts = [(min(200, part[0, 0].numel()), part.shape[1]) for part in parts]
-        split = summary.split([samples * width for samples, width in counts])
-        other = torch.cat([part.view(size).flip(0).flatten() for part, size in zip(split, counts, strict=True)])
-    assert_same(float(loss.value(other)), float(loss.value(summary)))
-
-
-Change = Callable[[Tensor, Tensor], Tensor]
-INVARIANT_TO: dict[str, Change] = {
-    "tv-l1": lambda canvas, target: canvas + 0.1,
-    "tv-l2": lambda canvas, target: canvas + 0.1,
-    "tv-nine": lambda canvas, target: canvas + 0.1,
-    "specks": lambda canvas, target: canvas + 0.1,
-    "border": lambda canvas, target: canvas + 0.1,
-    "edges": lambda canvas, target: canvas + torch.linspace(0, 0.3, canvas.shape[-1]),
-    "anchor": lambda canvas, target: canvas + 0.1 * checkers(canvas),
-    "composition": lambda canvas, target: canvas + 0.1 * checkers(canvas),
-    "matting": lambda canvas, target: canvas + 0.2 * target.flip(1) + 0.1,
-}
-
-
-def checkers(canvas: Tensor) -> Tensor:
-    rows, columns = torch.arange(canvas.shape[-2])[:, None], torch.arange(canvas.shape[-1])
-    return 1 - 2.0 * ((rows + columns) % 2)
-
-
-@pytest.mark.parametrize("name", INVARIANT_TO)
-def test_it_is_invariant(name: str) -> None:
-    canvas, target = noise(2, 64, 48).double(), picture(1, 64, 48).double()
-    loss = make(name, target)
-    assert value(loss, INVARIANT_TO[name](canvas, target)) == pytest.approx(value(loss, canvas), rel=2e-3)
-    assert value(loss, picture(9, 64, 48).double()) != pytest.approx(value(loss, canvas), rel=0.05)
-
-
-def test_matched_patches_do_not_depend_on_contrast() -> None:
-    loss = make("mrf", picture(1, 64, 48))
-    assert isinstance(loss, Refreshing)
-    made, found = features(picture(4, 64, 48)), []
-    for factor in (1.0, 2.0):
-        parts = {layer: part * factor for layer, part in made.items()}
-        loss.refresh(torch.Generator(), lambda parts=parts: [(parts, parts, TileWindow.whole(64, 48))])
-        found.append(loss.state()["relu3_1"].clone())
-    assert torch.equal(*found)
-    assert len(found[0].unique()) > 5
 
 
 def test_the_order_of_rotated_styles_changes_nothing() -> None:
