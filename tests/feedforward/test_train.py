@@ -20,6 +20,7 @@ from impasto.feedforward import dataset, model, train
 from impasto.feedforward.dataset import load_folder
 from impasto.feedforward.train import Trained, Training, iter_train, signature, styles_out
 from impasto.imaging import images
+from impasto.runtime import device
 from impasto.runtime.distributed import ProcessGroup
 from random_weights import state_before
 
@@ -95,6 +96,31 @@ def test_unreadable_pictures_are_skipped_counted_and_listed(
     listing = (tmp_path / "a.skipped.txt").read_text()
     assert listing.count("\n") == 1
     assert "broken.jpg" in listing
+
+
+def test_where_bfloat16_is_slow_it_trains_in_float32_and_says_so(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "broken.jpg").unlink()
+
+    def trained(name: str, precision: str) -> tuple[list[str], dict[str, Tensor]]:
+        options = {**LAYERS, "precision": precision}
+        training = Training(**{**TINY, "steps": 1})
+        out = tmp_path / name
+        events = list(iter_train(painting, folder, out, training=training, state=state, **options))
+        return [event.message for event in events if isinstance(event, Warned)], _tensors(out)
+
+    monkeypatch.setattr(device, "has_fast_bf16", lambda device: True)
+    monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 20.0))
+    (note,), slow = trained("slow.safetensors", "auto")
+    assert note.startswith("bfloat16 is slower than float32 on this CPU")
+    said, wanted = trained("fp32.safetensors", "fp32")
+    assert said == []
+    assert all(torch.equal(value, wanted[name]) for name, value in slow.items())
+    monkeypatch.setattr(device, "cpu_rates", lambda: device.Rates(100.0, 400.0))
+    said, fast = trained("fast.safetensors", "auto")
+    assert said == []
+    assert not all(torch.equal(value, wanted[name]) for name, value in fast.items())
 
 
 def test_an_interrupted_training_goes_on_exactly(

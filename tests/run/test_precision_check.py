@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from impasto.api import last
 from impasto.events import Planned, Warned
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options import recipes
+from impasto.planning import memory
+from impasto.planning.memory import MemoryPlan
 from impasto.run import precision_check
 from impasto.run.prepared_run import in_float32, prepare
 from impasto.run.target_cache import TargetCache
@@ -132,3 +135,21 @@ def test_float32_gets_memory_plans_of_its_own() -> None:
     assert changed.memory_plans == full.memory_plans
     assert changed.decisions == full.decisions
     assert "a note" in changed.notes
+
+
+def test_the_memory_plans_of_a_fallback_are_recorded_and_used_by_a_replay(
+    pair: Any, state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_check, "agreement", lambda *_, **__: 0.42)
+    plain, cache = {**RUN, "size": 64}, TargetCache(state=state)
+    needed = prepare(*pair, recipes.resolve(**plain)).memory_plan_at(64, 64).bytes
+    plain["memory"] = f"{int(memory.SLACK * needed) + 1}B"
+    half = prepare(*pair, recipes.resolve(**plain))
+    first = last(iter_stylize(*pair, cache=cache, **plain))
+    decisions = first.record["decisions"]
+    assert half.memory_plan_at(64, 64).is_plain
+    assert not MemoryPlan.from_data(decisions["plans"][0][2:]).is_plain
+    plain["memory"] = None
+    again = last(iter_stylize(*pair, cache=cache, decisions=decisions, **plain))
+    assert again.record["decisions"] == decisions
+    assert (again.pixels == first.pixels).all()
