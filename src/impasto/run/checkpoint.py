@@ -42,6 +42,7 @@ from impasto.imaging import images
 from impasto.losses.summaries.protocol import Refreshing
 from impasto.objective.objective import Objective
 from impasto.optimizers.protocol import Optimizer
+from impasto.options.renamed import current_names
 from impasto.planning.schedule import Scale
 from impasto.run.live_weights import LiveWeights
 from impasto.run.state import RunState
@@ -307,6 +308,7 @@ def _folder_error(folder: Path, error: OSError) -> MachineError:
 
 
 def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
+    kept = {**kept, "options": current_names(kept.get("options") or {})}
     now = json.loads(_json(beginning))
     for part in IDENTITY_KEYS:
         if _portable(kept.get(part)) != _portable(now.get(part)):
