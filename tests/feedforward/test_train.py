@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,24 @@ def test_an_interrupted_training_goes_on_exactly(
     assert [event.step for event in events if isinstance(event, Stepped)] == [5, 6, 7, 8]
     kept, again = _tensors(whole), _tensors(parts)
     assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_a_training_of_the_first_version_is_resumed(
+    folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
+) -> None:
+    # Made by commit aceede4: iter_train with the same pictures and options (then recolour, anchor_weight, side, ...),
+    # closed after step 6. The tensors were then rounded to one bit of mantissa, to keep the file small; the expected
+    # losses are those of aceede4 resuming the rounded file.
+    out = tmp_path / "a.safetensors"
+    packed = Path(__file__).parent / "version_1.training.xz"
+    out.with_suffix(".training").write_bytes(lzma.decompress(packed.read_bytes()))
+    options: dict[str, Any] = {"final_recolor": 0.25, "color_anchor_weight": 0.1}
+    events = _train(folder, out, state, painting, resume=True, **options)
+    totals = {event.step: event.total for event in events if isinstance(event, Stepped)}
+    expected = {5: 0.7040515706466977, 6: 1.0043084576027468, 7: 1.1699155376991257, 8: 0.9980923256662209}
+    assert totals == pytest.approx(expected, rel=1e-3)
+    assert events[-1].result.history == [(4, 0.8941550070885569), (8, pytest.approx(0.8733874233439565, rel=1e-3))]
+    assert model.load(out)(torch.rand(1, 3, 40, 40)).shape == (1, 3, 40, 40)
 
 
 def test_a_state_of_another_training_is_refused(
