@@ -63,15 +63,6 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_public_names_stay_what_they_are() -> None:
-    assert impasto.stylize is importlib.import_module("impasto.api").stylize
-    assert impasto.iter_stylize is importlib.import_module("impasto.api").iter_stylize
-    for name in impasto.__all__:
-        assert getattr(impasto, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'paint'"):
-        impasto.paint  # noqa: B018
-
-
 def test_the_default_recipe_end_to_end(cache: TargetCache, tiny_files: Files, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder" / "out.png"
     result = stylize(*tiny_files, output=out, size=64, steps=6, scales=2, cache=cache)
@@ -380,25 +371,6 @@ def test_tiles_paint_the_same_picture(paint: Any, tiny_picture: Pixels) -> None:
     whole = paint(content, size=128, precision="fp32", steps=2)
     tiled = paint(content, size=128, precision="fp32", steps=2, tile=64)
     assert np.abs(whole.pixels - tiled.pixels).max() <= 1.001 / 255  # what rounding moves across half a level
-
-
-def test_the_chosen_weights_are_read(tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path) -> None:
-    path = tmp_path / "own.pth"
-    state = vgg19_state()
-    torch.save(state, path)
-    mine = stylize(tiny_picture, tiny_style, weights=path, **FEW)
-    usual = stylize(tiny_picture, tiny_style, **FEW)
-    assert np.array_equal(mine.pixels, usual.pixels)
-    with pytest.raises(impasto.ImpastoError, match=r"no VGG-19 weights at .*missing\.pth"):
-        stylize(tiny_picture, tiny_style, weights=tmp_path / "missing.pth", **FEW)
-
-
-def test_fetched_weights_go_by_their_name(
-    tiny_picture: Pixels, tiny_style: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
-    with pytest.raises(impasto.ImpastoError, match=r"no VGG-19 weights at .*vgg19-fp32\.safetensors"):
-        stylize(tiny_picture, tiny_style, weights="vgg19-fp32", **FEW)
 
 
 def test_the_place_is_told(paint: Any) -> None:

@@ -1,8 +1,11 @@
 """Impasto: neural style transfer.
 
 ``impasto.stylize("photo.jpg", "painting.jpg")`` returns a ``Result``; ``impasto.iter_stylize`` yields the events of the
-run, and a ``Mailbox`` changes its settings. Exceptions are in ``impasto.errors``, events in ``impasto.events``. These
-two modules and the names in ``__all__`` are the public API; all other modules are private and may change.
+run, and a ``Mailbox`` changes its settings. ``OptionFields`` are the keyword arguments of both, ``Options`` the same in
+one object. Exceptions derive from ``ImpastoError`` (``impasto.errors`` has the tree); events are the classes of
+``impasto.events``, from ``Planned`` to ``Finished``. ``PictureLike``, ``StyleLike`` and ``Regions`` are the
+types of the arguments. The names in ``__all__``, listed in ``docs/python.md``, are the public API; all other modules
+are private and may change.
 """
 
 from __future__ import annotations
@@ -15,28 +18,100 @@ if TYPE_CHECKING:
     from impasto import events as events
     from impasto.api import iter_stylize as iter_stylize
     from impasto.api import stylize as stylize
+    from impasto.errors import ImageError as ImageError
     from impasto.errors import ImpastoError as ImpastoError
+    from impasto.errors import InputError as InputError
+    from impasto.errors import MachineError as MachineError
+    from impasto.errors import NumericalError as NumericalError
+    from impasto.errors import OptionError as OptionError
+    from impasto.errors import RecordError as RecordError
+    from impasto.errors import WeightsError as WeightsError
+    from impasto.events import Command as Command
+    from impasto.events import Event as Event
+    from impasto.events import Finished as Finished
     from impasto.events import Mailbox as Mailbox
+    from impasto.events import Planned as Planned
+    from impasto.events import ProgressEvent as ProgressEvent
+    from impasto.events import ScaleStarted as ScaleStarted
+    from impasto.events import Snapshot as Snapshot
+    from impasto.events import Steered as Steered
+    from impasto.events import Stepped as Stepped
+    from impasto.events import Warned as Warned
+    from impasto.imaging.images import PictureLike as PictureLike
     from impasto.options.fields import Options as Options
+    from impasto.options.option_fields import OptionFields as OptionFields
+    from impasto.regions.spec import Regions as Regions
+    from impasto.regions.spec import StyleLike as StyleLike
     from impasto.run.result import Result as Result
 
 __version__ = "0.1.0"
 
-# The module of each public name, imported on first use, so that `impasto --help` does not load torch.
-_HOMES = {
-    "ImpastoError": "impasto.errors",
-    "Mailbox": "impasto.events",
-    "Options": "impasto.options.fields",
-    "Result": "impasto.run.result",
-    "iter_stylize": "impasto.api",
-    "stylize": "impasto.api",
+# The public names of each module, imported on first use, so that `impasto --help` does not load torch.
+_NAMES = {
+    "impasto.api": (
+        "iter_stylize",
+        "stylize",
+    ),
+    "impasto.errors": (
+        "ImageError",
+        "ImpastoError",
+        "InputError",
+        "MachineError",
+        "NumericalError",
+        "OptionError",
+        "RecordError",
+        "WeightsError",
+    ),
+    "impasto.events": (
+        "Command",
+        "Event",
+        "Finished",
+        "Mailbox",
+        "Planned",
+        "ProgressEvent",
+        "ScaleStarted",
+        "Snapshot",
+        "Steered",
+        "Stepped",
+        "Warned",
+    ),
+    "impasto.imaging.images": ("PictureLike",),
+    "impasto.options.fields": ("Options",),
+    "impasto.options.option_fields": ("OptionFields",),
+    "impasto.regions.spec": (
+        "Regions",
+        "StyleLike",
+    ),
+    "impasto.run.result": ("Result",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "Command",
+    "Event",
+    "Finished",
+    "ImageError",
     "ImpastoError",
+    "InputError",
+    "MachineError",
     "Mailbox",
+    "NumericalError",
+    "OptionError",
+    "OptionFields",
     "Options",
+    "PictureLike",
+    "Planned",
+    "ProgressEvent",
+    "RecordError",
+    "Regions",
     "Result",
+    "ScaleStarted",
+    "Snapshot",
+    "Steered",
+    "Stepped",
+    "StyleLike",
+    "Warned",
+    "WeightsError",
     "__version__",
     "errors",
     "events",

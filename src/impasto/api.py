@@ -83,7 +83,7 @@ def stylize(
     return last(iter_stylize(content, style, output=output, options=options, **settings))
 
 
-def last(events: Iterator[Event]) -> Result:
+def last(events: Iterator[Event[Result]]) -> Result:
     """Return the result at the end of a run's events."""
     result = None
     for event in events:
@@ -107,7 +107,7 @@ def iter_stylize(
     snapshot_every: int = 0,
     checkpoint_dir: PathLike | None = None,
     **settings: Unpack[OptionFields],
-) -> Iterator[Event]:
+) -> Iterator[Event[Result]]:
     """Render an image in the style of another, and yield the events of the run.
 
     Args:
@@ -159,7 +159,9 @@ class RunSettings(TypedDict, total=False):
     started_at: float | None
 
 
-def iter_run(inputs: Inputs, options: Options | OptionFields, **settings: Unpack[RunSettings]) -> Iterator[Event]:
+def iter_run(
+    inputs: Inputs, options: Options | OptionFields, **settings: Unpack[RunSettings]
+) -> Iterator[Event[Result]]:
     """Yield the events of a run; the arguments are those of ``open_run``."""
     with open_run(inputs, options, **settings) as events:
         yield from events
@@ -177,7 +179,7 @@ def open_run(
     cache: TargetCache | None = None,
     group: ProcessGroup = ALONE,
     started_at: float | None = None,
-) -> Iterator[Iterator[Event]]:
+) -> Iterator[Iterator[Event[Result]]]:
     """Prepare a run and return an iterator of its events; torch's threads and the allocator are restored at the end.
 
     Args:

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Preview = NDArray[np.uint8]
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Planned:
 
     scales: tuple[Mapping[str, int], ...]
     total_steps: int
-    decisions: Mapping[str, Any]
+    decisions: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,20 @@ class Warned:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """The run has ended; ``stopped`` says whether by a command. ``result`` is the ``Result``, with the image."""
+class Finished(Generic[ResultT]):
+    """The run has ended; ``stopped`` says whether by a command.
+
+    ``result`` is the ``Result`` of a run, with the image, or the ``Trained`` of a training. Of several processes only
+    the first one has it.
+    """
 
     step: int
     stopped: bool
-    result: Any = field(repr=False, default=None)
+    result: ResultT | None = field(repr=False, default=None)
 
 
-Event = Planned | ScaleStarted | Stepped | Snapshot | Steered | Warned | Finished
+ProgressEvent: TypeAlias = Planned | ScaleStarted | Stepped | Snapshot | Steered | Warned
+Event: TypeAlias = ProgressEvent | Finished[ResultT]
 
 CommandName = Literal["set", "pause", "resume", "stop", "snapshot", "checkpoint"]
 

@@ -12,6 +12,7 @@ from impasto.errors import InputError, MachineError, OptionError
 
 if TYPE_CHECKING:
     from impasto.events import Event, Mailbox
+    from impasto.run.result import Result
     from impasto.runtime.distributed import ProcessGroup
 
 COMMANDS = ("stylize", "replay", "resume", "train")
@@ -59,7 +60,7 @@ def together() -> Iterator[ProcessGroup]:
 
 def follow(
     group: ProcessGroup,
-    events: Iterator[Event],
+    events: Iterator[Event[Result]],
     mailbox: Mailbox,
     listeners: Callable[[], Sequence[Listener]],
     quiet: bool,

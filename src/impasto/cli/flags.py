@@ -30,7 +30,7 @@ def passed(options: OptionFields) -> OptionFields:
     return cast(OptionFields, {name: value for name, value in options.items() if value is not None})
 
 
-def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command a flag for every option of a run, besides its own parameters.
 
     The command receives the options in ``**options``; None stands for an option that is not given. A parameter whose
@@ -40,7 +40,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _expanded(command, [recipe, *(_parameter(item) for item in declared())])
 
 
-def with_groups(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_groups(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that expands the parameters of a command whose type is an option dataclass.
 
     Each field becomes a flag, and the command receives an instance, constructed from the flags that are given.
@@ -49,14 +49,14 @@ def with_groups(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         names: options of a run that the command also takes, in ``**options``.
     """
 
-    def expand(command: Callable[..., Any]) -> Callable[..., Any]:
+    def expand(command: Callable[..., None]) -> Callable[..., None]:
         chosen = {item.name: item for item in declared() if item.name in names}
         return _expanded(command, [_parameter(chosen[name]) for name in names])
 
     return expand
 
 
-def _expanded(command: Callable[..., Any], options: list[inspect.Parameter]) -> Callable[..., Any]:
+def _expanded(command: Callable[..., None], options: list[inspect.Parameter]) -> Callable[..., None]:
     groups: dict[str, Any] = {}
     flags: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
@@ -67,11 +67,11 @@ def _expanded(command: Callable[..., Any], options: list[inspect.Parameter]) -> 
             flags.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     flags += options
 
-    def call(**arguments: Any) -> Any:
+    def call(**arguments: Any) -> None:
         for name, group in groups.items():
             values = {item.name: arguments.pop(item.name) for item in declared_in(group, name)}
             arguments[name] = group(**{key: value for key, value in values.items() if value is not None})
-        return command(**arguments)
+        command(**arguments)
 
     call.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
     call.__annotations__ = {flag.name: flag.annotation for flag in flags}

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from impasto.run.result import Result
 
-Listener = Callable[[Event], None]
+Listener = Callable[[Event["Result"]], None]
 
 
-def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listener], quiet: bool) -> Result:
+def watch(events: Iterator[Event[Result]], mailbox: Mailbox, listeners: Sequence[Listener], quiet: bool) -> Result:
     """Consume the events of a run, show its progress, print one line about the result and return it.
 
     Args:
@@ -35,10 +35,11 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
     began = time.perf_counter()
     try:
         with _stop_on_interrupt(mailbox):
-            result: Result = _show(events, listeners, quiet)
+            result = _show(events, listeners, quiet)
     finally:
         for listener in listeners:  # an unfinished timelapse is deleted
             getattr(listener, "close", lambda: None)()
+    assert result is not None
     seconds = time.perf_counter() - began
     how = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
     height, width = result.pixels.shape[:2]
@@ -54,7 +55,7 @@ def watch(events: Iterator[Event], mailbox: Mailbox, listeners: Sequence[Listene
 def snapshots_in(folder: Path) -> Listener:
     """Return a listener that saves every snapshot as ``STEP.png``."""
 
-    def save(event: Event) -> None:
+    def save(event: Event[Result]) -> None:
         if isinstance(event, Snapshot):
             from impasto.imaging import images
 
@@ -91,7 +92,7 @@ def _stop_on_interrupt(mailbox: Mailbox) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _show(events: Iterator[Event], listeners: Sequence[Listener], quiet: bool) -> Any:
+def _show(events: Iterator[Event[Result]], listeners: Sequence[Listener], quiet: bool) -> Result | None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

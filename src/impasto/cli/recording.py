@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.cli.progress import Listener
 from impasto.errors import OptionError
@@ -13,6 +13,7 @@ from impasto.options.declaration import option
 from impasto.options.validation import check
 
 if TYPE_CHECKING:
+    from impasto.imaging.images import PictureLike
     from impasto.run.painter import CheckpointFolder
 
 
@@ -62,7 +63,7 @@ class Recording:
                 f"--timelapse {self.timelapse} is the output or an input: choose a different file", "timelapse"
             )
 
-    def listeners(self, picture: Callable[[str], Any]) -> list[Listener]:
+    def listeners(self, picture: Callable[[str], PictureLike]) -> list[Listener]:
         """Return the listeners that write the timelapse and the report.
 
         Args:

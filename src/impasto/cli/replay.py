@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -50,8 +51,13 @@ def inspect(
     typer.echo(as_command(about))
     for part, found in about["inputs"].items():
         typer.echo(f"{part + ':':10s} {found['name']}  sha256 {found['sha256']}")
-    for title in ("versions", "decisions", "losses"):
-        typer.echo(f"{title + ':':10s} " + ", ".join(f"{key} {value}" for key, value in about.get(title, {}).items()))
+    tables: dict[str, Mapping[str, object]] = {
+        "versions": about.get("versions", {}),
+        "decisions": about.get("decisions", {}),
+        "losses": about.get("losses", {}),
+    }
+    for title, table in tables.items():
+        typer.echo(f"{title + ':':10s} " + ", ".join(f"{key} {value}" for key, value in table.items()))
     how = "stopped after" if about.get("stopped") else "ran"
     typer.echo(f"steps:     {how} {about.get('steps')}")
     for entry in about["steering"]:

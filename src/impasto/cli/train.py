@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import typer
 
@@ -14,6 +15,10 @@ from impasto.cli.progress import status_line
 from impasto.errors import OptionError
 from impasto.options.option_fields import OptionFields
 from impasto.options.training import Training
+
+if TYPE_CHECKING:
+    from impasto.events import Event
+    from impasto.feedforward.train import Trained
 
 
 @with_groups("strength", "style_scale", "device", "precision", "threads")
@@ -44,14 +49,15 @@ def train(
         )
     from impasto.feedforward.train import iter_train, styles_out
 
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    given |= {"paintings": paintings, "training": training, "resume": resume}
     with together() as group:
         for style, path in zip(styles or [None], styles_out(output, styles or []), strict=True):  # type: ignore[list-item]
-            _follow(iter_train(style, photos, path, group=group, **given), path, quiet, leads=group.is_first)
+            events = iter_train(
+                style, photos, path, paintings=paintings, training=training, resume=resume, group=group, **options
+            )
+            _follow(events, path, quiet, leads=group.is_first)
 
 
-def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
+def _follow(events: Iterator[Event[Trained]], path: Path, quiet: bool, *, leads: bool) -> None:
     """Consume the events of a training; of several processes only the first one writes and prints."""
     from rich.console import Console
 
@@ -60,6 +66,7 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
 
     began, total, preview = time.perf_counter(), 0, path.with_suffix(".preview.png")
     console = Console(stderr=True)
+    done: Trained | None = None
     with status_line(quiet, console) as show:
         for event in events:
             if isinstance(event, Finished):
@@ -77,7 +84,7 @@ def _follow(events: Any, path: Path, quiet: bool, *, leads: bool) -> None:
                 images.save(preview, event.picture)
                 if not quiet:
                     console.print(f"step {event.step}/{total}: {preview}", highlight=False)
-    if not leads:
+    if done is None or not leads:
         return
     loss = f", loss {done.history[-1][1]:.3g} on held-out photographs" if done.history else ""
     typer.echo(f"{path}: {done.steps} steps in {time.perf_counter() - began:.0f} s{loss}; {done.stop_reason}")

@@ -26,7 +26,7 @@ def save(
     networks: Mapping[str, StyleNetwork],
     adam: torch.optim.Adam,
     signature: str,
-    progress: Mapping[str, Any],
+    progress: Mapping[str, object],
 ) -> None:
     """Write a checkpoint.
 

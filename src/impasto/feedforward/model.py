@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.errors import MachineError, OptionError, WeightsError
@@ -127,12 +128,12 @@ class OnnxPainter:
         return torch.from_numpy(painted)
 
 
-def describe(shape: Shape, about: Mapping[str, Any]) -> dict[str, str]:
+def describe(shape: Shape, about: Mapping[str, object]) -> dict[str, str]:
     """Return the metadata of a network's file, as text by key."""
     return {"format": FORMAT, "version": str(VERSION), "shape": json.dumps(asdict(shape)), "about": json.dumps(about)}
 
 
-def thumbnail(pixels: Any) -> str:
+def thumbnail(pixels: NDArray[np.float32]) -> str:
     """Return a picture ``[H, W, 3]``, reduced to 64 px, as PNG in base64."""
     height, width = pixels.shape[:2]
     factor = 64 / max(height, width)
@@ -140,7 +141,7 @@ def thumbnail(pixels: Any) -> str:
     return base64.b64encode(images.encode(images.resize(pixels, size), "png")).decode()
 
 
-def save(path: str | Path, network: StyleNetwork, about: Mapping[str, Any]) -> Path:
+def save(path: str | Path, network: StyleNetwork, about: Mapping[str, object]) -> Path:
     """Write a network in half precision, atomically."""
     from safetensors.torch import save as as_bytes
 

@@ -6,8 +6,7 @@ record. The image can also initialize the optimizer, see ``starting_picture``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,12 +15,15 @@ from impasto.errors import OptionError
 from impasto.events import Event, Finished, Planned, ScaleStarted, Warned
 from impasto.feedforward.any_style import FastStylizer
 from impasto.feedforward.model import Model, load
+from impasto.imaging.images import PictureLike
 from impasto.network.weights import adain_state
 from impasto.options.fields import Options
 from impasto.regions.canvas_view import CanvasView
 from impasto.regions.region_tensors import RegionTensors
+from impasto.regions.spec import Regions, RegionSpec, StyleLike
 from impasto.run.prepared_run import PreparedRun
-from impasto.run.result import finish
+from impasto.run.record import InputEntry, Record
+from impasto.run.result import Result, finish
 from impasto.run.state import RunState
 
 FULL_PASS_STRENGTH = 0.5  # the strength at which a trained network's output is used unchanged
@@ -32,7 +34,9 @@ def model_of(options: Options) -> Model | None:
     return None if options.feed_forward.model is None else load(options.feed_forward.model)
 
 
-def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
+def style_of(
+    model: Model, style: StyleLike | RegionSpec, regions: Regions, labels: Sequence[PictureLike] | None
+) -> StyleLike | RegionSpec:
     """Return the style of a run with a trained network: the painting passed, or the one it was trained on.
 
     Raises:
@@ -52,8 +56,8 @@ def style_of(model: Model, style: Any, regions: Any, labels: Any) -> Any:
 
 
 def iter_paint(
-    prepared: PreparedRun, parents: Sequence[Mapping[str, Any]] = (), model: Model | None = None
-) -> Iterator[Event]:
+    prepared: PreparedRun, parents: Sequence[Record] = (), model: Model | None = None
+) -> Iterator[Event[Result]]:
     """Paint a prepared run in one pass and yield the events of a run.
 
     Args:
@@ -69,7 +73,7 @@ def iter_paint(
     for note in prepared.notes:
         yield Warned(note)
     yield ScaleStarted(0, 1, height, width, 0)
-    network = None
+    network: InputEntry | None = None
     if model is not None and model.shape.any_style:  # one of a single style is recorded as the style's file
         network = {"name": model.name, "sha256": model.sha256}
     state = RunState(prepared.initial_weights())

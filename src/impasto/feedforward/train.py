@@ -31,6 +31,7 @@ from impasto.feedforward.network import Shape, StyleNetwork
 from impasto.feedforward.training_objective import TrainingObjective
 from impasto.files import write_atomically
 from impasto.imaging import contact_sheet, images
+from impasto.imaging.images import PictureLike
 from impasto.losses.summaries.protocol import Loss
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
@@ -71,7 +72,7 @@ class Trained:
 
 
 def iter_train(
-    style: Any,
+    style: PictureLike | None,
     photos: str | Path,
     out: str | Path,
     *,
@@ -82,7 +83,7 @@ def iter_train(
     state: Mapping[str, Tensor] | None = None,
     group: ProcessGroup = ALONE,
     **options: Unpack[OptionFields],
-) -> Iterator[Event]:
+) -> Iterator[Event[Trained]]:
     """Train a network and yield its events.
 
     Args:
@@ -128,7 +129,7 @@ class _Run:
 
     def __init__(
         self,
-        style: Any,
+        style: PictureLike | None,
         photos: str | Path,
         out: Path,
         paintings: str | Path | None,
@@ -172,7 +173,7 @@ class _Run:
         self.progress = Progress()
         self._fixed: dict[int, Loss] = {}
 
-    def notes(self) -> Iterator[Event]:
+    def notes(self) -> Iterator[Event[Trained]]:
         """Write the list of unreadable pictures and warn about them; warn if bfloat16 is not used."""
         if self.place.note and self.group.is_first:
             yield Warned(self.place.note)
@@ -181,7 +182,7 @@ class _Run:
             write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
             yield Warned(f"{len(self.skipped)} unreadable pictures were skipped; {listing} lists them")
 
-    def go(self, mailbox: Mailbox | None) -> Iterator[Event]:
+    def go(self, mailbox: Mailbox | None) -> Iterator[Event[Trained]]:
         """Run the remaining steps."""
         training, progress, began = self.training, self.progress, time.monotonic()
         side = training.crop_size
@@ -328,7 +329,7 @@ class _Run:
         self.progress = Progress(**progress)
 
 
-def signature(about: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+def signature(about: Mapping[str, Any], options: Mapping[str, object]) -> str:
     """Return a hash of everything that must be equal to resume, which is all but the device and the time limit.
 
     The hash is over the names that the first version used, so that checkpoints of earlier versions can be resumed.

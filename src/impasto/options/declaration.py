@@ -9,9 +9,12 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast, get_args, get_origin
 
 from impasto.options.validation import without_none
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Value = TypeVar("Value")
 
@@ -74,17 +77,17 @@ class Declared:
     group: str
     type: Any
     default: Any
-    choices: tuple[Any, ...] | None
+    choices: tuple[str | int, ...] | None
     optional: bool
     facts: Facts
 
     @property
-    def closed_choices(self) -> tuple[Any, ...] | None:
+    def closed_choices(self) -> tuple[str | int, ...] | None:
         """The values that a visitor of a server may choose: without files, the named ones only."""
         return self.choices or self.facts.get("names")
 
 
-def declared_in(group: type[Any], name: str) -> Iterator[Declared]:
+def declared_in(group: type[DataclassInstance], name: str) -> Iterator[Declared]:
     """Yield the options of a dataclass.
 
     Args:

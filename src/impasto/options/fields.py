@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, get_args, get_type_hints
 
 from impasto.errors import OptionError, suggest
 from impasto.options.declaration import Declared, declared_in, option
 from impasto.options.renamed import current_names
 from impasto.options.validation import check, parse_bytes, parse_seconds
+
+if TYPE_CHECKING:
+    from impasto.options.option_fields import OptionFields
 
 Init = Literal["content", "random", "style", "fast"]
 OptimizerName = Literal["lbfgs", "adam", "pyramid"]
@@ -338,14 +341,14 @@ class Options:
     recipe: str = "impasto"
 
     @classmethod
-    def of(cls, **flat: Any) -> Options:
+    def of(cls, **given: Unpack[OptionFields]) -> Options:
         """Return options built from flat names; former names of options are accepted.
 
         Raises:
             OptionError: a name is unknown or a value is not allowed.
         """
+        flat: dict[str, Any] = current_names(given)
         recipe = flat.pop("recipe", "impasto")
-        flat = current_names(flat)
         known = names()
         for name in flat:
             if name not in known:
@@ -356,16 +359,16 @@ class Options:
         }
         return cls(recipe=recipe, **groups)
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> OptionFields:
         """Return every option under its flat name, and the name of the recipe."""
         values: dict[str, Any] = {"recipe": self.recipe}
         for key in GROUPS:
             values.update(dataclasses.asdict(getattr(self, key)))
-        return values
+        return cast("OptionFields", values)
 
-    def replace(self, **flat: Any) -> Options:
+    def replace(self, **flat: Unpack[OptionFields]) -> Options:
         """Return a copy with some options changed, by their flat names."""
-        return Options.of(**{**self.flat(), **flat})
+        return Options.of(**(self.flat() | flat))
 
 
 GROUPS: dict[str, Any] = {name: kind for name, kind in get_type_hints(Options).items() if name != "recipe"}

@@ -136,7 +136,7 @@ def _merge(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> Path:
+def save(name: str, settings: Mapping[str, object], *, based_on: str = DEFAULT) -> Path:
     """Write a user recipe and return its path.
 
     Raises:
@@ -148,7 +148,8 @@ def save(name: str, settings: Mapping[str, Any], *, based_on: str = DEFAULT) -> 
         )
     if name == based_on:
         raise OptionError(f"the recipe {name!r} cannot be based on itself; choose a different name", "recipe")
-    checked = resolve(recipe=based_on, **settings).flat()
+    given: dict[str, Any] = {**settings, "recipe": based_on}
+    checked: Mapping[str, object] = resolve(**given).flat()
     chosen = {key: checked[key] for key, value in settings.items() if value is not None}
     lines = [f'based_on = "{based_on}"', *(f"{key} = {_toml(value)}" for key, value in sorted(chosen.items()))]
     path = folder() / f"{name}.toml"

@@ -13,15 +13,18 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from impasto.errors import OptionError, suggest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
-def check(group: Any) -> None:
+def check(group: DataclassInstance) -> None:
     """Validate every field of a group against its type, choices and range.
 
     Raises:

@@ -120,6 +120,19 @@ def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTe
     return RegionTensors(content, (Region("", None, (StyleSource(style, None, scale),)),))
 
 
+def _content_tensors(content: Picture, options: Options, device: torch.device | str) -> tuple[Tensor, Tensor | None]:
+    """Return the content ``[1, 3, H, W]``, filled where it is transparent, and its alpha ``[1, 1, H, W]`` or None."""
+    original = tensor(content.pixels).to(device)
+    visible = _alpha(content, original)
+    if visible is not None:
+        original = masks.fill_hidden(original, visible)
+    if options.control.seamless:
+        if options.machine.tile is not None:
+            raise OptionError("seamless needs the whole image in one piece: omit --tile", "seamless")
+        original = periodic(original)
+    return original, visible
+
+
 def build_region_tensors(
     region_spec: RegionSpec, content: Picture, options: Options, device: torch.device | str = "cpu"
 ) -> RegionTensors:
@@ -135,14 +148,7 @@ def build_region_tensors(
         InputError: a mask does not fit, a label has no match, a blend sums to 0, or there are too many regions.
     """
     settings = options.control
-    original = tensor(content.pixels).to(device)
-    visible = _alpha(content, original)
-    if visible is not None:
-        original = masks.fill_hidden(original, visible)
-    if settings.seamless:
-        if options.machine.tile is not None:
-            raise OptionError("seamless needs the whole image in one piece: omit --tile", "seamless")
-        original = periodic(original)
+    original, visible = _content_tensors(content, options, device)
     source = saturate(original, settings.saturation)
     pending_regions, notes = _pending_regions(region_spec, content, original)
     rest = _normalize_masks(pending_regions)

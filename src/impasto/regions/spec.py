@@ -67,6 +67,14 @@ class StyleSpec:
     color: str | None = None
 
 
+class SpecData(TypedDict):
+    """A ``RegionSpec`` as JSON, without the pictures; ``styles`` has the fields of ``StyleSpec`` that are set."""
+
+    styles: list[dict[str, Any]]
+    labels: bool
+    protect: str | None
+
+
 @dataclass(frozen=True)
 class RegionSpec:
     """All styles with their regions, and the protected part of the content.
@@ -90,7 +98,7 @@ class RegionSpec:
             and not self.protect
         )
 
-    def as_data(self) -> dict[str, Any]:
+    def as_data(self) -> SpecData:
         """Return the JSON data that a record stores, without the pictures."""
         styles = [
             {key: value for key, value in dataclasses.asdict(s).items() if value is not None} for s in self.styles
@@ -98,7 +106,7 @@ class RegionSpec:
         return {"styles": styles, "labels": self.labels, "protect": self.protect}
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any], pictures: Mapping[str, images.Picture]) -> RegionSpec:
+    def from_data(cls, data: SpecData, pictures: Mapping[str, images.Picture]) -> RegionSpec:
         """Return the spec from the data of ``as_data`` and its pictures by role."""
         return cls(tuple(StyleSpec(**entry) for entry in data["styles"]), data["labels"], data["protect"], pictures)
 
@@ -335,7 +343,7 @@ def blend_of(text: str | None, count: int) -> list[float]:
     return [number / sum(numbers) for number in numbers]
 
 
-def as_words(data: Mapping[str, Any], files: Mapping[str, str]) -> list[str]:
+def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:
     """Return a spec as command-line arguments.
 
     Args:

@@ -45,6 +45,7 @@ from impasto.optimizers.protocol import Optimizer
 from impasto.options.renamed import current_names
 from impasto.planning.schedule import Scale
 from impasto.run.live_weights import LiveWeights
+from impasto.run.record import RunDescription, SteeringEntry
 from impasto.run.state import RunState
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
@@ -102,7 +103,7 @@ class Checkpointer:
         self,
         folder: Path,
         seconds: float,
-        beginning: Mapping[str, Any],
+        beginning: RunDescription,
         generator: torch.Generator,
         *,
         resume: bool,
@@ -127,11 +128,11 @@ class Checkpointer:
         self._given_before = int(self._log[-1]["given"]) if self._log else 0
         self._due = time.monotonic() + seconds
 
-    def commands(self, given: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def commands(self, given: Sequence[SteeringEntry]) -> list[SteeringEntry]:
         """Return the commands to repeat: those in the log, then those of an earlier run that were not yet executed."""
         return [line["entry"] for line in self._log] + list(given)[self._given_before :]
 
-    def log(self, run: RunState, entry: Mapping[str, Any]) -> None:
+    def log(self, run: RunState, entry: SteeringEntry) -> None:
         """Write a command to disk before it is executed, unless it was read from the log."""
         if len(run.steering) < len(self._log) or not self._group.is_first:
             return
@@ -239,7 +240,7 @@ class Checkpointer:
         return None
 
 
-def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
+def _begin(folder: Path, beginning: RunDescription, resume: bool) -> bool:
     """Prepare a folder for a run, and return whether it contains the same run already."""
     folder.mkdir(parents=True, exist_ok=True)
     if resume and (folder / RUN).exists():
@@ -251,14 +252,14 @@ def _begin(folder: Path, beginning: Mapping[str, Any], resume: bool) -> bool:
     return False
 
 
-def read_run(folder: Path) -> dict[str, Any]:
+def read_run(folder: Path) -> RunDescription:
     """Return the description of the run in a folder.
 
     Raises:
         RecordError: the folder contains no run, or its description is damaged or of a newer version.
     """
     try:
-        beginning = json.loads((folder / RUN).read_bytes())
+        beginning: RunDescription = json.loads((folder / RUN).read_bytes())
         number = int(beginning["format"])
     except FileNotFoundError:
         raise RecordError(f"{str(folder)!r} contains no run: use the folder that was passed as --run-dir") from None
@@ -266,7 +267,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{str(folder / RUN)!r} is damaged: the run cannot be resumed; start it again") from None
     if number > FORMAT:
         raise RecordError(f"{str(folder)!r} contains a run of a newer impasto: pip install --upgrade impasto")
-    return dict(beginning)
+    return beginning
 
 
 def save_input(folder: Path, part: str, picture: images.Picture) -> None:
@@ -307,7 +308,7 @@ def _folder_error(folder: Path, error: OSError) -> MachineError:
     return MachineError(f"the run cannot be kept in {str(folder)!r} ({reason}): choose another folder")
 
 
-def _check_same(kept: Mapping[str, Any], beginning: Mapping[str, Any]) -> None:
+def _check_same(kept: RunDescription, beginning: RunDescription) -> None:
     kept = {**kept, "options": current_names(kept.get("options") or {})}
     now = json.loads(_json(beginning))
     for part in IDENTITY_KEYS:

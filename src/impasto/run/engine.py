@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from impasto.errors import NumericalError
-from impasto.events import Event, Finished, Snapshot, Steered, Stepped, Warned
+from impasto.events import Event, Finished, ProgressEvent, Snapshot, Steered, Stepped, Warned
 from impasto.objective.objective import Objective
 from impasto.optimizers.protocol import Optimizer
 from impasto.run.checkpoint import Checkpointer
 from impasto.run.painter import Painting, planned_event
 from impasto.run.preview import as_preview
+from impasto.run.record import SteeringEntry
+from impasto.run.result import Result
 from impasto.run.state import Monitor, RunState
 from impasto.run.steering import commands_before_step, execute
 
@@ -24,7 +26,7 @@ PATIENCE = 10
 SEED_STRIDE = 1_000_003
 
 
-def run(painting: Painting) -> Iterator[Event]:
+def run(painting: Painting) -> Iterator[Event[Result]]:
     """Paint scale by scale, from the first or from a checkpoint, and yield the events of the run."""
     with painting.open():
         yield planned_event(painting.prepared)
@@ -68,11 +70,11 @@ def optimize(
     normalizers: Mapping[str, float],
     content_factor: float = 1.0,
     monitor: Monitor = Monitor(),  # noqa: B008 - frozen
-    replayed: Sequence[Mapping[str, Any]] = (),
+    replayed: Sequence[SteeringEntry] = (),
     checkpointer: Checkpointer | None = None,
     seed: int = 0,
     tolerance: float = 0.0,
-) -> Iterator[Event]:
+) -> Iterator[ProgressEvent]:
     """Optimize at one scale until its steps are done, the loss has converged or a command stops the run.
 
     Commands, ``replayed`` ones first, are executed before a step, then the state is saved. ``normalizers`` divide the
@@ -111,11 +113,11 @@ def optimize(
 
 def _checkpoint(
     state: RunState, objective: Objective, optimizer: Optimizer, checkpointer: Checkpointer | None, now: bool
-) -> list[Event]:
+) -> list[ProgressEvent]:
     """Save the state if a checkpoint is due or ``now``."""
     if checkpointer is None:
         return [Warned("a checkpoint was requested, but this run has no folder for it: give --run-dir")] if now else []
-    events: list[Event] = [Warned(note) for note in checkpointer.save(state, optimizer, objective, now=now)]
+    events: list[ProgressEvent] = [Warned(note) for note in checkpointer.save(state, optimizer, objective, now=now)]
     return [*events, Steered(state.step + 1, "checkpoint", {})] if now else events
 
 
@@ -141,7 +143,7 @@ def _record_step(
     objective: Objective,
     optimizer: Optimizer,
     monitor: Monitor,
-) -> list[Event]:
+) -> list[ProgressEvent]:
     """Count a step, and return its events with the pictures that are due."""
     state.step += 1
     state.scale_step += 1
@@ -151,7 +153,7 @@ def _record_step(
     picture: Any = None
     if with_preview or with_snapshot:
         picture = as_preview(objective.shard.gather(optimizer.picture()))
-    events: list[Event] = [
+    events: list[ProgressEvent] = [
         Stepped(state.step, state.scale, state.scale_step, total, losses, picture if with_preview else None)
     ]
     return [*events, Snapshot(state.step, state.scale, picture)] if with_snapshot else events

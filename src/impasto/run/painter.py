@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from impasto.errors import MachineError, NumericalError
-from impasto.events import Event, Planned, ScaleStarted
+from impasto.events import Planned, ProgressEvent, ScaleStarted
+from impasto.imaging.images import PictureLike
 from impasto.objective.objective import Objective
 from impasto.objective.scale_objective import ScaleObjective, starting_canvas
 from impasto.optimizers.factory import optimizer_for
@@ -30,6 +30,7 @@ from impasto.run import out_of_memory, record
 from impasto.run.checkpoint import Checkpointer, State, save_input
 from impasto.run.live_weights import LiveWeights
 from impasto.run.prepared_run import PreparedRun
+from impasto.run.record import Decisions, Record, RunDescription, SteeringEntry
 from impasto.run.result import Result, finish
 from impasto.run.state import Monitor, RunState
 from impasto.run.target_cache import TargetCache
@@ -47,10 +48,10 @@ class History:
         start: the picture that initializes the canvas, instead of ``init``.
     """
 
-    decisions: Mapping[str, Any] | None = None
-    steering: Sequence[Mapping[str, Any]] = ()
-    parents: Sequence[Mapping[str, Any]] = ()
-    start: Any = None
+    decisions: Decisions | None = None
+    steering: Sequence[SteeringEntry] = ()
+    parents: Sequence[Record] = ()
+    start: PictureLike | None = None
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,15 @@ class Painting:
             return []
         prepared, folder = self.prepared, Path(self.folder.path)
         prepared.check_disk_space(folder)
-        beginning = record.make(
+        made = record.make(
             prepared.options.flat(),
             prepared.all_decisions,
             prepared.files,
             steering=self.steering,
             parents=self.history.parents,
         )
-        beginning |= {
+        beginning: RunDescription = {
+            **made,
             "places": {role: str(file.source.resolve()) for role, file in prepared.files.items() if file.source},
             "output": str(prepared.output.resolve()) if prepared.output is not None else None,
             "weights": _absolute(prepared.options.machine.weights),
@@ -204,7 +206,7 @@ class Painting:
                 steps = self.state.scale_step - self._first_step
                 self.budget.learn(self.prepared.scales[index], steps, time.perf_counter() - self._began)
 
-    def begin_scale(self, index: int) -> list[Event]:
+    def begin_scale(self, index: int) -> list[ProgressEvent]:
         """Build the objective and the optimizer of a scale, or restore them from a checkpoint of this scale."""
         if index or self.scale_objective is None:
             self.scale_objective = None  # first, because two do not fit in memory at the size of a poster
@@ -224,7 +226,7 @@ class Painting:
             self.checkpointer.normalizers, self.checkpointer.scales = self.normalizers, self.prepared.scales
         if restored is not None:
             restored.restore(self._optimizer, self.scale_objective.objective, generator)
-        events: list[Event] = []
+        events: list[ProgressEvent] = []
         if self.budget is not None:
             scale = self.prepared.scales[index]
             if index == 0:

@@ -19,6 +19,7 @@ from torch import Tensor
 from impasto.errors import ImageError, MachineError, OptionError, RecordError, suggest
 from impasto.files import disk_shortfall
 from impasto.imaging import images
+from impasto.imaging.images import PictureLike
 from impasto.objective.loss_factory import default_content_layers, default_style_layers
 from impasto.objective.region_terms import PROTECTED
 from impasto.options import validation
@@ -28,8 +29,9 @@ from impasto.options.validation import parse_weights
 from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
 from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
-from impasto.regions.spec import RegionSpec, parse_regions
+from impasto.regions.spec import RegionSpec, StyleLike, parse_regions
 from impasto.run.live_weights import LiveWeights
+from impasto.run.record import Decisions
 from impasto.runtime import allocator
 from impasto.runtime.device import ComputeSettings, devices, resolve_device
 from impasto.runtime.distributed import ALONE, ProcessGroup
@@ -70,16 +72,16 @@ class PreparedRun:
         return self.start if self.is_proof else None
 
     @property
-    def decisions(self) -> dict[str, Any]:
+    def decisions(self) -> Decisions:
         """Settings that depend on the machine, as a record stores them and ``prepare`` reuses them."""
-        placed: dict[str, Any] = {} if self.region_spec.is_plain else {"placement": self.region_spec.as_data()}
+        placed: Decisions = {} if self.region_spec.is_plain else {"placement": self.region_spec.as_data()}
         if self.options.machine.tile is None and not all(plan.is_plain for plan in self.memory_plans.values()):
             placed["plans"] = self._planned_sizes
         if self.group.world_size > 1:
             placed["ranks"] = self.group.world_size
         if self.is_proof:
             placed["proof"] = True
-        return placed | {
+        resolved: Decisions = {
             "device": str(self.compute.device),
             "precision": self.compute.precision,
             "threads": self.compute.threads,
@@ -89,9 +91,10 @@ class PreparedRun:
             "style_layers": dict(self.style_layers),
             "content_layers": dict(self.content_layers),
         }
+        return placed | resolved
 
     @property
-    def all_decisions(self) -> dict[str, Any]:
+    def all_decisions(self) -> Decisions:
         """The decisions with the memory plan of every size, including default ones: for checkpoints and other
         processes."""
         return {**self.decisions, "plans": self._planned_sizes}
@@ -137,13 +140,13 @@ class PreparedRun:
 
 
 def prepare(
-    content: Any,
-    style: Any,
+    content: PictureLike,
+    style: StyleLike | RegionSpec,
     options: Options,
     output: str | os.PathLike[str] | None = None,
     *,
-    start: Any = None,
-    decisions: Mapping[str, Any] | None = None,
+    start: PictureLike | None = None,
+    decisions: Decisions | None = None,
     group: ProcessGroup = ALONE,
 ) -> PreparedRun:
     """Load and check everything that a run needs.
@@ -161,21 +164,13 @@ def prepare(
         InputError: a picture or an option cannot be used.
         MachineError: the device or precision is not available.
     """
-    decided = decisions or {}
+    decided: Decisions = decisions or {}
     machine = _compute_settings(options, decided, group)
-    style_layers = decided.get("style_layers") or parse_weights(
-        options.features.style_layers or default_style_layers(options), "style_layers"
-    )
-    content_layers = decided.get("content_layers") or parse_weights(
-        options.features.content_layers or default_content_layers(options), "content_layers"
-    )
-    for name, layers in (("style_layers", style_layers), ("content_layers", content_layers)):
-        check_layers(layers, options.features.network, option=name)
+    style_layers, content_layers = _layers(options, decided)
     limits = images.DecodeLimits.of(options.output)
     region_spec = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
     files = {"content": images.load(content, limits=limits), **region_spec.pictures}
-    if start is None and options.optimization.init not in INIT_NAMES:
-        start = _start_file(options.optimization.init)
+    start = _start_file(options.optimization.init) if start is None else start
     if start is not None:
         files["init"] = images.load(start, limits=limits)
     _check_sides(files)
@@ -185,6 +180,7 @@ def prepare(
     scales = _scales(size, options, decided)
     memory_model = _memory_model(size, (*style_layers, *content_layers), options, machine, tensors, files, group)
     plans = _plans(scales, options, machine, memory_model, decided)
+    machine_notes = [machine.note] if machine.note else []
     return PreparedRun(
         options=options,
         tensors=tensors,
@@ -199,12 +195,7 @@ def prepare(
         size=size,
         memory_plans=plans,
         memory_model=memory_model,
-        notes=[
-            *_notes(files, size, options),
-            *tensors.notes,
-            *_memory_notes(plans[size]),
-            *([machine.note] if machine.note else []),
-        ],
+        notes=[*_notes(files, size, options), *tensors.notes, *_memory_notes(plans[size]), *machine_notes],
         group=group,
         is_proof=bool(decided.get("proof")) and "init" in files and options.loss_weights.units == "unitless",
     )
@@ -221,7 +212,8 @@ def in_float32(prepared: PreparedRun, note: str) -> PreparedRun:
     model = replace(prepared.memory_model, bf16_features=False)
     plans = _plans(prepared.scales, prepared.options, compute, model, {})
     changed = replace(prepared, compute=compute, memory_model=model, memory_plans=plans)
-    decided = prepared.group.broadcast({"plans": changed.all_decisions["plans"]})  # those of the first process
+    first: Decisions = {"plans": changed.all_decisions["plans"]}
+    decided: Decisions | None = prepared.group.broadcast(first)  # that of the first process
     plans = _plans(prepared.scales, prepared.options, compute, model, decided or {})
     new = [line for line in _memory_notes(plans[prepared.size]) if line not in prepared.notes]
     return replace(changed, memory_plans=plans, notes=[*prepared.notes, note, *new])
@@ -250,6 +242,19 @@ def check_together(options: Options, group: ProcessGroup, *, decided: bool = Fal
                 f"{option} is not supported with {group.world_size} processes: {why}, or run without torchrun",
                 option,
             )
+
+
+def _layers(options: Options, decided: Decisions) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Return the style layers and the content layers with their weights."""
+    style = decided.get("style_layers") or parse_weights(
+        options.features.style_layers or default_style_layers(options), "style_layers"
+    )
+    content = decided.get("content_layers") or parse_weights(
+        options.features.content_layers or default_content_layers(options), "content_layers"
+    )
+    for name, layers in (("style_layers", style), ("content_layers", content)):
+        check_layers(layers, options.features.network, option=name)
+    return style, content
 
 
 def _memory_model(
@@ -284,7 +289,7 @@ def _check_sides(files: Mapping[str, images.Picture]) -> None:
             )
 
 
-def _compute_settings(options: Options, decided: Mapping[str, Any], group: ProcessGroup) -> ComputeSettings:
+def _compute_settings(options: Options, decided: Decisions, group: ProcessGroup) -> ComputeSettings:
     """Return the device, precision and threads, those of an earlier run if this machine has them and the number of
     processes is the same."""
     wanted = options.machine
@@ -295,8 +300,10 @@ def _compute_settings(options: Options, decided: Mapping[str, Any], group: Proce
     return resolve_device(wanted)
 
 
-def _start_file(init: str) -> str:
-    """Return the image file that ``init`` names, unless it looks like a misspelled keyword."""
+def _start_file(init: str) -> str | None:
+    """Return the image file that ``init`` names, None for a keyword; a misspelled keyword is an error."""
+    if init in INIT_NAMES:
+        return None
     if not images.split_crop(init)[0].suffix and not Path(init).exists():
         raise OptionError(f"init is {init!r}; {suggest(init, INIT_NAMES)}, or pass an image file", "init")
     return init
@@ -311,7 +318,7 @@ def _target(
     return images.check_output(output, inputs=sources, size=size, bits=bits, nbytes=nbytes)
 
 
-def _scales(size: tuple[int, int], options: Options, decided: Mapping[str, Any]) -> list[Scale]:
+def _scales(size: tuple[int, int], options: Options, decided: Decisions) -> list[Scale]:
     if "scales" in decided:
         scales = [Scale.from_data(data) for data in decided["scales"]]
         if (scales[-1].height, scales[-1].width) != size:
@@ -328,7 +335,7 @@ def _plans(
     options: Options,
     machine: ComputeSettings,
     memory_model: memory.MemoryModel,
-    decided: Mapping[str, Any],
+    decided: Decisions,
 ) -> dict[tuple[int, int], memory.MemoryPlan]:
     """Return the memory plan of each scale by size; the plans of an earlier run are reused."""
     if "plans" in decided:

@@ -16,28 +16,86 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from impasto.errors import ImageError, OptionError, RecordError
+from impasto.events import CommandName
 from impasto.files import file_sha256
 from impasto.imaging import images
-from impasto.options.fields import Options, names_with
+from impasto.options.fields import Options, Precision, names_with
+from impasto.regions.spec import SpecData
 
 FORMAT = 1
 LONGEST = 60_000  # bytes after compression; a JPEG segment holds 65,533
 SIDE_FILE = ".steering.json"
 MOST_FILES_HASHED = 500
 
-Record = dict[str, Any]
+
+class SteeringEntry(TypedDict, total=False):
+    """A command that a run executed before ``step``."""
+
+    step: int
+    command: CommandName
+    values: dict[str, float]
+
+
+class InputEntry(TypedDict, total=False):
+    """An input image: its file name, hash and crop."""
+
+    name: str
+    sha256: str
+    crop: list[int]
+
+
+class Decisions(TypedDict, total=False):
+    """What a run resolved on its machine; see ``PreparedRun.decisions``."""
+
+    device: str
+    precision: Precision
+    threads: int
+    cpu: str
+    tile: int | None
+    scales: list[list[float]]
+    style_layers: dict[str, float]
+    content_layers: dict[str, float]
+    placement: SpecData
+    plans: list[list[Any]]
+    ranks: int
+    proof: bool
+
+
+class Record(TypedDict, total=False):
+    """What is known of a run, as JSON. The keys after ``parents`` are added at the end of the run."""
+
+    format: int
+    versions: dict[str, str]
+    options: dict[str, Any]
+    decisions: Decisions
+    inputs: dict[str, InputEntry]
+    steering: list[SteeringEntry]
+    parents: list[Record]
+    steps: int
+    stopped: bool
+    losses: dict[str, float]
+    steering_file: str
+
+
+class RunDescription(Record, total=False):
+    """What a folder of checkpoints stores of its run: the record, and the paths that it leaves out."""
+
+    places: dict[str, str]
+    output: str | None
+    weights: str | None
+    seconds: float
 
 
 def make(
-    options: Mapping[str, Any],
-    decisions: Mapping[str, Any],
+    options: Mapping[str, object],
+    decisions: Decisions,
     inputs: Mapping[str, images.Picture],
     *,
-    steering: Sequence[Mapping[str, Any]] = (),
-    parents: Sequence[Mapping[str, Any]] = (),
+    steering: Sequence[SteeringEntry] = (),
+    parents: Sequence[Record] = (),
 ) -> Record:
     """Return the record of a run before its first step.
 
@@ -54,11 +112,27 @@ def make(
         "options": {
             name: _name_only(value) if name in names_with("file") else value for name, value in options.items()
         },
-        "decisions": dict(decisions),
+        "decisions": decisions.copy(),
         "inputs": {part: _described(picture) for part, picture in inputs.items()},
-        "steering": [dict(entry) for entry in steering],
-        "parents": [dict(parent) for parent in parents],
+        "steering": [entry.copy() for entry in steering],
+        "parents": [parent.copy() for parent in parents],
     }
+
+
+def without_parents(record: Record) -> Record:
+    """Return a record without the records of the images that it started from."""
+    single = record.copy()
+    single.pop("parents", None)
+    return single
+
+
+def without_schedule(decisions: Decisions) -> Decisions:
+    """Return the decisions that also hold for a different size or number of steps."""
+    kept = decisions.copy()
+    kept.pop("scales", None)
+    kept.pop("plans", None)
+    kept.pop("proof", None)
+    return kept
 
 
 def versions() -> dict[str, str]:
@@ -71,8 +145,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _described(picture: images.Picture) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": picture.name, "sha256": picture.sha256}
+def _described(picture: images.Picture) -> InputEntry:
+    about: InputEntry = {"name": picture.name, "sha256": picture.sha256}
     if picture.crop is not None:
         about["crop"] = list(picture.crop)
     return about
@@ -82,12 +156,12 @@ def _name_only(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) else value
 
 
-def text(record: Mapping[str, Any]) -> str:
+def text(record: Mapping[str, object]) -> str:
     """Return the record as JSON; equal records give equal text."""
     return json.dumps(record, sort_keys=True, ensure_ascii=False)
 
 
-def for_file(record: Mapping[str, Any], path: Path) -> tuple[str, bytes | None]:
+def for_file(record: Mapping[str, object], path: Path) -> tuple[str, bytes | None]:
     """Return the record's text for an image, and the content of the side file if the commands do not fit.
 
     Args:
@@ -149,7 +223,7 @@ def parsed(found: str, shown: str) -> Record:
         RecordError: the record is damaged or of a newer version.
     """
     try:
-        record = json.loads(found)
+        record: Record = json.loads(found)
         if not isinstance(record, dict):
             raise TypeError
         number = int(record["format"])
@@ -163,7 +237,7 @@ def parsed(found: str, shown: str) -> Record:
     return record
 
 
-def options_of(record: Mapping[str, Any]) -> Options:
+def options_of(record: Record) -> Options:
     """Return the options in a record.
 
     Raises:
@@ -176,7 +250,7 @@ def options_of(record: Mapping[str, Any]) -> Options:
         raise RecordError(f"the record was made by impasto {made_by} and cannot be used here: {error}") from error
 
 
-def differences(record: Mapping[str, Any]) -> list[str]:
+def differences(record: Record) -> list[str]:
     """Return a message about versions that differ from those in the record, since the bytes may then differ."""
     return [
         f"{package} was {then} and is {now} here"
@@ -185,9 +259,7 @@ def differences(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def find_input(
-    record: Mapping[str, Any], part: str, given: str | Path | None = None, folders: Sequence[Path] = ()
-) -> str:
+def find_input(record: Record, part: str, given: str | Path | None = None, folders: Sequence[Path] = ()) -> str:
     """Return the current path of an input of a run, matched by its hash.
 
     Args:
@@ -260,7 +332,7 @@ def _changed(part: str, name: str, wanted: str, path: Path, found: str) -> str:
     )
 
 
-def load_input(record: Mapping[str, Any], part: str, place: str) -> images.Picture:
+def load_input(record: Record, part: str, place: str) -> images.Picture:
     """Load an input under its name in the record, so that the new record is the same.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import tensor
 from impasto.run import record
 from impasto.run.prepared_run import PreparedRun
+from impasto.run.record import InputEntry, Record
 from impasto.run.state import RunState
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Result:
     saved_losses: dict[str, float]
     steps: int
     stopped: bool
-    record: dict[str, Any] = field(repr=False)
+    record: Record = field(repr=False)
     path: Path | None = None
 
     @property
@@ -79,8 +80,8 @@ def finish(
     run: RunState,
     canvas: Tensor,
     scale_objective: ScaleObjective | None = None,
-    parents: Sequence[Mapping[str, Any]] = (),
-    network: Mapping[str, str] | None = None,
+    parents: Sequence[Record] = (),
+    network: InputEntry | None = None,
 ) -> Result:
     """Quantize the canvas, compute its losses, save it if the run has an output file, and return the result.
 
@@ -125,7 +126,7 @@ def losses_of(
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 
-def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Mapping[str, Any] | None) -> Path:
+def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Mapping[str, object] | None) -> Path:
     """Write an image ``[H, W, 3]``, uint8, uint16 or float, to the output file, with its record unless disabled."""
     assert prepared.output is not None
     options = prepared.options.output

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from impasto.events import Mailbox
 from impasto.run.live_weights import LiveWeights
+from impasto.run.record import SteeringEntry
 from impasto.runtime.distributed import BroadcastMailbox
 
 
@@ -41,5 +41,5 @@ class RunState:
     stopped: bool = False
     recoveries: int = 0
     repeated: int = 0
-    steering: list[dict[str, Any]] = field(default_factory=list)
+    steering: list[SteeringEntry] = field(default_factory=list)
     losses: list[dict[str, float]] = field(default_factory=list)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import Any
 
 from impasto.errors import OptionError
-from impasto.events import Command, Event, Mailbox, Snapshot, Steered, Warned
+from impasto.events import Command, Mailbox, ProgressEvent, Snapshot, Steered, Warned
 from impasto.objective.objective import Objective
 from impasto.optimizers.protocol import Optimizer
 from impasto.run.checkpoint import Checkpointer
 from impasto.run.preview import as_preview
+from impasto.run.record import SteeringEntry
 from impasto.run.state import RunState
 from impasto.runtime.distributed import BroadcastMailbox
 
 
 def commands_before_step(
-    state: RunState, replayed: Sequence[Mapping[str, Any]], mailbox: Mailbox | BroadcastMailbox | None
+    state: RunState, replayed: Sequence[SteeringEntry], mailbox: Mailbox | BroadcastMailbox | None
 ) -> Iterator[Command]:
     """Yield the commands to execute before the next step; a paused run waits here for more of them."""
     yield from _replayed_commands(state, replayed)
@@ -28,7 +28,7 @@ def commands_before_step(
         mailbox.wait(0.5)
 
 
-def _replayed_commands(state: RunState, replayed: Sequence[Mapping[str, Any]]) -> Iterator[Command]:
+def _replayed_commands(state: RunState, replayed: Sequence[SteeringEntry]) -> Iterator[Command]:
     """Yield the commands that an earlier run executed before the same step."""
     while state.repeated < len(replayed) and replayed[state.repeated]["step"] <= state.step + 1:
         entry = replayed[state.repeated]
@@ -44,10 +44,10 @@ def execute(
     optimizer: Optimizer,
     names: Sequence[str],
     checkpointer: Checkpointer | None,
-) -> list[Event]:
+) -> list[ProgressEvent]:
     """Execute a command and return its events. ``names`` are the terms whose weights can be changed."""
     step = state.step + 1
-    events: list[Event] = []
+    events: list[ProgressEvent] = []
     if command.name == "checkpoint":
         return events
     if command.name == "set":
@@ -71,7 +71,7 @@ def execute(
     return [*events, Steered(step, command.name, dict(command.values))]
 
 
-def _record(state: RunState, entry: dict[str, Any], checkpointer: Checkpointer | None) -> None:
+def _record(state: RunState, entry: SteeringEntry, checkpointer: Checkpointer | None) -> None:
     if checkpointer is not None:
         checkpointer.log(state, entry)
     state.steering.append(entry)

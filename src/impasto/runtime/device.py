@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from impasto.errors import MachineError
-from impasto.options.fields import Machine
+from impasto.options.fields import Machine, Precision
 
 CHANNELS, SIDE = 64, 32  # of the timed convolution: 75 MFLOP, a millisecond where float32 is fast
 ROUNDS = 6  # the fastest counts; the first one also compiles
@@ -47,9 +47,10 @@ class ComputeSettings:
     note: str | None = None
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Precision:
         """The option's name of the dtype: ``fp32`` or ``bf16``."""
-        return {torch.float32: "fp32", torch.bfloat16: "bf16"}[self.dtype]
+        names: dict[torch.dtype, Precision] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
+        return names[self.dtype]
 
 
 def devices() -> list[str]:

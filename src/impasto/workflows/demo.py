@@ -21,7 +21,7 @@ from impasto.run.result import Result
 EARLY, LATER = 0.04, 0.4  # of all steps
 SIZE = 512
 
-Follow = Callable[[Iterator[Event], Mailbox], Result]
+Follow = Callable[[Iterator[Event[Result]], Mailbox], Result]
 
 
 def paint(
@@ -60,7 +60,7 @@ def paint(
     return files
 
 
-def _keeping(events: Iterator[Event], kept: list[Stepped]) -> Iterator[Event]:
+def _keeping(events: Iterator[Event[Result]], kept: list[Stepped]) -> Iterator[Event[Result]]:
     """Pass on the events and append the steps of an early and a later iteration to ``kept``."""
     wanted: set[int] = set()
     for event in events:

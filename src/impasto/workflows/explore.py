@@ -24,6 +24,7 @@ from impasto.options.fields import Options, declared
 from impasto.options.option_fields import OptionFields
 from impasto.run import record
 from impasto.run.painter import History
+from impasto.run.record import Record
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
 
@@ -223,9 +224,9 @@ def _neighbor(
 
 
 def _paint(content: str, style: str, options: Options, start: Result | None, path: Path, cache: TargetCache) -> Result:
-    parents: list[dict[str, Any]] = []
+    parents: list[Record] = []
     if start is not None:
-        parents = [*start.record["parents"], {key: v for key, v in start.record.items() if key != "parents"}]
+        parents = [*start.record["parents"], record.without_parents(start.record)]
     return last(
         iter_run(
             Inputs(content, style),

@@ -28,11 +28,11 @@ from impasto.regions.spec import RegionSpec, as_words
 from impasto.run import record
 from impasto.run.checkpoint import load_input_copy, read_run
 from impasto.run.painter import CheckpointFolder, History
+from impasto.run.record import InputEntry, Record, SteeringEntry
+from impasto.run.result import Result
 from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import ALONE, ProcessGroup
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def as_command(about: Record) -> str:
 
     For an image that was kept close to a proof, the command names that proof and the image's size.
     """
-    options = record.options_of(about).flat()
+    options: dict[str, Any] = {**record.options_of(about).flat()}
     if about["decisions"].get("proof"):
         words = ["impasto", "replay", about["inputs"]["init"]["name"], "--size", str(options["size"])]
         words += [] if options["dpi"] is None else ["--dpi", str(options["dpi"])]
@@ -151,7 +151,7 @@ def _other_seed(about: Record) -> list[str]:
     return ["--seed", str(seed)] if parents and parents[-1]["options"]["seed"] != seed else []
 
 
-def _with_crop(about: Mapping[str, Any]) -> str:
+def _with_crop(about: InputEntry) -> str:
     crop = ",".join(str(number) for number in about["crop"]) if about.get("crop") else ""
     return f"{about['name']}#{crop}" if crop else str(about["name"])
 
@@ -168,7 +168,7 @@ def iter_replay(
     monitor: Monitor = Monitor(),  # noqa: B008 - frozen
     checkpoints: CheckpointFolder | None = None,
     group: ProcessGroup = ALONE,
-) -> Iterator[Event]:
+) -> Iterator[Event[Result]]:
     """Reproduce an image, or continue optimizing it.
 
     Args:
@@ -226,7 +226,7 @@ def _requested_run(
         if size is not None and source.full_size_options is not None
         else record.options_of(about)
     )
-    decisions, steering, parents = dict(about["decisions"]), list(about["steering"]), list(about.get("parents", ()))
+    decisions, steering, parents = about["decisions"].copy(), list(about["steering"]), list(about.get("parents", ()))
     start: Any = None
     upscaled: list[list[float]] | None = None
     if more_steps is not None:
@@ -239,7 +239,7 @@ def _requested_run(
                 "more_steps",
             )
         start = images.load(source.path)
-        parents.append({key: value for key, value in about.items() if key != "parents"})
+        parents.append(record.without_parents(about))
         options = options.replace(steps=more_steps, scales=1, time=None)
     elif size is not None and source.full_size_options is not None:
         parents = []
@@ -252,10 +252,11 @@ def _requested_run(
         else:
             assert source.path is not None
             start = images.load(source.path)
-            parents.append({key: value for key, value in about.items() if key != "parents"})
+            parents.append(record.without_parents(about))
     if size is not None or more_steps is not None:
-        decisions = {key: value for key, value in decisions.items() if key not in ("scales", "plans", "proof")}
-        decisions |= {"scales": upscaled, "proof": True} if upscaled else {}
+        decisions = record.without_schedule(decisions)
+        if upscaled:
+            decisions |= {"scales": upscaled, "proof": True}
         steering = _from_the_first_step(steering, held=upscaled is not None)
         options = options if memory is None else options.replace(memory=memory)
     return options, start, {"decisions": decisions, "steering": steering, "parents": parents}
@@ -338,7 +339,7 @@ def _start(source: Source) -> images.Picture | None:
     return replace(made, name=name, source=None)
 
 
-def _from_the_first_step(steering: Sequence[Mapping[str, Any]], held: bool) -> list[Mapping[str, Any]]:
+def _from_the_first_step(steering: Sequence[SteeringEntry], held: bool) -> list[SteeringEntry]:
     """Return all live changes as one command; without a proof, its weight is dropped."""
     values: dict[str, float] = {}
     for entry in steering:
@@ -356,7 +357,7 @@ def iter_resume(
     monitor: Monitor = Monitor(),  # noqa: B008 - frozen
     cache: TargetCache | None = None,
     group: ProcessGroup = ALONE,
-) -> Iterator[Event]:
+) -> Iterator[Event[Result]]:
     """Resume a run from its last checkpoint, or from its beginning if it has none.
 
     Args:
@@ -374,13 +375,11 @@ def iter_resume(
     folder = Path(folder)
     beginning = read_run(folder)
     places = beginning["places"]
-    folders = [Path(place).parent for place in places.values()]
+    folders = [*(Path(place).parent for place in places.values()), folder.resolve().parent, Path.cwd()]
     pictures = {}
     for part in beginning["inputs"]:
         if part in places:
-            place = record.find_input(
-                beginning, part, (given or {}).get(part), (*folders, folder.resolve().parent, Path.cwd())
-            )
+            place = record.find_input(beginning, part, (given or {}).get(part), folders)
             pictures[part] = record.load_input(beginning, part, place)
         else:
             pictures[part] = load_input_copy(folder, part)

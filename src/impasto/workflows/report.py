@@ -55,7 +55,7 @@ class Report:
         self._wanted: set[int] = set()
         self._frames: list[tuple[int, str]] = []
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event[Result]) -> None:
         """Handle an event: steps with a preview become frames; the last event writes the page."""
         if isinstance(event, Planned):
             folder_for(self.folder, "report")

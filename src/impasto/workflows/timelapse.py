@@ -11,7 +11,7 @@ import math
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.filter
@@ -22,6 +22,9 @@ from impasto.errors import OptionError, suggest
 from impasto.events import Event, Finished, Planned, Stepped
 from impasto.files import disk_shortfall, why_not_writable
 from impasto.imaging import images
+
+if TYPE_CHECKING:
+    from impasto.run.result import Result
 
 EASE = 2.2
 SECONDS = 6.0
@@ -57,7 +60,7 @@ class Timelapse:
         self._before: tuple[int, Frame] | None = None
         self._sink: _Sink | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event[Result]) -> None:
         """Handle an event: the plan opens the file, steps with a preview add frames, the last event closes it."""
         if isinstance(event, Planned):
             last = event.scales[-1]

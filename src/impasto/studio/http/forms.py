@@ -91,7 +91,7 @@ OptionsForm: type[BaseModel] = type("OptionsForm", (option_model("OptionFields",
 Steer = cast(type[_Terms], type("Steer", (_Terms, option_model("SteerFields", live_options(), ())), {}))
 
 
-def validated_options(form: BaseModel) -> dict[str, Any]:
+def validated_options(form: BaseModel) -> dict[str, object]:
     """Return the given options, validated together with their recipe.
 
     Raises:

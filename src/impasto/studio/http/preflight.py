@@ -6,12 +6,13 @@ again, on the decoded images. Does not import torch.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from impasto.errors import OptionError
 from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.options.layer_names import SMALLEST_SIDE, check_layers
+from impasto.options.option_fields import OptionFields
 from impasto.options.sizes import canvas_size
 from impasto.options.validation import parse_weights
 from impasto.studio.http.problems import ProblemError
@@ -19,7 +20,7 @@ from impasto.studio.http.views import NewJob
 from impasto.studio.store.database import Store
 
 
-def preflight(new_job: NewJob, given: dict[str, Any], store: Store) -> None:
+def preflight(new_job: NewJob, given: dict[str, object], store: Store) -> None:
     """Refuse a job that could only fail.
 
     Args:
@@ -32,7 +33,7 @@ def preflight(new_job: NewJob, given: dict[str, Any], store: Store) -> None:
         NotFoundError: an image does not exist.
         ProblemError: 422; an image is too small.
     """
-    chosen = recipes.resolve(**given)
+    chosen = recipes.resolve(**cast("OptionFields", given))
     _check_layers(chosen)
     by_field = {"content": new_job.content}
     by_field |= {f"styles.{index}.asset": style.asset for index, style in enumerate(new_job.styles)}

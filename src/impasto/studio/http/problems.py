@@ -79,7 +79,7 @@ def respond(
     return JSONResponse(problem.model_dump(), status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     """Return the OpenAPI entries of the problems that a route may return."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _REFERENCE}}}

@@ -77,7 +77,7 @@ class NewJob(BaseModel):
             raise ValueError("two regions have the same name: rename one")
         return self
 
-    def pictures(self) -> dict[str, Any]:
+    def pictures(self) -> dict[str, object]:
         """Return the asset ids by role, as the store expects them."""
         return {
             "content": self.content,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from impasto.studio.store import schema
 from impasto.studio.store.records import (
@@ -154,9 +154,9 @@ class Store:
     def create_job(
         self,
         client: str,
-        pictures: Mapping[str, Any],
+        pictures: Mapping[str, object],
         assets: Sequence[str],
-        options: Mapping[str, Any],
+        options: Mapping[str, object],
         limits: QueueLimits | None = None,
         purpose: Purpose = "picture",
     ) -> Job:
@@ -296,7 +296,7 @@ class Store:
         if state != job.state:
             self.set_state(connection, job.id, state)
 
-    def set_state(self, connection: sqlite3.Connection, job_id: str, state: State, **more: Any) -> None:
+    def set_state(self, connection: sqlite3.Connection, job_id: str, state: State, **more: object) -> None:
         """Change a job's state inside a transaction, and log it."""
         ended = self.clock() if state in OVER else None
         connection.execute("UPDATE jobs SET state = ?, ended = ? WHERE id = ?", (state, ended, job_id))
@@ -317,7 +317,7 @@ class Store:
 
     # Events and results ----------------------------------------------------------------------------------------------
 
-    def add_event(self, connection: sqlite3.Connection, job_id: str, kind: str, data: Mapping[str, Any]) -> int:
+    def add_event(self, connection: sqlite3.Connection, job_id: str, kind: str, data: Mapping[str, object]) -> int:
         """Append to a job's log inside a transaction and return the event's number."""
         row = connection.execute(
             "UPDATE jobs SET last_event = last_event + 1 WHERE id = ? RETURNING last_event", (job_id,)

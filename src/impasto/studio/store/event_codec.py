@@ -25,7 +25,7 @@ KINDS = (
 )
 
 
-def encode_event(event: Event) -> tuple[str, dict[str, Any]]:
+def encode_event(event: Event[object]) -> tuple[str, dict[str, object]]:
     """Return the kind of an event and its data; NaN and infinities become None."""
     if isinstance(event, Planned):
         scales = [dict(scale) for scale in event.scales]

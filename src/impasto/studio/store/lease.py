@@ -15,7 +15,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.studio.store.database import Store
@@ -198,7 +197,7 @@ class Lease:
 
     def append(
         self,
-        events: Sequence[tuple[str, Mapping[str, Any]]],
+        events: Sequence[tuple[str, Mapping[str, object]]],
         step: int | None = None,
         total_steps: int | None = None,
         result: StoredResult | None = None,
@@ -278,7 +277,7 @@ class Lease:
         )
 
     def finish(
-        self, event: Mapping[str, Any], result: StoredResult, record: Mapping[str, Any] | None, stopped: bool
+        self, event: Mapping[str, object], result: StoredResult, record: Mapping[str, object] | None, stopped: bool
     ) -> None:
         """Mark the job done: result, last event and state in one transaction."""
         with self._transaction() as connection:

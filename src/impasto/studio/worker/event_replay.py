@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from impasto.events import Event, Finished, Planned, Stepped
 from impasto.imaging import images
@@ -20,7 +20,7 @@ from impasto.workflows.report import PAGE, Report
 from impasto.workflows.timelapse import Timelapse
 
 
-def events_from_log(export_input: ExportInput) -> Iterator[Event]:
+def events_from_log(export_input: ExportInput) -> Iterator[Event[Result]]:
     """Yield the events of a finished run; steps whose preview was deleted have none.
 
     The steps that a crash undid appear once, as in a run that was not interrupted.
@@ -69,8 +69,8 @@ def report(export_input: ExportInput, path: Path) -> str:
 
 def _result(export_input: ExportInput, steps: list[Stepped]) -> Result:
     """Rebuild a result from its file and its record."""
-    job_record = export_input.job.record
-    assert job_record is not None
+    assert export_input.job.record is not None
+    job_record = cast("record.Record", export_input.job.record)
     picture = images.load(export_input.final)
     return Result(
         pixels=picture.pixels,

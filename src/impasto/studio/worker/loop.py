@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from impasto.errors import InputError
 from impasto.events import Event, Finished, Mailbox, Planned, Snapshot, Steered, Stepped
@@ -26,6 +26,9 @@ from impasto.studio.store.event_codec import encode_event
 from impasto.studio.store.exports import SUFFIXES, Exporter, export_input
 from impasto.studio.store.lease import Lease, LeaseLostError, QueuedCommand, claim, worker_name
 from impasto.studio.store.records import Purpose, ResultKind, StoredResult
+
+if TYPE_CHECKING:
+    from impasto.run.result import Result
 
 CHECKPOINTS = "checkpoints"
 PREVIEWS_KEPT = 120
@@ -49,7 +52,7 @@ class Task:
 
 # A runner writes its own checkpoints, with the commands that it has applied: a command whose ``Steered`` event was
 # yielded is not sent again after a crash.
-Runner = Callable[[Task, Mailbox], Iterator[Event]]
+Runner = Callable[[Task, Mailbox], Iterator[Event["Result"]]]
 
 
 @dataclass(frozen=True)
@@ -273,7 +276,7 @@ class _Run:
 
     # The running thread ----------------------------------------------------------------------------------------------
 
-    def _follow(self, events: Iterator[Event]) -> None:
+    def _follow(self, events: Iterator[Event[Result]]) -> None:
         """Store every event, and act on requests between events."""
         while not self.inbox.lost:
             if self.inbox.target_state == "cancel":
@@ -311,10 +314,10 @@ class _Run:
             self.lease.resume()
         return self.inbox.lost
 
-    def _write(self, event: Event) -> bool:
+    def _write(self, event: Event[Result]) -> bool:
         """Store an event, and return whether it was the last."""
         total_steps, result = None, None
-        lines: list[tuple[str, dict[str, Any]]] = []
+        lines: list[tuple[str, Mapping[str, object]]] = []
         if isinstance(event, Finished):
             self._finish(event)
             return True
@@ -370,7 +373,7 @@ class _Run:
         for result in dropped:
             (self.folder / result.file).unlink(missing_ok=True)
 
-    def _finish(self, event: Finished) -> None:
+    def _finish(self, event: Finished[Result]) -> None:
         """Write the result, mark the job done in one transaction, then delete the checkpoints."""
         self.lease.heartbeat()
         path = self.folder / f"{event.step:07d}-final{self.worker.writers.result_suffix}"

@@ -45,7 +45,7 @@ _state: Mapping[str, Any] = vgg19_state()
 _cache: tuple[tuple[Path, ...], TargetCache] | None = None
 
 
-def run(task: Task, mailbox: Mailbox) -> Iterator[Event]:
+def run(task: Task, mailbox: Mailbox) -> Iterator[Event[Result]]:
     """Run a task and yield its events."""
     styles = [path for path, _ in task.styles]
     options = cast(OptionFields, dict(task.options))
@@ -93,11 +93,11 @@ def _instant(content: images.Picture, style: RegionSpec, chosen: Options) -> Ite
     size = content.size
     if chosen.output.size is not None:
         size = parse_size(chosen.output.size, chosen.output.dpi).fit(*size)
-    flat = chosen.flat()
-    settings = {name: flat[name] for name in names_with("preview")}
+    flat: Mapping[str, Any] = chosen.flat()
+    settings: dict[str, Any] = {name: flat[name] for name in names_with("preview")}
     try:
         for event in iter_stylize(content, style, fast=True, size=str(min(INSTANT_SIDE, max(size))), **settings):
-            if isinstance(event, Finished):
+            if isinstance(event, Finished) and event.result is not None:
                 yield Snapshot(0, 0, images.quantize(event.result.pixels).astype("uint8"))
     except ImpastoError:
         return  # the run itself reports the error
