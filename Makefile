@@ -13,7 +13,7 @@ WORKERS ?= 2
 MATRIX ?=
 BIN := $(VENV)/bin
 DEMO ?= demo
-WEIGHTS := evaluation adain vgg16
+WEIGHTS := evaluation adain vgg16 masks
 
 # The plain stamp means that the program is installed, the full one that the development tools are installed too.
 PLAIN := $(VENV)/.installed

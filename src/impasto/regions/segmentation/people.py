@@ -1,0 +1,92 @@
+"""People, and what stands in front of the rest, as a soft mask.
+
+In: a picture and the faces found in it. Out: a mask over its people; where there are none, over the animals and things
+that stand in front, which the network marks too. It looks at the whole picture, then at a window around each thing it
+marked and below each face, since its answer has 256x256 cells. The guided filter lets the mask follow hair and hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from impasto.regions.segmentation.faces import Face
+from impasto.regions.segmentation.guided_filter import guided_filter
+from impasto.regions.segmentation.networks import PEOPLE_SIDE, Pixels, people
+
+MAX_WINDOWS = 8
+MARKED = 0.3  # probability from which a place gets a look of its own
+SMALLEST_SHARE = 0.001  # of the picture, of what gets a look of its own
+MARGIN = 0.35  # of a window around what was marked, relative to its longer side
+LARGEST_WINDOW = 0.7  # of the picture; a larger window shows nothing new
+RADIUS, EPSILON = 0.012, 1e-3  # of the guided filter
+
+Window = tuple[int, int, int, int]
+
+
+def foreground_mask(pixels: Pixels, faces: Sequence[Face]) -> Pixels:
+    """Return a soft mask ``[H, W]`` in [0, 1] over people and what else stands in front, all zero where nothing does.
+
+    Args:
+        pixels: ``[H, W, 3]`` sRGB in [0, 1].
+        faces: of the picture, as ``find_faces`` returned them.
+
+    Raises:
+        WeightsError: the networks have not been fetched.
+    """
+    import cv2
+
+    height, width = pixels.shape[:2]
+    factor = min(1.0, 1024 / max(height, width))
+    size = max(1, round(factor * height)), max(1, round(factor * width))
+    small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA) if factor < 1 else pixels
+    whole = people(small)
+    total = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_LINEAR)
+    weight = np.ones(size, np.float32)
+    for top, left, bottom, right in _windows(whole, faces, size, factor):
+        inner = cv2.resize(people(small[top:bottom, left:right]), (right - left, bottom - top))
+        trust = 2 * _fade(bottom - top, top > 0, bottom < size[0])[:, None] * _fade(
+            right - left, left > 0, right < size[1]
+        )
+        total[top:bottom, left:right] += trust * inner
+        weight[top:bottom, left:right] += trust
+    return _contrast(guided_filter(pixels, _contrast(total / weight, 0.2), RADIUS, EPSILON), 0.12)
+
+
+def _windows(whole: Pixels, faces: Sequence[Face], size: tuple[int, int], factor: float) -> list[Window]:
+    """Return windows worth a closer look as top, left, bottom and right in px, the most important first."""
+    import cv2
+
+    height, width = size
+    found: list[tuple[float, tuple[float, float, float, float]]] = []
+    count, _, stats, _ = cv2.connectedComponentsWithStats((whole > MARKED).astype(np.uint8), connectivity=8)
+    for left, top, across, down, area in stats[1:count] / np.array([PEOPLE_SIDE] * 4 + [PEOPLE_SIDE**2]):
+        if area >= SMALLEST_SHARE:
+            margin = MARGIN * max(across * width, down * height)
+            box = top * height - margin, left * width - margin
+            box = (*box, (top + down) * height + margin, (left + across) * width + margin)
+            found.append((area, box))
+    for face in faces:
+        x, y, side = face.x * factor, face.y * factor, face.side * factor
+        found.append((1.0, (y - 2 * side, x - 4 * side, y + 8 * side, x + 4 * side)))
+    windows: list[Window] = []
+    for _, (top, left, bottom, right) in sorted(found, key=lambda item: -item[0]):
+        window = max(0, int(top)), max(0, int(left)), min(height, int(bottom)), min(width, int(right))
+        area = (window[2] - window[0]) * (window[3] - window[1])
+        if 0 < area <= LARGEST_WINDOW * height * width:
+            windows.append(window)
+    return windows[:MAX_WINDOWS]
+
+
+def _fade(length: int, first: bool, last: bool) -> Pixels:
+    """Return weights over a window's side that fall to 0 within an eighth of it at the ends inside the picture."""
+    place = (np.arange(length, dtype=np.float32) + 0.5) / length
+    ends = [place] * first + [1 - place] * last
+    return np.minimum(1, 8 * np.minimum.reduce([*ends, np.ones_like(place)]))
+
+
+def _contrast(mask: Pixels, dead: float) -> Pixels:
+    """Return a mask with values below ``dead`` at 0, those above ``1 - dead`` at 1, and a smooth step between."""
+    part = np.clip((mask - dead) / (1 - 2 * dead), 0, 1)
+    return np.asarray(part * part * (3 - 2 * part), np.float32)
