@@ -28,7 +28,7 @@ HOMES: dict[str, frozenset[str]] = {
     "PIL": frozenset({"imaging", "run"}),  # run: Result.image
     "pillow_heif": frozenset({"imaging"}),
     "tifffile": frozenset({"imaging"}),
-    "cv2": frozenset({"imaging", "workflows"}),
+    "cv2": frozenset({"imaging", "regions", "workflows"}),
     "skimage": frozenset({"regions", "workflows"}),
     "matplotlib": frozenset({"workflows"}),
     "av": frozenset({"workflows"}),

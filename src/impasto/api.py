@@ -45,6 +45,7 @@ class RunFields(OptionFields, total=False):
     regions: Regions
     labels: Sequence[PictureLike] | None
     protect: PictureLike | None
+    style_only: PictureLike | None
     mailbox: Mailbox | None
     preview_every: int
     snapshot_every: int
@@ -100,6 +101,7 @@ def iter_stylize(
     regions: Regions = (),
     labels: Sequence[PictureLike] | None = None,
     protect: PictureLike | None = None,
+    style_only: PictureLike | None = None,
     output: PathLike | None = None,
     options: Options | None = None,
     mailbox: Mailbox | None = None,
@@ -117,7 +119,9 @@ def iter_stylize(
             style, or a mapping; see ``spec.parse_regions``. The rest is painted in ``style``, or is unchanged without
             one.
         labels: two images of flat colors, for the content and for the style: regions of equal color are paired.
-        protect: a mask of the pixels to keep unchanged, or ``"faces"``.
+        protect: a mask of the pixels to keep unchanged.
+        style_only: a mask of the pixels that ``style`` paints; the rest is unchanged. A mask can also be a name, such
+            as ``"faces"``, ``"sky"`` or a place ``"0.42,0.31"``; see ``regions.segmentation.names``.
         mailbox: commands to the run; see ``events.Command``.
         preview_every: number of steps between two ``Stepped`` events with a preview; 0 for never.
         snapshot_every: number of steps between two ``Snapshot`` events; 0 for never.
@@ -128,7 +132,7 @@ def iter_stylize(
         ``Planned``, then for each scale ``ScaleStarted`` and its ``Stepped``, and at the end ``Finished`` with a
         ``Result``.
     """
-    inputs = Inputs(content, style, regions, labels, protect)
+    inputs = Inputs(content, style, regions, labels, protect, style_only)
     monitor = Monitor(mailbox, preview_every, snapshot_every)
     checkpoints = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir)
     chosen = settings if options is None else options.replace(**settings)
@@ -145,6 +149,7 @@ class Inputs:
     regions: Regions = ()
     labels: Sequence[PictureLike] | None = None
     protect: PictureLike | None = None
+    style_only: PictureLike | None = None
 
 
 class RunSettings(TypedDict, total=False):
@@ -238,7 +243,12 @@ def _prepared(
     if not isinstance(style, RegionSpec):
         limits = DecodeLimits.of(options.output)
         style = parse_regions(
-            style, regions=inputs.regions, labels=inputs.labels, protect=inputs.protect, limits=limits
+            style,
+            regions=inputs.regions,
+            labels=inputs.labels,
+            protect=inputs.protect,
+            style_only=inputs.style_only,
+            limits=limits,
         )
     decisions = history.decisions if group.is_first else group.broadcast()
     prepared = prepare(inputs.content, style, options, output, start=history.start, group=group, decisions=decisions)

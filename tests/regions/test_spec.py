@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 
 from impasto.errors import ImageError, OptionError
+from impasto.regions.blend import blend_of, parse_numbers
 from impasto.regions.spec import (
     RegionSpec,
     as_words,
-    blend_of,
     check_count,
-    parse_numbers,
     parse_regions,
     require_picture,
 )

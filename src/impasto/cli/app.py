@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import compare, explore, info, replay, studio, stylize, train
+from impasto.cli import compare, explore, info, masks, replay, studio, stylize, train
 
 app = typer.Typer(
     name="impasto",
@@ -41,6 +41,7 @@ app.command("evaluate")(explore.evaluate)
 app.command("reconstruct")(explore.reconstruct)
 app.command("compare")(compare.compare)
 app.command("texture")(compare.texture)
+app.command("masks")(masks.masks)
 app.command("studio")(studio.studio)
 app.command("train")(train.train)
 app.command("export")(train.export)

@@ -42,7 +42,16 @@ def stylize(
         help="Two label images, one for the content and one for the style: areas of equal color are paired.",
     ),
     protect: str | None = typer.Option(
-        None, "--protect", metavar="MASK|faces", help="Keep the white area of a mask, or faces, unchanged."
+        None, "--protect", metavar="MASK", help="Keep the white area of a mask unchanged, such as faces."
+    ),
+    style_only: str | None = typer.Option(
+        None, "--style-only", metavar="MASK", help="Paint only the white area of a mask, such as background."
+    ),
+    select: str | None = typer.Option(
+        None,
+        "--select",
+        metavar="X,Y[+X,Y][-X,Y]",
+        help="Paint only what is at a place, from 0,0 (top left) to 1,1; + adds another place, - removes one.",
     ),
     output: str = typer.Option("out.png", "--output", "-o", help="Output file; its extension selects the format."),
     *,
@@ -56,6 +65,7 @@ def stylize(
     """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
+    placed["style_only"] = _style_only(style_only, select)
     if dry_run:
         from impasto.workflows.estimate import forecast
 
@@ -80,6 +90,19 @@ def stylize(
         )
         listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
         follow(group, events, mailbox, listeners, quiet)
+
+
+def _style_only(mask: str | None, places: str | None) -> str | None:
+    """Return the mask of what is painted, by name or file or by places."""
+    if places is None:
+        return mask
+    from impasto.regions.segmentation.names import PLACES, parse_clicks
+
+    if mask is not None:
+        raise OptionError("--style-only and --select are both given: choose one", "select")
+    if not parse_clicks(places):
+        raise OptionError(f"--select is {places!r}; {PLACES}", "select")
+    return places
 
 
 def _style_for_report(styles: list[str] | None, placed: dict[str, Any], options: OptionFields) -> Any:

@@ -20,10 +20,11 @@ from impasto.errors import ImageError, OptionError
 from impasto.imaging.images import Picture
 from impasto.options.fields import Options, limits
 from impasto.regions import masks
+from impasto.regions.blend import blend_of, parse_numbers
 from impasto.regions.color import recolor, saturate
 from impasto.regions.faces import face_mask
 from impasto.regions.geometry import periodic, resize, rotated
-from impasto.regions.spec import RegionSpec, StyleSpec, blend_of, check_count, parse_numbers, require_picture
+from impasto.regions.spec import ONLY, PROTECT, RegionSpec, StyleSpec, check_count, require_picture
 
 REST = "rest"
 FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture
@@ -214,9 +215,7 @@ def _pending_regions(
     merged: dict[tuple[object, ...], _PendingRegion] = {}
     for spec in sorted((w for w in region_spec.styles if w.region is not None), key=lambda w: str(w.region)):
         assert spec.region is not None and spec.mask is not None
-        mask = masks.load_mask(
-            require_picture(region_spec.pictures, spec.mask), size, f"the mask of region {spec.region}"
-        )
+        mask = masks.load_mask(region_spec.mask(spec.mask), size, f"the mask of region {spec.region}")
         mask = masks.resize_mask(mask.to(original), whole)
         key = _identity(spec, region_spec)
         if key in merged:
@@ -228,7 +227,10 @@ def _pending_regions(
             merged[key] = _PendingRegion(spec.region, [spec], mask)
     check_count(len(merged))
     pending_regions = list(merged.values())
-    if free:
+    if region_spec.only:
+        mask = masks.resize_mask(masks.load_mask(region_spec.mask(ONLY), size, "the mask of --style-only"), whole)
+        pending_regions.append(_PendingRegion(REST if pending_regions else "", free, mask.to(original)))
+    elif free:
         same = merged.get(_identity(free[0], region_spec)) if len(free) == 1 else None
         if same is not None:  # a region painted like the rest is part of the rest
             pending_regions.remove(same)
@@ -238,8 +240,8 @@ def _pending_regions(
 
 def _identity(spec: StyleSpec, region_spec: RegionSpec) -> tuple[object, ...]:
     """Return a key: regions with the same pictures and settings are merged."""
-    roles = spec.style, spec.style_mask
-    found = [None if role is None else require_picture(region_spec.pictures, role) for role in roles]
+    own_mask = None if spec.style_mask is None else region_spec.mask(spec.style_mask)
+    found = require_picture(region_spec.pictures, spec.style), own_mask
     pictures = [None if picture is None else (picture.sha256, picture.crop) for picture in found]
     return (*pictures, spec.scale, spec.rotate, spec.strength, spec.color)
 
@@ -273,7 +275,7 @@ def _protection(region_spec: RegionSpec, content: Picture, like: Tensor, notes: 
             return None
         return torch.from_numpy(found)[None, None].to(like)
     if region_spec.protect == "mask":
-        mask = masks.load_mask(require_picture(region_spec.pictures, "protect"), content.size, "the mask of --protect")
+        mask = masks.load_mask(region_spec.mask(PROTECT), content.size, "the mask of --protect")
         return masks.resize_mask(mask.to(like), (int(like.shape[-2]), int(like.shape[-1])))
     return None
 
@@ -303,7 +305,7 @@ def _styles(
         file = require_picture(region_spec.pictures, spec.style)
         picture, mask = tensor(file.pixels).to(source), pending.label
         if spec.style_mask is not None:
-            own = require_picture(region_spec.pictures, spec.style_mask)
+            own = region_spec.mask(spec.style_mask)
             mask = masks.load_mask(own, file.size, f"the mask of style {file.name}").to(source)
         mask = None if mask is None else masks.resize_mask(mask, file.size)
         alpha = _alpha(file, picture)

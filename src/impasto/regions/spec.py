@@ -13,17 +13,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, cast, get_args
+from typing import Any, NotRequired, TypeAlias, TypedDict, cast, get_args
 
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.imaging import images
 from impasto.imaging.images import PictureLike
 from impasto.options.fields import Color, limits
+from impasto.regions.segmentation.names import drawn_name
 
 SETTINGS = ("scale", "rotate", "strength", "color")
 _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
 _RANGES = {"scale": limits("style_scale"), "rotate": limits("rotate_style"), "strength": limits("strength")}
 MAX_REGIONS = 32
+PROTECT, ONLY = "protect", "style only"  # roles of masks that belong to no region
 
 
 class StyleFields(TypedDict, total=False):
@@ -73,6 +75,8 @@ class SpecData(TypedDict):
     styles: list[dict[str, Any]]
     labels: bool
     protect: str | None
+    only: NotRequired[bool]
+    drawn: NotRequired[dict[str, dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,26 @@ class RegionSpec:
     """All styles with their regions, and the protected part of the content.
 
     ``pictures`` maps roles such as ``style 2`` or ``mask sky`` to pictures; ``labels`` says whether two label pictures
-    are among them; ``protect`` is ``faces``, ``mask`` or None.
+    are among them; ``protect`` is ``mask`` or None, or ``faces`` in records of earlier versions; ``only`` says that
+    the styles without a region paint a mask. ``drawn`` has the roles of masks that are drawn by name: the ``name``, and
+    once they are drawn the hashes ``model`` and ``sha256``; ``masks`` are those masks.
     """
 
     styles: tuple[StyleSpec, ...]
     labels: bool = False
     protect: str | None = None
     pictures: Mapping[str, images.Picture] = field(default_factory=dict, repr=False, compare=False)
+    only: bool = False
+    drawn: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    masks: Mapping[str, images.Picture] = field(default_factory=dict, repr=False, compare=False)
+
+    def mask(self, role: str) -> images.Picture:
+        """Return the mask of a role, drawn or from a file.
+
+        Raises:
+            ImageError: it is missing, as in a record that was altered.
+        """
+        return self.masks[role] if role in self.masks else require_picture(self.pictures, role)
 
     @property
     def is_plain(self) -> bool:
@@ -96,6 +113,7 @@ class RegionSpec:
             and self.styles[0] == StyleSpec(style="style")
             and not self.labels
             and not self.protect
+            and not self.only
         )
 
     def as_data(self) -> SpecData:
@@ -103,12 +121,19 @@ class RegionSpec:
         styles = [
             {key: value for key, value in dataclasses.asdict(s).items() if value is not None} for s in self.styles
         ]
-        return {"styles": styles, "labels": self.labels, "protect": self.protect}
+        data: SpecData = {"styles": styles, "labels": self.labels, "protect": self.protect}
+        if self.only:
+            data["only"] = True
+        if self.drawn:
+            data["drawn"] = {role: dict(about) for role, about in self.drawn.items()}
+        return data
 
     @classmethod
     def from_data(cls, data: SpecData, pictures: Mapping[str, images.Picture]) -> RegionSpec:
         """Return the spec from the data of ``as_data`` and its pictures by role."""
-        return cls(tuple(StyleSpec(**entry) for entry in data["styles"]), data["labels"], data["protect"], pictures)
+        styles = tuple(StyleSpec(**entry) for entry in data["styles"])
+        more = data.get("only", False), data.get("drawn", {})
+        return cls(styles, data["labels"], data["protect"], pictures, *more)
 
 
 def parse_regions(
@@ -117,6 +142,7 @@ def parse_regions(
     regions: Regions = (),
     labels: Sequence[PictureLike] | None = None,
     protect: PictureLike | None = None,
+    style_only: PictureLike | None = None,
     limits: images.DecodeLimits | None = None,
 ) -> RegionSpec:
     """Parse styles, regions, labels and protection, and load their pictures.
@@ -128,42 +154,71 @@ def parse_regions(
         regions: each a text ``MASK=STYLE[,strength=..][,color=..]...``, a pair of mask and style, or a mapping with
             ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
         labels: two label pictures, the content's and the style's.
-        protect: a mask, or ``"faces"``.
+        protect: a mask of what stays unchanged.
+        style_only: a mask of what the styles without a region paint.
         limits: for ``images.load``.
+
+    A mask is a picture, or a name that is drawn when the run is prepared; see ``segmentation.names``.
 
     Raises:
         OptionError: settings contradict each other or cannot be parsed.
         ImageError: a picture cannot be read.
     """
-    pictures: dict[str, images.Picture] = {}
-    limits = limits or images.DecodeLimits()
+    loaded = _Loaded(limits or images.DecodeLimits())
+    pictures = loaded.pictures
     placed: list[StyleSpec] = []
     for number, text in enumerate(_as_list(style), start=1):
         settings = _parse_style(text)
         part = "style" if number == 1 else f"style {number}"
-        placed.append(_load_style(settings, part, None, pictures, limits))
+        placed.append(_load_style(settings, part, None, loaded))
     entries = list(regions.items()) if isinstance(regions, Mapping) else list(regions or ())
     taken: set[str] = set()
     for entry in entries:
         mask, settings = _parse_region(entry)
         name = _name(mask, settings.pop("name", None), taken)
-        pictures[f"mask {name}"] = images.load(_array(mask), limits=limits)
-        placed.append(_load_style(settings, f"style {name}", name, pictures, limits))
+        loaded.mask(f"mask {name}", mask)
+        placed.append(_load_style(settings, f"style {name}", name, loaded))
     if not placed:
         raise OptionError("no style: pass a painting, or regions with --region MASK=PAINTING", "style")
     if "style" not in pictures:
         # The first region's painting is the style of the run wherever only one can be named.
-        pictures = {"style": pictures[placed[0].style], **pictures}
+        pictures = loaded.pictures = {"style": pictures[placed[0].style], **pictures}
     if labels is not None:
         _check_labels(labels, placed, entries)
         for side, source in zip(("content", "style"), labels, strict=True):
-            pictures[f"labels {side}"] = images.load(source, limits=limits)
-    how = None
+            loaded.picture(f"labels {side}", source)
     if protect is not None:
-        how = "faces" if isinstance(protect, str) and protect == "faces" else "mask"
-        if how == "mask":
-            pictures["protect"] = images.load(_array(protect), limits=limits)
-    return RegionSpec(tuple(placed), labels is not None, how, pictures)
+        loaded.mask(PROTECT, protect)
+    if style_only is not None:
+        _check_only(labels, placed)
+        loaded.mask(ONLY, style_only)
+    how = None if protect is None else "mask"
+    return RegionSpec(tuple(placed), labels is not None, how, pictures, style_only is not None, loaded.drawn)
+
+
+@dataclass
+class _Loaded:
+    """The pictures of a spec by role, and the names of masks to draw."""
+
+    limits: images.DecodeLimits
+    pictures: dict[str, images.Picture] = field(default_factory=dict)
+    drawn: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def picture(self, role: str, source: Any) -> None:
+        self.pictures[role] = images.load(source, limits=self.limits)
+
+    def mask(self, role: str, source: Any) -> None:
+        if (name := drawn_name(source)) is not None:
+            self.drawn[role] = {"name": name}
+        else:
+            self.picture(role, _array(source))
+
+
+def _check_only(labels: Sequence[Any] | None, placed: Sequence[StyleSpec]) -> None:
+    if labels is not None:
+        raise OptionError("labels and style_only cannot be combined: make the other places transparent", "style_only")
+    if all(spec.region is not None for spec in placed):
+        raise OptionError("style_only needs a painting that has no region: name one after the photograph", "style_only")
 
 
 def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: Sequence[Any]) -> None:
@@ -185,14 +240,13 @@ def _load_style(
     settings: dict[str, Any],
     part: str,
     region: str | None,
-    pictures: dict[str, images.Picture],
-    limits: images.DecodeLimits,
+    loaded: _Loaded,
 ) -> StyleSpec:
-    pictures[part] = images.load(settings.pop("style"), limits=limits)
+    loaded.picture(part, settings.pop("style"))
     mask, style_mask = settings.pop("style_mask", None), None
     if mask is not None:
         style_mask = f"{part} mask"
-        pictures[style_mask] = images.load(_array(mask), limits=limits)
+        loaded.mask(style_mask, mask)
     return StyleSpec(
         style=part,
         region=region,
@@ -286,6 +340,8 @@ def _settings(given: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _name(mask: Any, given: Any, taken: set[str]) -> str:
     """Return a unique name for a region: the given one, or that of its mask file."""
+    if not given and (drawn := drawn_name(mask)):
+        given = drawn if drawn.isalpha() else "selection"
     stem = str(given) if given else Path(images.split_crop(mask)[0]).stem if isinstance(mask, (str, Path)) else "region"
     stem = re.sub(r"[^\w-]+", "_", stem) or "region"
     stem = f"region_{stem}" if stem.isdigit() else stem  # numbers name the styles of a blend
@@ -311,38 +367,6 @@ def check_count(count: int) -> None:
         )
 
 
-def parse_numbers(text: str, name: str, count: int, *, low: float = 0.0, high: float = math.inf) -> list[float]:
-    """Parse comma-separated numbers, one per style.
-
-    Raises:
-        OptionError: they are not numbers, out of range, or not as many as styles.
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise OptionError(f"{name} is {text!r}; use comma-separated numbers, such as 0.7,0.3", name) from None
-    if len(numbers) != count:
-        raise OptionError(f"{name} has {len(numbers)} numbers for {count} styles: pass one per style", name)
-    if not all(math.isfinite(number) and low <= number <= high for number in numbers):
-        span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise OptionError(f"{name} is {text!r}; each number must be {span}", name)
-    return numbers
-
-
-def blend_of(text: str | None, count: int) -> list[float]:
-    """Return the weight of each style in a blend; the weights sum to one.
-
-    Raises:
-        OptionError: not one number per style, or all are 0.
-    """
-    if text is None:
-        return [1 / count] * count
-    numbers = parse_numbers(text, "style_blend", count)
-    if not sum(numbers) > 0:
-        raise OptionError(f"style_blend is {text!r}; at least one number must be above 0", "style_blend")
-    return [number / sum(numbers) for number in numbers]
-
-
 def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:
     """Return a spec as command-line arguments.
 
@@ -350,6 +374,7 @@ def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:
         data: as ``RegionSpec.as_data`` returns it.
         files: names of the picture files by role.
     """
+    files = {**files, **{role: about["name"] for role, about in data.get("drawn", {}).items()}}
     styles, regions = [], []
     for entry in data["styles"]:
         text = files[entry["style"]] + (f"@{files[entry['style_mask']]}" if "style_mask" in entry else "")
@@ -361,8 +386,9 @@ def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:
         else:
             styles.append(text)
     labels = ["--labels", files["labels content"], files["labels style"]] if data["labels"] else []
-    protect = ["--protect", files.get("protect", "faces")] if data["protect"] else []
-    return [*styles, *regions, *labels, *protect]
+    protect = ["--protect", files.get(PROTECT, "faces")] if data["protect"] else []
+    only = ["--style-only", files[ONLY]] if data.get("only") else []
+    return [*styles, *regions, *labels, *protect, *only]
 
 
 def require_picture(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:

@@ -29,6 +29,7 @@ from impasto.options.validation import parse_weights
 from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
 from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
+from impasto.regions.segmentation.draw import draw_masks
 from impasto.regions.spec import RegionSpec, StyleLike, parse_regions
 from impasto.run.live_weights import LiveWeights
 from impasto.run.record import Decisions
@@ -170,6 +171,7 @@ def prepare(
     limits = images.DecodeLimits.of(options.output)
     region_spec = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
     files = {"content": images.load(content, limits=limits), **region_spec.pictures}
+    region_spec, drawn_notes = draw_masks(region_spec, files["content"])
     start = _start_file(options.optimization.init) if start is None else start
     if start is not None:
         files["init"] = images.load(start, limits=limits)
@@ -195,7 +197,13 @@ def prepare(
         size=size,
         memory_plans=plans,
         memory_model=memory_model,
-        notes=[*_notes(files, size, options), *tensors.notes, *_memory_notes(plans[size]), *machine_notes],
+        notes=[
+            *_notes(files, size, options),
+            *drawn_notes,
+            *tensors.notes,
+            *_memory_notes(plans[size]),
+            *machine_notes,
+        ],
         group=group,
         is_proof=bool(decided.get("proof")) and "init" in files and options.loss_weights.units == "unitless",
     )

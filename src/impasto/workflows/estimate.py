@@ -60,6 +60,7 @@ def forecast(
     regions: Regions = (),
     labels: Sequence[PictureLike] | None = None,
     protect: PictureLike | None = None,
+    style_only: PictureLike | None = None,
     output: PathLike | None = None,
     began: float | None = None,
     cache: TargetCache | None = None,
@@ -68,7 +69,7 @@ def forecast(
     """Estimate a run.
 
     Args:
-        content, style, regions, labels, protect, output, options: as for ``iter_stylize``.
+        content, style, regions, labels, protect, style_only, output, options: as for ``iter_stylize``.
         began: start of the process as a value of ``time.perf_counter``; default: now.
         cache: networks and targets shared with other runs.
 
@@ -83,7 +84,9 @@ def forecast(
         raise OptionError("--dry-run estimates optimization runs; omit it with --fast and --model")
     if not isinstance(style, RegionSpec):
         limits = DecodeLimits.of(chosen.output)
-        style = parse_regions(style, regions=regions, labels=labels, protect=protect, limits=limits)
+        style = parse_regions(
+            style, regions=regions, labels=labels, protect=protect, style_only=style_only, limits=limits
+        )
     prepared = prepare(content, style, chosen, output)
     scale = prepared.scales[0]
     scale_objective = (cache or TargetCache()).scale_objective(prepared, scale)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from impasto.regions.segmentation.networks import FACE_SIDE, Pixels, face_boxes
+from impasto.regions.segmentation.networks import FACE_SIDE, face_boxes
+from impasto.regions.segmentation.opencv import Pixels, resized, shrunk
 
 CANDIDATE_SCORE = 0.5
 CONFIRMED_SCORE = 0.725  # mean over the second looks: of 300 photographs none above it is a mistake
@@ -51,18 +52,15 @@ def find_faces(pixels: Pixels) -> list[Face]:
     Raises:
         WeightsError: the networks have not been fetched.
     """
-    import cv2
-
-    factor = min(1.0, LONG_SIDE_PX / max(pixels.shape[:2]))
-    height, width = (max(1, round(factor * length)) for length in pixels.shape[:2])
-    levels = _levels(pixels if factor == 1 else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
-    candidates = [face for window in _windows((height, width)) for face in _look(levels, *window, CANDIDATE_SCORE)]
+    small = shrunk(pixels, LONG_SIDE_PX)
+    factor = small.shape[0] / pixels.shape[0]
+    levels = _levels(small)
+    windows = _windows((small.shape[0], small.shape[1]))
+    candidates = [face for window in windows for face in _look(levels, *window, CANDIDATE_SCORE)]
     looks = [_confirmed(levels, face) for face in _distinct(candidates)]
     found = _distinct([face for face in looks if face is not None and face.side >= SMALLEST_PX])
     by_size = sorted(found, key=lambda face: -face.side)
-    return [
-        replace(f, x=f.x / factor, y=f.y / factor, side=f.side / factor, points=f.points / factor) for f in by_size
-    ]
+    return [replace(f, x=f.x / factor, y=f.y / factor, side=f.side / factor, points=f.points / factor) for f in by_size]
 
 
 def face_mask(faces: list[Face], size: tuple[int, int]) -> Pixels:
@@ -115,7 +113,8 @@ def _look(levels: list[Pixels], x: float, y: float, side: float, tilt: float, le
     turn, shift = turn / 2**level, shift / 2**level
     mapping = np.concatenate([turn, (turn @ [0.5, 0.5] + shift - 0.5)[:, None]], 1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    scores, boxes = face_boxes(cv2.warpAffine(levels[level], mapping, (FACE_SIDE, FACE_SIDE), flags=flags))
+    square = cv2.warpAffine(levels[level], mapping, (FACE_SIDE, FACE_SIDE), flags=flags)
+    scores, boxes = face_boxes(np.asarray(square, np.float32))
     found = []
     for index in np.flatnonzero(scores >= least):
         places = boxes[index, [0, 1, *range(4, 16)]].reshape(7, 2) - 0.5  # the center first, in sides of the window
@@ -148,12 +147,10 @@ def _confirmed(levels: list[Pixels], face: Face) -> Face | None:
 
 def _levels(pixels: Pixels) -> list[Pixels]:
     """Return a picture at its own size, a half, a quarter and so on, down to the network's input."""
-    import cv2
-
     levels = [np.ascontiguousarray(pixels, np.float32)]
     while max(levels[-1].shape[:2]) >= 2 * FACE_SIDE:
         height, width = (max(1, round(length / 2)) for length in levels[-1].shape[:2])
-        levels.append(cv2.resize(levels[-1], (width, height), interpolation=cv2.INTER_AREA))
+        levels.append(resized(levels[-1], (height, width)))
     return levels
 
 

@@ -9,13 +9,12 @@ from functools import cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
+from impasto.regions.segmentation.opencv import Pixels, resized
 
-Pixels = NDArray[np.float32]
 SIDE_PX = 320
 CELL_PX = 8
 LAYERS = {"relu2_1": 128, "relu3_1": 256, "relu4_1": 512}
@@ -36,12 +35,9 @@ def grid_features(pixels: Pixels) -> dict[str, Pixels]:
     Returns:
         ``[C, h, w]`` by layer, where ``h`` and ``w`` are the sides of the small copy over 8, at least 2.
     """
-    import cv2
-
     factor = SIDE_PX / max(pixels.shape[:2])
     height, width = (CELL_PX * max(2, round(factor * length / CELL_PX)) for length in pixels.shape[:2])
-    shrinking = width < pixels.shape[1]
-    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    small = resized(pixels, (height, width))
     with torch.inference_mode():
         found = _encoder()(torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)[None], LAYERS)
         size = height // CELL_PX, width // CELL_PX

@@ -1,16 +1,16 @@
 """A coarse mask made to follow the edges of its picture.
 
-In: a picture and a mask. Out: the mask as a local affine function of the picture's colors (He, Sun & Tang, "Guided image
-filtering", PAMI 2013, equations 14 to 16), whose coefficients are computed on a small copy of the picture and
+In: a picture and a mask. Out: the mask as a local affine function of the picture's colors (He, Sun & Tang, "Guided
+image filtering", PAMI 2013, equations 14 to 16), whose coefficients are computed on a small copy of the picture and
 interpolated (He & Sun, "Fast guided filter", 2015).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]
+from impasto.regions.segmentation.opencv import Pixels, resized, shrunk
+
 COEFFICIENT_SIDE_PX = 768
 
 
@@ -28,16 +28,12 @@ def guided_filter(guide: Pixels, mask: Pixels, radius: float, epsilon: float) ->
     """
     import cv2
 
-    height, width = guide.shape[:2]
-    factor = min(1.0, COEFFICIENT_SIDE_PX / max(height, width))
-    size = max(1, round(factor * width)), max(1, round(factor * height))
-    small = cv2.resize(guide, size, interpolation=cv2.INTER_AREA) if factor < 1 else guide
-    values = cv2.resize(mask, size, interpolation=cv2.INTER_AREA if mask.shape[1] > size[0] else cv2.INTER_LINEAR)
-    reach = max(1, round(radius * max(size)))
+    small = shrunk(guide, COEFFICIENT_SIDE_PX)
+    values = resized(mask, (small.shape[0], small.shape[1]))
+    reach = max(1, round(radius * max(small.shape)))
 
     def mean(image: Pixels) -> Pixels:
-        blurred: Pixels = cv2.blur(image, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REFLECT)
-        return blurred
+        return np.asarray(cv2.blur(image, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REFLECT), np.float32)
 
     color, level = mean(small), mean(values)
     covariance = mean(small * values[..., None]) - color * level[..., None]  # [h, w, 3]
@@ -46,7 +42,6 @@ def guided_filter(guide: Pixels, mask: Pixels, radius: float, epsilon: float) ->
     slope = np.linalg.solve(variance + epsilon * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
     offset = level - (slope * color).sum(-1)
     coefficients = mean(np.concatenate([slope, offset[..., None]], -1).astype(np.float32))
-    if factor < 1:
-        coefficients = cv2.resize(coefficients, (width, height), interpolation=cv2.INTER_LINEAR)
+    coefficients = resized(coefficients, (guide.shape[0], guide.shape[1]))
     followed = np.einsum("hwc,hwc->hw", coefficients[..., :3], guide) + coefficients[..., 3]
-    return np.clip(followed, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(followed, 0, 1), np.float32)

@@ -12,15 +12,13 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from impasto.network.weights import mask_networks
+from impasto.regions.segmentation.opencv import Pixels, resized
 
 NetworkFile = Literal["face_detection_short_range", "selfie_segmentation"]
 PEOPLE_SIDE = 256
 FACE_SIDE = 128
-
-Pixels = NDArray[np.float32]
 
 
 @cache
@@ -43,7 +41,7 @@ def file_hash(name: NetworkFile) -> str:
 
 
 def people(pixels: Pixels) -> Pixels:
-    """Return how probable it is that a place belongs to a person, ``[256, 256]`` in [0, 1], whatever the picture's size.
+    """Return how probable a person is in each cell, ``[256, 256]`` in [0, 1], whatever the picture's size.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
@@ -51,10 +49,8 @@ def people(pixels: Pixels) -> Pixels:
     Raises:
         WeightsError: the networks have not been fetched.
     """
-    import cv2
-
     net = _load("selfie_segmentation")[0]
-    small = cv2.resize(pixels, (PEOPLE_SIDE, PEOPLE_SIDE), interpolation=cv2.INTER_AREA)
+    small = resized(pixels, (PEOPLE_SIDE, PEOPLE_SIDE))
     net.setInput(np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32))
     return np.array(net.forward()[0, 0], np.float32)
 
@@ -75,7 +71,7 @@ def face_boxes(square: Pixels) -> tuple[Pixels, Pixels]:
     net = _load("face_detection_short_range")[0]
     net.setInput(np.ascontiguousarray(square.transpose(2, 0, 1)[None] * 2 - 1, np.float32))
     boxes, logits = (np.array(net.forward(name)[0], np.float32) for name in ("regressors", "classificators"))
-    boxes = boxes / FACE_SIDE
+    boxes /= np.float32(FACE_SIDE)
     boxes[:, 0:2] += _anchors()
     boxes[:, 4:] += np.tile(_anchors(), 6)
     return 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80))), boxes

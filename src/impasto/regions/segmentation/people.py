@@ -13,8 +13,10 @@ import numpy as np
 
 from impasto.regions.segmentation.faces import Face
 from impasto.regions.segmentation.guided_filter import guided_filter
-from impasto.regions.segmentation.networks import PEOPLE_SIDE, Pixels, people
+from impasto.regions.segmentation.networks import PEOPLE_SIDE, people
+from impasto.regions.segmentation.opencv import Pixels, resized, shrunk
 
+LONG_SIDE_PX = 1024
 MAX_WINDOWS = 8
 MARKED = 0.3  # probability from which a place gets a look of its own
 SMALLEST_SHARE = 0.001  # of the picture, of what gets a look of its own
@@ -35,21 +37,15 @@ def foreground_mask(pixels: Pixels, faces: Sequence[Face]) -> Pixels:
     Raises:
         WeightsError: the networks have not been fetched.
     """
-    import cv2
-
-    height, width = pixels.shape[:2]
-    factor = min(1.0, 1024 / max(height, width))
-    size = max(1, round(factor * height)), max(1, round(factor * width))
-    small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA) if factor < 1 else pixels
+    small = shrunk(pixels, LONG_SIDE_PX)
+    size = (small.shape[0], small.shape[1])
     whole = people(small)
-    total = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_LINEAR)
-    weight = np.ones(size, np.float32)
-    for top, left, bottom, right in _windows(whole, faces, size, factor):
-        inner = cv2.resize(people(small[top:bottom, left:right]), (right - left, bottom - top))
-        trust = 2 * _fade(bottom - top, top > 0, bottom < size[0])[:, None] * _fade(
-            right - left, left > 0, right < size[1]
-        )
-        total[top:bottom, left:right] += trust * inner
+    total, weight = resized(whole, size).copy(), np.ones(size, np.float32)
+    for top, left, bottom, right in _windows(whole, faces, size, size[0] / pixels.shape[0]):
+        down = _fade(bottom - top, top > 0, bottom < size[0])
+        across = _fade(right - left, left > 0, right < size[1])
+        trust = 2 * down[:, None] * across
+        total[top:bottom, left:right] += trust * resized(people(small[top:bottom, left:right]), trust.shape)
         weight[top:bottom, left:right] += trust
     return _contrast(guided_filter(pixels, _contrast(total / weight, 0.2), RADIUS, EPSILON), 0.12)
 
@@ -59,17 +55,16 @@ def _windows(whole: Pixels, faces: Sequence[Face], size: tuple[int, int], factor
     import cv2
 
     height, width = size
-    found: list[tuple[float, tuple[float, float, float, float]]] = []
+    found: list[tuple[float, list[float]]] = []
     count, _, stats, _ = cv2.connectedComponentsWithStats((whole > MARKED).astype(np.uint8), connectivity=8)
     for left, top, across, down, area in stats[1:count] / np.array([PEOPLE_SIDE] * 4 + [PEOPLE_SIDE**2]):
         if area >= SMALLEST_SHARE:
             margin = MARGIN * max(across * width, down * height)
-            box = top * height - margin, left * width - margin
-            box = (*box, (top + down) * height + margin, (left + across) * width + margin)
-            found.append((area, box))
+            y, x = top * height - margin, left * width - margin
+            found.append((area, [y, x, y + down * height + 2 * margin, x + across * width + 2 * margin]))
     for face in faces:
         x, y, side = face.x * factor, face.y * factor, face.side * factor
-        found.append((1.0, (y - 2 * side, x - 4 * side, y + 8 * side, x + 4 * side)))
+        found.append((1.0, [y - 2 * side, x - 4 * side, y + 8 * side, x + 4 * side]))
     windows: list[Window] = []
     for _, (top, left, bottom, right) in sorted(found, key=lambda item: -item[0]):
         window = max(0, int(top)), max(0, int(left)), min(height, int(bottom)), min(width, int(right))
@@ -83,7 +78,7 @@ def _fade(length: int, first: bool, last: bool) -> Pixels:
     """Return weights over a window's side that fall to 0 within an eighth of it at the ends inside the picture."""
     place = (np.arange(length, dtype=np.float32) + 0.5) / length
     ends = [place] * first + [1 - place] * last
-    return np.minimum(1, 8 * np.minimum.reduce([*ends, np.ones_like(place)]))
+    return np.asarray(np.minimum(1, 8 * np.minimum.reduce([*ends, np.ones_like(place)])), np.float32)
 
 
 def _contrast(mask: Pixels, dead: float) -> Pixels:

@@ -1,0 +1,92 @@
+"""What is at a place that somebody clicked on, as a soft mask.
+
+In: a picture and places to include or leave out. Out: a mask. The cells of the picture are clustered by VGG-19's
+features, color and position; the connected part of a cluster around a place is what the place probably means. GrabCut
+draws its border, and the guided filter lets that follow the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impasto.regions.segmentation.features import SIDE_PX
+from impasto.regions.segmentation.guided_filter import guided_filter
+from impasto.regions.segmentation.names import Click
+from impasto.regions.segmentation.opencv import Flags, Pixels, connected, grab_cut, k_means, resized, shrunk
+
+CLUSTERS = 9
+SPOT = 0.012  # of the long side: radius around a place that certainly means what is there
+LAYER_WEIGHTS = {"relu2_1": 1.0, "relu3_1": 1.0}
+COLOR_WEIGHT, POSITION_WEIGHT = 1.0, 0.7
+RADIUS, EPSILON = 0.006, 4e-4
+
+
+def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, Pixels]) -> Pixels:
+    """Return a soft mask ``[H, W]`` in [0, 1] over what is at the places.
+
+    Args:
+        pixels: ``[H, W, 3]`` sRGB in [0, 1].
+        clicks: x and y in [0, 1] and whether the place is added or removed; the first is added.
+        features: of the picture, as ``grid_features`` returned them.
+    """
+    import cv2
+
+    small = shrunk(pixels, SIDE_PX)
+    height, width = small.shape[:2]
+    cells = clusters(small, features)
+    meant = np.zeros(cells.shape, bool)
+    for x, y, added in clicks:
+        part = _part(cells, x, y)
+        meant = meant | part if added else meant & ~part
+    # What is far from all that was meant is left out: colors alone would select every similar thing.
+    near = _enlarged(cv2.dilate(meant.astype(np.float32), np.ones((5, 5))) > 0, (height, width))
+    spots = np.zeros((2, height, width), np.uint8)
+    for x, y, added in clicks:
+        center = min(width - 1, int(x * width)), min(height - 1, int(y * height))
+        cv2.circle(spots[int(added)], center, max(2, round(SPOT * max(height, width))), 1, -1)
+    inside, outside = spots[1] > 0, (spots[0] > 0) | ~near
+    found = grab_cut(small, _enlarged(meant, (height, width)), inside, outside, iterations=4)
+    return guided_filter(pixels, _touching(found, clicks).astype(np.float32), RADIUS, EPSILON)
+
+
+def clusters(small: Pixels, features: dict[str, Pixels]) -> NDArray[np.int32]:
+    """Return the cluster of each cell of a picture, ``[h, w]``.
+
+    Args:
+        small: ``[H, W, 3]`` sRGB in [0, 1].
+        features: of the picture, as ``grid_features`` returned them.
+    """
+    import cv2
+
+    rows, columns = next(iter(features.values())).shape[1:]
+    lab = cv2.cvtColor(resized(small, (rows, columns)), cv2.COLOR_RGB2LAB)
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) / max(rows, columns)
+    parts = [COLOR_WEIGHT * lab.reshape(-1, 3) / 25, POSITION_WEIGHT * 4 * np.stack([y.ravel(), x.ravel()], -1)]
+    for name, weight in LAYER_WEIGHTS.items():
+        layer = np.sqrt(features[name].reshape(features[name].shape[0], -1).T)
+        layer = layer - layer.mean(0)
+        parts.append(weight * 2 * layer / np.sqrt((layer**2).sum(-1).mean() + 1e-8))
+    points = np.concatenate(parts, 1).astype(np.float32)
+    return k_means(points, min(CLUSTERS, len(points))).reshape(rows, columns)
+
+
+def _part(cells: NDArray[np.int32], x: float, y: float) -> Flags:
+    """Return the connected cells of the cluster at a place."""
+    row, column = min(cells.shape[0] - 1, int(y * cells.shape[0])), min(cells.shape[1] - 1, int(x * cells.shape[1]))
+    parts = connected(cells == cells[row, column])
+    return np.asarray(parts == parts[row, column], bool)
+
+
+def _touching(found: Flags, clicks: Sequence[Click]) -> Flags:
+    """Return the connected parts of a mask that contain an added place."""
+    height, width = found.shape
+    parts = connected(found)
+    at = [parts[min(height - 1, int(y * height)), min(width - 1, int(x * width))] for x, y, added in clicks if added]
+    return np.isin(parts, [part for part in at if part > 0])
+
+
+def _enlarged(cells: Flags, size: tuple[int, int]) -> Flags:
+    return resized(cells.astype(np.float32), size) > 0.5
