@@ -13,7 +13,7 @@ from impasto.run.state import Monitor
 
 HISTORY = ("decisions", "steering", "parents", "start")
 LISTENERS = ("mailbox", "preview_every", "snapshot_every")
-INPUTS = ("regions", "labels", "protect")
+INPUTS = ("regions", "labels", "protect", "style_only")
 DIRECT = ("cache", "group", "started_at", "output")
 
 

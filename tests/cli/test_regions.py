@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "b.png --region half.png=a.png",
         "a.png --labels labels.png labels.png",
         "a.png --protect half.png --protect-strength 0.5",
-        "a.png --protect faces",
+        "a.png --style-only half.png",
         "a.png --color palette --saturation 1.5",
         "a.png --seamless --rotate-style 30",
     ],
@@ -67,6 +67,9 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
         ("a.png --protect square.png", "the mask of --protect is 40x40 px"),
         ("a.png --seamless --tile 64", "seamless needs the whole image in one piece"),
         ("a.png --color blue", "blue"),
+        ("a.png --select 0.4", "--select is '0.4'; write places as 0.42,0.31 or"),
+        ("a.png --select 0.4,7", "the place 0.4,7 is outside the picture"),
+        ("a.png --select 0.4,0.7 --style-only sky", "--style-only and --select are both given"),
         (" ".join(f"--region half.png=a.png,strength={k / 50}" for k in range(50)), "50 regions with different styles"),
     ],
 )

@@ -290,9 +290,20 @@ def test_protection_raises_the_content_and_leaves_the_style(cache: TargetCache, 
     assert same(none, plain)
 
 
-def test_faces_that_are_not_there_are_said(cache: TargetCache, photo: Any, paintings: Any) -> None:
-    events = list(iter_stylize(photo, paintings[0], protect="faces", cache=cache, **{**FEW, "steps": 1}))
+def test_faces_of_an_earlier_record_that_are_not_there_are_said(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    spec = replace(parse_regions(paintings[0]), protect="faces")  # found by the cascade of earlier versions
+    events = list(iter_stylize(photo, spec, cache=cache, **{**FEW, "steps": 1}))
     assert any(isinstance(event, Warned) and "no face found" in event.message for event in events)
+
+
+def test_style_only_leaves_the_rest(cache: TargetCache, photo: Any, paintings: Any) -> None:
+    painted = stylize(photo, paintings[0], style_only=left(40), cache=cache, **FEW)
+    assert np.abs(painted.pixels[:, 40:] - photo[:, 40:]).max() < 0.5 / 255
+    assert np.abs(painted.pixels[:, :40] - photo[:, :40]).max() > 0.05
+    region = stylize(photo, None, regions=[(left(40), paintings[0])], cache=cache, **FEW)
+    assert np.array_equal(painted.pixels, region.pixels)
+    blend = stylize(photo, list(paintings[:2]), style_only=left(40), cache=cache, **FEW)
+    assert np.abs(blend.pixels[:, 40:] - photo[:, 40:]).max() < 0.5 / 255
 
 
 def test_everything_protected_leaves_the_content(cache: TargetCache, photo: Any, paintings: Any) -> None:

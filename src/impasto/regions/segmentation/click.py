@@ -17,10 +17,12 @@ from impasto.regions.segmentation.guided_filter import guided_filter
 from impasto.regions.segmentation.names import Click
 from impasto.regions.segmentation.opencv import Flags, Pixels, connected, grab_cut, k_means, resized, shrunk
 
-CLUSTERS = 9
+CLUSTERS = (9, 6, 4)  # fewer where what a place means would be a speck
+LEAST_MEANT = 0.015  # of the cells
+LEAST_KEPT = 0.4  # of the cells that were meant, which GrabCut must keep
 SPOT = 0.012  # of the long side: radius around a place that certainly means what is there
 LAYER_WEIGHTS = {"relu2_1": 1.0, "relu3_1": 1.0}
-COLOR_WEIGHT, POSITION_WEIGHT = 1.0, 0.7
+COLOR_WEIGHT, POSITION_WEIGHT = 1.0, 0.25
 RADIUS, EPSILON = 0.006, 4e-4
 
 
@@ -36,10 +38,12 @@ def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, 
 
     small = shrunk(pixels, SIDE_PX)
     height, width = small.shape[:2]
-    cells = clusters(small, features)
-    meant = np.zeros(cells.shape, bool)
+    points, shape = _points(small, features)
+    levels = [k_means(points, min(count, len(points))).reshape(shape) for count in CLUSTERS]
+    meant = np.zeros(shape, bool)
     for x, y, added in clicks:
-        part = _part(cells, x, y)
+        parts = [_part(cells, x, y) for cells in levels]
+        part = next((part for part in parts if part.mean() >= LEAST_MEANT), parts[-1])
         meant = meant | part if added else meant & ~part
     # What is far from all that was meant is left out: colors alone would select every similar thing.
     near = _enlarged(cv2.dilate(meant.astype(np.float32), np.ones((5, 5))) > 0, (height, width))
@@ -48,17 +52,16 @@ def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, 
         center = min(width - 1, int(x * width)), min(height - 1, int(y * height))
         cv2.circle(spots[int(added)], center, max(2, round(SPOT * max(height, width))), 1, -1)
     inside, outside = spots[1] > 0, (spots[0] > 0) | ~near
-    found = grab_cut(small, _enlarged(meant, (height, width)), inside, outside, iterations=4)
-    return guided_filter(pixels, _touching(found, clicks).astype(np.float32), RADIUS, EPSILON)
+    likely = _enlarged(meant, (height, width))
+    found = grab_cut(small, likely, inside, outside, iterations=4)
+    found = _touching(found, clicks)
+    if found.sum() < LEAST_KEPT * likely.sum():  # the colors on both sides are alike: the cells know better
+        found = (likely & ~outside) | inside
+    return guided_filter(pixels, found.astype(np.float32), RADIUS, EPSILON)
 
 
-def clusters(small: Pixels, features: dict[str, Pixels]) -> NDArray[np.int32]:
-    """Return the cluster of each cell of a picture, ``[h, w]``.
-
-    Args:
-        small: ``[H, W, 3]`` sRGB in [0, 1].
-        features: of the picture, as ``grid_features`` returned them.
-    """
+def _points(small: Pixels, features: dict[str, Pixels]) -> tuple[Pixels, tuple[int, int]]:
+    """Return what the cells of a picture are compared by, ``[h * w, D]``, and ``(h, w)``."""
     import cv2
 
     rows, columns = next(iter(features.values())).shape[1:]
@@ -70,7 +73,7 @@ def clusters(small: Pixels, features: dict[str, Pixels]) -> NDArray[np.int32]:
         layer = layer - layer.mean(0)
         parts.append(weight * 2 * layer / np.sqrt((layer**2).sum(-1).mean() + 1e-8))
     points = np.concatenate(parts, 1).astype(np.float32)
-    return k_means(points, min(CLUSTERS, len(points))).reshape(rows, columns)
+    return points, (rows, columns)
 
 
 def _part(cells: NDArray[np.int32], x: float, y: float) -> Flags:
