@@ -19,6 +19,27 @@ from impasto.files import folder_for
 from impasto.options.option_fields import OptionFields
 
 
+REGION = typer.Option(
+    None,
+    "--region",
+    metavar="MASK=STYLE",
+    help="Use a separate painting for the white area of a mask: sky.png=a.jpg, optionally followed by "
+    ",strength=0.8 ,color=content ,scale=0.5 ,rotate=45. Repeatable.",
+)
+PROTECT = typer.Option(
+    None, "--protect", metavar="MASK", help="Keep the white area of a mask unchanged, such as faces."
+)
+STYLE_ONLY = typer.Option(
+    None, "--style-only", metavar="MASK", help="Paint only the white area of a mask, such as background."
+)
+SELECT = typer.Option(
+    None,
+    "--select",
+    metavar="X,Y[+X,Y][-X,Y]",
+    help="Paint only what is at a place, from 0,0 (top left) to 1,1; + adds another place, - removes one.",
+)
+
+
 @with_options
 def stylize(
     content: str = typer.Argument(..., metavar="CONTENT", help="Photograph to repaint."),
@@ -28,31 +49,16 @@ def stylize(
         help="Painting whose style is used. a.jpg#x,y,w,h crops it, a.jpg@mask.png uses the white part of a mask; "
         "several paintings are blended. Optional with --region.",
     ),
-    region: list[str] | None = typer.Option(
-        None,
-        "--region",
-        metavar="MASK=STYLE",
-        help="Use a separate painting for the white area of a mask: sky.png=a.jpg, optionally followed by "
-        ",strength=0.8 ,color=content ,scale=0.5 ,rotate=45. Repeatable.",
-    ),
+    region: list[str] | None = REGION,
     labels: tuple[str, str] | None = typer.Option(
         None,
         "--labels",
         metavar="CONTENT STYLE",
         help="Two label images, one for the content and one for the style: areas of equal color are paired.",
     ),
-    protect: str | None = typer.Option(
-        None, "--protect", metavar="MASK", help="Keep the white area of a mask unchanged, such as faces."
-    ),
-    style_only: str | None = typer.Option(
-        None, "--style-only", metavar="MASK", help="Paint only the white area of a mask, such as background."
-    ),
-    select: str | None = typer.Option(
-        None,
-        "--select",
-        metavar="X,Y[+X,Y][-X,Y]",
-        help="Paint only what is at a place, from 0,0 (top left) to 1,1; + adds another place, - removes one.",
-    ),
+    protect: str | None = PROTECT,
+    style_only: str | None = STYLE_ONLY,
+    select: str | None = SELECT,
     output: str = typer.Option("out.png", "--output", "-o", help="Output file; its extension selects the format."),
     *,
     snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
