@@ -18,7 +18,6 @@ from impasto.events import Mailbox
 from impasto.files import folder_for
 from impasto.options.option_fields import OptionFields
 
-
 REGION = typer.Option(
     None,
     "--region",

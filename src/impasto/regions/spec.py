@@ -132,8 +132,8 @@ class RegionSpec:
     def from_data(cls, data: SpecData, pictures: Mapping[str, images.Picture]) -> RegionSpec:
         """Return the spec from the data of ``as_data`` and its pictures by role."""
         styles = tuple(StyleSpec(**entry) for entry in data["styles"])
-        more = data.get("only", False), data.get("drawn", {})
-        return cls(styles, data["labels"], data["protect"], pictures, *more)
+        rest = pictures, data.get("only", False), data.get("drawn", {})
+        return cls(styles, data["labels"], data["protect"], *rest)
 
 
 def parse_regions(
@@ -155,17 +155,14 @@ def parse_regions(
             ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
         labels: two label pictures, the content's and the style's.
         protect: a mask of what stays unchanged.
-        style_only: a mask of what the styles without a region paint.
+        style_only: a mask of what the styles without a region paint; any mask may be a name, see ``segmentation.names``.
         limits: for ``images.load``.
-
-    A mask is a picture, or a name that is drawn when the run is prepared; see ``segmentation.names``.
 
     Raises:
         OptionError: settings contradict each other or cannot be parsed.
         ImageError: a picture cannot be read.
     """
     loaded = _Loaded(limits or images.DecodeLimits())
-    pictures = loaded.pictures
     placed: list[StyleSpec] = []
     for number, text in enumerate(_as_list(style), start=1):
         settings = _parse_style(text)
@@ -180,6 +177,7 @@ def parse_regions(
         placed.append(_load_style(settings, f"style {name}", name, loaded))
     if not placed:
         raise OptionError("no style: pass a painting, or regions with --region MASK=PAINTING", "style")
+    pictures = loaded.pictures
     if "style" not in pictures:
         # The first region's painting is the style of the run wherever only one can be named.
         pictures = loaded.pictures = {"style": pictures[placed[0].style], **pictures}
@@ -192,8 +190,8 @@ def parse_regions(
     if style_only is not None:
         _check_only(labels, placed)
         loaded.mask(ONLY, style_only)
-    how = None if protect is None else "mask"
-    return RegionSpec(tuple(placed), labels is not None, how, pictures, style_only is not None, loaded.drawn)
+    more = pictures, style_only is not None, loaded.drawn
+    return RegionSpec(tuple(placed), labels is not None, None if protect is None else "mask", *more)
 
 
 @dataclass

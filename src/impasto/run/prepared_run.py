@@ -171,7 +171,7 @@ def prepare(
     limits = images.DecodeLimits.of(options.output)
     region_spec = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
     files = {"content": images.load(content, limits=limits), **region_spec.pictures}
-    region_spec, drawn_notes = draw_masks(region_spec, files["content"])
+    region_spec, mask_notes = draw_masks(region_spec, files["content"])
     start = _start_file(options.optimization.init) if start is None else start
     if start is not None:
         files["init"] = images.load(start, limits=limits)
@@ -199,7 +199,7 @@ def prepare(
         memory_model=memory_model,
         notes=[
             *_notes(files, size, options),
-            *drawn_notes,
+            *mask_notes,
             *tensors.notes,
             *_memory_notes(plans[size]),
             *machine_notes,
