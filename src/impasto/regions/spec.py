@@ -155,7 +155,7 @@ def parse_regions(
             ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
         labels: two label pictures, the content's and the style's.
         protect: a mask of what stays unchanged.
-        style_only: a mask of what the styles without a region paint; any mask may be a name, see ``segmentation.names``.
+        style_only: a mask of what the styles without a region paint; masks may be names, see ``segmentation.names``.
         limits: for ``images.load``.
 
     Raises:
