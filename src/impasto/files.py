@@ -66,6 +66,21 @@ def behind_link(path: Path) -> Path:
     return path.resolve() if path.is_symlink() else path
 
 
+def cache_folder() -> Path:
+    """Return the cache folder: ``IMPASTO_CACHE`` if it is set, otherwise the system's cache folder for the user."""
+    named = os.environ.get("IMPASTO_CACHE")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("impasto", appauthor=False))
+
+
+def readable(name: str) -> str:
+    """Return a file name with its undecodable bytes as escapes, as in ``caf\\xe9.png``, so that it is valid Unicode."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def file_sha256(source: Path | IO[bytes]) -> str:
     """Return the SHA-256 of a file in hexadecimal.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -240,58 +238,6 @@ def test_an_existing_output_is_replaced(tiny_files: Files, folder: Path) -> None
     assert run(["stylize", *map(str, tiny_files), *QUICK]) == 0
     assert images.load("out.png").size == (36, 48)
     assert not list(folder.glob("*.tmp"))
-
-
-SAVING_WITHOUT_END = """
-import signal, sys
-from impasto.run import result
-from impasto.cli import main
-result.save = lambda *_, **__: signal.pause()
-main()
-"""
-
-
-def interrupted(files: Files, times: int, program: tuple[str, str] = ("-m", "impasto")) -> tuple[int, str, str]:
-    """Paint without end in a process of its own, press Ctrl-C, and return exit status, stdout and stderr."""
-    flags = ["-o", "out.png", "--size=64", "--steps=100000", "--scales=1", "--precision=fp32"]
-    with subprocess.Popen(
-        [sys.executable, *program, "stylize", *map(str, files), *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        told = ""
-        for sign in ("scale 1/1", "stopping")[:times]:
-            while sign not in told:
-                line = process.stderr.readline()
-                assert line, f"it ended before {sign!r}: {told}"
-                told += line
-            process.send_signal(signal.SIGINT)
-        told += process.stderr.read()
-        return process.wait(), process.stdout.read(), told
-
-
-@pytest.mark.slow
-def test_ctrl_c_saves_the_image(tiny_files: Files) -> None:
-    status, out, err = interrupted(tiny_files, 1)
-    assert status == 0, err
-    assert "stopping: saving the current image" in err
-    assert "Traceback" not in err
-    (line,) = out.splitlines()
-    assert line.startswith("out.png: content.png in the style of style.png, 64x48 px, stopped after ")
-    assert images.load("out.png").size == (48, 64)
-
-
-@pytest.mark.slow
-def test_ctrl_c_twice_aborts(tiny_files: Files) -> None:
-    status, out, err = interrupted(tiny_files, 2, ("-c", SAVING_WITHOUT_END))
-    assert (status, out) == (130, "")
-    assert "impasto: interrupted" in err
-    assert "Traceback" not in err
-    assert not Path("out.png").exists()
 
 
 @pytest.mark.slow

@@ -205,19 +205,15 @@ def test_others_that_cannot_be_met_are_said(monkeypatch: pytest.MonkeyPatch) -> 
         distributed.join()
 
 
-def test_a_process_told_to_end_says_why() -> None:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    ignored = []
-
-    def ended() -> None:
-        with distributed.as_one(ProcessGroup(1, 2)):
-            ignored.append(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)  # Ctrl-C is the first one's
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(MachineError, match="process 2 of 2 was terminated"):
-        ended()
-    assert ignored == [True]
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+@pytest.mark.parametrize(("rank", "ignored"), [(0, False), (1, True)])
+def test_only_the_first_process_handles_signals(rank: int, ignored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProcessGroup, "shutdown", lambda self: None)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    with distributed.as_one(ProcessGroup(rank, 2)):
+        inside = [signal.getsignal(number) for number in numbers]
+    assert inside == ([signal.SIG_IGN] * 3 if ignored else before)
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
 
-INTERRUPTED = 130
+TYPER_INTERRUPTED = 130  # returned by typer after a KeyboardInterrupt
 RENAMED_COMMANDS = {"anatomy": "reconstruct"}
 
 
 def main() -> None:
     """Run the command line; the entry point of ``impasto``."""
+    codecs.register_error("escape", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is not UTF-8 is shown with escapes
+            stream.reconfigure(errors="escape")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -24,6 +30,7 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
 
     from impasto.cli.app import app
     from impasto.cli.distributed import check_command, is_quiet
+    from impasto.cli.signals import interruptible, received
     from impasto.errors import ImpastoError
     from impasto.runtime.allocator import ask_for_huge_pages
 
@@ -31,7 +38,8 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
     arguments = _with_current_names(arguments)
     try:
         check_command(arguments)
-        code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
+        with interruptible():
+            code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
     except (ImpastoError, TyperException) as error:
         message = "" if is_quiet(error) else " ".join(_text_of(error).split())
         if message:  # without arguments, typer has printed the help
@@ -45,10 +53,21 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
         print(f"impasto: {oom_error()}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this status and prints nothing
+        code = TYPER_INTERRUPTED
+    if code == TYPER_INTERRUPTED:
         print("impasto: interrupted", file=sys.stderr)
+    if (number := received()) is not None:
+        return 128 + number
     return code if isinstance(code, int) else 0
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Replace what cannot be encoded: an undecodable byte of a file name by ``\\xe9``, a character by ``?``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    shown = [f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF else "?" for c in text]
+    return "".join(shown), error.end
 
 
 def _text_of(error: Exception) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from impasto.cli.flags import QUIET, with_options
 from impasto.cli.progress import status_line, watch
+from impasto.cli.signals import stop_on_signal
 from impasto.errors import OptionError
 from impasto.events import Mailbox
 from impasto.options.option_fields import OptionFields
@@ -35,8 +36,9 @@ def compare(
     from impasto.workflows.compare import SHEET, iter_compare, plan
 
     planned = plan(recipes, **options)
-    with status_line(quiet) as show:
-        for number, entry in enumerate(iter_compare(content, style, planned, output), start=1):
+    mailbox = Mailbox()
+    with status_line(quiet) as show, stop_on_signal(mailbox, "writing the sheet of the recipes so far"):
+        for number, entry in enumerate(iter_compare(content, style, planned, output, mailbox=mailbox), start=1):
             if number == 1 and entry.note:
                 typer.echo(f"note: {entry.note}", err=True)
             metrics = "".join(f"  {name} {value:.3f}" for name, value in entry.metrics.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.cli.progress import Listener, watch
@@ -64,10 +65,11 @@ def follow(
     mailbox: Mailbox,
     listeners: Callable[[], Sequence[Listener]],
     quiet: bool,
+    run_dir: Path | None = None,
 ) -> None:
     """Show the progress of a run in the first process; the others consume the events silently."""
     if group.is_first:
-        watch(events, mailbox, listeners(), quiet)
+        watch(events, mailbox, listeners(), quiet, run_dir)
     else:
         for _ in events:
             pass

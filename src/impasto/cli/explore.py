@@ -10,7 +10,9 @@ import typer
 
 from impasto.cli.flags import QUIET, default_note, passed, with_options
 from impasto.cli.progress import status_line
+from impasto.cli.signals import stop_on_signal
 from impasto.errors import OptionError, RecordError
+from impasto.events import Mailbox
 from impasto.options.option_fields import OptionFields
 
 if TYPE_CHECKING:
@@ -39,10 +41,14 @@ def explore(
     from impasto.workflows.explore import CELLS, MOST_CELLS, SHEET, axes_of, iter_explore
 
     axes = axes_of(axis, styles, cells_allowed=None if yes else MOST_CELLS)
-    with status_line(quiet) as show:
-        for cell in iter_explore(content, styles, axes, output, warm=not cold, **passed(options)):
+    mailbox, done = Mailbox(), 0
+    with status_line(quiet) as show, stop_on_signal(mailbox, "writing the contact sheet of the cells so far"):
+        cells = iter_explore(content, styles, axes, output, warm=not cold, mailbox=mailbox, **passed(options))
+        for cell in cells:
+            done += 1
             show(f"cell {cell.row},{cell.column} of {cell.count} cells")
-    typer.echo(f"{output / SHEET}: {cell.count} cells in {time.perf_counter() - began:.0f} s")
+    cells_done = f"{done} cells" if done == cell.count else f"{done} of {cell.count} cells"
+    typer.echo(f"{output / SHEET}: {cells_done} in {time.perf_counter() - began:.0f} s")
     typer.echo(f"render one at full size: impasto replay {output / CELLS} --cell 1,1 --size 1024")
 
 

@@ -1,19 +1,21 @@
-"""A run on the terminal: progress, Ctrl-C, and the listeners that write files while it is in progress."""
+"""A run on the terminal: progress, and the listeners that write files while it is in progress."""
 
 from __future__ import annotations
 
-import signal
-import sys
+import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from impasto.cli.signals import stop_on_signal
 from impasto.events import Event, Finished, Mailbox, Planned, ScaleStarted, Snapshot, Stepped, Warned
+from impasto.planning.schedule import Scale
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,22 +25,32 @@ if TYPE_CHECKING:
 Listener = Callable[[Event["Result"]], None]
 
 
-def watch(events: Iterator[Event[Result]], mailbox: Mailbox, listeners: Sequence[Listener], quiet: bool) -> Result:
+def watch(
+    events: Iterator[Event[Result]],
+    mailbox: Mailbox,
+    listeners: Sequence[Listener],
+    quiet: bool,
+    run_dir: Path | None = None,
+) -> Result:
     """Consume the events of a run, show its progress, print one line about the result and return it.
 
     Args:
         events: the events of the run.
-        mailbox: receives a ``stop`` on Ctrl-C.
+        mailbox: receives a ``stop`` on Ctrl-C or another ending signal.
         listeners: called with every event.
         quiet: hide the progress.
+        run_dir: the folder of checkpoints, for the command that continues a stopped run.
+
+    Raises:
+        typer.Exit: a listener failed; the image is saved.
     """
     began = time.perf_counter()
+    group = _Listeners(listeners)
     try:
-        with _stop_on_interrupt(mailbox):
-            result = _show(events, listeners, quiet)
+        with stop_on_signal(mailbox):
+            result = _show(events, group, quiet)
     finally:
-        for listener in listeners:  # an unfinished timelapse is deleted
-            getattr(listener, "close", lambda: None)()
+        group.close()
     assert result is not None
     seconds = time.perf_counter() - began
     how = f"stopped after {result.steps} steps" if result.stopped else f"{result.steps} steps"
@@ -49,7 +61,54 @@ def watch(events: Iterator[Event[Result]], mailbox: Mailbox, listeners: Sequence
         f"{result.path}: {names['content']} in the style of {names['style']}, {width}x{height} px, "
         f"{how} in {seconds:.0f} s" + (f" ({losses})" if losses else "")
     )
+    if result.stopped:
+        _print_continuation(result, run_dir)
+    if group.failed:
+        raise typer.Exit(1)
     return result
+
+
+def _print_continuation(result: Result, run_dir: Path | None) -> None:
+    """Print the command that continues a stopped run."""
+    scales = [Scale.from_data(data) for data in result.record["decisions"]["scales"]]
+    missing = sum(scale.steps for scale in scales) - result.steps
+    if run_dir is not None:
+        command = ["resume", str(run_dir)]
+    elif result.path is not None and missing > 0:
+        command = ["replay", str(result.path), "--more-steps", str(missing)]
+    else:
+        return
+    typer.echo(f"continue it: impasto {shlex.join(command)}", err=True)
+
+
+class _Listeners:
+    """Listeners that are called with every event; one that fails is dropped, since the image matters more."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._working = list(listeners)
+        self.failed = False
+
+    def __call__(self, event: Event[Result]) -> list[str]:
+        """Call them and return the messages of those that failed."""
+        messages = []
+        for listener in list(self._working):
+            try:
+                listener(event)
+            except Exception as error:
+                messages.append(" ".join(str(error).split()) or type(error).__name__)
+                self._close(listener)
+        self.failed |= bool(messages)
+        return messages
+
+    def close(self) -> None:
+        """Close them; an unfinished timelapse is deleted."""
+        for listener in list(self._working):
+            self._close(listener)
+
+    def _close(self, listener: Listener) -> None:
+        self._working.remove(listener)
+        with contextlib.suppress(Exception):
+            getattr(listener, "close", lambda: None)()
 
 
 def snapshots_in(folder: Path) -> Listener:
@@ -76,23 +135,7 @@ def status_line(quiet: bool, console: Console | None = None) -> Iterator[Callabl
         yield status.update
 
 
-@contextmanager
-def _stop_on_interrupt(mailbox: Mailbox) -> Iterator[None]:
-    """On the first Ctrl-C, stop the run and save its image; on the second, abort."""
-
-    def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping: saving the current image (Ctrl-C again to abort)", file=sys.stderr)
-        mailbox.post("stop")
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _show(events: Iterator[Event[Result]], listeners: Sequence[Listener], quiet: bool) -> Result | None:
+def _show(events: Iterator[Event[Result]], listeners: _Listeners, quiet: bool) -> Result | None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -113,8 +156,8 @@ def _show(events: Iterator[Event[Result]], listeners: Sequence[Listener], quiet:
         pixels: tuple[int, ...] = ()
         total = 0
         for event in events:
-            for listener in listeners:
-                listener(event)
+            for message in listeners(event):
+                console.print(f"note: {message}; the run continues without it", highlight=False, soft_wrap=True)
             if isinstance(event, Planned):
                 pixels = tuple(s["height"] * s["width"] for s in event.scales)
                 total = event.total_steps

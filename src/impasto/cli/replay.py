@@ -111,7 +111,9 @@ def replay(
             checkpoints=recording.checkpoints(),
             group=group,
         )
-        follow(group, events, mailbox, partial(recording.listeners, partial(input_of, source)), quiet)
+        follow(
+            group, events, mailbox, partial(recording.listeners, partial(input_of, source)), quiet, recording.run_dir
+        )
 
 
 def resume(
@@ -130,7 +132,7 @@ def resume(
     mailbox = Mailbox()
     with together() as group:
         events = iter_resume(run_dir, given=given, monitor=Monitor(mailbox), group=group)
-        follow(group, events, mailbox, list, quiet)
+        follow(group, events, mailbox, list, quiet, run_dir)
 
 
 def _given(inputs: list[str], **named: str | None) -> dict[str, str]:

@@ -94,7 +94,7 @@ def stylize(
             group=group,
         )
         listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
-        follow(group, events, mailbox, listeners, quiet)
+        follow(group, events, mailbox, listeners, quiet, recording.run_dir)
 
 
 def _style_only(mask: str | None, places: str | None) -> str | None:

@@ -12,7 +12,9 @@ import typer
 from impasto.cli.distributed import together
 from impasto.cli.flags import QUIET, default_note, with_groups
 from impasto.cli.progress import status_line
+from impasto.cli.signals import stop_on_signal
 from impasto.errors import OptionError
+from impasto.events import Mailbox
 from impasto.options.option_fields import OptionFields
 from impasto.options.training import Training
 
@@ -49,16 +51,26 @@ def train(
         )
     from impasto.feedforward.train import iter_train, styles_out
 
-    with together() as group:
+    mailbox = Mailbox()
+    with together() as group, stop_on_signal(mailbox, "saving the network and its training state"):
         for style, path in zip(styles or [None], styles_out(output, styles or []), strict=True):  # type: ignore[list-item]
             events = iter_train(
-                style, photos, path, paintings=paintings, training=training, resume=resume, group=group, **options
+                style,
+                photos,
+                path,
+                paintings=paintings,
+                training=training,
+                resume=resume,
+                group=group,
+                mailbox=mailbox,
+                **options,
             )
-            _follow(events, path, quiet, leads=group.is_first)
+            if _follow(events, path, quiet, leads=group.is_first):
+                break
 
 
-def _follow(events: Iterator[Event[Trained]], path: Path, quiet: bool, *, leads: bool) -> None:
-    """Consume the events of a training; of several processes only the first one writes and prints."""
+def _follow(events: Iterator[Event[Trained]], path: Path, quiet: bool, *, leads: bool) -> bool:
+    """Consume the events of a training and return whether it was stopped; only the first process prints."""
     from rich.console import Console
 
     from impasto.events import Finished, Planned, Snapshot, Stepped, Warned
@@ -67,10 +79,11 @@ def _follow(events: Iterator[Event[Trained]], path: Path, quiet: bool, *, leads:
     began, total, preview = time.perf_counter(), 0, path.with_suffix(".preview.png")
     console = Console(stderr=True)
     done: Trained | None = None
+    stopped = False
     with status_line(quiet, console) as show:
         for event in events:
             if isinstance(event, Finished):
-                done = event.result
+                done, stopped = event.result, event.stopped
             if not leads:
                 continue
             if isinstance(event, Planned):
@@ -85,9 +98,10 @@ def _follow(events: Iterator[Event[Trained]], path: Path, quiet: bool, *, leads:
                 if not quiet:
                     console.print(f"step {event.step}/{total}: {preview}", highlight=False)
     if done is None or not leads:
-        return
+        return stopped
     loss = f", loss {done.history[-1][1]:.3g} on held-out photographs" if done.history else ""
     typer.echo(f"{path}: {done.steps} steps in {time.perf_counter() - began:.0f} s{loss}; {done.stop_reason}")
+    return stopped
 
 
 def export(

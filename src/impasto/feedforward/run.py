@@ -77,7 +77,9 @@ def iter_paint(
     if model is not None and model.shape.any_style:  # one of a single style is recorded as the style's file
         network = {"name": model.name, "sha256": model.sha256}
     state = RunState(prepared.initial_weights())
-    yield Finished(0, False, finish(prepared, state, painted(), parents=parents, network=network))
+    result = finish(prepared, state, painted(), parents=parents, network=network)
+    yield from [Warned(note) for note in result.notes]
+    yield Finished(0, False, result)
 
 
 def starting_picture(prepared: PreparedRun) -> Tensor:

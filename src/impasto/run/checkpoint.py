@@ -120,12 +120,13 @@ class Checkpointer:
         try:
             # The other processes wait in the broadcast until the folder is ready.
             same = group.broadcast(_begin(folder, beginning, resume) if group.is_first else None)
-            self._log = _read_log(folder / STEERING)
+            log = _read_log(folder / STEERING)
             self.state = self._load_newest() if same else None
         except OSError as error:
             raise _folder_error(folder, error) from error
+        self._log = [line for line in log if line["entry"].get("command") != "stop"]  # a resumed run continues
         self._logged_before = len(self._log)
-        self._given_before = int(self._log[-1]["given"]) if self._log else 0
+        self._given_before = int(log[-1]["given"]) if log else 0
         self._due = time.monotonic() + seconds
 
     def commands(self, given: Sequence[SteeringEntry]) -> list[SteeringEntry]:

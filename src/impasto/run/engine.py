@@ -58,6 +58,7 @@ def run(painting: Painting) -> Iterator[Event[Result]]:
             if painting.state.stopped:
                 break
         result = painting.result()
+    yield from [Warned(note) for note in (result.notes if result is not None else ())]
     yield Finished(painting.state.step, painting.state.stopped, result)
 
 
@@ -95,6 +96,8 @@ def optimize(
             weights = changed
             optimizer.on_objective_change()
         if "stop" in executed:
+            if checkpointer is not None:  # the state without the stop, since a resumed run continues
+                checkpointer.save(state.without_stop(), optimizer, objective, now=True)
             return
         # Only now, so that a resumed run starts after these commands and with the history dropped if they require it.
         yield from _checkpoint(state, objective, optimizer, checkpointer, "checkpoint" in executed)

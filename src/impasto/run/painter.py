@@ -305,7 +305,9 @@ class Painting:
         if not self.prepared.group.is_first:
             return None
         assert self.scale_objective is not None
-        return finish(self.prepared, self.state, canvas.pop(), self.scale_objective, self.history.parents)
+        folder = None if self.checkpointer is None else self.checkpointer.folder
+        objective, parents = self.scale_objective, self.history.parents
+        return finish(self.prepared, self.state, canvas.pop(), objective, parents, unsaved=folder)
 
 
 def planned_event(prepared: PreparedRun) -> Planned:

@@ -20,7 +20,7 @@ from typing import Any, TypedDict
 
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import CommandName
-from impasto.files import file_sha256
+from impasto.files import file_sha256, readable
 from impasto.imaging import images
 from impasto.options.fields import Options, Precision, names_with
 from impasto.regions.spec import SpecData
@@ -146,14 +146,14 @@ def versions() -> dict[str, str]:
 
 
 def _described(picture: images.Picture) -> InputEntry:
-    about: InputEntry = {"name": picture.name, "sha256": picture.sha256}
+    about: InputEntry = {"name": readable(picture.name), "sha256": picture.sha256}
     if picture.crop is not None:
         about["crop"] = list(picture.crop)
     return about
 
 
 def _name_only(value: Any) -> Any:
-    return Path(value).name if isinstance(value, str) else value
+    return readable(Path(value).name) if isinstance(value, str) else value
 
 
 def text(record: Mapping[str, object]) -> str:
@@ -302,15 +302,14 @@ def find_input(record: Record, part: str, given: str | Path | None = None, folde
 
 
 def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
-    for folder in dict.fromkeys(folders):
-        if (folder / name).is_file():
-            yield folder / name
+    others: list[Path] = []
     for folder in dict.fromkeys(folders):
         if folder.is_dir():
-            pictures = sorted(
-                path for path in folder.iterdir() if path.suffix.lower() in images.READ_SUFFIXES and path.name != name
-            )
-            yield from pictures[:MOST_FILES_HASHED]
+            files = sorted(folder.iterdir())
+            yield from [path for path in files if readable(path.name) == name and path.is_file()]
+            pictures = [path for path in files if path.suffix.lower() in images.READ_SUFFIXES]
+            others += [path for path in pictures if readable(path.name) != name][:MOST_FILES_HASHED]
+    yield from others
 
 
 def _hash(path: Path) -> str | None:

@@ -6,16 +6,21 @@ formats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto.files import write_atomically
+from impasto.errors import ImageError, MachineError
+from impasto.files import cache_folder, write_atomically
 from impasto.imaging import images
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options.fields import Options
@@ -47,6 +52,7 @@ class Result:
         stopped: whether a command stopped the run early.
         record: the record that a saved image contains.
         path: the output file, if it was saved.
+        notes: warnings about metadata that could not be written.
     """
 
     pixels: NDArray[np.float32] = field(repr=False)
@@ -58,6 +64,7 @@ class Result:
     stopped: bool
     record: Record = field(repr=False)
     path: Path | None = None
+    notes: Sequence[str] = ()
 
     @property
     def picture(self) -> PilImage:
@@ -82,6 +89,7 @@ def finish(
     scale_objective: ScaleObjective | None = None,
     parents: Sequence[Record] = (),
     network: InputEntry | None = None,
+    unsaved: Path | None = None,
 ) -> Result:
     """Quantize the canvas, compute its losses, save it if the run has an output file, and return the result.
 
@@ -92,6 +100,11 @@ def finish(
         scale_objective: the objective of the last scale; None if no loss was optimized.
         parents: records of the images that the run started from.
         network: name and hash of the trained network, if it is an input in addition to the pictures.
+        unsaved: folder for the picture if its output file cannot be written; then the cache, or a temporary folder.
+
+    Raises:
+        MachineError: the output file could not be written, and the picture was saved in another folder.
+        ImageError: it could not be saved anywhere.
     """
     canvas = resize(canvas, prepared.size)
     if scale_objective is not None and prepared.options.control.final_recolor:
@@ -109,12 +122,20 @@ def finish(
     if network is not None:
         about["inputs"]["model"] = network
     about |= {"steps": run.step, "stopped": run.stopped, "losses": saved}
-    path = save(prepared, levels, about) if prepared.output is not None else None
+    path: Path | None = None
+    notes: list[str] = []
+    if prepared.output is not None:
+        try:
+            path = save(prepared, levels, about, notes)
+        except ImageError as error:
+            _save_elsewhere(prepared, levels, about, unsaved, error)
     del levels
     if path is not None and measured is not None and path.suffix.lower() not in LOSSLESS:
         read = images.load(path, limits=images.DecodeLimits(max_pixels=pixels.size)).pixels
         saved = losses_of(read, measured, run, prepared)
-    return Result(pixels, _alpha(prepared), prepared.options, run.losses, saved, run.step, run.stopped, about, path)
+    return Result(
+        pixels, _alpha(prepared), prepared.options, run.losses, saved, run.step, run.stopped, about, path, notes
+    )
 
 
 def losses_of(
@@ -126,22 +147,49 @@ def losses_of(
     return {name: weights[name] * value for name, value in values.items() if weights[name] > 0}
 
 
-def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Mapping[str, object] | None) -> Path:
-    """Write an image ``[H, W, 3]``, uint8, uint16 or float, to the output file, with its record unless disabled."""
+def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, notes: list[str]) -> Path:
+    """Write an image ``[H, W, 3]``, uint8, uint16 or float, to the output file, with its record unless switched off.
+
+    Metadata that cannot be written is left out and added to ``notes``.
+
+    Raises:
+        ImageError: the file cannot be written.
+    """
     assert prepared.output is not None
     options = prepared.options.output
-    inside, side = (None, None) if options.no_metadata or about is None else record.for_file(about, prepared.output)
-    if side is not None:
-        write_atomically(record.side_file(prepared.output), side)
-    return images.save(
-        prepared.output,
-        pixels,
-        alpha=_alpha(prepared),
-        exif=None if options.no_metadata else prepared.files["content"].exif,
-        bits=options.bits,
-        dpi=options.dpi,
-        record=inside,
-    )
+    inside = side = None
+    write = partial(images.save, pixels=pixels, alpha=_alpha(prepared), bits=options.bits)
+    if options.no_metadata:
+        return write(prepared.output, dpi=options.dpi)
+    try:
+        inside, side = record.for_file(about, prepared.output)
+        if side is not None:
+            write_atomically(record.side_file(prepared.output), side)
+    except Exception as error:
+        notes.append(f"the image has no record, because it cannot be written ({error})")
+    try:
+        return write(prepared.output, dpi=options.dpi, exif=prepared.files["content"].exif, record=inside)
+    except ImageError:
+        raise
+    except Exception as error:
+        notes.append(f"the image has no metadata, because it cannot be written ({error})")
+        return write(prepared.output)
+
+
+def _save_elsewhere(
+    prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, folder: Path | None, error: ImageError
+) -> NoReturn:
+    """Save a picture whose output file cannot be written in another folder, and raise ImageError with its path."""
+    assert prepared.output is not None
+    for place in (folder, cache_folder() / "unsaved", Path(tempfile.gettempdir())):
+        if place is None:
+            continue
+        target = place / f"{prepared.output.stem}-{secrets.token_hex(3)}{prepared.output.suffix}"
+        with contextlib.suppress(ImageError, OSError):
+            place.mkdir(parents=True, exist_ok=True)
+            save(replace(prepared, output=target), pixels, about, [])
+            raise MachineError(f"{error}; the image was saved as {str(target)!r}") from error
+    raise error
 
 
 def _alpha(prepared: PreparedRun) -> NDArray[np.float32] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from impasto.events import Mailbox
 from impasto.run.live_weights import LiveWeights
@@ -43,3 +43,8 @@ class RunState:
     repeated: int = 0
     steering: list[SteeringEntry] = field(default_factory=list)
     losses: list[dict[str, float]] = field(default_factory=list)
+
+    def without_stop(self) -> RunState:
+        """Return a copy that continues where this one was stopped."""
+        steering = [entry for entry in self.steering if entry.get("command") != "stop"]
+        return replace(self, stopped=False, steering=steering)

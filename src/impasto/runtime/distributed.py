@@ -321,20 +321,13 @@ def join() -> ProcessGroup:
 
 @contextmanager
 def as_one(group: ProcessGroup) -> Iterator[None]:
-    """End all processes together: SIGTERM becomes a MachineError, and only the first process handles Ctrl-C."""
+    """Let processes end together: only the first one handles signals, and its stop is broadcast to the others."""
     if group.world_size == 1:
         yield
         return
 
-    def end(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise MachineError(
-            f"process {group.rank + 1} of {group.world_size} was terminated, as all are when one ends; {RESUME_HINT}"
-        )
-
-    before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
-    if not group.is_first:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignored = [] if group.is_first else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         yield
         group.shutdown()

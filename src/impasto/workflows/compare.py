@@ -16,12 +16,14 @@ from typing import Unpack
 
 from impasto.api import Inputs, iter_run, last
 from impasto.errors import OptionError, WeightsError
-from impasto.files import why_not_writable
+from impasto.events import Mailbox
+from impasto.files import why_not_writable, write_atomically
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
 from impasto.options.fields import Options
 from impasto.options.option_fields import OptionFields
 from impasto.run.result import Result
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.workflows.evaluate import Evaluator
 
@@ -68,7 +70,13 @@ def plan(text: str, **options: Unpack[OptionFields]) -> dict[str, Options]:
 
 
 def iter_compare(
-    content: str, style: str, planned: Mapping[str, Options], folder: Path, *, cache: TargetCache | None = None
+    content: str,
+    style: str,
+    planned: Mapping[str, Options],
+    folder: Path,
+    *,
+    cache: TargetCache | None = None,
+    mailbox: Mailbox | None = None,
 ) -> Iterator[Entry]:
     """Paint one picture per recipe and yield each when it is finished; write the sheet at the end.
 
@@ -77,6 +85,7 @@ def iter_compare(
         planned: options by name, as ``plan`` returned them.
         folder: output folder.
         cache: networks and targets shared with other runs.
+        mailbox: a ``stop`` ends the current recipe, and the sheet is written without those after it.
 
     Raises:
         InputError: a picture or an option cannot be used.
@@ -90,10 +99,12 @@ def iter_compare(
     for name, options in planned.items():
         began = time.perf_counter()
         path = folder / f"{name.replace('@', '-')}.png"
-        result = last(iter_run(Inputs(content, style), options, output=path, cache=cache))
+        result = last(iter_run(Inputs(content, style), options, output=path, cache=cache, monitor=Monitor(mailbox)))
         seconds = time.perf_counter() - began
         entries.append(Entry(name, result, seconds, evaluator(path) if evaluator is not None else {}, note))
         yield entries[-1]
+        if result.stopped:
+            break
     _write(folder, content, style, entries)
 
 
@@ -135,4 +146,4 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
         for entry in entries
     ]
     text = json.dumps({"content": Path(content).name, "style": Path(style).name, "recipes": table}, indent=2)
-    (folder / TABLE).write_text(text + "\n", encoding="utf-8")
+    write_atomically(folder / TABLE, (text + "\n").encode())

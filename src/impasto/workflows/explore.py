@@ -8,6 +8,7 @@ seeds, names) each cell starts from its own initial image, since the start is pa
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Unpack
 
 from impasto.api import Inputs, iter_run, last
 from impasto.errors import OptionError, suggest
+from impasto.events import Mailbox
 from impasto.files import why_not_writable, write_atomically
 from impasto.imaging import contact_sheet, images
 from impasto.options import recipes
@@ -26,6 +28,7 @@ from impasto.run import record
 from impasto.run.painter import History
 from impasto.run.record import Record
 from impasto.run.result import Result
+from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 
 PROOF_SIZE = "192"
@@ -153,6 +156,7 @@ def iter_explore(
     *,
     warm: bool = True,
     cache: TargetCache | None = None,
+    mailbox: Mailbox | None = None,
     **options: Unpack[OptionFields],
 ) -> Iterator[Cell]:
     """Paint a sheet and yield each cell when it is finished; the files are complete at the end.
@@ -164,6 +168,7 @@ def iter_explore(
         folder: output folder of the sheet, the cells and ``sheet.json``.
         warm: start cells from their neighbors if the axis allows it.
         cache: networks and targets shared with other runs.
+        mailbox: a ``stop`` ends the current cell, and the sheet is written without the cells after it.
         options: the options of all cells.
 
     Raises:
@@ -182,12 +187,15 @@ def iter_explore(
     if (reason := why_not_writable(folder)) is not None:
         raise OptionError(f"the folder {str(folder)!r} {reason}: name another", "output")
     images.check_output(folder / SHEET, [content, *(style for row in plans for style, _ in row)])
-    for r, row in enumerate(plans):
-        for c, (style, chosen) in enumerate(row):
-            start = _neighbor(done, rows, columns, r, c) if warm else None
-            path = folder / f"cell-{r + 1}-{c + 1}.png"
-            done[r, c] = _paint(content, style, _proof(chosen, start is not None, named), start, path, cache)
-            yield Cell(r + 1, c + 1, count, done[r, c])
+    for r, c in itertools.product(range(len(plans)), range(len(plans[0]))):
+        style, chosen = plans[r][c]
+        start = _neighbor(done, rows, columns, r, c) if warm else None
+        path = folder / f"cell-{r + 1}-{c + 1}.png"
+        result = _paint(content, style, _proof(chosen, start is not None, named), start, path, cache, mailbox)
+        done[r, c] = result
+        yield Cell(r + 1, c + 1, count, result)
+        if result.stopped:
+            break
     _write(folder, plans, rows, columns, done)
 
 
@@ -223,7 +231,15 @@ def _neighbor(
     return None
 
 
-def _paint(content: str, style: str, options: Options, start: Result | None, path: Path, cache: TargetCache) -> Result:
+def _paint(
+    content: str,
+    style: str,
+    options: Options,
+    start: Result | None,
+    path: Path,
+    cache: TargetCache,
+    mailbox: Mailbox | None,
+) -> Result:
     parents: list[Record] = []
     if start is not None:
         parents = [*start.record["parents"], record.without_parents(start.record)]
@@ -233,6 +249,7 @@ def _paint(content: str, style: str, options: Options, start: Result | None, pat
             options,
             output=path,
             history=History(parents=parents, start=None if start is None else start.pixels),
+            monitor=Monitor(mailbox),
             cache=cache,
         )
     )
@@ -247,7 +264,7 @@ def _write(
 ) -> None:
     """Write the sheet and its JSON."""
     across = range(len(columns.values))
-    pictures = [[done[r, c].pixels for c in across] for r in range(len(plans))]
+    pictures = [[done[r, c].pixels if (r, c) in done else None for c in across] for r in range(len(plans))]
     picture = contact_sheet.draw(
         pictures,
         [rows.label(r) if rows else "" for r in range(len(plans))],
@@ -265,6 +282,7 @@ def _write(
         }
         for r, row in enumerate(plans)
         for c, (_, chosen) in enumerate(row)
+        if (r, c) in done
     ]
     axes = [
         {"name": axis.name, "values": [str(v) for v in axis.values]} for axis in (rows, columns) if axis is not None

@@ -5,6 +5,7 @@ VGG-19 comes with the installation (vgg19.py); all others are fetched once, by n
 
 from __future__ import annotations
 
+from impasto.files import cache_folder
 from impasto.network.weights.fetched import (
     SOURCES,
     Row,
@@ -12,7 +13,6 @@ from impasto.network.weights.fetched import (
     SourceName,
     adain_state,
     alexnet_state,
-    cache_folder,
     fetch,
     listing,
     lpips_alex_state,

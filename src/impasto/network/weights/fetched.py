@@ -19,7 +19,6 @@ Available weights:
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from impasto.errors import WeightsError, suggest
-from impasto.files import file_sha256
+from impasto.files import cache_folder, file_sha256
 from impasto.network.weights import archives, vgg19
 from impasto.options.layer_names import layer_names
 
@@ -199,16 +198,6 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
         ),
     }
 )
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: ``IMPASTO_CACHE`` if it is set, otherwise the system's cache folder for the user."""
-    named = os.environ.get("IMPASTO_CACHE")
-    if named:
-        return Path(named).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("impasto", appauthor=False))
 
 
 def stored(name: SourceName) -> Path:
