@@ -100,6 +100,8 @@ def browser() -> Iterator[Any]:
 def page(studio: Studio, browser: Any) -> Iterator[Any]:
     """A page that must neither complain nor ask anybody else for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    for job in context.request.get(f"{studio.address}api/v1/jobs?limit=1000").json()["jobs"]:
+        context.request.delete(f"{studio.address}api/v1/jobs/{job['id']}")  # a new page would join it
     page = context.new_page()
     page.set_default_timeout(PAGE_TIMEOUT_MS)
     asked: list[str] = []
