@@ -207,7 +207,7 @@ def test_progress_goes_to_stderr(tiny_files: Files, capsys: Capture) -> None:
     told = capsys.readouterr()
     assert len(told.out.splitlines()) == 1
     assert "scale 1/1 48x36" in told.err
-    assert Path("out.png").is_file()
+    assert Path("content_style.png").is_file()
 
 
 @pytest.mark.slow
@@ -233,11 +233,24 @@ def test_a_rerun_writes_the_same_bytes(tiny_files: Files) -> None:
 
 
 @pytest.mark.slow
-def test_an_existing_output_is_replaced(tiny_files: Files, folder: Path) -> None:
+def test_an_existing_output_is_replaced_with_a_note(tiny_files: Files, folder: Path, capsys: Capture) -> None:
     Path("out.png").write_bytes(b"an old file")
-    assert run(["stylize", *map(str, tiny_files), *QUICK]) == 0
+    assert run(["stylize", *map(str, tiny_files), *QUICK, "-o", "out.png"]) == 0
     assert images.load("out.png").size == (36, 48)
     assert not list(folder.glob("*.tmp"))
+    assert "note: 'out.png' exists and is replaced; --no-clobber prevents this" in capsys.readouterr().err
+    before = Path("out.png").read_bytes()
+    assert run(["stylize", *map(str, tiny_files), *QUICK, "-o", "out.png", "--no-clobber", "--seed=2"]) == 2
+    assert "out.png exists, and --no-clobber protects it" in capsys.readouterr().err
+    assert Path("out.png").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_default_output_is_named_after_the_inputs_and_counts_up(tiny_files: Files) -> None:
+    for _ in range(2):
+        assert run(["stylize", *map(str, tiny_files), *QUICK]) == 0
+    assert images.load("content_style.png").size == (36, 48)
+    assert Path("content_style.png").read_bytes() == Path("content_style-2.png").read_bytes()
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(shlex.split(f"stylize photo.png {words} {QUICK}")) == 0, capsys.readouterr().err
+    assert run(shlex.split(f"stylize photo.png {words} -o out.png {QUICK}")) == 0, capsys.readouterr().err
     assert Path("out.png").exists()
     assert read_record("out.png") is not None
 

@@ -175,7 +175,7 @@ def test_reconstruct(capsys: Capture) -> None:
     layers = ["--content-from=relu1_1", "--style-from=relu1_1,relu1_2"]
     assert run(["reconstruct", "painting.png", *layers, "--size=48", "--steps=3", "--quiet"]) == 0
     assert "reconstruction.png: 3 reconstructions in " in capsys.readouterr().out
-    assert images.load("reconstruction.png").width > 96
+    assert images.load("painting_reconstruction.png").width > 96
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import typer
 from impasto.cli.flags import QUIET, with_options
 from impasto.cli.progress import status_line, watch
 from impasto.cli.signals import stop_on_signal
+from impasto.cli.target import FolderTarget, Target, joined
 from impasto.errors import OptionError
 from impasto.events import Mailbox
 from impasto.options.option_fields import OptionFields
@@ -28,7 +29,8 @@ def compare(
         metavar="NAME,...",
         help="Recipes to run; NAME@published uses the published step count.",
     ),
-    output: Path = typer.Option(Path("comparison"), "--output", "-o", help="Output folder."),
+    *,
+    target: FolderTarget,
     quiet: bool = QUIET,
     **options: Unpack[OptionFields],
 ) -> None:
@@ -36,11 +38,14 @@ def compare(
     from impasto.workflows.compare import SHEET, iter_compare, plan
 
     planned = plan(recipes, **options)
+    output = target.path(Path("comparison"), SHEET)
     mailbox = Mailbox()
     with status_line(quiet) as show, stop_on_signal(mailbox, "writing the sheet of the recipes so far"):
         for number, entry in enumerate(iter_compare(content, style, planned, output, mailbox=mailbox), start=1):
             if number == 1 and entry.note:
                 typer.echo(f"note: {entry.note}", err=True)
+            if number == 1:
+                target.echo_replacing(output / SHEET)
             metrics = "".join(f"  {name} {value:.3f}" for name, value in entry.metrics.items())
             typer.echo(f"{entry.name:22s} {entry.seconds:6.1f} s  {entry.result.steps:5d} steps{metrics}")
             show(f"{number} of {len(planned)} recipes")
@@ -50,9 +55,10 @@ def compare(
 @with_options
 def texture(
     style: str = typer.Argument(..., metavar="STYLE", help="Painting or pattern."),
-    output: str = typer.Option("texture.png", "--output", "-o", help="Output file."),
     width: int = typer.Option(512, "--width", min=16, help="Width in px."),
     height: int = typer.Option(512, "--height", min=16, help="Height in px."),
+    *,
+    target: Target,
     quiet: bool = QUIET,
     **options: Unpack[OptionFields],
 ) -> None:
@@ -74,5 +80,6 @@ def texture(
     options["recipe"] = options.get("recipe") or "texture"
     options["size"] = str(max(width, height))
     mailbox = Mailbox()
+    output = target.path(joined([style, "texture"]))
     events = iter_stylize(blank, style, output=output, mailbox=mailbox, **options)
-    watch(events, mailbox, [], quiet)
+    watch(target.noting(events), mailbox, [], quiet)

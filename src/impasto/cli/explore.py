@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -11,6 +12,7 @@ import typer
 from impasto.cli.flags import QUIET, default_note, passed, with_options
 from impasto.cli.progress import status_line
 from impasto.cli.signals import stop_on_signal
+from impasto.cli.target import FolderTarget, Target, joined
 from impasto.errors import OptionError, RecordError
 from impasto.events import Mailbox
 from impasto.options.option_fields import OptionFields
@@ -28,11 +30,10 @@ def explore(
     axis: list[str] = typer.Option(
         [], "--axis", metavar="OPTION=VALUE,...", help="Option to vary, such as strength=0.2,0.5,0.8; at most two."
     ),
-    output: Path = typer.Option(
-        Path("sheet"), "--output", "-o", help="Output folder for the contact sheet, its cells and sheet.json."
-    ),
     cold: bool = typer.Option(False, "--cold", help="Start each cell from scratch instead of from its neighbor."),
     yes: bool = typer.Option(False, "--yes", help="Allow any number of cells."),
+    *,
+    target: FolderTarget,
     quiet: bool = QUIET,
     **options: Unpack[OptionFields],
 ) -> None:
@@ -41,15 +42,19 @@ def explore(
     from impasto.workflows.explore import CELLS, MOST_CELLS, SHEET, axes_of, iter_explore
 
     axes = axes_of(axis, styles, cells_allowed=None if yes else MOST_CELLS)
+    output = target.path(Path("sheet"), SHEET)
     mailbox, done = Mailbox(), 0
     with status_line(quiet) as show, stop_on_signal(mailbox, "writing the contact sheet of the cells so far"):
         cells = iter_explore(content, styles, axes, output, warm=not cold, mailbox=mailbox, **passed(options))
         for cell in cells:
+            if done == 0:
+                target.echo_replacing(output / SHEET)
             done += 1
             show(f"cell {cell.row},{cell.column} of {cell.count} cells")
     cells_done = f"{done} cells" if done == cell.count else f"{done} of {cell.count} cells"
     typer.echo(f"{output / SHEET}: {cells_done} in {time.perf_counter() - began:.0f} s")
-    typer.echo(f"render one at full size: impasto replay {output / CELLS} --cell 1,1 --size 1024")
+    words = ["impasto", "replay", str(output / CELLS), "--cell", "1,1", "--size", "1024"]
+    typer.echo(f"render one at full size: {shlex.join(words)}")
 
 
 def evaluate(
@@ -143,7 +148,6 @@ def _print_metrics(found: Mapping[str, Any]) -> None:
 @with_options
 def reconstruct(
     image: str = typer.Argument(..., metavar="IMAGE", help="Image to reconstruct."),
-    output: Path = typer.Option(Path("reconstruction.png"), "--output", "-o", help="Output file."),
     content_from: str = typer.Option(
         "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",
         "--content-from",
@@ -156,6 +160,8 @@ def reconstruct(
         metavar="LAYER,...",
         help="Layers whose style is reconstructed, in cumulative sets.",
     ),
+    *,
+    target: Target,
     quiet: bool = QUIET,
     **options: Unpack[OptionFields],
 ) -> None:
@@ -163,7 +169,10 @@ def reconstruct(
     began = time.perf_counter()
     from impasto.workflows.reconstruct import iter_reconstruct
 
+    output = target.path(joined([image, "reconstruction"]))
     with status_line(quiet) as show:
         for part in iter_reconstruct(image, output, content_from.split(","), style_from.split(","), passed(options)):
+            if part.number == 1:
+                target.echo_replacing(output)
             show(f"{part.kind} from {part.layers} ({part.number} of {part.count})")
     typer.echo(f"{output}: {part.count} reconstructions in {time.perf_counter() - began:.0f} s")

@@ -86,7 +86,7 @@ def _flags_of(group: Any) -> Iterator[inspect.Parameter]:
 
 
 def _parameter(item: Declared, panel: str | None = None) -> inspect.Parameter:
-    names = [f"--{item.name.replace('_', '-')}"]
+    names = [f"--{item.name.replace('_', '-')}", *([item.facts["short"]] if "short" in item.facts else [])]
     facts: dict[str, Any] = {"help": _help(item), "rich_help_panel": panel}
     if item.group in GROUPS:
         facts["rich_help_panel"] = GROUPS[item.group].title

@@ -10,8 +10,9 @@ from pathlib import Path
 import typer
 
 from impasto.cli.distributed import follow, together
-from impasto.cli.flags import QUIET, default_note, with_groups
+from impasto.cli.flags import QUIET, with_groups
 from impasto.cli.recording import Recording
+from impasto.cli.target import Target
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
 from impasto.options.declaration import option
@@ -76,9 +77,9 @@ def replay(
     picture: Path = typer.Argument(
         ..., metavar="IMAGE", help="Image written by Impasto, or sheet.json of a contact sheet."
     ),
-    output: Path | None = typer.Option(None, "--output", "-o", help=f"Output file. {default_note('NAME-again')}"),
     cell: str | None = typer.Option(None, "--cell", metavar="ROW,COLUMN", help="Cell of a contact sheet, from 1,1."),
     *,
+    target: Target,
     resize: Resize,
     seed: int | None = typer.Option(None, "--seed", min=0, help="Use a different random seed."),
     more_steps: int | None = typer.Option(None, "--more-steps", min=1, help="Continue the image for this many steps."),
@@ -95,15 +96,15 @@ def replay(
 
     given = _given(inputs, content=content, style=style, init=init)
     source = read_source(picture, _cell(cell), given)
-    target = output if output is not None else _beside(picture, cell)
-    if source.path is not None and target.exists() and source.path.exists() and target.samefile(source.path):
-        raise ImageError(f"{str(target)!r} is the image itself: choose a different file with -o")
-    recording.check_paths(target, source.path, *(given or {}).values())
+    output = target.path(_beside(picture, cell))
+    if source.path is not None and output.exists() and source.path.exists() and output.samefile(source.path):
+        raise ImageError(f"{str(output)!r} is the image itself: choose a different file with -o")
+    recording.check_paths(output, source.path, *(given or {}).values())
     mailbox = Mailbox()
     with together() as group:
         events = iter_replay(
             source,
-            target,
+            output,
             seed=seed,
             **asdict(resize),
             more_steps=more_steps,
@@ -111,9 +112,8 @@ def replay(
             checkpoints=recording.checkpoints(),
             group=group,
         )
-        follow(
-            group, events, mailbox, partial(recording.listeners, partial(input_of, source)), quiet, recording.run_dir
-        )
+        listeners = partial(recording.listeners, partial(input_of, source))
+        follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
 
 
 def resume(

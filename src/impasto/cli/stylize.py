@@ -13,6 +13,7 @@ from impasto.cli.distributed import follow, together
 from impasto.cli.flags import QUIET, with_options
 from impasto.cli.progress import Listener, snapshots_in, watch
 from impasto.cli.recording import Recording
+from impasto.cli.target import Target, default_name
 from impasto.errors import OptionError, suggest
 from impasto.events import Mailbox
 from impasto.files import folder_for
@@ -58,8 +59,8 @@ def stylize(
     protect: str | None = PROTECT,
     style_only: str | None = STYLE_ONLY,
     select: str | None = SELECT,
-    output: str = typer.Option("out.png", "--output", "-o", help="Output file; its extension selects the format."),
     *,
+    target: Target,
     snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
     every: int = typer.Option(10, "--every", min=1, help="Steps between snapshots."),
     recording: Recording,
@@ -71,6 +72,7 @@ def stylize(
     began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
     placed["style_only"] = _style_only(style_only, select)
+    output = target.path(default_name(content, styles or (), region or (), options.get("model")))
     if dry_run:
         from impasto.workflows.estimate import forecast
 
@@ -94,7 +96,7 @@ def stylize(
             group=group,
         )
         listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
-        follow(group, events, mailbox, listeners, quiet, recording.run_dir)
+        follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
 
 
 def _style_only(mask: str | None, places: str | None) -> str | None:

@@ -28,6 +28,8 @@ class Facts(TypedDict, total=False):
     high: float
     metavar: str
     """Placeholder in the help of the command line."""
+    short: str
+    """One-letter flag of the command line."""
     names: tuple[str, ...]
     """Named values of a text option that also accepts other text."""
     layers: bool
