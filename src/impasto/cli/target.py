@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from impasto.errors import OptionError
 from impasto.events import Event, Warned
 from impasto.options.declaration import option
+
+if TYPE_CHECKING:
+    from impasto.run.result import Result
 
 LONGEST_PART = 60  # bytes of a file name that one input contributes; a name holds 255
 MOST_PARTS = 4
@@ -49,7 +53,7 @@ class Target:
             )
         return self.output
 
-    def noting(self, events: Iterator[Event]) -> Iterator[Event]:
+    def noting(self, events: Iterator[Event[Result]]) -> Iterator[Event[Result]]:
         """Yield the events of a run, with a note if its output replaces a file."""
         replaced = self.output is not None and self.output.is_file()
         for number, event in enumerate(events):
