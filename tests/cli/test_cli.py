@@ -30,6 +30,7 @@ QUICK = [
 COMMANDS = [
     [],
     ["stylize"],
+    ["batch"],
     ["demo"],
     ["samples"],
     ["layers"],

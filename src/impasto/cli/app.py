@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from impasto.cli import compare, explore, info, masks, replay, studio, stylize, train
+from impasto.cli import batch, compare, explore, info, masks, replay, studio, stylize, train
 
 app = typer.Typer(
     name="impasto",
@@ -32,6 +32,7 @@ def _root(
 
 
 app.command("stylize")(stylize.stylize)
+app.command("batch")(batch.batch)
 app.command("demo")(stylize.demo)
 app.command("inspect")(replay.inspect)
 app.command("replay")(replay.replay)

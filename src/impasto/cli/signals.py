@@ -32,7 +32,7 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     _received.clear()
-    with _handled(interrupt):
+    with handled(interrupt):
         yield
 
 
@@ -55,12 +55,12 @@ def stop_on_signal(mailbox: Mailbox, what: str = "saving the current image") -> 
         print(f"\nstopping: {what}{again}", file=sys.stderr)
         mailbox.post("stop")
 
-    with _handled(stop):
+    with handled(stop):
         yield
 
 
 @contextmanager
-def _handled(handler: signal._HANDLER) -> Iterator[None]:
+def handled(handler: signal._HANDLER) -> Iterator[None]:
     """Handle the ending signals that are not ignored, and restore the handlers at the end."""
     before = {number: signal.getsignal(number) for number in ENDING}
     numbers = [number for number in ENDING if before[number] is not signal.SIG_IGN]

@@ -1,0 +1,1 @@
+"""Many images: a manifest of jobs, a journal of what happened, and executors that paint."""
