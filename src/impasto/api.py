@@ -43,7 +43,7 @@ class RunFields(OptionFields, total=False):
     """The keyword arguments of ``iter_stylize``."""
 
     regions: Regions
-    labels: Sequence[PictureLike] | None
+    labels: Sequence[PictureLike] | str | None
     protect: PictureLike | None
     style_only: PictureLike | None
     mailbox: Mailbox | None
@@ -99,7 +99,7 @@ def iter_stylize(
     style: StyleLike | RegionSpec,
     *,
     regions: Regions = (),
-    labels: Sequence[PictureLike] | None = None,
+    labels: Sequence[PictureLike] | str | None = None,
     protect: PictureLike | None = None,
     style_only: PictureLike | None = None,
     output: PathLike | None = None,
@@ -118,7 +118,8 @@ def iter_stylize(
         regions: parts of the content with their own style, each as ``"sky.png=a.jpg,strength=0.8"``, a pair of mask and
             style, or a mapping; see ``spec.parse_regions``. The rest is painted in ``style``, or is unchanged without
             one.
-        labels: two images of flat colors, for the content and for the style: regions of equal color are paired.
+        labels: two images of flat colors, for the content and for the style: regions of equal color are
+            paired; or ``"auto"``, which pairs what is alike.
         protect: a mask of the pixels to keep unchanged.
         style_only: a mask of the pixels that ``style`` paints; the rest is unchanged. A mask can also be a name, such
             as ``"faces"``, ``"sky"`` or a place ``"0.42,0.31"``; see ``regions.segmentation.names``.
@@ -147,7 +148,7 @@ class Inputs:
     content: PictureLike
     style: StyleLike | RegionSpec
     regions: Regions = ()
-    labels: Sequence[PictureLike] | None = None
+    labels: Sequence[PictureLike] | str | None = None
     protect: PictureLike | None = None
     style_only: PictureLike | None = None
 

@@ -179,3 +179,14 @@ def test_transparent_pixels_have_no_label() -> None:
     assert sum(float(there.sum()) for _, there, _ in pairs) == 35 * 60
     with pytest.raises(ImageError, match="transparent everywhere"):
         masks.pair_labels(np.concatenate([content, 0 * alpha], -1), style, (40, 60), (30, 30))
+
+
+def test_white_without_a_match_takes_the_whole_style() -> None:
+    content, style = np.full((40, 60, 3), 255, np.uint8), np.zeros((30, 30, 3), np.uint8)
+    content[:, :20] = style[:10] = [200, 30, 30]
+    pairs, notes = masks.pair_labels(content, style, (40, 60), (30, 30))
+    assert not notes
+    assert {name: (float(here.mean()), float(there.mean())) for name, here, there in pairs} == {
+        "#ffffff": (pytest.approx(2 / 3), 1.0),
+        "#c81e1e": (pytest.approx(1 / 3), pytest.approx(1 / 3)),
+    }

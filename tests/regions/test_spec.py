@@ -12,9 +12,9 @@ from PIL import Image
 
 from impasto.errors import ImageError, OptionError
 from impasto.regions.blend import blend_of, parse_numbers
+from impasto.regions.command_line import as_words
 from impasto.regions.spec import (
     RegionSpec,
-    as_words,
     check_count,
     parse_regions,
     require_picture,

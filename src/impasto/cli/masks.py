@@ -18,9 +18,14 @@ def masks(
         metavar="X,Y[+X,Y][-X,Y]",
         help="Also write what is at a place, from 0,0 (top left) to 1,1; + adds a place, - removes one. Repeatable.",
     ),
+    pair: str | None = typer.Option(
+        None, "--pair", metavar="PAINTING", help="Write the label images of the photograph and a painting instead."
+    ),
 ) -> None:
     """Write the masks of a photograph: person, foreground, background, faces and sky, with an overview."""
-    from impasto.workflows.masks import write_masks
+    from impasto.workflows.masks import write_masks, write_pairs
 
-    for line in write_masks(photo, folder_for(output, "output"), select or ()):
+    folder = folder_for(output, "output")
+    lines = write_masks(photo, folder, select or ()) if pair is None else write_pairs(photo, pair, folder)
+    for line in lines:
         typer.echo(line)

@@ -32,6 +32,9 @@ PROTECT = typer.Option(
 STYLE_ONLY = typer.Option(
     None, "--style-only", metavar="MASK", help="Paint only the white area of a mask, such as background."
 )
+PAIR = typer.Option(
+    None, "--pair", metavar="auto", help="Pair what is alike in the photograph and the painting, such as sky with sky."
+)
 SELECT = typer.Option(
     None,
     "--select",
@@ -59,6 +62,7 @@ def stylize(
     protect: str | None = PROTECT,
     style_only: str | None = STYLE_ONLY,
     select: str | None = SELECT,
+    pair: str | None = PAIR,
     *,
     target: Target,
     snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
@@ -70,7 +74,7 @@ def stylize(
 ) -> None:
     """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
-    placed: dict[str, Any] = {"regions": region or (), "labels": labels, "protect": protect}
+    placed: dict[str, Any] = {"regions": region or (), "labels": _labels(labels, pair), "protect": protect}
     placed["style_only"] = _style_only(style_only, select)
     output = target.path(default_name(content, styles or (), region or (), options.get("model")))
     if dry_run:
@@ -97,6 +101,17 @@ def stylize(
         )
         listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
         follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
+
+
+def _labels(files: tuple[str, str] | None, pair: str | None) -> Any:
+    """Return the label images, or that they are drawn."""
+    if pair is None:
+        return files
+    if files is not None:
+        raise OptionError("--labels and --pair are both given: choose one", "labels")
+    if pair != "auto":
+        raise OptionError(f"--pair is {pair!r}; it must be auto; see `impasto masks --pair PAINTING`", "pair")
+    return pair
 
 
 def _style_only(mask: str | None, places: str | None) -> str | None:

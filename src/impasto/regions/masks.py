@@ -24,6 +24,7 @@ from impasto.imaging.images import PictureLike
 ASPECT_TOLERANCE = 0.01
 # Colors of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
 SAME_LABEL = 48.0
+WHITE = 250.0  # levels from which a content label without a match takes the whole style
 SMALLEST_LABEL = 0.001  # of the pixels; rarer colors are noise
 LEAST_LEFT = 0.4  # of a region's weight that an erosion must leave
 
@@ -165,7 +166,8 @@ def pair_labels(
     """Return the regions that two label pictures share: equal colors pair up.
 
     Args:
-        content, style: label pictures, one flat color a region; transparent pixels belong to none.
+        content, style: label pictures, one flat color a region; transparent pixels belong to none. White of the
+            content that is missing from the style's takes the whole style.
         content_size, style_size: ``(height, width)`` of the pictures that they belong to.
 
     Returns:
@@ -200,7 +202,8 @@ def pair_labels(
     for number, color in enumerate(colors):
         distances = np.sqrt(((style_colors - color) ** 2).sum(-1))
         partner = int(distances.argmin())
-        if distances[partner] > SAME_LABEL:
+        missing = bool(distances[partner] > SAME_LABEL)
+        if missing and color.min() < WHITE:
             known = ", ".join(_hex(c) for c in style_colors)
             raise OptionError(
                 f"label {_hex(color)} of the content ({(indices == number).mean():.1%} of it) has no match "
@@ -208,7 +211,8 @@ def pair_labels(
                 "or make those pixels transparent to leave them unchanged",
                 "labels",
             )
-        pairs.append((_hex(color), _binary(indices == number), _binary(style_indices == partner)))
+        chosen = np.ones_like(style_indices, bool) if missing else style_indices == partner
+        pairs.append((_hex(color), _binary(indices == number), _binary(chosen)))
     return pairs, notes
 
 

@@ -24,7 +24,7 @@ from impasto.regions.blend import blend_of, parse_numbers
 from impasto.regions.color import recolor, saturate
 from impasto.regions.faces import face_mask
 from impasto.regions.geometry import periodic, resize, rotated
-from impasto.regions.spec import ONLY, PROTECT, RegionSpec, StyleSpec, check_count, require_picture
+from impasto.regions.spec import LABELS, ONLY, PROTECT, RegionSpec, StyleSpec, check_count, require_picture
 
 REST = "rest"
 FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture
@@ -202,8 +202,8 @@ def _pending_regions(
     if region_spec.labels:
         pictures = region_spec.pictures
         pairs, notes = masks.pair_labels(
-            require_picture(pictures, "labels content"),
-            require_picture(pictures, "labels style"),
+            region_spec.mask(LABELS[0]),
+            region_spec.mask(LABELS[1]),
             size,
             pictures[free[0].style].size,
         )

@@ -26,6 +26,7 @@ _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
 _RANGES = {"scale": limits("style_scale"), "rotate": limits("rotate_style"), "strength": limits("strength")}
 MAX_REGIONS = 32
 PROTECT, ONLY = "protect", "style only"  # roles of masks that belong to no region
+LABELS, AUTO = ("labels content", "labels style"), "auto"
 
 
 class StyleFields(TypedDict, total=False):
@@ -140,7 +141,7 @@ def parse_regions(
     style: StyleLike,
     *,
     regions: Regions = (),
-    labels: Sequence[PictureLike] | None = None,
+    labels: Sequence[PictureLike] | str | None = None,
     protect: PictureLike | None = None,
     style_only: PictureLike | None = None,
     limits: images.DecodeLimits | None = None,
@@ -153,7 +154,7 @@ def parse_regions(
             settings.
         regions: each a text ``MASK=STYLE[,strength=..][,color=..]...``, a pair of mask and style, or a mapping with
             ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
-        labels: two label pictures, the content's and the style's.
+        labels: two label pictures, the content's and the style's, or ``"auto"`` to draw them by what is alike.
         protect: a mask of what stays unchanged.
         style_only: a mask of what the styles without a region paint; masks may be names, see ``segmentation.names``.
         limits: for ``images.load``.
@@ -183,8 +184,8 @@ def parse_regions(
         pictures = loaded.pictures = {"style": pictures[placed[0].style], **pictures}
     if labels is not None:
         _check_labels(labels, placed, entries)
-        for side, source in zip(("content", "style"), labels, strict=True):
-            loaded.picture(f"labels {side}", source)
+        for role, source in zip(LABELS, (None, None) if labels == AUTO else labels, strict=True):
+            loaded.labels(role, source)
     if protect is not None:
         loaded.mask(PROTECT, protect)
     if style_only is not None:
@@ -205,6 +206,12 @@ class _Loaded:
     def picture(self, role: str, source: Any) -> None:
         self.pictures[role] = images.load(source, limits=self.limits)
 
+    def labels(self, role: str, source: Any) -> None:
+        if source is None:
+            self.drawn[role] = {"name": AUTO}
+        else:
+            self.picture(role, source)
+
     def mask(self, role: str, source: Any) -> None:
         if (name := drawn_name(source)) is not None:
             self.drawn[role] = {"name": name}
@@ -220,7 +227,7 @@ def _check_only(labels: Sequence[Any] | None, placed: Sequence[StyleSpec]) -> No
 
 
 def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: Sequence[Any]) -> None:
-    if isinstance(labels, (str, Path)) or len(labels) != 2:
+    if labels != AUTO and (isinstance(labels, (str, Path)) or len(labels) != 2):
         raise OptionError("labels must be two pictures: the content's labels, then the style's", "labels")
     if regions:
         raise OptionError("labels and regions cannot be combined: use either --labels or --region", "labels")
@@ -363,30 +370,6 @@ def check_count(count: int) -> None:
             "merge regions by giving them the same style and settings, or paint in several runs",
             "regions",
         )
-
-
-def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:
-    """Return a spec as command-line arguments.
-
-    Args:
-        data: as ``RegionSpec.as_data`` returns it.
-        files: names of the picture files by role.
-    """
-    files = {**files, **{role: about["name"] for role, about in data.get("drawn", {}).items()}}
-    styles, regions = [], []
-    for entry in data["styles"]:
-        text = files[entry["style"]] + (f"@{files[entry['style_mask']]}" if "style_mask" in entry else "")
-        for key in SETTINGS:
-            if key in entry:
-                text += f",{key}={entry[key] if key == 'color' else format(entry[key], 'g')}"
-        if "mask" in entry:
-            regions += ["--region", f"{files[entry['mask']]}={text}"]
-        else:
-            styles.append(text)
-    labels = ["--labels", files["labels content"], files["labels style"]] if data["labels"] else []
-    protect = ["--protect", files.get(PROTECT, "faces")] if data["protect"] else []
-    only = ["--style-only", files[ONLY]] if data.get("only") else []
-    return [*styles, *regions, *labels, *protect, *only]
 
 
 def require_picture(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:

@@ -58,7 +58,7 @@ def forecast(
     style: StyleLike | RegionSpec,
     *,
     regions: Regions = (),
-    labels: Sequence[PictureLike] | None = None,
+    labels: Sequence[PictureLike] | str | None = None,
     protect: PictureLike | None = None,
     style_only: PictureLike | None = None,
     output: PathLike | None = None,

@@ -16,6 +16,7 @@ from impasto.errors import OptionError
 from impasto.imaging import images
 from impasto.imaging.contact_sheet import draw
 from impasto.regions.segmentation.names import MASK_NAMES, PLACES, parse_clicks
+from impasto.regions.segmentation.pairing import pair
 from impasto.regions.segmentation.segmenter import Segmenter
 
 OVERVIEW_SIDE_PX = 400
@@ -56,6 +57,25 @@ def write_masks(photo: images.PictureLike, folder: Path, places: Sequence[str] =
     path = folder / "overview.jpg"
     images.save(path, draw([[pixels for _, pixels in cells]], [""], [label for label, _ in cells]))
     yield f"{'overview':12s}         {path}"
+
+
+def write_pairs(photo: images.PictureLike, painting: images.PictureLike, folder: Path) -> Iterator[str]:
+    """Write the label images that ``--pair auto`` uses, and both next to their pictures; yield a line for each file.
+
+    Args:
+        photo, painting: as ``images.load`` takes them.
+        folder: an existing folder.
+    """
+    pictures = images.load(photo).pixels, images.load(painting).pixels
+    found = pair(*pictures)
+    for name, levels in zip(("labels_content", "labels_style"), found, strict=True):
+        path = folder / f"{name}.png"
+        images.save(path, levels)
+        yield f"{name:14s} {path}"
+    path = folder / "pairs.jpg"
+    row = [_small(pictures[0]), *(images.unit(levels) for levels in found), _small(pictures[1])]
+    images.save(path, draw([row], [""], ["photo", "its labels", "labels of the painting", "painting"]))
+    yield f"{'pairs':14s} {path}"
 
 
 def shown(pixels: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,7 +24,8 @@ from impasto.objective.loss_factory import PROOF
 from impasto.options import recipes
 from impasto.options.fields import INIT_NAMES, Options
 from impasto.planning.schedule import scales_for
-from impasto.regions.spec import RegionSpec, as_words
+from impasto.regions.command_line import as_words
+from impasto.regions.spec import RegionSpec
 from impasto.run import record
 from impasto.run.checkpoint import load_input_copy, read_run
 from impasto.run.painter import CheckpointFolder, History

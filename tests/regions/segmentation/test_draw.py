@@ -9,10 +9,11 @@ import pytest
 
 from impasto.errors import OptionError
 from impasto.imaging import images
+from impasto.regions.command_line import as_words
 from impasto.regions.segmentation import draw
 from impasto.regions.segmentation.draw import draw_masks
 from impasto.regions.segmentation.segmenter import mask_hash
-from impasto.regions.spec import RegionSpec, as_words, parse_regions
+from impasto.regions.spec import RegionSpec, parse_regions
 
 PICTURE = np.full((24, 32, 3), 0.5, np.float32)
 
@@ -134,3 +135,20 @@ def test_names_are_words_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         parse_regions(**settings)
+
+
+def test_alike_parts_become_labels() -> None:
+    photo, painting = np.full((96, 128, 3), 0.2, np.float32), np.full((128, 96, 3), 0.3, np.float32)
+    photo[:48], painting[:64] = (0.5, 0.7, 0.95), (0.55, 0.65, 0.9)
+    noise = np.random.default_rng(0)
+    photo[48:] += noise.normal(0, 0.15, (48, 128, 3)).astype(np.float32)
+    painting[64:] += noise.normal(0, 0.15, (64, 96, 3)).astype(np.float32)
+    spec, notes = draw_masks(parse_regions(painting.clip(0, 1), labels="auto"), images.load(photo.clip(0, 1)))
+    assert not notes
+    content, style = (spec.mask(role).pixels for role in ("labels content", "labels style"))
+    top = content[20, content.shape[1] // 2]
+    assert (style[: style.shape[0] // 3] == top).all(-1).mean() > 0.7  # the smooth upper halves belong together
+    assert (style[-style.shape[0] // 3 :] == top).all(-1).mean() < 0.3
+    assert as_words(spec.as_data(), {"style": "a.png"}) == ["a.png", "--pair", "auto"]
+    again, notes = draw_masks(RegionSpec.from_data(spec.as_data(), spec.pictures), images.load(photo.clip(0, 1)))
+    assert (again, notes) == (spec, [])

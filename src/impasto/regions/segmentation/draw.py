@@ -17,8 +17,9 @@ from impasto.errors import OptionError
 from impasto.imaging import images
 from impasto.regions.segmentation.names import MASK_NAMES, PRECEDENCE
 from impasto.regions.segmentation.opencv import Pixels
+from impasto.regions.segmentation.pairing import Levels, pair
 from impasto.regions.segmentation.segmenter import Segmenter, mask_hash
-from impasto.regions.spec import ONLY, PROTECT, RegionSpec, require_picture
+from impasto.regions.spec import AUTO, LABELS, ONLY, PROTECT, RegionSpec, require_picture
 
 WHAT = {"person": "person", "foreground": "foreground", "faces": "face", "sky": "sky"}
 
@@ -38,7 +39,10 @@ def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, l
         return spec, []
     segmenters = {"content": Segmenter(content.pixels)}
     found: dict[str, tuple[Pixels | None, str]] = {}
+    labels = _labels(spec, content) if LABELS[0] in spec.drawn else {}
     for role, about in spec.drawn.items():
+        if role in LABELS:
+            continue
         of = _picture_of(role)
         if of not in segmenters:
             segmenters[of] = Segmenter(require_picture(spec.pictures, of).pixels)
@@ -52,6 +56,11 @@ def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, l
             notes.append(f"the mask {about['name']!r} differs from that of the recorded run, and so may the picture")
         drawn[role] = {"name": about["name"], "model": found[role][1], "sha256": digest}
         pictures[role] = images.load(mask)
+    for role, levels in labels.items():
+        pictures[role] = images.load(levels)
+        drawn[role] = {"name": AUTO, "model": "vgg19", "sha256": pictures[role].sha256}
+        if spec.drawn[role].get("sha256", pictures[role].sha256) != pictures[role].sha256:
+            notes.append("the labels differ from those of the recorded run, and so may the picture")
     if any(about["name"] == "person" for about in spec.drawn.values()) and not segmenters["content"].faces:
         notes.append(
             f"no face in {content.name!r}: 'person' is what stands in front, which may be an animal or a thing"
@@ -60,6 +69,12 @@ def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, l
         style for style in spec.styles if style.mask is None or style.mask in masks or style.mask in spec.pictures
     )
     return replace(spec, styles=styles, drawn=drawn, masks=pictures), notes
+
+
+def _labels(spec: RegionSpec, content: images.Picture) -> dict[str, Levels]:
+    """Return the label images of the content and its style, by role."""
+    style = require_picture(spec.pictures, spec.styles[0].style)
+    return dict(zip(LABELS, pair(content.pixels, style.pixels), strict=True))
 
 
 def _picture_of(role: str) -> str:
@@ -92,7 +107,7 @@ def _missing(spec: RegionSpec, masks: Mapping[str, Pixels], picture: str) -> lis
     """
     notes = []
     for role in spec.drawn:
-        if role in masks:
+        if role in masks or role in LABELS:
             continue
         name = spec.drawn[role]["name"]
         what = f"no {WHAT.get(name, name)} found in {picture!r}"

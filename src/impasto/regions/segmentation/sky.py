@@ -39,7 +39,7 @@ def sky_mask(
     """
     small = shrunk(pixels, SIDE_PX)
     size = (small.shape[0], small.shape[1])
-    probable = resized(_probability(features or grid_features(pixels)), size)
+    probable = resized(sky_probability(features or grid_features(pixels)), size)
     if foreground is not None:
         probable = probable * (1 - resized(foreground, size))
     sure = (probable > SURE) & _smooth(small)
@@ -67,8 +67,8 @@ def _classifier() -> tuple[Pixels, float]:
         return stored["weight"].astype(np.float32), float(stored["bias"])
 
 
-def _probability(features: dict[str, Pixels]) -> Pixels:
-    """Return the probability of sky in each cell, ``[h, w]``."""
+def sky_probability(features: dict[str, Pixels]) -> Pixels:
+    """Return the probability of sky in each cell of ``grid_features``, ``[h, w]``."""
     weight, bias = _classifier()
     layers = np.concatenate([features[name] for name in LAYERS])  # [C, h, w]
     rows = np.linspace(0, 1, layers.shape[1], dtype=np.float32)[:, None]
