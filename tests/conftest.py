@@ -130,10 +130,11 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(autouse=True)
 def isolated_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use empty settings and data folders; the cache of downloaded weights stays accessible."""
+    """Use empty settings and data folders and no index; the cache of downloaded weights stays accessible."""
     home = tmp_path_factory.getbasetemp() / "home"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("IMPASTO_NO_INDEX", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from impasto.options.option_fields import OptionFields
 from impasto.options.validation import parse_seconds
 from impasto.planning.time_budget import TimeBudget
 from impasto.regions.spec import Regions, RegionSpec, StyleLike, parse_regions
-from impasto.run import out_of_memory
+from impasto.run import input_index, out_of_memory
 from impasto.run.checkpoint import RUN, read_run
 from impasto.run.engine import run
 from impasto.run.painter import CheckpointFolder, History, Painting
@@ -207,6 +207,8 @@ def open_run(
             chosen = options if isinstance(options, Options) else recipes.resolve(**options)
             history = _resumed(history, checkpoints)
             prepared, model = _prepared(inputs, chosen, output, history, group)
+            if group.is_first:
+                input_index.remember(prepared.files)
             if chosen.feed_forward.enabled:
                 with allocator.retain_freed_memory():
                     yield feedforward_run.iter_paint(prepared, history.parents, model)

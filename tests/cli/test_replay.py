@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,41 @@ def test_inspect_shows_steering(capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert "  step 2: strength 0.9\n  step 3: stop\n" in told
     assert "stopped after 3" in told
+
+
+@pytest.mark.slow
+def test_moved_inputs_are_found_by_the_index(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.delenv("IMPASTO_NO_INDEX")
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder / "cache"))
+    Path("a/photos").mkdir(parents=True)
+    Path("photo.png").rename("a/photos/C4.png")
+    Path("my work").mkdir()
+    monkeypatch.chdir("my work")
+    Path("../painting.png").rename("painting.png")
+    words = ["../a/photos/C4.png", "painting.png", *QUICK, "--axis", "strength=0.2,0.8", "-o", "my sheet"]
+    assert run(["explore", *words]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("render one at full size: impasto replay 'my sheet/sheet.json' --cell 1,1")
+    command = shlex.split(line.partition(": impasto ")[2])
+    assert run([*command, "--size", "64", "-q"]) == 0
+    assert run(["stylize", "../a/photos/C4.png", "painting.png", "-o", "out.png", *QUICK, "--run-dir", "kept"]) == 0
+    before = Path("out.png").read_bytes()
+    Path("../b").mkdir()
+    Path("../a/photos/C4.png").rename("../b/renamed.png")
+    assert run(["stylize", "../b/renamed.png", "painting.png", "-o", "other.png", *QUICK, "--seed=3"]) == 0
+    assert run(["replay", "out.png", "-q"]) == 0
+    assert Path("out-again.png").read_bytes() == before
+    assert run(["resume", "kept", "-q"]) == 0
+    assert Path("out.png").read_bytes() == before
+    assert "the content 'C4.png'" in refused(capsys, "replay", "out.png", "-q", "--no-index", "-o", "third.png")
+
+
+@pytest.mark.slow
+def test_a_side_file_follows_its_image() -> None:
+    out = painted()
+    record.side_file(out).write_bytes(b'{"steering": []}')
+    painted("--no-metadata")
+    assert not record.side_file(out).exists()
 
 
 @pytest.mark.slow

@@ -158,3 +158,13 @@ def test_a_changed_input_is_said(lost: tuple[record.Record, Path], given: bool) 
 
 def test_the_record_is_json() -> None:
     assert json.loads(record.text(example())) == example()
+
+
+def test_a_side_file_of_a_replaced_image_is_removed(tmp_path: Path) -> None:
+    beside = record.side_file(tmp_path / "out.png")
+    beside.write_bytes(b'{"steering": []}')
+    record.remove_side_file(tmp_path / "out.png")
+    assert not beside.exists()
+    beside.write_bytes(b"notes of a person")
+    record.remove_side_file(tmp_path / "out.png")
+    assert beside.exists()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
 
 TYPER_INTERRUPTED = 130  # returned by typer after a KeyboardInterrupt
+ENVIRONMENT_FLAGS = {"--no-index": "IMPASTO_NO_INDEX"}
 RENAMED_COMMANDS = {"anatomy": "reconstruct"}
 
 
@@ -38,7 +42,7 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
     arguments = _with_current_names(arguments)
     try:
         check_command(arguments)
-        with interruptible():
+        with _environment_flags(arguments) as arguments, interruptible():
             code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
     except (ImpastoError, TyperException) as error:
         message = "" if is_quiet(error) else " ".join(_text_of(error).split())
@@ -68,6 +72,22 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
     text = error.object[error.start : error.end]
     shown = [f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF else "?" for c in text]
     return "".join(shown), error.end
+
+
+@contextmanager
+def _environment_flags(arguments: list[str]) -> Iterator[list[str]]:
+    """Set the environment variables of the flags that every command accepts, and yield the other arguments."""
+    given = [name for name in ENVIRONMENT_FLAGS if name in arguments]
+    before = {ENVIRONMENT_FLAGS[name]: os.environ.get(ENVIRONMENT_FLAGS[name]) for name in given}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield [argument for argument in arguments if argument not in given]
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable)
+            else:
+                os.environ[variable] = value
 
 
 def _text_of(error: Exception) -> str:

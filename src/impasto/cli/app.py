@@ -27,6 +27,11 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
+    no_index: bool = typer.Option(
+        False,
+        "--no-index",
+        help="Do not remember where inputs are. Allowed after any command; or IMPASTO_NO_INDEX=1.",
+    ),
 ) -> None:
     """Neural style transfer: render an image in the style of another."""
 

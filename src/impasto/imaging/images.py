@@ -88,7 +88,8 @@ class Picture:
 
     ``pixels`` is ``[H, W, 3]`` float32 sRGB in 0..1, ``alpha`` ``[H, W]`` float32 in 0..1 or None, ``exif`` cleaned
     bytes or None. ``sha256`` is that of the file's bytes (of the array's where there was no file), ``bits`` the
-    source's depth per channel, ``crop`` the part used, ``(x, y, width, height)``, ``notes`` warnings for the user.
+    source's depth per channel, ``crop`` the part used, ``(x, y, width, height)``, ``recorded_path`` the path
+    in the record of the run that is repeated, ``notes`` warnings for the user.
     """
 
     pixels: NDArray[np.float32] = field(repr=False)
@@ -99,6 +100,7 @@ class Picture:
     bits: int = 8
     source: Path | None = None
     crop: Crop | None = None
+    recorded_path: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -170,7 +172,9 @@ def load(
     pixels, alpha = unit(raw.color), None if raw.alpha is None else unit(raw.alpha)
     if fill is not None and alpha is not None:
         pixels = pixels * alpha[:, :, None] + _color(fill) * (1 - alpha[:, :, None])
-    return Picture(pixels, alpha, raw.exif, name, raw.sha256, raw.bits, path, crop, tuple(dict.fromkeys(raw.notes)))
+    return Picture(
+        pixels, alpha, raw.exif, name, raw.sha256, raw.bits, path, crop, None, tuple(dict.fromkeys(raw.notes))
+    )
 
 
 def read_record(path: str | os.PathLike[str]) -> str | None:

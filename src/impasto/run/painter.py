@@ -157,6 +157,7 @@ class Painting:
             prepared.files,
             steering=self.steering,
             parents=self.history.parents,
+            output=prepared.output,
         )
         beginning: RunDescription = {
             **made,

@@ -1,7 +1,8 @@
 """The record that is stored in a saved image, and how its inputs are found.
 
 A record is plain data, stored in the image as JSON: options, decisions, inputs, commands, and versions. It contains
-file names without paths, and no times, so that a repeated run produces the same file.
+file names, no absolute paths and no times, so that a repeated run produces the same file. For an input in a different
+folder that is not far away, it contains the path relative to the output (see ``input_index``).
 
 If a record is too long for one JPEG segment (after thousands of commands), the commands are stored in a file next to
 the image, ``NAME.steering.json``, and the record contains its hash.
@@ -9,12 +10,14 @@ the image, ``NAME.steering.json``, and the record contains its hash.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,10 +27,12 @@ from impasto.files import file_sha256, readable
 from impasto.imaging import images
 from impasto.options.fields import Options, Precision, names_with
 from impasto.regions.spec import SpecData
+from impasto.run import input_index
 
 FORMAT = 1
 LONGEST = 60_000  # bytes after compression; a JPEG segment holds 65,533
 SIDE_FILE = ".steering.json"
+SIDE_FILE_START = b'{"steering"'
 MOST_FILES_HASHED = 500
 
 
@@ -40,9 +45,10 @@ class SteeringEntry(TypedDict, total=False):
 
 
 class InputEntry(TypedDict, total=False):
-    """An input image: its file name, hash and crop."""
+    """An input image: its file name, its path relative to the output if it was in a different folder, hash and crop."""
 
     name: str
+    path: str
     sha256: str
     crop: list[int]
 
@@ -96,6 +102,7 @@ def make(
     *,
     steering: Sequence[SteeringEntry] = (),
     parents: Sequence[Record] = (),
+    output: Path | None = None,
 ) -> Record:
     """Return the record of a run before its first step.
 
@@ -105,6 +112,7 @@ def make(
         inputs: images by role: ``content``, ``style``, ``init``.
         steering: the executed commands, in order.
         parents: records of the images that this one started from, oldest first.
+        output: the output file of the run, to which paths of inputs are relative.
     """
     return {
         "format": FORMAT,
@@ -113,7 +121,7 @@ def make(
             name: _name_only(value) if name in names_with("file") else value for name, value in options.items()
         },
         "decisions": decisions.copy(),
-        "inputs": {part: _described(picture) for part, picture in inputs.items()},
+        "inputs": {part: _described(picture, output) for part, picture in inputs.items()},
         "steering": [entry.copy() for entry in steering],
         "parents": [parent.copy() for parent in parents],
     }
@@ -145,8 +153,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _described(picture: images.Picture) -> InputEntry:
+def _described(picture: images.Picture, output: Path | None) -> InputEntry:
     about: InputEntry = {"name": readable(picture.name), "sha256": picture.sha256}
+    path = picture.recorded_path
+    if path is None:
+        path = readable(input_index.relative_path(picture.source, output))
+    if path:
+        about["path"] = path
     if picture.crop is not None:
         about["crop"] = list(picture.crop)
     return about
@@ -179,6 +192,16 @@ def for_file(record: Mapping[str, object], path: Path) -> tuple[str, bytes | Non
 def side_file(picture: Path) -> Path:
     """Return the path of an image's side file, which has the commands if the record does not."""
     return picture.with_name(picture.name + SIDE_FILE)
+
+
+def remove_side_file(picture: Path) -> None:
+    """Remove the side file of an earlier image with the same path, since it belongs to that image."""
+    path = side_file(picture)
+    with contextlib.suppress(OSError):
+        with path.open("rb") as file:
+            is_ours = file.read(len(SIDE_FILE_START)) == SIDE_FILE_START
+        if is_ours:
+            path.unlink()
 
 
 def read(path: str | Path) -> Record:
@@ -266,7 +289,8 @@ def find_input(record: Record, part: str, given: str | Path | None = None, folde
         record: record of the run.
         part: role of the input: ``content``, ``style``, ``init``.
         given: path from the user; if set, nothing else is tried.
-        folders: folders to search otherwise: first the recorded name, then any image with the same hash.
+        folders: folders to search otherwise: for the recorded path and name, then for any image with the same hash. The
+            paths of the index are tried as well.
 
     Returns:
         The path, with the crop of the run if it used one.
@@ -286,11 +310,12 @@ def find_input(record: Record, part: str, given: str | Path | None = None, folde
             raise RecordError(_changed(part, name, wanted, path, found))
         return f"{path}{crop}"
     changed: tuple[Path, str] | None = None
-    for path in _candidates(name, folders):
+    near = [folder / about["path"] for folder in dict.fromkeys(folders) if about.get("path")]
+    for path in chain(near, input_index.paths_of(wanted), _candidates(name, folders)):
         found = _hash(path)
         if found == wanted:
             return f"{path}{crop}"
-        if path.name == name and found is not None:
+        if readable(path.name) == name and found is not None:
             changed = changed or (path, found)
     if changed is not None:
         raise RecordError(_changed(part, name, wanted, *changed))
@@ -344,4 +369,5 @@ def load_input(record: Record, part: str, place: str) -> images.Picture:
     picture = images.load(place, limits=images.DecodeLimits(**limits))
     if picture.sha256 != record["inputs"][part]["sha256"]:
         raise ImageError(f"{place!r} changed while it was read: try again")
-    return replace(picture, name=str(record["inputs"][part]["name"]))
+    about = record["inputs"][part]
+    return replace(picture, name=str(about["name"]), recorded_path=str(about.get("path", "")))

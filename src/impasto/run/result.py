@@ -117,7 +117,12 @@ def finish(
     measured = scale_objective if run.scale == len(prepared.scales) - 1 else None
     saved = {} if measured is None else losses_of(pixels, measured, run, prepared)
     about = record.make(
-        prepared.options.flat(), prepared.decisions, prepared.files, steering=run.steering, parents=parents
+        prepared.options.flat(),
+        prepared.decisions,
+        prepared.files,
+        steering=run.steering,
+        parents=parents,
+        output=prepared.output,
     )
     if network is not None:
         about["inputs"]["model"] = network
@@ -157,10 +162,12 @@ def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, note
     """
     assert prepared.output is not None
     options = prepared.options.output
-    inside = side = None
-    write = partial(images.save, pixels=pixels, alpha=_alpha(prepared), bits=options.bits)
+    write = partial(images.save, prepared.output, pixels=pixels, alpha=_alpha(prepared), bits=options.bits)
     if options.no_metadata:
-        return write(prepared.output, dpi=options.dpi)
+        path = write(dpi=options.dpi)
+        record.remove_side_file(path)
+        return path
+    inside = side = None
     try:
         inside, side = record.for_file(about, prepared.output)
         if side is not None:
@@ -168,12 +175,15 @@ def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, note
     except Exception as error:
         notes.append(f"the image has no record, because it cannot be written ({error})")
     try:
-        return write(prepared.output, dpi=options.dpi, exif=prepared.files["content"].exif, record=inside)
+        path = write(dpi=options.dpi, exif=prepared.files["content"].exif, record=inside)
     except ImageError:
         raise
     except Exception as error:
         notes.append(f"the image has no metadata, because it cannot be written ({error})")
-        return write(prepared.output)
+        path, side = write(), None
+    if side is None:
+        record.remove_side_file(path)
+    return path
 
 
 def _save_elsewhere(

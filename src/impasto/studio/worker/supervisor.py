@@ -94,6 +94,7 @@ class WorkerSupervisor:
 
 def main(folder: str, module: str) -> None:
     """Run a worker until standard input is closed or SIGTERM arrives."""
+    os.environ["IMPASTO_NO_INDEX"] = "1"  # the pictures of visitors are none of the owner's files
     store = Store(Path(folder))
     runner = importlib.import_module(module)
     worker = Worker(store, runner.run, runner.writers, runner.exporters)
