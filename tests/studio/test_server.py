@@ -111,6 +111,19 @@ def test_a_job_from_upload_to_result_without_torch(start_studio: Any) -> None:
     assert studio.process.returncode in (0, -signal.SIGINT, 130)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_studio_and_its_job_continues_later(start_studio: Any, number: signal.Signals) -> None:
+    studio = start_studio()
+    studio.endless.touch()
+    job = studio.submit(steps=100, step_size=20.0)
+    studio.until(f"/jobs/{job}", lambda job: job["step"] > 3)
+    studio.end(number)
+    assert studio.process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    studio.endless.unlink()
+    again = start_studio()
+    assert again.until(f"/jobs/{job}", lambda job: job["state"] == "done")["step"] == 100
+
+
 def test_killed_workers_and_a_killed_server_lose_nothing(start_studio: Any) -> None:
     studio = start_studio()
     studio.endless.touch()

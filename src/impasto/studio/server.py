@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import ipaddress
 import secrets
+import signal
 import socket
 import threading
 import urllib.parse
@@ -125,11 +126,23 @@ def serve(settings: Settings, say: Callable[[str], None] = print) -> None:
         _on_start(app, lambda: _open(settings, supervisor, frame, app, address, say))
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
         try:
-            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop a studio
+            with contextlib.suppress(KeyboardInterrupt), _hangup_ends():  # Ctrl-C is the normal way to stop a studio
                 uvicorn.Server(config).run(sockets=[listener])
         finally:
             supervisor.stop()
             store.close()
+
+
+@contextlib.contextmanager
+def _hangup_ends() -> Iterator[None]:
+    """Let SIGHUP, which uvicorn does not handle, stop the server as SIGTERM does; under ``nohup`` it stays ignored."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _open(

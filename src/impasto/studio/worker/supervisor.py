@@ -93,12 +93,13 @@ class WorkerSupervisor:
 
 
 def main(folder: str, module: str) -> None:
-    """Run a worker until standard input is closed or SIGTERM arrives."""
-    os.environ["IMPASTO_NO_INDEX"] = "1"  # the pictures of visitors are none of the owner's files
+    """Run a worker until standard input is closed, or SIGTERM or SIGHUP arrives."""
+    os.environ["IMPASTO_NO_INDEX"] = "1"  # visitors' images are not files of the owner
     store = Store(Path(folder))
     runner = importlib.import_module(module)
     worker = Worker(store, runner.run, runner.writers, runner.exporters)
-    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: worker.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our standard input
 
     def listen() -> None:
