@@ -23,7 +23,7 @@ def _race(
     content: Path = typer.Argument(..., help="Photograph, JPEG or PNG."),
     style: Path = typer.Argument(..., help="Painting, JPEG or PNG."),
     size: int | None = typer.Option(None, "--size", min=16, help="Long side in px. (default: 250,000 px in total)"),
-    output: Path = typer.Option(Path("race"), "--output", "-o", help="Folder for race.json, curves and pictures."),
+    output: Path = typer.Option(Path("race"), "--output", "-o", help="Folder for race.json, curves and images."),
     steps: int | None = typer.Option(None, "--steps", min=1, help="Steps of the baseline. (default: 1000)"),
     own_steps: int | None = typer.Option(None, "--own-steps", min=1, help="Steps of Impasto at the last size."),
     fresh: bool = typer.Option(False, "--fresh", help="Run the baseline even if its curve is cached."),
@@ -82,7 +82,7 @@ def _print_race(found: Mapping[str, Any]) -> None:
         for row in evaluation["rows"]:
             typer.echo(f"{row['name']}: LPIPS {row['lpips']:.3f}, style distance {row['style_distance']:.3f}")
     else:
-        typer.echo(f"the pictures are not evaluated: {evaluation['missing']}")
+        typer.echo(f"the images are not evaluated: {evaluation['missing']}")
     if near := found["by_style"]:
         typer.echo(f"equal style distance (AlexNet): {near['seconds']:.1f} s, ratio {near['ratio']:.1f}")
     elif "rows" in evaluation:
@@ -92,7 +92,7 @@ def _print_race(found: Mapping[str, Any]) -> None:
     else:
         typer.echo(
             f"ratio: {found['ratio']:.1f}"
-            " (time of the baseline to its best saved picture over the time of Impasto to that loss)"
+            " (time of the baseline to its best saved image over the time of Impasto to that loss)"
         )
 
 

@@ -1,6 +1,6 @@
 """The baseline of the race: pastiche 1.6.0, its command line, its loader and its objective.
 
-In: a photograph and a painting. Out: the pictures that it saves over time, and the loss of any picture under its
+In: a photograph and a painting. Out: the images that it saves over time, and the loss of any image under its
 objective in float32, with the targets from its loader.
 """
 
@@ -30,7 +30,7 @@ SAVE_EVERY = 10  # its default
 
 @dataclass(frozen=True)
 class Saved:
-    """A saved picture: its step, and its time in seconds since the start of the process."""
+    """A saved image: its step, and its time in seconds since the start of the process."""
 
     step: int
     seconds: float
@@ -51,7 +51,7 @@ def check() -> None:
 
 
 def load(content: Path, style: Path, size: int | None) -> tuple[Tensor, Tensor]:
-    """Return both pictures as the baseline reads and resizes them, ``[1, 3, H, W]`` in [0, 1].
+    """Return both images as the baseline reads and resizes them, ``[1, 3, H, W]`` in [0, 1].
 
     Args:
         content, style: files.
@@ -84,7 +84,7 @@ def _as_rgb(picture: Tensor) -> Tensor:
 
 
 class BaselineLoss:
-    """The objective of the baseline, evaluated on saved pictures in float32 on the CPU.
+    """The objective of the baseline, evaluated on saved images in float32 on the CPU.
 
     Args:
         content, style: files, from which the baseline computes the targets.
@@ -104,7 +104,7 @@ class BaselineLoss:
         self.size: tuple[int, int] = tuple(self._artist.content_size)
 
     def __call__(self, picture: Path) -> float:
-        """Return the loss of a saved picture."""
+        """Return the loss of a saved image."""
         with torch.no_grad():
             self._artist.pastiche = _read(picture, pixels=None, size=self.size)
             return float(self._artist._calc_loss())
@@ -120,14 +120,14 @@ def command(content: Path, style: Path, folder: Path, size: int | None, steps: i
 
 
 def run_timed(line: Sequence[str], pictures: Path, last: Saved | None = None) -> list[Saved]:
-    """Run a command from a cold start and return the numbered pictures that it saved, in order.
+    """Run a command from a cold start and return the numbered images that it saved, in order.
 
-    The time of a picture is the modification time of its file, relative to the start of the process.
+    The time of an image is the modification time of its file, relative to the start of the process.
 
     Args:
         line: the command.
         pictures: the folder of ``0010.png`` and so on.
-        last: the final picture, if the command saves it elsewhere, with its step; its seconds are ignored.
+        last: the final image, if the command saves it elsewhere, with its step; its seconds are ignored.
 
     Raises:
         MachineError: the command failed, or saved nothing.
@@ -148,5 +148,5 @@ def run_timed(line: Sequence[str], pictures: Path, last: Saved | None = None) ->
     if last is not None:
         steps.setdefault(last.step, last.path)
     if not steps:
-        raise MachineError(f"{' '.join(line[1:4])} saved no picture in {pictures}")
+        raise MachineError(f"{' '.join(line[1:4])} saved no image in {pictures}")
     return [Saved(step, path.stat().st_mtime - began, path) for step, path in sorted(steps.items())]

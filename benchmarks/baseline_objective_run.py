@@ -1,8 +1,8 @@
-"""Minimize the objective of the baseline with the engine of Impasto, and save pictures during the run.
+"""Minimize the objective of the baseline with the engine of Impasto, and save images during the run.
 
-In: a photograph and a painting. Out: numbered pictures in a folder. The objective is that of pastiche 1.6.0: 0.01
+In: a photograph and a painting. Out: numbered images in a folder. The objective is that of pastiche 1.6.0: 0.01
 times the mean squared difference of relu4_2, and for relu1_1 to relu5_1 10 / C^2 times the mean squared difference of
-F F^T / N; zero padding, max pooling. Pictures are read and resized by the loader of the baseline, because a different
+F F^T / N; zero padding, max pooling. Images are read and resized by the loader of the baseline, because a different
 resampling filter alone changes this loss by much more than a step does.
 
 It runs as a separate process (``python -m benchmarks.baseline_objective_run``), so that a race includes the start of
@@ -83,7 +83,7 @@ def optimize_baseline_objective(
     last_steps: int | None = None,
     every: int = SAVE_EVERY,
 ) -> Tensor:
-    """Minimize the objective of the baseline, coarse to fine, and save pictures at the last size.
+    """Minimize the objective of the baseline, coarse to fine, and save images at the last size.
 
     Args:
         encoder: as in ``objective``.
@@ -91,10 +91,10 @@ def optimize_baseline_objective(
         folder: output folder for ``0005.png`` and so on, numbered by the steps of the last stage.
         schedule: the stages; those that would be too small are skipped.
         last_steps: steps of the last stage, instead of those of the schedule.
-        every: steps between saved pictures.
+        every: steps between saved images.
 
     Returns:
-        The picture, ``[1, 3, H, W]`` in [0, 1].
+        The image, ``[1, 3, H, W]`` in [0, 1].
     """
     folder.mkdir(parents=True, exist_ok=True)
     schedule = [*schedule[:-1], replace(schedule[-1], steps=last_steps or schedule[-1].steps)]

@@ -1,6 +1,6 @@
 """Quality of half precision: the same run in bfloat16 and in float32, both measured in float32.
 
-In: a photograph and a painting. Out: the losses of the two saved pictures under the objective of the baseline and their
+In: a photograph and a painting. Out: the losses of the two saved images under the objective of the baseline and their
 relative difference. bfloat16 is acceptable if the difference is at most 2%.
 """
 
@@ -19,7 +19,7 @@ ALLOWED = 0.02
 
 
 def fidelity(content: Path, style: Path, *, size: int | None = None, steps: int | None = None) -> dict[str, Any]:
-    """Run the same optimization in both precisions and return the losses of the saved pictures.
+    """Run the same optimization in both precisions and return the losses of the saved images.
 
     Args:
         content, style: files.
@@ -32,7 +32,7 @@ def fidelity(content: Path, style: Path, *, size: int | None = None, steps: int 
 
     Raises:
         MachineError: bfloat16 is not available on this machine.
-        ImageError: a picture cannot be read.
+        ImageError: an image cannot be read.
     """
     baseline.check()
     encoders = {"bf16": encoder_for("bf16"), "fp32": encoder_for("fp32")}

@@ -1,4 +1,4 @@
-"""Plots of a race: the losses over time, and the pictures side by side."""
+"""Plots of a race: the losses over time, and the images side by side."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def plot_race(found: Mapping[str, Any], path: Path) -> Path:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("seconds since the start of the process")
-    axes.set_ylabel("loss of the saved picture (objective of the baseline, float32)")
+    axes.set_ylabel("loss of the saved image (objective of the baseline, float32)")
     ratio = "not reached" if found["ratio"] is None else f"{found['ratio']:.1f} times as fast"
     axes.set_title(f"{found['content']} + {found['style']}, {found['width']}x{found['height']} px: {ratio}")
     axes.legend(loc="best")

@@ -1,14 +1,14 @@
-"""The race: the time of the baseline to its best saved picture, and that of Impasto to an equal loss.
+"""The race: the time of the baseline to its best saved image, and that of Impasto to an equal loss.
 
-In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and the pictures side by side. Both run
-as separate processes from a cold start, one after the other; every saved picture is read back and measured with the
+In: a photograph and a painting. Out: in a folder, ``race.json``, the curves and the images side by side. Both run
+as separate processes from a cold start, one after the other; every saved image is read back and measured with the
 objective of the baseline in float32 (``baseline.BaselineLoss``). The ratio is the time of the baseline to its best
-saved picture over the time of Impasto to the first picture that is at least as good. The default recipe is run as
-well: it minimizes another objective, so it is not part of the ratio, and all pictures are evaluated by
+saved image over the time of Impasto to the first image that is at least as good. The default recipe is run as
+well: it minimizes another objective, so it is not part of the ratio, and all images are evaluated by
 ``impasto.workflows.evaluate``.
 
 The loss alone may favor Impasto: the baseline optimizes outside [0, 1], and clipping on saving may increase its loss
-more than it degrades the picture. Therefore a second time is reported: that of the first picture of Impasto with an
+more than it degrades the image. Therefore a second time is reported: that of the first image of Impasto with an
 equal ``style_distance``, on a network that neither side optimized.
 
 The curve of the baseline is cached by machine, versions, pair, size and steps, because it takes more than half an
@@ -47,7 +47,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Point:
-    """A saved picture: its step, seconds since the start of the process, and loss (objective of the baseline)."""
+    """A saved image: its step, seconds since the start of the process, and loss (objective of the baseline)."""
 
     step: int
     seconds: float
@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The saved pictures of one side over time, with their files."""
+    """The saved images of one side over time, with their files."""
 
     points: tuple[Point, ...]
     files: Mapping[int, Path]
@@ -83,7 +83,7 @@ def race(
     default: bool = True,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
-    """Run the race on one pair of pictures.
+    """Run the race on one pair of images.
 
     Args:
         content, style: files that the baseline can read (JPEG, PNG).
@@ -99,7 +99,7 @@ def race(
         The content of ``race.json``.
 
     Raises:
-        ImageError: the baseline cannot read a picture.
+        ImageError: the baseline cannot read an image.
         MachineError: the baseline is not installed, or one of the runs failed.
     """
     baseline.check()
@@ -118,7 +118,7 @@ def race(
         if default:
             tell("Impasto, the default recipe")
             found["default"], shown["Impasto, default recipe"] = _default(content, style, out, loss_of)
-        tell("evaluating the pictures")
+        tell("evaluating the images")
         found["evaluation"], found["by_style"] = _evaluated(content, style, shown, theirs, ours)
         images.save(out / "pictures.png", side_by_side(content, style, shown))
     plot_race(found, out / "curves.png")
@@ -208,11 +208,11 @@ def _default(content: Path, style: Path, out: Path, loss_of: baseline.BaselineLo
 def _evaluated(
     content: Path, style: Path, shown: dict[str, Path], theirs: Curve, ours: Curve
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the metrics of the pictures, and the first point of Impasto with the style distance of the baseline."""
+    """Return the metrics of the images, and the first point of Impasto with the style distance of the baseline."""
     try:
         evaluator = Evaluator(content, style)
         goal = evaluator(theirs.files[theirs.best.step])["style_distance"]
-    except (WeightsError, ImageError) as error:  # weights not downloaded, or pictures too small
+    except (WeightsError, ImageError) as error:  # weights not downloaded, or images too small
         return {"missing": str(error)}, None
     nearest = None
     for point in ours.points:

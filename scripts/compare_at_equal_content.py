@@ -2,7 +2,7 @@
 
 For each pair, the recipes are painted and scored; then the strength of the default is bracketed until its content
 distance (LPIPS, AlexNet) equals theirs. If the default has a lower content distance even at strength 1, that result is
-used. Pictures that exist in OUT are scored, not painted again. Run it as ``python scripts/compare_at_equal_content.py
+used. Images that exist in OUT are scored, not painted again. Run it as ``python scripts/compare_at_equal_content.py
 OUT --size 256 --contents a.jpg b.jpg --styles c.jpg d.jpg``.
 """
 
@@ -24,7 +24,7 @@ TOLERANCE = 0.005
 
 @dataclass
 class Pair:
-    """Runs of the default recipe on one pair of pictures, at most one per strength."""
+    """Runs of the default recipe on one pair of images, at most one per strength."""
 
     content: Path
     style: Path

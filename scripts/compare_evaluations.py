@@ -95,7 +95,7 @@ def prepare_side(args: argparse.Namespace, side: str, cache: TargetCache, group:
 def time_call(work: Callable[[], Any], group: ProcessGroup, whole: bool) -> float:
     """Return the seconds that all processes take for ``work`` from a common start.
 
-    An untiled picture is evaluated once before, because a run retains its memory from step to step; tiles release it.
+    An untiled image is evaluated once before, because a run retains its memory from step to step; tiles release it.
     """
     with allocator.retain_freed_memory(allocator.MAX_INT) if whole else allocator.release_freed_memory():
         if whole:

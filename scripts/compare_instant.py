@@ -1,6 +1,6 @@
 """Print the style and content distances of a trained network, AdaIN and the optimizer on held-out photographs.
 
-Each picture is painted once into a folder, so the methods can be run separately (``--methods``). The table contains
+Each image is painted once into a folder, so the methods can be run separately (``--methods``). The table contains
 means over the photographs that all methods have painted. Run it as ``python scripts/compare_instant.py OUT --photos DIR
 --last 20 --style painting.jpg --network style.safetensors``, with the photographs reserved by ``--hold-out 20`` of the
 training.
@@ -38,7 +38,7 @@ def scale(source: Statistics, target: Statistics) -> Affine:
 
 
 def paint(method: str, photo: Path, args: argparse.Namespace, cache: TargetCache) -> float | None:
-    """Paint one picture unless its file exists, and return the seconds taken."""
+    """Paint one image unless its file exists, and return the seconds taken."""
     target = args.out / method / f"{photo.stem}.png"
     if target.exists():
         return None
@@ -63,7 +63,7 @@ def paint(method: str, photo: Path, args: argparse.Namespace, cache: TargetCache
 
 
 def score(photos: list[Path], args: argparse.Namespace) -> Mapping[str, list[Mapping[str, float]]]:
-    """Return the metrics of each method's pictures, for the photographs that all methods have painted."""
+    """Return the metrics of each method's images, for the photographs that all methods have painted."""
     metrics: dict[str, list[Mapping[str, float]]] = {method: [] for method in args.methods}
     for photo in photos:
         paths = {method: args.out / method / f"{photo.stem}.png" for method in args.methods}
@@ -75,7 +75,7 @@ def score(photos: list[Path], args: argparse.Namespace) -> Mapping[str, list[Map
 
 
 def main() -> None:
-    """Paint the missing pictures, then print the table as Markdown."""
+    """Paint the missing images, then print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--photos", type=Path, required=True)
@@ -94,11 +94,11 @@ def main() -> None:
         seconds = [paint(method, photo, args, cache) for photo in photos]
         took = [second for second in seconds if second is not None]
         if took:
-            print(f"{method}: {len(took)} pictures, {fmean(took):.2f} s each", flush=True)
+            print(f"{method}: {len(took)} images, {fmean(took):.2f} s each", flush=True)
     if args.no_table:
         return
     metrics = score(photos, args)
-    print(f"| picture | {' | '.join(METRICS)} |\n|{'---|' * (1 + len(METRICS))}")
+    print(f"| image | {' | '.join(METRICS)} |\n|{'---|' * (1 + len(METRICS))}")
     for method, rows in metrics.items():
         means = [f"{fmean(row[name] for row in rows):.3f}" for name in METRICS]
         print(f"| {method} | {' | '.join(means)} |", flush=True)

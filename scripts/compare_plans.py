@@ -1,9 +1,9 @@
-"""Compare pictures by the size of the L-BFGS history, for docs/scale.md.
+"""Compare images by the size of the L-BFGS history, for docs/scale.md.
 
     python scripts/compare_plans.py photo.jpg painting.jpg --size 512 -o plans
 
 paints a pair with ten history pairs in float32, with ten and three in bfloat16, and with the low-memory optimizer that
-replaces L-BFGS if memory is short, and scores each picture (``impasto evaluate``).
+replaces L-BFGS if memory is short, and scores each image (``impasto evaluate``).
 """
 
 from __future__ import annotations

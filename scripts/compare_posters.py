@@ -1,4 +1,4 @@
-"""Compare a poster with its proof, and a tiled picture with an untiled one, for docs/posters.md.
+"""Compare a poster with its proof, and a tiled image with an untiled one, for docs/posters.md.
 
     python scripts/compare_posters.py proof proof.png poster.png painting.jpg
 
@@ -8,7 +8,7 @@ optimizes.
 
     python scripts/compare_posters.py borders tiled.png whole.png --tile 512
 
-prints the mean difference between two pictures, in levels of 255, within 8 px of the tile borders and elsewhere.
+prints the mean difference between two images, in levels of 255, within 8 px of the tile borders and elsewhere.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def compare_with_proof(args: argparse.Namespace) -> dict[str, object]:
 
 
 def compare_at_borders(args: argparse.Namespace) -> dict[str, object]:
-    """Compare two pictures near tile borders and elsewhere."""
+    """Compare two images near tile borders and elsewhere."""
     one, other = (images.load(path).pixels for path in (args.first, args.second))
     difference = 255 * np.abs(one - other).mean(2)
     near = np.zeros(difference.shape, bool)

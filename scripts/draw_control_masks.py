@@ -1,4 +1,4 @@
-"""Draw the masks and label maps of docs/regions.md for the sample pictures.
+"""Draw the masks and label maps of docs/regions.md for the sample images.
 
 ``python scripts/draw_control_masks.py FOLDER`` writes them to the folder. They consist of hand-placed ellipses and
 polygons in the pixel coordinates of the samples, with slightly soft edges.

@@ -132,7 +132,7 @@ def told(client: httpx.Client, job: str) -> Iterator[tuple[int, str, dict[str, A
 
 
 def run(folder: Path) -> None:
-    """Time the first picture and changed settings at 256 px, while many clients listen."""
+    """Time the first image and changed settings at 256 px, while many clients listen."""
     with studio(folder) as (address, _), httpx.Client(base_url=address) as client:
         until(client, "page", "ready")
         wish = sampled(client, size="256", quality="draft")
@@ -158,7 +158,7 @@ def run(folder: Path) -> None:
                 if picture and shown is None:
                     own.get(f"api/v1/jobs/{job}/results/{data['step']}").raise_for_status()
                     shown = time.perf_counter() - began
-                    print(f"first picture            {shown:.2f} s ({kind} {data['step']})")
+                    print(f"first image            {shown:.2f} s ({kind} {data['step']})")
                 if kind == "steered" and waiting is not None and waiting[0] == 0:
                     waiting = (data["step"], waiting[1])
                 elif picture and waiting is not None and 0 < waiting[0] <= data["step"]:
@@ -171,7 +171,7 @@ def run(folder: Path) -> None:
                 last = number
         for listener in listeners:
             listener.join()
-        print(f"knob to picture          {statistics.median(turned):.2f} s (worst {max(turned):.2f} of {len(turned)})")
+        print(f"knob to image          {statistics.median(turned):.2f} s (worst {max(turned):.2f} of {len(turned)})")
         whole = sum(place == list(range(1, last + 1)) for place in heard)
         print(f"clients with every event {whole} of {CLIENTS}, {last} events each")
 

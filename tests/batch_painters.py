@@ -19,7 +19,7 @@ PAUSE_SECONDS = "IMPASTO_TEST_PAUSE"  # environment variable: time that a fake p
 
 
 def fake() -> Painter:
-    """Return a painter that saves a small picture with a true record; names of photographs make it fail."""
+    """Return a painter that saves a small image with a true record; names of photographs make it fail."""
     return _fake
 
 

@@ -196,13 +196,13 @@ def _synthetic_photo(height: int, width: int) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def tiny_picture() -> NDArray[np.uint8]:
-    """Return a content picture, ``[48, 64, 3]`` uint8."""
+    """Return a content image, ``[48, 64, 3]`` uint8."""
     return _synthetic_photo(48, 64)
 
 
 @pytest.fixture(scope="session")
 def tiny_style() -> NDArray[np.uint8]:
-    """Return a style picture with coarse and fine texture, ``[56, 56, 3]`` uint8."""
+    """Return a style image with coarse and fine texture, ``[56, 56, 3]`` uint8."""
     rows, columns = np.mgrid[0:56, 0:56].astype(np.float64)
     wave = 0.5 + 0.5 * np.sin(columns / 5 + 2 * np.sin(rows / 9))
     fine = 0.5 + 0.5 * np.sin((rows + columns) * 1.3)
@@ -212,7 +212,7 @@ def tiny_style() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def tiny_files(tmp_path: Path, tiny_picture: NDArray[np.uint8], tiny_style: NDArray[np.uint8]) -> tuple[Path, Path]:
-    """Write the tiny pictures as PNG and return the paths of content and style."""
+    """Write the tiny images as PNG and return the paths of content and style."""
     from PIL import Image
 
     content, style = tmp_path / "content.png", tmp_path / "style.png"

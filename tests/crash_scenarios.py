@@ -1,7 +1,7 @@
 """Runs that are killed and resumed, for ``test_checkpoint``: one process that forks a child for every run.
 
 In: a folder. Out: one line of JSON per scenario, with the exit codes of the children and the hashes of the resumed and
-the uninterrupted picture. The network has only two blocks, so a run takes a fraction of a second. Children are killed
+the uninterrupted image. The network has only two blocks, so a run takes a fraction of a second. Children are killed
 with SIGKILL, by themselves at critical moments or by their parent.
 """
 
@@ -93,7 +93,7 @@ class Runs:
             os._exit(1)
 
     def whole(self, name: str, options: dict[str, Any]) -> str:
-        """Run without interruption and return the hash of the picture."""
+        """Run without interruption and return the hash of the image."""
         folder = self.root / name
         assert wait_for(self.child(lambda: self.follow(folder, False, ignore, options))) == 0
         return digest(folder / "out.png")
@@ -215,7 +215,7 @@ def die_before_file(wanted: str) -> Callable[[Any], Any]:
 
 
 def die_before_saving(call: Any) -> Any:
-    """Die after the last step and before the picture is saved."""
+    """Die after the last step and before the image is saved."""
     return lambda *args, **kwargs: die()
 
 

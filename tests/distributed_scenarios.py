@@ -1,7 +1,7 @@
-"""Several processes that paint one picture, for ``test_distributed``: one process that forks the ranks of each group.
+"""Several processes that paint one image, for ``test_distributed``: one process that forks the ranks of each group.
 
 In: a folder. Out: one line of JSON per scenario. Each rank has one thread, as with ``torchrun``, and the network has
-only a few blocks with random weights. The minimum size of a split picture is lowered, so that small pictures are split.
+only a few blocks with random weights. The minimum size of a split image is lowered, so that small images are split.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _one_by_one(alone: Objective, split: Objective, canvas: Tensor, names: Seque
 
 
 def compare_optimizers(state: State, size: tuple[int, int], kind: str) -> Task:
-    """Compare the picture and the optimizer state of a group after some steps with those of one process."""
+    """Compare the image and the optimizer state of a group after some steps with those of one process."""
     kinds: dict[str, Callable[..., Any]] = {
         "lbfgs": partial(BoundedLBFGS, history_dtype=torch.float64),
         "adam": Adam,
@@ -205,7 +205,7 @@ def compare_optimizers(state: State, size: tuple[int, int], kind: str) -> Task:
         terms, start = terms_of(net, size, ["moments"]), random(1, 3, *size, seed=4, dtype=dtype)
         ends: list[Tensor] = []
         states: list[Tensor] = []
-        # The second of two processes, painting the whole picture: stochastic rounding differs between ranks.
+        # The second of two processes, painting the whole image: stochastic rounding differs between ranks.
         other = RowShard(size[0], ((0, 0), (0, size[0])), ProcessGroup(1, 2)) if kind == "lean" else None
         for own in (RowShard(size[0]), joined.shard(size[0])):
             objective = Objective(net, terms, *size, shard=own)
@@ -237,7 +237,7 @@ def compare_optimizers(state: State, size: tuple[int, int], kind: str) -> Task:
 
 
 def _alone(net: Encoder, terms: dict[str, Loss], start: Tensor, shard: RowShard) -> Tensor:
-    """Return the picture of one process that rounds like another rank."""
+    """Return the image of one process that rounds like another rank."""
     objective, optimizer = Objective(net, terms, *start.shape[-2:]), LowMemoryAdam(start, shard=shard)
     for _ in range(6):
         found = objective.evaluate(optimizer.canvas(), WEIGHTS)
@@ -297,7 +297,7 @@ class Runs:
         return task
 
     def picture(self, name: str) -> Tensor:
-        """Return the saved picture of a run."""
+        """Return the saved image of a run."""
         return torch.from_numpy(images.load(self.root / name / "out.png").pixels)
 
 

@@ -1,4 +1,4 @@
-"""The whole way from pictures to a file, on small pictures with the real network."""
+"""The whole way from images to a file, on small images with the real network."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def cache() -> TargetCache:
 
 @pytest.fixture
 def paint(cache: TargetCache, tiny_picture: Pixels, tiny_style: Pixels) -> Any:
-    """Return ``stylize`` on the tiny pictures, quick unless told otherwise."""
+    """Return ``stylize`` on the tiny images, quick unless told otherwise."""
 
     def run(content: Any = tiny_picture, style: Any = tiny_style, **options: Any) -> Result:
         return stylize(content, style, cache=cache, **{**FEW, **options})
@@ -133,7 +133,7 @@ def test_alpha_comes_back(paint: Any, tiny_picture: Pixels, tmp_path: Path) -> N
     assert result.picture.mode == "RGBA"
     with Image.open(tmp_path / "out.png") as saved:
         assert (np.asarray(saved)[..., 3] == alpha).all()
-    assert paint(content).alpha.shape == (36, 48)  # resized with the picture
+    assert paint(content).alpha.shape == (36, 48)  # resized with the image
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])

@@ -32,11 +32,11 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_what_goes_to_one_disk_is_added_up(free: Any, tmp_path: Path) -> None:
     free(5_000_000)
-    wants = [(tmp_path / "not" / "yet", 3_000_000, "its checkpoints"), (tmp_path, 3_000_000, "the picture")]
+    wants = [(tmp_path / "not" / "yet", 3_000_000, "its checkpoints"), (tmp_path, 3_000_000, "the image")]
     assert disk_shortfall(wants[:1]) is None
     said = disk_shortfall(wants)
     assert said == (
-        f"folder {str(tmp_path)!r} has 5 MB left and its checkpoints and the picture need about 6 MB: "
+        f"folder {str(tmp_path)!r} has 5 MB left and its checkpoints and the image need about 6 MB: "
         "free some space or choose another folder"
     )
 
@@ -44,7 +44,7 @@ def test_what_goes_to_one_disk_is_added_up(free: Any, tmp_path: Path) -> None:
 def test_the_picture_is_refused_before_the_work(free: Any, tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     options = resolve(size=4096)
     free(30_000_000)
-    with pytest.raises(ImageError, match=r"has 30 MB left and the picture needs about 38 MB: free some space"):
+    with pytest.raises(ImageError, match=r"has 30 MB left and the image needs about 38 MB: free some space"):
         prepare(*tiny_files, options, tmp_path / "out.png")
     assert prepare(*tiny_files, options, tmp_path / "out.jpg").output is not None
 

@@ -1,4 +1,4 @@
-"""The sample styles: pictures that this project paints itself, so that it can ship them.
+"""The sample styles: images that this project paints itself, so that it can ship them.
 
 ``STYLES`` maps a name to its painter: ``(long_side, seed) -> [H, W, 3]`` uint8, sRGB.
 """

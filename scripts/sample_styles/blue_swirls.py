@@ -1,6 +1,6 @@
 """Blue swirls: oil in ribbons that wind around vortices.
 
-In come a long side in pixels and a seed; out goes an sRGB picture, the same for the same two. Painted at twice the
+In come a long side in pixels and a seed; out goes an sRGB image, the same for the same two. Painted at twice the
 size and reduced, so that bristles end softly.
 """
 

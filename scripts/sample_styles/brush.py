@@ -1,6 +1,6 @@
 """Brush strokes: paths along a field of directions, laid down bristle by bristle and lit from the side.
 
-In come paths in pixels with a width and a color each; out goes an sRGB picture. A canvas is ``[H, W, 4]`` uint8, the
+In come paths in pixels with a width and a color each; out goes an sRGB image. A canvas is ``[H, W, 4]`` uint8, the
 fourth channel being the height of the paint, which ``light`` turns into the relief that a thick stroke has. The
 layering from broad to fine follows A. Hertzmann, "Painterly rendering with curved brush strokes of multiple sizes"
 (SIGGRAPH 1998), section 2; the departures: colors come from a function and not from a photograph, strokes are bundles
@@ -20,7 +20,7 @@ Bytes = NDArray[np.uint8]
 Field = Callable[[Floats], Floats]
 
 SUBPIXEL_BITS = 4
-OVERSAMPLING = 2  # pictures are painted this much larger and reduced
+OVERSAMPLING = 2  # images are painted this much larger and reduced
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def stroke(
 
 
 def light(canvas: Bytes, depth: float, weave: Floats | None = None) -> Bytes:
-    """Return the picture as seen with a lamp at the upper left.
+    """Return the image as seen with a lamp at the upper left.
 
     Args:
         canvas: ``[H, W, 4]`` uint8.
@@ -218,7 +218,7 @@ def linen(height: int, width: int, depth: float) -> Floats:
 
 
 def reduced(picture: Bytes) -> Bytes:
-    """Return a picture at its final size: ``[H, W, 3]`` for one ``OVERSAMPLING`` times as large."""
+    """Return an image at its final size: ``[H, W, 3]`` for one ``OVERSAMPLING`` times as large."""
     import cv2
 
     size = (picture.shape[1] // OVERSAMPLING, picture.shape[0] // OVERSAMPLING)

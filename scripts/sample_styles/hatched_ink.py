@@ -1,6 +1,6 @@
 """Hatched ink: a pen drawing of hills under a low sun, on warm paper.
 
-In come a long side in pixels and a seed; out goes an sRGB picture, the same for the same two. Drawn at twice the size
+In come a long side in pixels and a seed; out goes an sRGB image, the same for the same two. Drawn at twice the size
 and reduced, so that pen lines end softly.
 """
 

@@ -4,7 +4,7 @@
 run, and a ``Mailbox`` changes its settings. ``OptionFields`` are the keyword arguments of both, ``Options`` the same in
 one object. Exceptions derive from ``ImpastoError`` (``impasto.errors`` has the tree); events are the classes of
 ``impasto.events``, from ``Planned`` to ``Finished``. ``PictureLike``, ``StyleLike`` and ``Regions`` are the types
-of arguments. ``iter_batch`` paints many pictures, each a ``Job``; its events are in ``impasto.batch.events``. The names
+of arguments. ``iter_batch`` paints many images, each a ``Job``; its events are in ``impasto.batch.events``. The names
 in ``__all__``, listed in ``docs/python.md``, are the public API; all other modules are private and may change.
 """
 

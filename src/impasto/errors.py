@@ -2,7 +2,7 @@
 
     ImpastoError
     |-- InputError            an input cannot be used; the command line exits with status 2
-    |   |-- ImageError        a picture cannot be read or written
+    |   |-- ImageError        an image cannot be read or written
     |   |-- OptionError       an option has a value that is not allowed
     |   |-- WeightsError      network weights are missing, damaged or of another network
     |   `-- RecordError       a record or checkpoint is missing, damaged or newer than this version
@@ -27,7 +27,7 @@ class InputError(ImpastoError):
 
 
 class ImageError(InputError):
-    """A picture cannot be read or written."""
+    """An image cannot be read or written."""
 
 
 class OptionError(InputError):

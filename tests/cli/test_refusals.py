@@ -27,7 +27,7 @@ def listing(folder: Path) -> dict[str, bytes | None]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with a content and a style picture, and return it."""
+    """Work in a folder with a content and a style image, and return it."""
     monkeypatch.setenv("IMPASTO_CONFIG", str(tmp_path.parent / "settings"))
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(1).integers(0, 255, (40, 48, 3), dtype=np.uint8)
@@ -76,7 +76,7 @@ def png(width: int, height: int) -> bytes:
 
 
 def cut(kind: str) -> bytes:
-    """Return the first half of a picture file."""
+    """Return the first half of an image file."""
     path = Path(tempfile.mkdtemp()) / f"whole.{kind}"
     pixels = np.random.default_rng(2).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -85,7 +85,7 @@ def cut(kind: str) -> bytes:
     return data[: len(data) // 2]
 
 
-# Pictures
+# Images
 
 BROKEN = {
     "text.jpg": (b"This is a letter.", "is not a readable image: use JPEG, PNG"),
@@ -104,7 +104,7 @@ BROKEN = {
         (place, name)
         for place in ("content", "style", "init")
         for name, (data, _) in BROKEN.items()
-        if data is not None or place != "init"  # a picture to start from may have any size
+        if data is not None or place != "init"  # an image to start from may have any size
     ],
 )
 def test_unusable_image_files(stylize: Refuse, name: str, place: str) -> None:

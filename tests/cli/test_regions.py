@@ -58,7 +58,7 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
     ("words", "message"),
     [
         ("", "no style: pass a painting, or regions with --region MASK=PAINTING"),
-        ("--region square.png=a.png", "the mask of region square is 40x40 px and its picture 60x40"),
+        ("--region square.png=a.png", "the mask of region square is 40x40 px and its image 60x40"),
         ("--region none.png=a.png", "the mask of region none is zero everywhere"),
         ("--region half.png", "region 'half.png' cannot be parsed"),
         ("a.png --labels labels.png black.png", "label #ff0000 of the content (50.0% of it) has no match"),
@@ -71,7 +71,7 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
         ("a.png --pair auto --labels labels.png labels.png", "--labels and --pair are both given"),
         ("a.png b.png --pair auto", "labels divide a single style"),
         ("a.png --select 0.4", "--select is '0.4'; write places as 0.42,0.31 or"),
-        ("a.png --select 0.4,7", "the place 0.4,7 is outside the picture"),
+        ("a.png --select 0.4,7", "the place 0.4,7 is outside the image"),
         ("a.png --select 0.4,0.7 --style-only sky", "--style-only and --select are both given"),
         (" ".join(f"--region half.png=a.png,strength={k / 50}" for k in range(50)), "50 regions with different styles"),
     ],

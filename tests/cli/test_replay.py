@@ -22,7 +22,7 @@ QUICK = ["--size=48", "--steps=3", "--scales=1", "--style-layers=relu1_1", "--co
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_picture: Any, tiny_style: Any) -> Path:
-    """Work in a folder with a content and a style picture, and return it."""
+    """Work in a folder with a content and a style image, and return it."""
     monkeypatch.setenv("IMPASTO_CONFIG", str(tmp_path / "settings"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -216,7 +216,7 @@ def test_reconstruct(capsys: Capture) -> None:
 
 @pytest.fixture
 def measured() -> None:
-    """Ask for the weights that judge pictures; without a network, skip."""
+    """Ask for the weights that judge images; without a network, skip."""
     required.weights("evaluation")
 
 

@@ -1,4 +1,4 @@
-"""Small networks and pictures for the tests of instant mode."""
+"""Small networks and images for the tests of instant mode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def adain() -> dict[str, Tensor]:
                 out = 3 if index == len(layers) - 1 else CHANNELS[int(layers[index + 1][4])]
             weight = torch.randn(out, width, 3, 3, generator=generator) * (2 / (9 * width)) ** 0.5
             if part == "decoder" and out == 3:
-                weight *= 0.1  # pictures within [0, 1]
+                weight *= 0.1  # images within [0, 1]
             state[f"{part}.{name}.weight"] = weight
             state[f"{part}.{name}.bias"] = torch.full((out,), 0.5 if name == "conv1_1" and part == "decoder" else 0.02)
             width = out
@@ -38,14 +38,14 @@ def adain() -> dict[str, Tensor]:
 
 @pytest.fixture
 def photograph() -> Tensor:
-    """A soft picture ``[1, 3, 64, 80]``."""
+    """A soft image ``[1, 3, 64, 80]``."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 80), indexing="ij")
     return torch.stack([x, y, (6 * x * y).sin() / 2 + 0.5])[None]
 
 
 @pytest.fixture
 def painting() -> Tensor:
-    """A striped picture ``[1, 3, 64, 64]``."""
+    """A striped image ``[1, 3, 64, 64]``."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="ij")
     stripes = (40 * (x + y)).sin() / 2 + 0.5
     return torch.stack([stripes, 0.3 * stripes, 1 - stripes])[None]

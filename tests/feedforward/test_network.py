@@ -67,17 +67,17 @@ def test_tiles_with_fixed_moments_equal_the_whole(tmp_path: Path) -> None:
     painter = model.load(_saved(tmp_path / "a.safetensors", Shape(4, 5))).painter
     assert isinstance(painter, model.TorchPainter)
     picture = torch.rand(1, 3, 208, 240, generator=torch.Generator().manual_seed(0))
-    # So small a picture is not reduced, so the moments of the first pass are its own.
+    # So small an image is not reduced, so the moments of the first pass are its own.
     found, plain = painter(picture, None, 64), painter(picture, None, None)
     painter.network.double()
     exact = painter(picture.double(), None, None)
     assert_same(painter(picture.double(), None, 64), exact)
-    # Fifteen convolutions of up to 16 channels; moments of each are sums over the picture.
+    # Fifteen convolutions of up to 16 channels; moments of each are sums over the image.
     assert_as_exact(found, plain, exact, least=epsilon(torch.float32, layers=30, terms=15 * 9 * 16 + 208 * 240))
 
 
 def test_tiles_of_a_large_picture_have_no_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The picture is beyond what is painted whole, so its moments come from a reduced one; all tiles share them.
+    # The image is beyond what is painted whole, so its moments come from a reduced one; all tiles share them.
     monkeypatch.setattr(model, "MAX_UNTILED", 10_000)
     painter = model.load(_saved(tmp_path / "a.safetensors", Shape(4, 5))).painter
     assert isinstance(painter, model.TorchPainter)

@@ -1,4 +1,4 @@
-"""FeedForward pictures through the same door as all others: options, records, replay, the command line."""
+"""FeedForward images through the same door as all others: options, records, replay, the command line."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_contradictions_are_refused(files: tuple[Path, Path], tmp_path: Path) ->
     with pytest.raises(OptionError, match="fast and model are both given: choose --fast, or --model FILE"):
         FeedForward(fast=True, model="a.safetensors")
     path = _network(tmp_path / "style.safetensors")
-    with pytest.raises(OptionError, match="paints the whole picture in one style"):
+    with pytest.raises(OptionError, match="paints the whole image in one style"):
         stylize(files[0], [files[1], files[1]], model=path, **FEW)
 
 

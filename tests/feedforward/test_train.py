@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
     for index in range(9):
         soft = images.resize(chance.random((6, 8, 3), np.float32), (48, 60))
         images.save(place / f"{index}.png", soft.clip(0, 1))
-    (place / "broken.jpg").write_bytes(b"no picture")
+    (place / "broken.jpg").write_bytes(b"no image")
     return place
 
 
@@ -93,7 +93,7 @@ def test_unreadable_pictures_are_skipped_counted_and_listed(
 ) -> None:
     events = _train(folder, tmp_path / "a.safetensors", state, painting, training={"steps": 1})
     (note,) = [event.message for event in events if isinstance(event, Warned)]
-    assert note.startswith("1 unreadable pictures were skipped; ")
+    assert note.startswith("1 unreadable images were skipped; ")
     listing = (tmp_path / "a.skipped.txt").read_text()
     assert listing.count("\n") == 1
     assert "broken.jpg" in listing
@@ -143,7 +143,7 @@ def test_an_interrupted_training_goes_on_exactly(
 def test_a_training_of_the_first_version_is_resumed(
     folder: Path, tmp_path: Path, state: dict[str, Tensor], painting: Any
 ) -> None:
-    # Made by commit aceede4: iter_train with the same pictures and options (then recolour, anchor_weight, side, ...),
+    # Made by commit aceede4: iter_train with the same images and options (then recolour, anchor_weight, side, ...),
     # closed after step 6. The tensors were then rounded to one bit of mantissa, to keep the file small; the expected
     # losses are those of aceede4 resuming the rounded file.
     out = tmp_path / "a.safetensors"
@@ -202,10 +202,10 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path, folder: Path, paintin
         load_folder(tmp_path / "absent", 32, color=True)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ImageError, match="cannot be trained on: it has no pictures"):
+    with pytest.raises(ImageError, match="cannot be trained on: it has no images"):
         load_folder(empty, 32, color=True)
     (empty / "a.png").write_bytes(b"x")
-    with pytest.raises(ImageError, match="none of its 1 pictures can be read"):
+    with pytest.raises(ImageError, match="none of its 1 images can be read"):
         load_folder(empty, 32, color=True)
     with pytest.raises(OptionError, match=r"a network is saved as \.safetensors"):
         next(iter_train(painting, folder, "a.pth"))
@@ -219,7 +219,7 @@ def test_no_readable_photograph_is_exit_2(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "photos").mkdir()
     images.save(tmp_path / "a.png", painting)
     assert run(["train", str(tmp_path / "a.png"), "--photos", str(tmp_path / "photos")]) == 2
-    assert "cannot be trained on: it has no pictures" in capsys.readouterr().err
+    assert "cannot be trained on: it has no images" in capsys.readouterr().err
 
 
 def test_draws_repeat_and_differ(folder: Path) -> None:
@@ -316,7 +316,7 @@ def test_two_processes_train_one_network(
     first, second = (found["said"] for found in group(2, member, tmp_path))
     assert first[:3] == second[:3]
     assert first[:2] == [1, "time limit reached"]
-    assert first[3] != second[3]  # each has pictures of its own
+    assert first[3] != second[3]  # each has images of its own
     mean = (np.array(first[3]) + np.array(second[3])) / 2
     # One addition in float32, and a halving, which is exact.
     assert np.abs(np.array(first[4]) - mean).max() <= np.finfo(np.float32).eps * np.abs(mean).max()

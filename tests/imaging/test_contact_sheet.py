@@ -1,4 +1,4 @@
-"""A contact sheet: every picture is on it, in its place."""
+"""A contact sheet: every image is on it, in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are damaged, missing, forbidden, too large or no pictures: each is one line, and nothing else happens."""
+"""Files that are damaged, missing, forbidden, too large or no images: each is one line, and nothing else happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures out: rounding, formats, and a file that is replaced in one step or not at all."""
+"""Images out: rounding, formats, and a file that is replaced in one step or not at all."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ LOOP = """
 import sys
 import numpy as np
 from impasto.imaging.images import save
-pictures = [np.full((300, 400, 3), value, np.float32) for value in (0.0, 1.0)]
+images = [np.full((300, 400, 3), value, np.float32) for value in (0.0, 1.0)]
 count = 0
 while True:
     save(sys.argv[1], pictures[count % 2])

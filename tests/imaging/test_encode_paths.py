@@ -1,4 +1,4 @@
-"""Where a picture goes: what is refused before the work."""
+"""Where an image goes: what is refused before the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in: every format, mode and orientation, arrays and tensors, and parts of pictures."""
+"""Images in: every format, mode and orientation, arrays and tensors, and parts of images."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_tensors_that_are_no_picture():
         one_line(caught, word)
 
 
-# A part of a picture
+# A part of an image
 
 
 def test_a_part_is_cut_out(tmp_path):

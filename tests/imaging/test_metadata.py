@@ -1,4 +1,4 @@
-"""EXIF that is kept and dropped, and the record inside a picture."""
+"""EXIF that is kept and dropped, and the record inside an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample pictures are there, are what the painter paints, and show texture at more than one scale."""
+"""The sample images are there, are what the painter paints, and show texture at more than one scale."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "coffee.png").write_bytes(b"not a picture")
+    (tmp_path / "data" / "coffee.png").write_bytes(b"not an image")
     monkeypatch.setattr(samples, "files", lambda _: tmp_path)
     with pytest.raises(ImageError, match="'coffee' is damaged .* reinstall"):
         samples.load("coffee")

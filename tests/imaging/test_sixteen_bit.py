@@ -25,7 +25,7 @@ UNIT, ALPHA_UNIT = DEEP / np.float32(65535), ALPHA / np.float32(65535)
 
 
 def check(picture, color=DEEP, alpha=None):
-    """Check that a picture holds these levels and no others."""
+    """Check that an image holds these levels and no others."""
     assert picture.bits == 16
     assert picture.notes == ()
     np.testing.assert_array_equal(quantize(picture.pixels, 16), color)
@@ -66,7 +66,7 @@ def test_large_pictures_are_written_in_strips(kind):
     levels = np.add.outer(np.arange(700), np.arange(900)).astype(np.uint16)[:, :, None] * np.array([1, 5, 9], np.uint16)
     data = encode(levels, kind, bits=16)
     check(load(io.BytesIO(data)), levels)
-    assert len(data) < levels.nbytes / 4  # smooth pictures are packed
+    assert len(data) < levels.nbytes / 4  # smooth images are packed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pictures, features and values of losses in float64, to be compared with formulas.
+"""Images, features and values of losses in float64, to be compared with formulas.
 
 Features come from the encoder in float32 and are data here: a formula takes the same, so they need not be exact.
 """

@@ -21,7 +21,7 @@ class Invariance:
     Args:
         of: what is changed: the canvas, its features, or the summary. ``matches`` are the matches of changed features;
             they stay the same although the value may not.
-        change: takes that and, in this order of ``of``, the target picture, the target's features, or the features of
+        change: takes that and, in this order of ``of``, the target image, the target's features, or the features of
             the canvas; returns it changed.
         refresh: whether samples and matches are renewed after a change of features.
         rel: relative tolerance in float64; larger than rounding where the change is not exactly neutral.

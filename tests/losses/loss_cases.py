@@ -1,7 +1,7 @@
 """Inputs of the property tests: a narrow random encoder, images, masks, and every loss built for them.
 
-``CASES`` is the table. A case says how its loss is made for a target picture, what leaves it unchanged, and at which
-picture it is zero.
+``CASES`` is the table. A case says how its loss is made for a target image, what leaves it unchanged, and at which
+image it is zero.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def encoder(dtype: torch.dtype = torch.float32) -> Encoder:
 
 
 def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Return a picture ``[1, 3, H, W]`` with large and small shapes."""
+    """Return an image ``[1, 3, H, W]`` with large and small shapes."""
     draws = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, 3, height, width)
     for cells, share in ((4, 0.5), (16, 0.3), (64, 0.2)):
@@ -108,9 +108,9 @@ class Case:
     """A loss of the table.
 
     Args:
-        make: builds the loss for a target picture, its features and a mask of the canvas.
+        make: builds the loss for a target image, its features and a mask of the canvas.
         invariance: a change that leaves the loss at the same value.
-        own: makes of the target the picture at which the loss is 0.
+        own: makes of the target the image at which the loss is 0.
         floor: what is left there, relative to the loss at noise.
         masked: whether it takes a mask.
     """
@@ -189,7 +189,7 @@ CASES: dict[str, Case] = {
 
 
 def make(name: str, target: Tensor, *, masked: bool = False, dtype: torch.dtype | None = None) -> Loss:
-    """Return a loss of the table for a target picture, whose features are in its dtype if none is given."""
+    """Return a loss of the table for a target image, whose features are in its dtype if none is given."""
     mask = soft_mask(*_size(target), target.dtype) if masked else None
     return CASES[name].make(target, features(target, dtype), mask)
 

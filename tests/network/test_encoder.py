@@ -46,7 +46,7 @@ def state() -> State:
 
 @pytest.fixture(scope="module")
 def canvas(tiny_picture: NDArray[np.uint8]) -> Tensor:
-    """Return a picture ``[1, 3, 96, 128]`` with smooth parts and edges."""
+    """Return an image ``[1, 3, 96, 128]`` with smooth parts and edges."""
     small = torch.from_numpy(tiny_picture).permute(2, 0, 1)[None].float() / 255
     return functional.interpolate(small, scale_factor=2, mode="bilinear")
 

@@ -61,7 +61,7 @@ def deep() -> Encoder:
 
 
 def picture(height: int, width: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return a random picture, the same in every dtype."""
+    """Return a random image, the same in every dtype."""
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 

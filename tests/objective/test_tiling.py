@@ -1,4 +1,4 @@
-"""Tiles: they cover the picture once, read no more than they must, and give the features of the whole."""
+"""Tiles: they cover the image once, read no more than they must, and give the features of the whole."""
 
 from __future__ import annotations
 

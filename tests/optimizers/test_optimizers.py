@@ -160,7 +160,7 @@ def test_each_turn_back_halves_the_step(make: Make, start: Tensor) -> None:
             optimizer.recover()
         optimizer.step(1.0, torch.ones(SHAPE))
         moved.append(float((optimizer.canvas() - start).norm()))
-    # A picture's values, up to 1, are rounded by up to 6e-8; a step that was halved six times moves them by 2e-4.
+    # An image's values, up to 1, are rounded by up to 6e-8; a step that was halved six times moves them by 2e-4.
     assert moved[1] == pytest.approx(moved[0] / 4, rel=1e-3)
 
 

@@ -43,7 +43,7 @@ def states() -> dict[str, dict[str, torch.Tensor]]:
 
 
 def run(content: object, style: object, states: dict[str, dict[str, torch.Tensor]], **options: object) -> list[Stepped]:
-    """Paint for a few steps and return them; every loss and the picture are finite."""
+    """Paint for a few steps and return them; every loss and the image are finite."""
     given = {"size": 80, "steps": 8, "threads": 1, **options}
     network = recipes.resolve(**given).features.network
     events = list(iter_stylize(content, style, cache=TargetCache(states[network]), **given))
@@ -89,7 +89,7 @@ def test_a_style_smaller_than_the_canvas_is_reported_once(tiny_picture, tiny_sty
     options = {"size": 80, "steps": 4, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
     events = list(iter_stylize(tiny_picture, small, cache=TargetCache(states["vgg19"]), **options))
     told = [event.message for event in events if isinstance(event, Warned)]
-    assert len([text for text in told if "the style is smaller than the picture asks for" in text]) == 1
+    assert len([text for text in told if "the style is smaller than the image asks for" in text]) == 1
 
 
 @pytest.mark.slow

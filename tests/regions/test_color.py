@@ -27,7 +27,7 @@ def as_tensor(pixels: Pixels) -> Tensor:
 
 
 def gamut_in_lab(srgb: Tensor) -> float:
-    """Return how far OKLab moves where the linear light of a picture moves by ``GAMUT``."""
+    """Return how far OKLab moves where the linear light of an image moves by ``GAMUT``."""
     cones = color._mix(color.to_linear(srgb), color._TO_CONES)
     return GAMUT * float(cones.min()) ** (-2 / 3) / 3 * np.abs(color._TO_LAB).sum(1).max()
 

@@ -16,7 +16,7 @@ ROUNDING = 1e-12  # float64, some hundred operations on numbers up to 1
 
 
 def soft(seed: int, height: int = 40, width: int = 56) -> Tensor:
-    """Return a picture ``[1, 3, H, W]`` of soft, pale colors, which no gamut cuts."""
+    """Return an image ``[1, 3, H, W]`` of soft, pale colors, which no gamut cuts."""
     draws = torch.Generator().manual_seed(seed)
     small = torch.rand(1, 3, 5, 7, generator=draws, dtype=torch.float64)
     return 0.35 + 0.3 * torch.nn.functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)

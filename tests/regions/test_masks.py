@@ -53,7 +53,7 @@ def test_arrays_and_alpha_are_masks() -> None:
 
 def test_a_mask_of_another_shape_is_refused() -> None:
     mask = np.ones((40, 60), np.float32)
-    with pytest.raises(ImageError, match=r"the mask is 60x40 px and its picture 100x100: the shape is 50.0% off"):
+    with pytest.raises(ImageError, match=r"the mask is 60x40 px and its image 100x100: the shape is 50.0% off"):
         masks.load_mask(mask, (100, 100), "the mask")
     with pytest.raises(ImageError, match="more than 1%"):
         masks.check_aspect((1000, 1015), (1000, 1000), "the mask")
@@ -160,7 +160,7 @@ def test_near_equal_colors_of_a_palette_are_one_label(tmp_path: Path) -> None:
     Image.fromarray(content).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "labels.png")
     pairs, notes = masks.pair_labels(tmp_path / "labels.png", style, (40, 60), (30, 30))
     assert len(pairs) == 2
-    assert notes[0].startswith("90 px of the content's label picture")
+    assert notes[0].startswith("90 px of the content's label image")
 
 
 def test_a_label_without_partner_is_refused() -> None:

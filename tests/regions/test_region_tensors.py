@@ -90,7 +90,7 @@ def paint(cache: TargetCache, photo: NDArray[np.float32]) -> Any:
 
 
 def in_float64(part: Any) -> Any:
-    """Return a control, or what it is made of, with its pictures and masks in float64."""
+    """Return a control, or what it is made of, with its images and masks in float64."""
     if isinstance(part, torch.Tensor):
         return part.double()
     if isinstance(part, tuple):
@@ -381,7 +381,7 @@ def test_a_placed_run_repeats_from_its_file(photo: Any, paintings: Any, tmp_path
 
 
 def test_masks_that_do_not_fit_are_refused(cache: TargetCache, photo: Any, paintings: Any) -> None:
-    with pytest.raises(ImageError, match="the mask of region region is 64x64 px and its picture 96x64"):
+    with pytest.raises(ImageError, match="the mask of region region is 64x64 px and its image 96x64"):
         scale_objective_of(cache, photo, None, {"regions": [(np.ones((64, 64), np.float32), paintings[0])]})
     with pytest.raises(ImageError, match="the mask of region region is zero everywhere"):
         scale_objective_of(cache, photo, None, {"regions": [(np.zeros(SIZE, np.float32), paintings[0])]})

@@ -116,8 +116,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"style": "a.png,strength=0.5"}, "a style has no strength"),
     ({"style": "a.png@"}, "write PAINTING@MASK"),
     ({"style": None, "regions": ["sky.png=a.png,color=blue"]}, "color of sky is 'blue'; choose from: content"),
-    ({"style": "a.png", "labels": ("sky.png",)}, "labels must be two pictures"),
-    ({"style": "a.png", "labels": "sky.png"}, "labels must be two pictures"),
+    ({"style": "a.png", "labels": ("sky.png",)}, "labels must be two images"),
+    ({"style": "a.png", "labels": "sky.png"}, "labels must be two images"),
     (
         {"style": "a.png", "labels": ("sky.png", "sky.png"), "regions": ["sky.png=a.png"]},
         "labels and regions cannot be combined",

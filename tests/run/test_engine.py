@@ -93,7 +93,7 @@ def going(pulls: Pulls, optimizer: Any, run: RunState | None = None, steps: int 
 
 
 def start() -> Tensor:
-    """Return a picture to start from."""
+    """Return an image to start from."""
     return torch.full(SHAPE, 0.4)
 
 

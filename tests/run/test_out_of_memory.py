@@ -151,7 +151,7 @@ def test_the_command_line_says_it_in_one_line(
     monkeypatch.setattr("impasto.api.prepare", refuse)
     assert run(["stylize", *map(str, tiny_files), "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err == (
-        "impasto: memory ran out: use a smaller --size or smaller pictures, or close other programs\n"
+        "impasto: memory ran out: use a smaller --size or smaller images, or close other programs\n"
     )
 
 

@@ -28,7 +28,7 @@ def cache() -> TargetCache:
 
 
 def likeness(one: Any, other: Any) -> float:
-    """Return the structural similarity of two pictures at the first one's size."""
+    """Return the structural similarity of two images at the first one's size."""
     return structural_similarity(one, images.resize(other, one.shape[:2]))
 
 

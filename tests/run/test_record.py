@@ -1,4 +1,4 @@
-"""The record in a picture: everything, nothing of the clock or of paths, and every refusal."""
+"""The record in an image: everything, nothing of the clock or of paths, and every refusal."""
 
 from __future__ import annotations
 

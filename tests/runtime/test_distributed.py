@@ -90,7 +90,7 @@ def test_lbfgs_sends_one_margin_and_its_scalars(scenario_results: dict[str, Entr
 
 
 def near(group: float, tiled: float) -> None:
-    """Raise unless a group's picture is as near to one process's as that process's own is where it takes tiles.
+    """Raise unless a group's image is as near to one process's as that process's own is where it takes tiles.
 
     A run makes of the last digits what it will, by the same steps in both; one level is the saved file's.
     """
@@ -283,6 +283,6 @@ def test_a_plan_counts_the_rows_of_one_process() -> None:
     assert half.pair(False) * 2 == alone.pair(False)
     assert half.read(512) == alone.read(512)
     assert half.tiles(512) * 2 == alone.tiles(512)
-    assert half.state(plan) == alone.state(plan)  # a checkpoint holds the whole picture
+    assert half.state(plan) == alone.state(plan)  # a checkpoint holds the whole image
     assert half.peak(plan) < alone.peak(plan)
     assert half.peak(plan) > alone.peak(plan) / 2  # the content and its target are whole in every process

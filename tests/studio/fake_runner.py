@@ -55,7 +55,7 @@ def expected(steps: int = STEPS) -> str:
 
 
 def paint(chain: str, strength: float, side: int = 48) -> Any:
-    """Make a picture of a value: its color, redder with strength."""
+    """Make an image of a value: its color, redder with strength."""
     picture = np.empty((side, side, 3), np.uint8)
     picture[...] = [int(255 * strength), *(bytes.fromhex(chain[:4]) if chain else b"\0\0")]
     picture[: side // 4] = 230

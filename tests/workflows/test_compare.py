@@ -53,7 +53,7 @@ def test_many_recipes_are_drawn_in_rows(tiny_files, tmp_path: Path, monkeypatch)
         list(compare.iter_compare(content, style, compare.plan(names, **FEW), tmp_path))
         shapes.append(images.load(tmp_path / compare.SHEET).pixels.shape)
     (low, narrow, _), (high, wide, _) = shapes
-    assert 1.6 < high / low < 2.1  # nine pictures in two rows
+    assert 1.6 < high / low < 2.1  # nine images in two rows
     assert wide < 5 * 80 + 80
     assert narrow < wide
 

@@ -23,7 +23,7 @@ ROUNDING = 1e-12  # relative, in float64
 
 
 def waves(height: int, width: int, seed: int, finest: float = 0.35) -> Pixels:
-    """Return a smooth picture of many waves in many colors."""
+    """Return a smooth image of many waves in many colors."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     total = np.zeros((height, width, 3), np.float32)
@@ -45,7 +45,7 @@ STYLE = waves(80, 112, 2)
 
 @pytest.fixture(scope="module")
 def evaluator() -> ev.Evaluator:
-    """The real networks, on small pictures."""
+    """The real networks, on small images."""
     required.weights("evaluation")
     return ev.Evaluator(CONTENT, STYLE)
 

@@ -1,4 +1,4 @@
-"""A picture made again from its record is the same to the byte; what cannot be made again is said."""
+"""An image made again from its record is the same to the byte; what cannot be made again is said."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_a_missing_sheet_is_said(tmp_path: Path) -> None:
 
 
 def test_a_cell_of_a_picture_is_refused(painted: Any) -> None:
-    with pytest.raises(OptionError, match="--cell is for the JSON file of a sheet, and 'out.png' is a picture"):
+    with pytest.raises(OptionError, match="--cell is for the JSON file of a sheet, and 'out.png' is an image"):
         read_source(painted().path, (1, 1))
 
 

@@ -48,7 +48,7 @@ class Done:
 class Failed:
     """A task has raised an exception.
 
-    ``kind`` is ``input`` for a picture that cannot be painted, ``weights`` for a worker without weights, which no task
+    ``kind`` is ``input`` for an image that cannot be painted, ``weights`` for a worker without weights, which no task
     of this batch can do without, and ``bug`` for an exception that Impasto does not raise deliberately; ``details``
     has its traceback.
     """

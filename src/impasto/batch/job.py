@@ -1,4 +1,4 @@
-"""One image of a batch: which pictures, which options, and where the result goes.
+"""One image of a batch: which images, which options, and where the result goes.
 
 In: paths and options by flat name. Out: a ``Job``, and the ``Options`` that it is painted with. ``pinned`` are the
 options that decide bytes and that a single run takes from the machine: the number of threads and the precision. A batch
@@ -48,7 +48,7 @@ class Job:
         return repr((self.styles, self.protect, sorted(self.options.items())))
 
     def files(self) -> list[Path]:
-        """Return the pictures that the job reads and whose paths are plain."""
+        """Return the images that the job reads and whose paths are plain."""
         styles = [style for style in self.styles if split_crop(style)[0].is_file()]
         return [split_crop(path)[0] for path in (self.content, *styles)]
 
@@ -96,7 +96,7 @@ class OptionTable:
 
 
 def _checked(options: Options) -> Options:
-    """Return options whose size and layers, which a run checks with its pictures, can be used."""
+    """Return options whose size and layers, which a run checks with its images, can be used."""
     parse_size(options.output.size, options.output.dpi)
     for name in ("style_layers", "content_layers"):
         layers = getattr(options.features, name)

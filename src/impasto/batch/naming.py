@@ -33,7 +33,7 @@ def check_template(template: str) -> None:
 
 
 def stem(path: str) -> str:
-    """Return the file name of a picture without extension, crop and mask."""
+    """Return the file name of an image without extension, crop and mask."""
     name = split_crop(path)[0].name
     return Path(name.partition("@")[0] if "@" in name else name).stem
 

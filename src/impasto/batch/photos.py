@@ -1,7 +1,7 @@
 """Find the photographs of a batch: files, folders, globs, and a list on standard input.
 
 In: what stands on the command line. Out: ``Photo``s in natural order (``frame2`` before ``frame10``), each with its
-folder relative to the one that was named. Hidden files and folders, files that are no pictures by their extension, and
+folder relative to the one that was named. Hidden files and folders, files that are no images by their extension, and
 the output folder are passed over; so are earlier results, which are known by their records, in a folder that is input
 and output at once.
 """

@@ -51,7 +51,7 @@ class WarmPainter:
         return file_sha256(output)
 
     def _inputs(self, task: Task, options: Options) -> Inputs:
-        """Return the pictures of a task, with paintings that are decoded already where they are the last task's."""
+        """Return the images of a task, with paintings that are decoded already where they are the last task's."""
         if options.feed_forward.model is not None:
             return Inputs(task.content, list(task.styles) or None, protect=task.protect)
         limits = DecodeLimits.of(options.output)

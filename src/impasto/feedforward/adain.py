@@ -25,7 +25,7 @@ DECODER = ("conv4_1", "up", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "up", "c
            "conv1_1")  # fmt: skip
 HALO = 32  # px; a feature sees 30 px beyond its cell
 DECODER_HALO = 5  # cells; an output pixel sees no farther
-MAX_UNTILED = 1_200_000  # px; larger pictures are painted in tiles by every network
+MAX_UNTILED = 1_200_000  # px; larger images are painted in tiles by every network
 TILE = 512
 
 
@@ -57,7 +57,7 @@ class AdainNetwork:
                     self._layers[key] = (weight.contiguous(memory_format=torch.channels_last), bias)
 
     def encode(self, picture: Tensor, tile: int | None = None, padding: str = "reflect") -> Tensor:
-        """Return the features of a picture.
+        """Return the features of an image.
 
         Args:
             picture: ``[1, 3, H, W]``, H and W multiples of 8.
@@ -79,7 +79,7 @@ class AdainNetwork:
         return features
 
     def decode(self, features: Tensor, tile: int | None = None, padding: str = "reflect") -> Tensor:
-        """Return the picture ``[1, 3, H, W]`` of features, float32 (float64 for float64) and not yet in [0, 1].
+        """Return the image ``[1, 3, H, W]`` of features, float32 (float64 for float64) and not yet in [0, 1].
 
         Args:
             features: ``[1, 512, H/8, W/8]``.

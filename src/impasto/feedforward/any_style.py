@@ -5,8 +5,8 @@ AdaIN (Huang & Belongie, ICCV 2017) with these differences: the whole covariance
 ``matching``); a second pass stylizes the first one's output. A strength of 0.5 is one whole pass; below it the features
 move part of the way, above it the second pass is blended in: 1 is two whole passes.
 
-Large pictures are processed in tiles: all tiles are encoded first and their features stored (16 bytes per pixel in
-bfloat16), so that the statistics are those of the whole picture and the result equals that without tiles.
+Large images are processed in tiles: all tiles are encoded first and their features stored (16 bytes per pixel in
+bfloat16), so that the statistics are those of the whole image and the result equals that without tiles.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _cells(mask: Tensor, features: Tensor) -> Tensor:
 
 
 def _to_multiples_of_8(picture: Tensor, seamless: bool) -> Tensor:
-    """Return a picture with sides that are multiples of 8, at least 16: padded, or resized if it is seamless."""
+    """Return an image with sides that are multiples of 8, at least 16: padded, or resized if it is seamless."""
     height, width = picture.shape[-2:]
     tall, wide = (max(16, -(-side // STRIDE) * STRIDE) for side in (height, width))
     if seamless or (tall, wide) == (height, width):

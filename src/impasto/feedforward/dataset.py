@@ -19,15 +19,15 @@ from torch.nn import functional
 from impasto.errors import ImageError
 from impasto.imaging import images
 
-CACHE_BYTES = 1 << 30  # cache size; pictures beyond it are read again each time they are drawn
-STORED_SIDE = 1.6  # short side of a stored picture, relative to the crop
+CACHE_BYTES = 1 << 30  # cache size; images beyond it are read again each time they are drawn
+STORED_SIDE = 1.6  # short side of a stored image, relative to the crop
 SMALLEST_CROP = 0.5  # of the short side
 VALIDATION_PICTURES = 6
 
 
 @dataclass
 class Pictures:
-    """The readable pictures of a folder, with a list of the unreadable ones.
+    """The readable images of a folder, with a list of the unreadable ones.
 
     Args:
         side: side of the crops in px.
@@ -61,7 +61,7 @@ class Pictures:
         return replace(self, paths=self.paths[: len(self.paths) - count])
 
     def center_crop(self, index: int) -> Tensor:
-        """Return the largest centered square of a picture, resized to ``[1, 3, side, side]``."""
+        """Return the largest centered square of an image, resized to ``[1, 3, side, side]``."""
         picture = self._picture(index)
         height, width = picture.shape[-2:]
         short = min(height, width)
@@ -69,7 +69,7 @@ class Pictures:
         return _resized(picture[..., top : top + short, left : left + short], self.side)
 
     def split(self) -> tuple[Pictures, Pictures]:
-        """Return pictures for training and, spread over the folder, for validation; if few, all serve as both."""
+        """Return images for training and, spread over the folder, for validation; if few, all serve as both."""
         count = min(VALIDATION_PICTURES, len(self.paths) // 8)
         if not count:
             return self, self
@@ -110,7 +110,7 @@ class Pictures:
 
 
 def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
-    """Read every picture of a folder and its subfolders.
+    """Read every image of a folder and its subfolders.
 
     Args:
         folder: the folder.
@@ -118,7 +118,7 @@ def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
         color: whether to vary colors.
 
     Raises:
-        ImageError: the folder does not exist, or no picture in it can be read.
+        ImageError: the folder does not exist, or no image in it can be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -136,13 +136,13 @@ def load_folder(folder: str | Path, side: int, *, color: bool) -> Pictures:
             pictures._cache[path] = levels
             free -= levels.nbytes
     if not pictures.paths:
-        what = f"none of its {len(pictures.skipped)} pictures can be read" if pictures.skipped else "it has no pictures"
+        what = f"none of its {len(pictures.skipped)} images can be read" if pictures.skipped else "it has no images"
         raise ImageError(f"the folder {str(folder)!r} cannot be trained on: {what}; use a folder with photographs")
     return pictures
 
 
 def read(path: Path, side: int) -> NDArray[np.uint8]:
-    """Return a picture ``[H, W, 3]``, reduced to what crops of ``side`` px need.
+    """Return an image ``[H, W, 3]``, reduced to what crops of ``side`` px need.
 
     Raises:
         ImageError: it cannot be read, or is smaller than 16 px.

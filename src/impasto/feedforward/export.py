@@ -1,4 +1,4 @@
-"""A trained network as ONNX, for any picture size, compared with PyTorch.
+"""A trained network as ONNX, for any image size, compared with PyTorch.
 
 A network of ``impasto train`` is exported to an ``.onnx`` file of opset ``OPSET`` with the inputs ``picture`` ``[1, 3,
 height, width]`` (and ``style`` for an arbitrary-style network), the output ``painted``, and the network's metadata, so
@@ -30,7 +30,7 @@ def to_onnx(path: str | Path, target: str | Path) -> float:
         target: the ``.onnx`` file to write.
 
     Returns:
-        The maximum difference from PyTorch over pictures of several sizes, at most ``TOLERANCE``.
+        The maximum difference from PyTorch over images of several sizes, at most ``TOLERANCE``.
 
     Raises:
         WeightsError: the file cannot be read, is not a network, or the two disagree.

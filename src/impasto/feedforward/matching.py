@@ -90,7 +90,7 @@ def weaken(one: Affine, strength: float) -> Affine:
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Return the symmetric square root and its inverse, bounded by the floor; the inverse is 0 without variance."""
-    # In float32 it takes half the time, but at small pictures, whose covariance is mostly null, it may not converge.
+    # In float32 it takes half the time, but at small images, whose covariance is mostly null, it may not converge.
     values, vectors = torch.linalg.eigh(((matrix + matrix.T) / 2).double())
     values = values.clamp(min=0)
     floor = VARIANCE_FLOOR * values.mean()

@@ -1,8 +1,8 @@
 """Trained networks as files, and painting with them: .safetensors by torch, .onnx by onnxruntime.
 
 ``load`` returns a ``Model``, which stylizes images ``[1, 3, H, W]`` in [0, 1] of any size. Nothing in a file is ever
-executed; its format, version and every key are checked. A picture larger than ``MAX_UNTILED`` px is painted in tiles:
-the means and deviations of the instance normalizations come from one pass over the picture reduced to that size, so all
+executed; its format, version and every key are checked. An image larger than ``MAX_UNTILED`` px is painted in tiles:
+the means and deviations of the instance normalizations come from one pass over the image reduced to that size, so all
 tiles agree. An exported network paints the whole image in one piece.
 """
 
@@ -37,7 +37,7 @@ SUFFIXES = (".safetensors", ".onnx")
 
 
 class Painter(Protocol):
-    """Paints a picture: a network in torch, or an exported one."""
+    """Paints an image: a network in torch, or an exported one."""
 
     def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor: ...
 
@@ -63,12 +63,12 @@ class Model:
         return replace(self, painter=TorchPainter(network, device, dtype))
 
     def style_thumbnail(self) -> images.Picture:
-        """Return a small picture of the style that the network was trained on, under the file's name."""
+        """Return a small image of the style that the network was trained on, under the file's name."""
         thumbnail = images.load(io.BytesIO(base64.b64decode(self.about["thumbnail"])))
         return images.Picture(thumbnail.pixels, name=self.name, sha256=self.sha256)
 
     def __call__(self, picture: Tensor, style: Tensor | None = None, tile: int | None = None) -> Tensor:
-        """Return the painted picture ``[1, 3, H, W]``.
+        """Return the painted image ``[1, 3, H, W]``.
 
         Args:
             picture: ``[1, 3, H, W]`` in [0, 1].
@@ -90,7 +90,7 @@ class TorchPainter:
     dtype: torch.dtype
 
     def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor:
-        """Return the painted picture."""
+        """Return the painted image."""
         height, width = picture.shape[-2:]
         picture = picture.to(self.device).contiguous(memory_format=torch.channels_last)
         low = self.dtype not in (torch.float32, torch.float64)
@@ -118,7 +118,7 @@ class OnnxPainter:
     session: Any
 
     def __call__(self, picture: Tensor, style: Tensor | None, tile: int | None) -> Tensor:
-        """Return the painted picture."""
+        """Return the painted image."""
         if tile is not None:
             raise OptionError("an exported network does not support tiles: omit --tile", "tile")
         inputs = {"picture": picture.cpu().contiguous().numpy()}
@@ -134,7 +134,7 @@ def describe(shape: Shape, about: Mapping[str, object]) -> dict[str, str]:
 
 
 def thumbnail(pixels: NDArray[np.float32]) -> str:
-    """Return a picture ``[H, W, 3]``, reduced to 64 px, as PNG in base64."""
+    """Return an image ``[H, W, 3]``, reduced to 64 px, as PNG in base64."""
     height, width = pixels.shape[:2]
     factor = 64 / max(height, width)
     size = max(16, round(height * factor)), max(16, round(width * factor))

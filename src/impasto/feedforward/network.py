@@ -4,7 +4,7 @@ The input is ``[B, 3, H, W]``, sRGB in [0, 1], each side at least 16 px, and for
 painting; the output has the same size, in [0, 1]. After Johnson, Alahi & Fei-Fei, ECCV 2016 (two strided convolutions,
 residual blocks, upsampling) with instance normalization (Ulyanov, Vedaldi & Lempitsky, CVPR 2017) and nearest
 upsampling. For arbitrary styles, a small network predicts the scales and shifts of the normalizations from the painting
-(Ghiasi et al., BMVC 2017). Differences from the paper: width and depth are options; the output is added to the picture
+(Ghiasi et al., BMVC 2017). Differences from the paper: width and depth are options; the output is added to the image
 before a sigmoid, so training starts at the content.
 """
 
@@ -44,7 +44,7 @@ class Shape:
 
 @dataclass
 class Moments:
-    """Means and deviations of the normalizations: collected in one pass, or fixed for all tiles of a picture."""
+    """Means and deviations of the normalizations: collected in one pass, or fixed for all tiles of an image."""
 
     found: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     fixed: bool = False
@@ -85,7 +85,7 @@ class StyleNetwork(nn.Module):
         self.style_predictor = StylePredictor(2 * sum(shape.channels)) if shape.any_style else None
 
     def forward(self, picture: Tensor, style: Tensor | None = None) -> Tensor:
-        """Return the painted pictures.
+        """Return the painted images.
 
         Args:
             picture: ``[B, 3, H, W]`` in [0, 1].
@@ -105,7 +105,7 @@ class StyleNetwork(nn.Module):
         return [(a + offsets[2 * k], b + offsets[2 * k + 1]) for k, (a, b) in enumerate(base)]
 
     def paint(self, picture: Tensor, parameters: list[tuple[Tensor, Tensor]], moments: Moments) -> Tensor:
-        """Return the painted pictures ``[B, 3, H, W]``.
+        """Return the painted images ``[B, 3, H, W]``.
 
         Args:
             picture: ``[B, 3, H, W]`` in [0, 1].

@@ -44,7 +44,7 @@ def style_of(
     """
     if regions or labels is not None or (isinstance(style, (list, tuple)) and len(style) > 1):
         raise OptionError(
-            f"the network {model.name!r} paints the whole picture in one style: pass at most one painting, and omit "
+            f"the network {model.name!r} paints the whole image in one style: pass at most one painting, and omit "
             "--region and --labels",
             "model",
         )
@@ -62,7 +62,7 @@ def iter_paint(
 
     Args:
         prepared: the run.
-        parents: the records of the pictures that it continues.
+        parents: the records of the images that it continues.
         model: the trained network that its options name, as ``model_of`` returns it.
     """
     height, width = prepared.size
@@ -108,7 +108,7 @@ def _painter(prepared: PreparedRun, model: Model | None) -> Callable[[], Tensor]
 def by_model(
     model: Model, tensors: RegionTensors, size: tuple[int, int], strength: float, tile: int | None = None
 ) -> Tensor:
-    """Return a picture by a trained network, ``[1, 3, H, W]`` in [0, 1].
+    """Return an image by a trained network, ``[1, 3, H, W]`` in [0, 1].
 
     Args:
         model: as ``load`` returns it.

@@ -103,7 +103,7 @@ def iter_train(
         validation, and ``Finished`` with a ``Trained``.
 
     Raises:
-        InputError: a picture, folder or option cannot be used, or the checkpoint belongs to a different training run.
+        InputError: an image, folder or option cannot be used, or the checkpoint belongs to a different training run.
         NumericalError: the loss became NaN or infinite.
     """
     out = Path(out)
@@ -174,13 +174,13 @@ class _Run:
         self._fixed: dict[int, Loss] = {}
 
     def notes(self) -> Iterator[Event[Trained]]:
-        """Write the list of unreadable pictures and warn about them; warn if bfloat16 is not used."""
+        """Write the list of unreadable images and warn about them; warn if bfloat16 is not used."""
         if self.place.note and self.group.is_first:
             yield Warned(self.place.note)
         if self.skipped and self.group.is_first:
             listing = self.out.with_suffix(".skipped.txt")
             write_atomically(listing, ("\n".join(self.skipped) + "\n").encode())
-            yield Warned(f"{len(self.skipped)} unreadable pictures were skipped; {listing} lists them")
+            yield Warned(f"{len(self.skipped)} unreadable images were skipped; {listing} lists them")
 
     def go(self, mailbox: Mailbox | None) -> Iterator[Event[Trained]]:
         """Run the remaining steps."""
@@ -256,7 +256,7 @@ class _Run:
             return painted
 
     def _style(self, generator: torch.Generator, side: int) -> tuple[Loss, Tensor | None]:
-        """Return the style loss for pictures of a side, and the painting if the network takes one."""
+        """Return the style loss for images of a side, and the painting if the network takes one."""
         if self.painting is not None:
             if side not in self._fixed:
                 self._fixed[side] = self.objective.style_loss(self.painting, side)

@@ -55,7 +55,7 @@ class TrainingObjective:
         self.weights: dict[str, float] = {}
 
     def style_loss(self, painting: Tensor, side: int) -> Loss:
-        """Return the style loss of a painting ``[1, 3, h, w]`` for pictures of ``side`` px."""
+        """Return the style loss of a painting ``[1, 3, h, w]`` for images of ``side`` px."""
         with torch.no_grad():
             as_compared = style_at(painting, self.side * self.options.features.style_scale)
             features = self.encoder(as_compared, list(self.style_layers))
@@ -77,7 +77,7 @@ class TrainingObjective:
     def loss_and_gradient(
         self, painted: Tensor, pictures: Tensor, style: Loss, seed: int = 0
     ) -> tuple[dict[str, float], Tensor]:
-        """Return the mean weighted losses of painted pictures, and their gradient ``[B, 3, S, S]``.
+        """Return the mean weighted losses of painted images, and their gradient ``[B, 3, S, S]``.
 
         Args:
             painted: ``[B, 3, S, S]``, the network's output.

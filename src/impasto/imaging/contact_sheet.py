@@ -29,7 +29,7 @@ def draw(
     """Return the sheet.
 
     Args:
-        rows: pictures ``[H, W, 3]`` by row and column; None leaves a place empty.
+        rows: images ``[H, W, 3]`` by row and column; None leaves a place empty.
         row_labels, column_labels: labels to the left of each row and above each column.
         captions: text below each image, if any; a caption can have several lines.
     """

@@ -134,14 +134,14 @@ def quiet(notes: list[str]) -> Iterator[None]:
 
 
 def identified(stream: IO[bytes], shown: str) -> Image.Image:
-    """Open a picture and read only its header.
+    """Open an image and read only its header.
 
     The plugins are called directly: ``Image.open`` would apply Pillow's own limit on pixels, a global of the process.
     """
     stream.seek(0)
     prefix = stream.read(16)
     if not prefix:
-        raise ImageError(f"{shown} is empty (0 bytes): copy it again or choose another picture")
+        raise ImageError(f"{shown} is empty (0 bytes): copy it again or choose another image")
     damage: Exception | None = None
     for name in _READERS:
         factory, accept = Image.OPEN[name]
@@ -201,7 +201,7 @@ def check_pixels(size: tuple[int, int], max_pixels: int, shown: str) -> None:
 
 
 def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_location: bool) -> Raw:
-    """Decode an opened picture, turn it upright, convert it to sRGB and clean its EXIF."""
+    """Decode an opened image, turn it upright, convert it to sRGB and clean its EXIF."""
     try:
         exif, notes = _exif_of(image, keep_location)
         if stream is not None and isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -252,7 +252,7 @@ def _verify_png(stream: IO[bytes]) -> None:
 
 
 def _eight(image: Image.Image, shown: str) -> Raw:
-    """Return an 8-bit picture's colors in sRGB and its alpha."""
+    """Return an 8-bit image's colors in sRGB and its alpha."""
     alpha = None
     with foreign_decoder():
         image.load()
@@ -268,13 +268,13 @@ def _eight(image: Image.Image, shown: str) -> Raw:
 
 
 def _deep(color: NDArray[np.generic], alpha: NDArray[np.generic] | None, profile: bytes | None, shown: str) -> Raw:
-    """Return a deep picture's colors in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
+    """Return a deep image's colors in sRGB, ``[H, W, 1]`` or ``[H, W, 3]`` uint16 -> ``[H, W, 3]`` float32."""
     converted, note = icc.values_to_srgb(unit(color), profile)
     return Raw(converted, alpha, 16, notes=[f"{shown}: {note}"] if note else [])
 
 
 def _wide_values(image: Image.Image, shown: str) -> NDArray[np.generic]:
-    """Return a one-channel picture of 16 or 32 bits as ``[H, W, 1]`` uint16 or float32."""
+    """Return a one-channel image of 16 or 32 bits as ``[H, W, 1]`` uint16 or float32."""
     with foreign_decoder():
         image.load()
         values = np.asarray(image)[:, :, None]

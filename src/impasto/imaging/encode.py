@@ -1,7 +1,7 @@
-"""Encode pictures: every format, with sRGB embedded, and each file replaced atomically.
+"""Encode images: every format, with sRGB embedded, and each file replaced atomically.
 
 float32 ``[H, W, 3]`` sRGB in 0..1 is written as PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP, by the file name's suffix.
-JPEG and BMP have no alpha: the picture is composited on white. PNG and TIFF can hold 16 bits per channel.
+JPEG and BMP have no alpha: the image is composited on white. PNG and TIFF can hold 16 bits per channel.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def quantize(pixels: NDArray[np.generic], bits: int = 8) -> NDArray[np.uint8] | 
     for part, into in _bands(pixels, found):  # a second float copy of a poster would not fit into memory
         if part.size and np.isnan(part.min()):  # a single NaN makes the minimum NaN
             count = np.isnan(pixels).sum()
-            raise ImageError(f"{count} values of the picture are NaN: nothing was written")
+            raise ImageError(f"{count} values of the image are NaN: nothing was written")
         levels: NDArray[Any] = np.clip(part, 0.0, 1.0) * (2**bits - 1)
         levels += 0.5
         into[...] = levels.astype(found.dtype)
@@ -104,7 +104,7 @@ def check_output(
     bits: int = 8,
     nbytes: int | None = None,
 ) -> Path:
-    """Check, before the work, that a picture can be saved there, and create its folder.
+    """Check, before the work, that an image can be saved there, and create its folder.
 
     Args:
         path: the output file.
@@ -136,7 +136,7 @@ def check_output(
         raise ImageError(f"folder {str(folder)!r} cannot be written ({reason}): choose another for the output") from exc
     if target.exists() and not os.access(target, os.W_OK):
         raise ImageError(f"{str(target)!r} is write-protected: choose another name or run chmod u+w on it")
-    short = files.disk_shortfall([(folder, nbytes, "the picture")]) if nbytes is not None else None
+    short = files.disk_shortfall([(folder, nbytes, "the image")]) if nbytes is not None else None
     if short is not None:
         raise ImageError(short)
     return target
@@ -166,12 +166,12 @@ def save(
     quality: int = 95,
     record: str | None = None,
 ) -> Path:
-    """Save a picture atomically: the old file stays until the new one is complete on the disk.
+    """Save an image atomically: the old file stays until the new one is complete on the disk.
 
     Args:
         path: the suffix selects the format.
         pixels: ``[H, W, 3]`` float sRGB, 0..1 (clipped), or uint8.
-        alpha: ``[H, W]`` float, 0..1, or None; JPEG and BMP composite the picture on white.
+        alpha: ``[H, W]`` float, 0..1, or None; JPEG and BMP composite the image on white.
         exif: cleaned EXIF data, as on ``Picture``.
         bits: 8, or 16 for PNG and TIFF.
         dpi: dots per inch stored in the file.
@@ -182,7 +182,7 @@ def save(
         The path.
 
     Raises:
-        ImageError: an unknown suffix, a picture the format cannot hold, NaN, or a disk error.
+        ImageError: an unknown suffix, an image the format cannot hold, NaN, or a disk error.
     """
     target, kind = Path(path), format_of(path)
     facts: dict[str, Any] = {"exif": exif, "dpi": dpi, "record": record}
@@ -218,7 +218,7 @@ def encode(
         alpha, exif, bits, dpi, quality, record: as for ``save``.
 
     Raises:
-        ImageError: an unknown format, a picture the format cannot hold, wrong shapes, or NaN.
+        ImageError: an unknown format, an image the format cannot hold, wrong shapes, or NaN.
     """
     kind = SUFFIXES.get(f".{format.lower()}", format.upper())
     if kind not in FORMATS:
@@ -243,8 +243,8 @@ def _to_levels(pixels: NDArray[np.generic], kind: str, alpha: NDArray[np.generic
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageError(f"an array of shape {pixels.shape} is not an image: pass [height, width, 3]")
     if alpha is not None and alpha.shape != pixels.shape[:2]:
-        raise ImageError(f"alpha of shape {alpha.shape} does not match a picture of shape {pixels.shape[:2]}")
-    _check_format(kind, (pixels.shape[0], pixels.shape[1]), bits, "the picture")
+        raise ImageError(f"alpha of shape {alpha.shape} does not match an image of shape {pixels.shape[:2]}")
+    _check_format(kind, (pixels.shape[0], pixels.shape[1]), bits, "the image")
     if alpha is not None and kind in _OPAQUE_FORMATS:
         cover = _unit(alpha)[:, :, None]
         pixels, alpha = _unit(pixels) * cover + (1 - cover), None
@@ -280,7 +280,7 @@ def _encode_eight(
         image.save(file, "PNG", pnginfo=info, **options)
     elif kind == "JPEG":
         # From 90 up the colors keep full resolution: brush strokes have sharp edges between colors. No ``optimize``:
-        # it would fail on noisy pictures, whose data is longer than the buffer Pillow sets aside for it.
+        # it would fail on noisy images, whose data is longer than the buffer Pillow sets aside for it.
         image.save(file, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, **options)
     elif kind == "BMP":
         image.save(file, "BMP", **({"dpi": (dpi, dpi)} if dpi is not None else {}))

@@ -36,14 +36,14 @@ def srgb_profile() -> bytes:
 
 
 def image_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str | None]:
-    """Convert an 8-bit picture without alpha to sRGB.
+    """Convert an 8-bit image without alpha to sRGB.
 
     Args:
         image: mode L, RGB, CMYK or LAB; any other mode is converted by its definition.
         icc: the profile from the file, or None.
 
     Returns:
-        The picture in mode RGB, and a note for the user if the profile could not be used.
+        The image in mode RGB, and a note for the user if the profile could not be used.
     """
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
@@ -113,7 +113,7 @@ def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | Non
 
 
 def _lattice(channels: int, levels: NDArray[np.uint8]) -> Image.Image:
-    """Return every combination of levels as a picture, the last channel running fastest."""
+    """Return every combination of levels as an image, the last channel running fastest."""
     if channels == 1:
         return Image.fromarray(levels[None, :])
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)  # [n, n, n, 3]
@@ -130,7 +130,7 @@ def _table(transform: ImageCms.ImageCmsTransform, channels: int) -> NDArray[np.f
 def _interpolate(table: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the table's value between its nodes, linear along each channel: ``[N, C]`` -> ``[N, 3]``."""
     nodes, channels = table.shape[0], values.shape[1]
-    # Where each of the 65,536 values lies between the nodes; deep pictures have no other values.
+    # Where each of the 65,536 values lies between the nodes; deep images have no other values.
     position = np.interp(np.linspace(0, 255, 65536), _NODES, np.arange(nodes)).astype(np.float32)
     position = position[np.rint(values * 65535).astype(np.uint16)]
     lower = np.minimum(position.astype(np.int32), nodes - 2)

@@ -1,4 +1,4 @@
-"""Load pictures: files, PIL images, arrays and tensors become float32 sRGB.
+"""Load images: files, PIL images, arrays and tensors become float32 sRGB.
 
 ``load`` reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or the first frame of a GIF (gray, palette, CMYK, alpha, 16 bit),
 a PIL image, an array or a tensor, and returns a ``Picture``: upright, sRGB, ``[H, W, 3]`` float32 in 0..1, with alpha
@@ -84,7 +84,7 @@ DEFAULT_LIMITS = DecodeLimits()
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture.
+    """A decoded image.
 
     ``pixels`` is ``[H, W, 3]`` float32 sRGB in 0..1, ``alpha`` ``[H, W]`` float32 in 0..1 or None, ``exif`` cleaned
     bytes or None. ``sha256`` is that of the file's bytes (of the array's where there was no file), ``bits`` the
@@ -130,7 +130,7 @@ def load(
     limits: DecodeLimits = DEFAULT_LIMITS,
     fill: str | tuple[float, float, float] | None = None,
 ) -> Picture:
-    """Load a picture.
+    """Load an image.
 
     Args:
         source: a path (``photo.jpg``, or a part of it as ``photo.jpg#x,y,width,height``), a binary file object, a PIL
@@ -141,7 +141,7 @@ def load(
             their colors as stored. The alpha is returned either way.
 
     Returns:
-        The picture, upright and sRGB.
+        The image, upright and sRGB.
 
     Raises:
         ImageError: not an image, damaged, too many pixels, a crop outside it, or an unsuitable array.
@@ -178,7 +178,7 @@ def load(
 
 
 def read_record(path: str | os.PathLike[str]) -> str | None:
-    """Return the record inside a saved picture, or None if it has none.
+    """Return the record inside a saved image, or None if it has none.
 
     Raises:
         ImageError: the file is missing or is not an image.
@@ -190,7 +190,7 @@ def read_record(path: str | os.PathLike[str]) -> str | None:
 
 
 def _parse_crop(text: str, size: tuple[int, ...], path: str) -> Crop:
-    """Parse a crop, which must lie inside the upright picture."""
+    """Parse a crop, which must lie inside the upright image."""
     height, width = size
     try:
         x, y, part_width, part_height = (int(number) for number in text.split(","))

@@ -1,4 +1,4 @@
-"""Metadata inside a picture's file: EXIF copied from the source, and Impasto's record.
+"""Metadata inside an image's file: EXIF copied from the source, and Impasto's record.
 
 The record is text. A PNG stores it in compressed text chunks under the keyword ``impasto``, a JPEG in APP9 segments
 (compressed, split if it is longer than one segment), WebP, AVIF, HEIC and TIFF in an XMP packet (compressed, base64).
@@ -21,7 +21,7 @@ from impasto.imaging.damage import foreign_decoder
 
 KEYWORD = b"impasto"
 DAMAGED = "the record inside this image is damaged: use the original file"
-# Readers refuse text chunks of more than 1 MB and would refuse the picture with them.
+# Readers refuse text chunks of more than 1 MB and would refuse the image with them.
 _CHUNK_CHARACTERS = 250_000
 _SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533
 _LARGEST_RECORD = 256 * 2**20
@@ -122,7 +122,7 @@ def xmp_packet(record: str) -> bytes:
 
 
 def record_in(image: Image.Image, stream: IO[bytes]) -> str | None:
-    """Return the record of an opened picture, or None if it has none.
+    """Return the record of an opened image, or None if it has none.
 
     Args:
         image: opened, not necessarily decoded.

@@ -1,4 +1,4 @@
-"""The sample pictures: styles that this project painted, and photographs out of scikit-image's wheel.
+"""The sample images: styles that this project painted, and photographs out of scikit-image's wheel.
 
 Samples are loaded or written by name. Nothing is downloaded. ``scripts/sample_styles`` paints the styles and
 ``scripts/paint_samples.py`` stores them here; the photographs are in the public domain (astronaut: NASA; coffee and the
@@ -56,7 +56,7 @@ def stored(name: str) -> tuple[str, bytes]:
 
 
 def load(name: str) -> NDArray[np.uint8]:
-    """Return a sample picture.
+    """Return a sample image.
 
     Args:
         name: one of ``names()``.

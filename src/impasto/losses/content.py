@@ -51,7 +51,7 @@ class ContentLoss:
             if self._mask is None:
                 sums.append((at_least_float32(own) - at_least_float32(target)).square().sum())
                 continue
-            # Only positions inside the mask are touched, so that many regions cost what the picture costs.
+            # Only positions inside the mask are touched, so that many regions cost what the image costs.
             weights = window.crop_full(self._mask[layer], step).flatten()
             index = weights.nonzero()[:, 0]
             own, target = (at_least_float32(_rows(part).index_select(0, index)) for part in (own, target))

@@ -199,7 +199,7 @@ class _Cosines(torch.autograd.Function):
 
 
 def rotations(style: Tensor) -> list[Tensor]:
-    """Return a style picture ``[1, 3, H, W]`` and its rotations by 90, 180 and 270 degrees."""
+    """Return a style image ``[1, 3, H, W]`` and its rotations by 90, 180 and 270 degrees."""
     return [style.rot90(quarter, (2, 3)).contiguous() for quarter in range(4)]
 
 

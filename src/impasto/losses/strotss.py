@@ -62,7 +62,7 @@ class StrotssLoss:
     """Relaxed earth mover's distance, moments and palette.
 
     Args:
-        target: picture, features and mask of the style, size and mask of the canvas. Weights multiply the layers'
+        target: image, features and mask of the style, size and mask of the canvas. Weights multiply the layers'
             features; the finest map of a mask is used.
         palette: factor of the palette term.
         samples, style_samples: maximum number of points of the canvas and of the style.
@@ -81,7 +81,7 @@ class StrotssLoss:
         style_samples: int = STYLE_SAMPLES,
         generator: torch.Generator | None = None,
     ) -> None:
-        assert target.picture is not None, "StrotssLoss compares the style's pixels: give StyleTarget its picture"
+        assert target.picture is not None, "StrotssLoss compares the style's pixels: give StyleTarget its image"
         self.layers, style = target.layers, target.style
         self._palette = palette
         self._factors = _column_factors(style, target.weights)
@@ -251,7 +251,7 @@ def _column_factors(features: Features, weights: Mapping[str, float]) -> Tensor:
 
 
 def _at_pixels(mask: Maps, height: int, width: int) -> Tensor:
-    """Return the finest map of a mask at the picture's size, ``[1, 1, H, W]``."""
+    """Return the finest map of a mask at the image's size, ``[1, 1, H, W]``."""
     finest = max(mask.values(), key=lambda part: part.shape[-1])
     if tuple(finest.shape[-2:]) == (height, width):
         return finest

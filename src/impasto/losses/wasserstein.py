@@ -115,7 +115,7 @@ class WassersteinLoss:
         return torch.cat(parts)
 
     def _placed(self, vectors: Tensor, layer: str, window: TileWindow) -> Tensor:
-        """Put a tile's vectors among zeros at their places in the whole picture, flattened."""
+        """Put a tile's vectors among zeros at their places in the whole image, flattened."""
         if window.is_whole:
             return vectors.flatten()
         step = stride(layer)

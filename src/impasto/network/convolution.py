@@ -1,4 +1,4 @@
-"""A 3x3 convolution and its rectifier as one step, and max pooling, with a gradient for the picture only.
+"""A 3x3 convolution and its rectifier as one step, and max pooling, with a gradient for the image only.
 
 The network's weights are never trained, so the gradient with respect to the input is all that is needed, and for
 stride 1 that is again a convolution: with the weights turned by 180 degrees, input and output channels exchanged.

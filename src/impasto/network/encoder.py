@@ -1,4 +1,4 @@
-"""VGG with named layers: pictures in, features out.
+"""VGG with named layers: images in, features out.
 
 The encoder maps a canvas ``[B, 3, H, W]``, sRGB in [0, 1], float32 (float64 for an encoder in float64) to a dict from
 layer name to features ``[B, C, H/s, W/s]`` in the encoder's dtype, where the stride s is 1, 2, 4, 8 or 16 for the
@@ -6,8 +6,8 @@ blocks 1 to 5. Means, BGR order, padding, pooling, dtype and memory format are h
 
 Network: Simonyan & Zisserman, ICLR 2015, configurations D (VGG-16) and E (VGG-19), in the Caffe convention (BGR, 0 to
 255, means subtracted). Differences from the paper: the means and the channel order are folded into the first
-convolution; the first convolution sees replicated pixels beyond the picture's edge instead of zeros (after
-crowsonkb/style-transfer-pytorch), which leaves no dark frame around the picture; average and L2 pooling are rescaled so
+convolution; the first convolution sees replicated pixels beyond the image's edge instead of zeros (after
+crowsonkb/style-transfer-pytorch), which leaves no dark frame around the image; average and L2 pooling are rescaled so
 that activations keep the size that max pooling gives.
 """
 
@@ -30,7 +30,7 @@ Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate", "zeros", "circular"]
 
 # What brings activations back to the size that max pooling gives, on photographs and paintings (root mean square over
-# relu2_1 to relu5_1, on the sample pictures; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
+# relu2_1 to relu5_1, on the sample images; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
 POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
 
 
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         network: which of the two the state belongs to.
         pooling: ``max``, ``average`` or ``l2``; the latter two are rescaled, see ``POOLING_SCALES``.
         padding: ``replicate`` continues the edge pixels under the first convolution, ``zeros`` is the original network,
-            ``circular`` joins opposite edges in every layer, for pictures that tile.
+            ``circular`` joins opposite edges in every layer, for images that tile.
         dtype: of everything after the first convolution; the first runs in float32, since bfloat16 holds no 8-bit step.
             With float64 all layers are, which is slow; it is the reference for the other dtypes.
         device: where it runs.

@@ -63,7 +63,7 @@ class ScaleContext:
     per_layer: bool = False
 
     def features(self, picture: Tensor, layers: Mapping[str, float]) -> Features:
-        """Return the features of a picture ``[1, 3, h, w]``, by tiles if it is larger than one."""
+        """Return the features of an image ``[1, 3, h, w]``, by tiles if it is larger than one."""
         with torch.no_grad():
             side = self.options.machine.tile
             if side is not None and side < max(picture.shape[-2:]):

@@ -1,6 +1,6 @@
 """The objective of one scale: the values of its terms at a canvas, and the gradient.
 
-Every term is ``value(sum of summarize)`` (see ``losses.summaries.protocol``). The whole picture takes one forward and
+Every term is ``value(sum of summarize)`` (see ``losses.summaries.protocol``). The whole image takes one forward and
 one backward pass. Tiles take two: a pass without gradient adds up the summaries in float64, then each tile's share of
 the gradient is pushed back against the fixed derivative of the values with respect to the summaries. Tiles whose first
 pass was kept need no second one.

@@ -37,10 +37,10 @@ class Adam:
 
     Args:
         start: ``[1, 3, H, W]`` in [0, 1]; computations are in float32 (float64 for float64).
-        rate: step size in units of the picture's range.
+        rate: step size in units of the image's range.
         betas: decay of the two moments.
         average: decay of the averaged iterates; 0 shows the last iterate.
-        shard: which rows of the picture the start is; all if absent.
+        shard: which rows of the image the start is; all if absent.
     """
 
     min_refresh_interval = 1
@@ -64,7 +64,7 @@ class Adam:
         self._averaged = 0
 
     def canvas(self) -> Tensor:
-        """Return the picture to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
         return self._x
 
     def picture(self) -> Tensor:
@@ -91,7 +91,7 @@ class Adam:
         """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
-        """Go back to the average of the good pictures and halve the step."""
+        """Go back to the average of the good images and halve the step."""
         self._x = self.picture().clone()
         self._first.zero_()
         self._second.zero_()

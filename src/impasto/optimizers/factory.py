@@ -16,7 +16,7 @@ Chosen = BoundedLBFGS | Adam | LowMemoryAdam | LaplacianPyramidAdam
 
 
 def optimizer_for(name: str, start: Tensor, plan: MemoryPlan, shard: RowShard | None = None) -> Chosen:
-    """Return an optimizer at a picture ``[1, 3, H, W]``, or at the rows of it that this process owns.
+    """Return an optimizer at an image ``[1, 3, H, W]``, or at the rows of it that this process owns.
 
     Args:
         name: ``lbfgs``, ``adam`` or ``pyramid``.

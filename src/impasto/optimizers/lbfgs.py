@@ -4,7 +4,7 @@ Liu & Nocedal, Mathematical Programming 1989 (the two-loop recursion); projectio
 Control and Optimization 1982: a pixel that sits on a bound and is pushed outwards takes no part. Differences from the
 paper: no line search, since a trial step costs as much as a real one. The full step is taken; where the loss rises it
 is taken back to a shorter one on the same line, and where the direction does not descend the history is dropped. A step
-moves the picture by at most ``max_change`` (root mean square over its values). The recursion starts from a multiple of
+moves the image by at most ``max_change`` (root mean square over its values). The recursion starts from a multiple of
 the preconditioner in ``precondition`` instead of the identity. Where several processes paint, each holds its rows of
 every vector: inner products are summed one by one, as each of the recursion's depends on the one before, and the
 preconditioner is applied in a margin of ``REACH`` rows.
@@ -33,10 +33,10 @@ class BoundedLBFGS:
     """Limited-memory BFGS under the bounds 0 and 1.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64), of a picture in several processes
+        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64), of an image in several processes
             the rows of this one.
         history: pairs of steps and gradient changes kept.
-        max_change: largest root mean square change of the picture in one step.
+        max_change: largest root mean square change of the image in one step.
         history_dtype: what the pairs are kept in.
         shard: which rows those are; all if absent.
     """
@@ -72,11 +72,11 @@ class BoundedLBFGS:
         self._retries = 0
 
     def canvas(self) -> Tensor:
-        """Return the picture to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
         return self._x.view(self.shape)
 
     def picture(self) -> Tensor:
-        """Return the best picture whose loss is known."""
+        """Return the best image whose loss is known."""
         return self._good_x.view(self.shape)
 
     def step(self, loss: float, gradient: Tensor) -> None:
@@ -86,7 +86,7 @@ class BoundedLBFGS:
             return
         slope = at_least_float32(gradient.flatten())
         slope = slope.masked_fill(((self._x <= 0) & (slope > 0)) | ((self._x >= 1) & (slope < 0)), 0)
-        self._move = None  # here and below, in place where that keeps the bits: a vector is as large as the picture
+        self._move = None  # here and below, in place where that keeps the bits: a vector is as large as the image
         if self._good_gradient is not None:
             self._remember(self._x - self._good_x, slope - self._good_gradient)
         self._good_x, self._good_gradient, self._good_loss = self._x, slope, loss
@@ -115,7 +115,7 @@ class BoundedLBFGS:
         self.on_objective_change()
 
     def recover(self) -> None:
-        """Go back to the last good picture and take half the step from there."""
+        """Go back to the last good image and take half the step from there."""
         self.forget()
         self.limit /= 2
         self._good_gradient, self._move = None, None
@@ -175,12 +175,12 @@ class BoundedLBFGS:
         return self._shard.group.all_reduce_scalars(*map(float, parts))
 
     def _whole(self, vectors: Tensor) -> Tensor:
-        """Return vectors ``[..., 3 h W]`` of this process's rows as those of the picture, on the first process."""
+        """Return vectors ``[..., 3 h W]`` of this process's rows as those of the image, on the first process."""
         start = vectors.shape[:-1]
         return self._shard.gather(vectors.view(*start, *self.shape[1:])).reshape(*start, -1)
 
     def _own(self, vectors: Tensor) -> Tensor:
-        """Return this process's rows of vectors of the picture."""
+        """Return this process's rows of vectors of the image."""
         start = vectors.shape[:-1]
         whole = vectors.view(*start, self.shape[1], self._shard.height, self.shape[3])
         return self._shard.cut(whole).reshape(*start, -1).to(self._x.device)

@@ -3,7 +3,7 @@
 The canvas is clamped to [0, 1]. Kingma & Ba, ICLR 2015. Differences from the paper: both moments are kept in bfloat16
 and rounded at random, up or down in proportion, so that small changes add up instead of being lost; no iterates are
 averaged; the step shrinks as 1 over the square root of its number past the tenth. All computations run in chunks, so
-that nothing but the canvas, the gradient and the moments is as large as the picture.
+that nothing but the canvas, the gradient and the moments is as large as the image.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class LowMemoryAdam:
 
     Args:
         start: ``[1, 3, H, W]`` in [0, 1].
-        rate: step size in units of the picture's range.
-        shard: which rows of the picture the start is; all if absent. Each process rounds by its own draws.
+        rate: step size in units of the image's range.
+        shard: which rows of the image the start is; all if absent. Each process rounds by its own draws.
     """
 
     min_refresh_interval = 1
@@ -48,11 +48,11 @@ class LowMemoryAdam:
         self.rate, self._initial_rate, self._count = rate, rate, 0
 
     def canvas(self) -> Tensor:
-        """Return the picture to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
         return self._x
 
     def picture(self) -> Tensor:
-        """Return the picture as it is."""
+        """Return the image as it is."""
         return self._x
 
     def step(self, loss: float, gradient: Tensor) -> None:

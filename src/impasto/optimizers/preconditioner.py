@@ -17,7 +17,7 @@ GROWTH = 2**0.5
 
 
 def depth(height: int, width: int) -> int:
-    """Return how many times a picture is halved."""
+    """Return how many times an image is halved."""
     return min(LEVELS, (min(height, width) - 1).bit_length())
 
 
@@ -26,7 +26,7 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
 
     Args:
         vector: ``[1, 3, H, W]``, any size.
-        levels: how many times the picture is halved, at most until a side is 1.
+        levels: how many times the image is halved, at most until a side is 1.
         growth: weight of a level relative to the finer one.
     """
     pyramid = [vector]

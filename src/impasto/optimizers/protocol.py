@@ -21,7 +21,7 @@ class Optimizer(Protocol):
         ...
 
     def picture(self) -> Tensor:
-        """Return the picture to show and to save, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image to show and to save, ``[1, 3, H, W]`` in [0, 1]."""
         ...
 
     def step(self, loss: float, gradient: Tensor) -> None:
@@ -37,7 +37,7 @@ class Optimizer(Protocol):
         ...
 
     def recover(self) -> None:
-        """Return to the last good picture with smaller steps: a loss was not finite."""
+        """Return to the last good image with smaller steps: a loss was not finite."""
         ...
 
     def set_step_size(self, factor: float) -> None:

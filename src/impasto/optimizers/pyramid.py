@@ -24,7 +24,7 @@ MOST_BANDS = 9
 
 
 def bands_of(picture: Tensor) -> list[Tensor]:
-    """Return a picture ``[1, 3, H, W]`` as bands, finest first, and what is left of it at the end."""
+    """Return an image ``[1, 3, H, W]`` as bands, finest first, and what is left of it at the end."""
     bands: list[Tensor] = []
     rest = picture
     while min(rest.shape[-2:]) >= 2 * SMALLEST and len(bands) < MOST_BANDS - 1:
@@ -35,7 +35,7 @@ def bands_of(picture: Tensor) -> list[Tensor]:
 
 
 def picture_of(bands: list[Tensor]) -> Tensor:
-    """Return the picture ``[1, 3, H, W]`` that bands add up to."""
+    """Return the image ``[1, 3, H, W]`` that bands add up to."""
     picture = bands[-1]
     for band in reversed(bands[:-1]):
         picture = band + _enlarged(picture, band.shape[-2:])
@@ -55,7 +55,7 @@ class LaplacianPyramidAdam:
 
     Args:
         start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64).
-        rate: step size in units of the picture's range.
+        rate: step size in units of the image's range.
         rule: ``adam``, or ``rmsprop``, which has no momentum.
         betas: decay of the two moments.
     """
@@ -74,11 +74,11 @@ class LaplacianPyramidAdam:
         self._good = [band.clone() for band in self._bands]
 
     def canvas(self) -> Tensor:
-        """Return the picture to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image to evaluate, ``[1, 3, H, W]`` in [0, 1]."""
         return picture_of(self._bands).clamp(0, 1)
 
     def picture(self) -> Tensor:
-        """Return the last picture whose loss is known, or the first."""
+        """Return the last image whose loss is known, or the first."""
         return picture_of(self._good).clamp(0, 1)
 
     def step(self, loss: float, gradient: Tensor) -> None:
@@ -103,7 +103,7 @@ class LaplacianPyramidAdam:
         """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
-        """Go back to the last good picture and halve the step."""
+        """Go back to the last good image and halve the step."""
         self._bands = [band.clone() for band in self._good]
         for moment in (*self._first, *self._second):
             moment.zero_()

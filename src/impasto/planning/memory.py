@@ -33,7 +33,7 @@ SLOPES = 128  # values a pixel's gradient takes where it is widest
 COPIES, GAPS = 0.25, 1.75
 WIDEST = 64  # channels of the largest map
 
-# Vectors of the picture's size: held while the objective is evaluated, its gradient among them, and at the most while
+# Vectors of the image's size: held while the objective is evaluated, its gradient among them, and at the most while
 # the optimizer moves, when no features are there. Preparing a scale takes three (content, noise, one more).
 HELD = {"lbfgs": 5, "adam": 5, "pyramid": 7, "first_order": 3}
 MOVING = {"lbfgs": 10, "adam": 8, "pyramid": 12, "first_order": 3}
@@ -43,7 +43,7 @@ TARGET = 8  # values a pixel of what the content loss compares with, 512 channel
 MASK = 10  # bytes a pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colors of the noise differ from place to place
 RECOLOR = 380  # bytes a pixel, once, when the steps are done and the content's colors are moved to the style's
-INPUT = 12  # bytes a pixel of each picture that was read
+INPUT = 12  # bytes a pixel of each image that was read
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class MemoryModel:
         features = feature_bytes(self.read(plan.tile), self.depth, width, gaps)
         features += (plan.kept_tiles - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
-        # Every process prepares a scale from the whole content; the first has the whole picture in the end.
+        # Every process prepares a scale from the whole content; the first has the whole image in the end.
         others = PREPARING * whole if self.ranks > 1 else 0, RECOLOR * pixels if self.recolor else 0
         return BASE + INPUT * self.inputs + own + max(pairs + moving, *others)
 

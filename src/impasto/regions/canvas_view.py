@@ -2,7 +2,7 @@
 
 From the canvas ``[1, 3, H, W]`` of the optimizer it computes the image, with frozen pixels and the content's chroma
 where it is kept, and what the losses compare, which is only the lightness where chroma is kept. Everything works pixel
-by pixel and has a gradient, so the losses are those of the saved picture. A large picture is processed in bands of
+by pixel and has a gradient, so the losses are those of the saved image. A large image is processed in bands of
 rows, since the backward pass through OKLab takes about 200 bytes per pixel.
 """
 
@@ -20,7 +20,7 @@ from impasto.regions.region_tensors import RegionTensors
 
 
 class CanvasView:
-    """From canvas to picture, and from picture to what is compared.
+    """From canvas to image, and from image to what is compared.
 
     Args:
         tensors: at the canvas's size.
@@ -33,11 +33,11 @@ class CanvasView:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the canvas is the picture and the losses compare all of it."""
+        """Whether the canvas is the image and the losses compare all of it."""
         return self._kept is None and self._pin is None
 
     def rows(self, first: int, last: int) -> CanvasView:
-        """Return the view of some of the picture's rows, up to ``last``."""
+        """Return the view of some of the image's rows, up to ``last``."""
         own = copy(self)
         own._keeper = None if self._keeper is None else self._keeper.rows(first, last)
         own._kept, own._pin, own._pinned = (
@@ -46,11 +46,11 @@ class CanvasView:
         return own
 
     def picture(self, canvas: Tensor) -> Tensor:
-        """Return the picture of a canvas."""
+        """Return the image of a canvas."""
         return self._in_rows(canvas, lambda view, rows: view._picture(canvas[..., rows, :]))
 
     def as_compared(self, picture: Tensor) -> Tensor:
-        """Return what the losses compare of a picture."""
+        """Return what the losses compare of an image."""
         if self._kept is None:
             return picture
         return self._in_rows(picture, lambda view, rows: view._seen(picture[..., rows, :]))
@@ -88,11 +88,11 @@ def _lerp(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
 
 
 class ViewedOptimizer:
-    """An optimizer whose picture is seen through a view; its canvas stays its own.
+    """An optimizer whose image is seen through a view; its canvas stays its own.
 
     Args:
         optimizer: holds the canvas.
-        view: from canvas to picture.
+        view: from canvas to image.
     """
 
     def __init__(self, optimizer: Optimizer, view: CanvasView) -> None:
@@ -104,6 +104,6 @@ class ViewedOptimizer:
         self.state, self.load_state = optimizer.state, optimizer.load_state
 
     def picture(self) -> Tensor:
-        """Return the picture as it would be saved, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image as it would be saved, ``[1, 3, H, W]`` in [0, 1]."""
         with torch.no_grad():
             return self._view.picture(self._optimizer.picture()).clamp(0, 1)

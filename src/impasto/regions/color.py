@@ -43,7 +43,7 @@ _DARKEST = 1e-7
 _LEAST_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
-AT_ONCE = 2**18  # pixels of a picture that are worked on at a time, where that takes much memory a pixel
+AT_ONCE = 2**18  # pixels of an image that are worked on at a time, where that takes much memory a pixel
 
 
 def to_linear(srgb: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class ChromaKeeper:
         self._chroma, self._low, self._high = kept[:, :2], kept[:, 2:3], kept[:, 3:]
 
     def rows(self, first: int, last: int) -> ChromaKeeper:
-        """Return what keeps some of the picture's rows, up to ``last``."""
+        """Return what keeps some of the image's rows, up to ``last``."""
         own = copy(self)
         own._chroma, own._low, own._high = (part[..., first:last, :] for part in (self._chroma, self._low, self._high))
         return own
@@ -155,7 +155,7 @@ class ChromaKeeper:
         return _limited(to_oklab(canvas)[:, :1], self._low, self._high)
 
     def color(self, canvas: Tensor) -> Tensor:
-        """Return the picture: the canvas's lightness, the content's chroma, ``[1, 3, H, W]`` in [0, 1]."""
+        """Return the image: the canvas's lightness, the content's chroma, ``[1, 3, H, W]`` in [0, 1]."""
         return _limited(from_oklab(torch.cat([self.lightness(canvas), self._chroma], 1)), 0.0, 1.0)
 
 
@@ -168,13 +168,13 @@ def _kept(content: Tensor) -> Tensor:
 def by_rows(change: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
     """Apply a pixelwise function to an image ``[B, C, H, W]`` in bands of rows.
 
-    Colors are worked on in float64 and through many steps, for which a whole large picture would take too much memory.
+    Colors are worked on in float64 and through many steps, for which a whole large image would take too much memory.
     """
     return torch.cat([change(picture[..., band, :]) for band in bands(picture)], -2)
 
 
 def bands(picture: Tensor) -> list[slice]:
-    """Return the rows of a picture ``[B, C, H, W]`` in bands of about ``AT_ONCE`` pixels."""
+    """Return the rows of an image ``[B, C, H, W]`` in bands of about ``AT_ONCE`` pixels."""
     height, width = picture.shape[-2:]
     step = max(1, AT_ONCE // width)
     return [slice(first, min(first + step, height)) for first in range(0, height, step)]
@@ -202,17 +202,17 @@ def _limited(value: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor
 
 
 def gray_of(lightness: Tensor) -> Tensor:
-    """Return the gray picture ``[B, 3, H, W]`` of a lightness ``[B, 1, H, W]``."""
+    """Return the gray image ``[B, 3, H, W]`` of a lightness ``[B, 1, H, W]``."""
     return from_linear(lightness**3).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def desaturated(srgb: Tensor) -> Tensor:
-    """Return a picture ``[B, 3, H, W]`` as gray of the same lightness."""
+    """Return an image ``[B, 3, H, W]`` as gray of the same lightness."""
     return gray_of(to_oklab(srgb)[:, :1])
 
 
 def saturate(srgb: Tensor, factor: float) -> Tensor:
-    """Return a picture with its chroma multiplied, within the gamut, at its own lightness and hue.
+    """Return an image with its chroma multiplied, within the gamut, at its own lightness and hue.
 
     Args:
         srgb: ``[B, 3, H, W]`` in [0, 1].
@@ -244,7 +244,7 @@ def matching_map(source: tuple[Rows, Rows], target: tuple[Rows, Rows]) -> tuple[
 
     Returns:
         A symmetric matrix and an offset: ``colors @ matrix + offset``. A source without spread in some direction (a
-        gray picture) keeps none there.
+        gray image) keeps none there.
     """
     (mean, covariance), (wanted_mean, wanted) = source, target
     root, inverse = _roots(covariance)
@@ -319,7 +319,7 @@ def _systematic(count: int, weight: Rows | None) -> NDArray[np.intp]:
 
 
 def recolor(source: Tensor, target: Tensor, how: str, weight: Tensor | None, target_weight: Tensor | None) -> Tensor:
-    """Return a picture in the colors of another.
+    """Return an image in the colors of another.
 
     Args:
         source, target: ``[1, 3, H, W]`` and ``[1, 3, h, w]`` sRGB in [0, 1].

@@ -12,7 +12,7 @@ def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:
 
     Args:
         data: as ``RegionSpec.as_data`` returns it.
-        files: names of the picture files by role.
+        files: names of the image files by role.
     """
     files = {**files, **{role: about["name"] for role, about in data.get("drawn", {}).items()}}
     styles, regions = [], []

@@ -17,7 +17,7 @@ GROWTH = (0.62, 0.78)  # half axes of the ellipse relative to the detector's squ
 
 
 def find_faces(pixels: NDArray[np.float32]) -> list[tuple[float, float, float]]:
-    """Return the faces in a picture as ``(center row, center column, side)`` in px, the largest first.
+    """Return the faces in an image as ``(center row, center column, side)`` in px, the largest first.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
@@ -50,7 +50,7 @@ def find_faces(pixels: NDArray[np.float32]) -> list[tuple[float, float, float]]:
 
 
 def face_mask(pixels: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return a soft mask ``[H, W]`` in [0, 1] over the faces of a picture, or None if there are none.
+    """Return a soft mask ``[H, W]`` in [0, 1] over the faces of an image, or None if there are none.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].

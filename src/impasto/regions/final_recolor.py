@@ -1,9 +1,9 @@
-"""The content's colors, mapped to the style's, under the lightness of the painted picture.
+"""The content's colors, mapped to the style's, under the lightness of the painted image.
 
 The result is the image with its lightness limited to the style's range and its chroma taken from the content, mapped so
 that mean and covariance are the style's. Kolkin et al., Neural Neighbor Style Transfer, arXiv 2203.13215, color as the
 last step; OKLab and the optimal-transport map as in ``color``. So that colors follow the painted shapes, the chroma
-passes a guided filter (He, Sun & Tang, IEEE PAMI 2013) whose guide is that lightness. A gray style makes the picture
+passes a guided filter (He, Sun & Tang, IEEE PAMI 2013) whose guide is that lightness. A gray style makes the image
 gray.
 """
 
@@ -23,11 +23,11 @@ FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
 
 
 def recolored(picture: Tensor, tensors: RegionTensors) -> Tensor:
-    """Return a picture with the content's colors, mapped to the style's.
+    """Return an image with the content's colors, mapped to the style's.
 
     Args:
         picture: ``[1, 3, H, W]`` sRGB in [0, 1].
-        tensors: at the picture's size. Each region takes its own style's colors; frozen pixels and regions that keep
+        tensors: at the image's size. Each region takes its own style's colors; frozen pixels and regions that keep
             the content's colors are unchanged.
 
     Returns:

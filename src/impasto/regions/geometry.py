@@ -1,6 +1,6 @@
-"""Pictures at another size, turned, and pictures whose opposite edges join.
+"""Images at another size, turned, and images whose opposite edges join.
 
-Images are ``[1, 3, H, W]`` in [0, 1]. The periodic part of a picture follows Moisan, J. Mathematical Imaging and
+Images are ``[1, 3, H, W]`` in [0, 1]. The periodic part of an image follows Moisan, J. Mathematical Imaging and
 Vision 2011: what is taken away is as smooth as can be.
 """
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a picture ``[1, 3, H, W]`` at another size, by antialiased bicubic interpolation, in [0, 1]."""
+    """Return an image ``[1, 3, H, W]`` at another size, by antialiased bicubic interpolation, in [0, 1]."""
     if tuple(picture.shape[-2:]) == tuple(size):
         return picture
     return functional.interpolate(picture, tuple(size), mode="bicubic", antialias=True).clamp_(0, 1)
@@ -52,7 +52,7 @@ def rotated(picture: Tensor, mask: Tensor | None, degrees: float) -> tuple[Tenso
 
 
 def periodic(picture: Tensor) -> Tensor:
-    """Return a picture whose opposite edges meet without a step."""
+    """Return an image whose opposite edges meet without a step."""
     values = picture.double()
     edges = torch.zeros_like(values)
     rows, columns = values[..., -1, :] - values[..., 0, :], values[..., -1] - values[..., 0]

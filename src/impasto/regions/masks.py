@@ -2,7 +2,7 @@
 
 Mask images (white is inside, gray is partly inside), label images (one color per region) and alpha become tensors ``[1,
 1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the statistics:
-Gatys et al., CVPR 2017, section 4; label pictures in pairs: Champandard, "Semantic style transfer and turning two-bit
+Gatys et al., CVPR 2017, section 4; label images in pairs: Champandard, "Semantic style transfer and turning two-bit
 doodles into fine artworks", 2016. Difference from the paper: a layer's mask is eroded by its field of view, as far as
 enough of the region is left.
 """
@@ -22,7 +22,7 @@ from impasto.imaging import images
 from impasto.imaging.images import PictureLike
 
 ASPECT_TOLERANCE = 0.01
-# Colors of a label picture nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
+# Colors of a label image nearer than this (of 442, RGB distance) are one label; JPEG noise stays below.
 SAME_LABEL = 48.0
 WHITE = 250.0  # levels from which a content label without a match takes the whole style
 SMALLEST_LABEL = 0.001  # of the pixels; rarer colors are noise
@@ -33,9 +33,9 @@ def load_mask(source: PictureLike, size: tuple[int, int], name: str) -> Tensor:
     """Load a mask.
 
     Args:
-        source: a picture as ``images.load`` takes it, or an array ``[H, W]`` of booleans; white is in. A picture whose
+        source: an image as ``images.load`` takes it, or an array ``[H, W]`` of booleans; white is in. An image whose
             transparency varies and whose color does not is read by its alpha.
-        size: ``(height, width)`` in px of the picture that it belongs to; the mask may have any size of that shape.
+        size: ``(height, width)`` in px of the image that it belongs to; the mask may have any size of that shape.
         name: what to call it in messages.
 
     Returns:
@@ -67,8 +67,8 @@ def check_aspect(mask: tuple[int, int], size: tuple[int, int], name: str) -> Non
     rounded = abs(w - h * width / height) <= 1 or abs(h - w * height / width) <= 1
     if off > ASPECT_TOLERANCE and not (rounded and off < 0.05):
         raise ImageError(
-            f"{name} is {w}x{h} px and its picture {width}x{height}: the shape is {off:.1%} off, more than 1%; "
-            "save the mask at the picture's own size"
+            f"{name} is {w}x{h} px and its image {width}x{height}: the shape is {off:.1%} off, more than 1%; "
+            "save the mask at the image's own size"
         )
 
 
@@ -139,7 +139,7 @@ def erode(mask: Tensor, reach: int) -> Tensor:
 
 
 def fill_hidden(picture: Tensor, alpha: Tensor) -> Tensor:
-    """Return a picture whose transparent pixels continue the visible ones, so that no hidden color reaches the
+    """Return an image whose transparent pixels continue the visible ones, so that no hidden color reaches the
     network.
 
     Args:
@@ -163,26 +163,26 @@ def _continued(color: Tensor, weight: Tensor) -> Tensor:
 def pair_labels(
     content: PictureLike, style: PictureLike, content_size: tuple[int, int], style_size: tuple[int, int]
 ) -> tuple[list[tuple[str, Tensor, Tensor]], list[str]]:
-    """Return the regions that two label pictures share: equal colors pair up.
+    """Return the regions that two label images share: equal colors pair up.
 
     Args:
-        content, style: label pictures, one flat color a region; transparent pixels belong to none. White of the
+        content, style: label images, one flat color a region; transparent pixels belong to none. White of the
             content that is missing from the style's takes the whole style.
-        content_size, style_size: ``(height, width)`` of the pictures that they belong to.
+        content_size, style_size: ``(height, width)`` of the images that they belong to.
 
     Returns:
         ``(name, content mask, style mask)`` by label, the largest first, masks ``[1, 1, H, W]`` of 0 and 1; and notes
         for the user, such as how many pixels were snapped to the nearest label.
 
     Raises:
-        ImageError: a label picture of another shape than its picture.
+        ImageError: a label image of another shape than its image.
         OptionError: a color of the content's labels is missing from the style's.
     """
     notes: list[str] = []
     sides = []
     for source, size, name in (
-        (content, content_size, "the content's label picture"),
-        (style, style_size, "the style's label picture"),
+        (content, content_size, "the content's label image"),
+        (style, style_size, "the style's label image"),
     ):
         picture = images.load(source)
         check_aspect(picture.size, size, name)

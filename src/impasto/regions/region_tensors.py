@@ -1,7 +1,7 @@
 """From a ``RegionSpec`` to tensors: the styles of each region, the frozen pixels, and whose colors are used.
 
 ``build_region_tensors`` returns ``RegionTensors`` at the content's own size; ``at`` resizes them to a canvas. Color
-modes, saturation, rotation and transparency act on the pictures here, before the network sees them, so that the loop
+modes, saturation, rotation and transparency act on the images here, before the network sees them, so that the loop
 optimizes for them and nothing is corrected afterwards.
 """
 
@@ -27,7 +27,7 @@ from impasto.regions.geometry import periodic, resize, rotated
 from impasto.regions.spec import LABELS, ONLY, PROTECT, RegionSpec, StyleSpec, check_count, require_picture
 
 REST = "rest"
-FEATHER = 0.012  # of the long side: how softly a protected place is set into the picture
+FEATHER = 0.012  # of the long side: how softly a protected place is set into the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class StyleSource:
 class Region:
     """A region of the canvas, and the styles that paint it.
 
-    ``name`` is empty for a region that is the whole picture; ``mask`` is ``[1, 1, H, W]``, None if it is all ones;
+    ``name`` is empty for a region that is the whole image; ``mask`` is ``[1, 1, H, W]``, None if it is all ones;
     ``lightness_only`` says that colors are not compared.
     """
 
@@ -79,7 +79,7 @@ class RegionTensors:
 
     @property
     def maps(self) -> int:
-        """Number of maps of the canvas's size; a picture counts as three."""
+        """Number of maps of the canvas's size; an image counts as three."""
         found = [
             *(region.mask for region in self.regions),
             self.protected,
@@ -117,7 +117,7 @@ class _PendingRegion:
 
 
 def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTensors:
-    """Return the tensors of a run in which one style paints the whole picture."""
+    """Return the tensors of a run in which one style paints the whole image."""
     return RegionTensors(content, (Region("", None, (StyleSource(style, None, scale),)),))
 
 
@@ -141,7 +141,7 @@ def build_region_tensors(
 
     Args:
         region_spec: styles, regions and protection.
-        content: the content picture; transparent pixels are left out of the statistics.
+        content: the content image; transparent pixels are left out of the statistics.
         options: of the run.
         device: of the tensors.
 
@@ -239,7 +239,7 @@ def _pending_regions(
 
 
 def _identity(spec: StyleSpec, region_spec: RegionSpec) -> tuple[object, ...]:
-    """Return a key: regions with the same pictures and settings are merged."""
+    """Return a key: regions with the same images and settings are merged."""
     own_mask = None if spec.style_mask is None else region_spec.mask(spec.style_mask)
     found = require_picture(region_spec.pictures, spec.style), own_mask
     pictures = [None if picture is None else (picture.sha256, picture.crop) for picture in found]
@@ -355,7 +355,7 @@ def tensor(pixels: NDArray[np.float32]) -> Tensor:
 
 
 def _alpha(file: Picture, like: Tensor) -> Tensor | None:
-    """Return a picture's alpha ``[1, 1, H, W]``, or None if it is opaque."""
+    """Return an image's alpha ``[1, 1, H, W]``, or None if it is opaque."""
     if file.alpha is None or float(file.alpha.min()) >= 1:
         return None
     if not float(file.alpha.max()) > 0:

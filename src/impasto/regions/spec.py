@@ -1,4 +1,4 @@
-"""Styles, regions, labels and protection as plain data, with the pictures that they name.
+"""Styles, regions, labels and protection as plain data, with the images that they name.
 
 Styles such as ``a.jpg``, ``a.jpg@mask.png,scale=0.5``, ``sky.png=a.jpg,strength=0.8``, or the same as Python objects,
 become a ``RegionSpec``, which a record stores as JSON. Nothing is computed here; ``region_tensors`` turns it into
@@ -71,7 +71,7 @@ class StyleSpec:
 
 
 class SpecData(TypedDict):
-    """A ``RegionSpec`` as JSON, without the pictures; ``styles`` has the fields of ``StyleSpec`` that are set."""
+    """A ``RegionSpec`` as JSON, without the images; ``styles`` has the fields of ``StyleSpec`` that are set."""
 
     styles: list[dict[str, Any]]
     labels: bool
@@ -84,7 +84,7 @@ class SpecData(TypedDict):
 class RegionSpec:
     """All styles with their regions, and the protected part of the content.
 
-    ``pictures`` maps roles such as ``style 2`` or ``mask sky`` to pictures; ``labels`` says whether two label pictures
+    ``pictures`` maps roles such as ``style 2`` or ``mask sky`` to images; ``labels`` says whether two label images
     are among them; ``protect`` is ``mask`` or None, or ``faces`` in records of earlier versions; ``only`` says that
     the styles without a region paint a mask. ``drawn`` has the roles of masks that are drawn by name: the ``name``, and
     once they are drawn the hashes ``model`` and ``sha256``; ``masks`` are those masks.
@@ -108,7 +108,7 @@ class RegionSpec:
 
     @property
     def is_plain(self) -> bool:
-        """Whether one style paints the whole picture, without labels or protection."""
+        """Whether one style paints the whole image, without labels or protection."""
         return (
             len(self.styles) == 1
             and self.styles[0] == StyleSpec(style="style")
@@ -118,7 +118,7 @@ class RegionSpec:
         )
 
     def as_data(self) -> SpecData:
-        """Return the JSON data that a record stores, without the pictures."""
+        """Return the JSON data that a record stores, without the images."""
         styles = [
             {key: value for key, value in dataclasses.asdict(s).items() if value is not None} for s in self.styles
         ]
@@ -131,7 +131,7 @@ class RegionSpec:
 
     @classmethod
     def from_data(cls, data: SpecData, pictures: Mapping[str, images.Picture]) -> RegionSpec:
-        """Return the spec from the data of ``as_data`` and its pictures by role."""
+        """Return the spec from the data of ``as_data`` and its images by role."""
         styles = tuple(StyleSpec(**entry) for entry in data["styles"])
         rest = pictures, data.get("only", False), data.get("drawn", {})
         return cls(styles, data["labels"], data["protect"], *rest)
@@ -146,22 +146,22 @@ def parse_regions(
     style_only: PictureLike | None = None,
     limits: images.DecodeLimits | None = None,
 ) -> RegionSpec:
-    """Parse styles, regions, labels and protection, and load their pictures.
+    """Parse styles, regions, labels and protection, and load their images.
 
     Args:
-        style: a style or a list of them, or None if every region has its own. A style is a picture as ``images.load``
+        style: a style or a list of them, or None if every region has its own. A style is an image as ``images.load``
             takes it, a text ``FILE[#x,y,w,h][@MASK][,scale=..][,rotate=..]``, or a mapping with ``style`` and those
             settings.
         regions: each a text ``MASK=STYLE[,strength=..][,color=..]...``, a pair of mask and style, or a mapping with
             ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
-        labels: two label pictures, the content's and the style's, or ``"auto"`` to draw them by what is alike.
+        labels: two label images, the content's and the style's, or ``"auto"`` to draw them by what is alike.
         protect: a mask of what stays unchanged.
         style_only: a mask of what the styles without a region paint; masks may be names, see ``segmentation.names``.
         limits: for ``images.load``.
 
     Raises:
         OptionError: settings contradict each other or cannot be parsed.
-        ImageError: a picture cannot be read.
+        ImageError: an image cannot be read.
     """
     loaded = _Loaded(limits or images.DecodeLimits())
     placed: list[StyleSpec] = []
@@ -197,7 +197,7 @@ def parse_regions(
 
 @dataclass
 class _Loaded:
-    """The pictures of a spec by role, and the names of masks to draw."""
+    """The images of a spec by role, and the names of masks to draw."""
 
     limits: images.DecodeLimits
     pictures: dict[str, images.Picture] = field(default_factory=dict)
@@ -228,7 +228,7 @@ def _check_only(labels: Sequence[Any] | None, placed: Sequence[StyleSpec]) -> No
 
 def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: Sequence[Any]) -> None:
     if labels != AUTO and (isinstance(labels, (str, Path)) or len(labels) != 2):
-        raise OptionError("labels must be two pictures: the content's labels, then the style's", "labels")
+        raise OptionError("labels must be two images: the content's labels, then the style's", "labels")
     if regions:
         raise OptionError("labels and regions cannot be combined: use either --labels or --region", "labels")
     if len(placed) != 1 or placed[0].style_mask is not None:
@@ -304,7 +304,7 @@ def _parse_region(entry: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _split_text(text: Any) -> dict[str, Any]:
-    """Split a text into style, mask and settings; anything else is a picture and returned as the style."""
+    """Split a text into style, mask and settings; anything else is an image and returned as the style."""
     if not isinstance(text, str):
         return {"style": text}
     found: dict[str, Any] = {}
@@ -373,11 +373,11 @@ def check_count(count: int) -> None:
 
 
 def require_picture(pictures: Mapping[str, images.Picture], part: str) -> images.Picture:
-    """Return a picture of a spec by its role.
+    """Return an image of a spec by its role.
 
     Raises:
         ImageError: it is missing, as in a record that was altered.
     """
     if part not in pictures:
-        raise ImageError(f"the picture {part!r} of the regions is missing")
+        raise ImageError(f"the image {part!r} of the regions is missing")
     return pictures[part]

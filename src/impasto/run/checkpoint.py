@@ -92,7 +92,7 @@ class Checkpointer:
         beginning: the description of the run, as stored in ``run.json``.
         generator: the random generator of the run.
         resume: continue from the folder's last checkpoint; otherwise remove its checkpoints.
-        group: the processes that paint the picture together.
+        group: the processes that paint the image together.
 
     Raises:
         RecordError: the folder belongs to a different run, or to a newer version.

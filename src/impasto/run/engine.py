@@ -108,7 +108,7 @@ def optimize(
             continue
         optimizer.step(evaluation.total, evaluation.gradient)
         total, losses = evaluation.total, evaluation.losses
-        del evaluation  # its gradient is as large as the picture
+        del evaluation  # its gradient is as large as the image
         yield from _record_step(state, total, losses, objective, optimizer, monitor)
         if tolerance and _has_converged(state, tolerance):
             return
@@ -147,7 +147,7 @@ def _record_step(
     optimizer: Optimizer,
     monitor: Monitor,
 ) -> list[ProgressEvent]:
-    """Count a step, and return its events with the pictures that are due."""
+    """Count a step, and return its events with the images that are due."""
     state.step += 1
     state.scale_step += 1
     state.losses.append({"step": state.step, "scale": state.scale, "total": total, **losses})

@@ -45,7 +45,7 @@ def translate_oom(say: Callable[[], MachineError]) -> Iterator[None]:
 
 def oom_error() -> MachineError:
     """Return the error for cases without a memory plan: while images are read, or without an optimizer."""
-    return MachineError("memory ran out: use a smaller --size or smaller pictures, or close other programs")
+    return MachineError("memory ran out: use a smaller --size or smaller images, or close other programs")
 
 
 def oom_error_for_run(prepared: PreparedRun, index: int, folder: Path | None) -> MachineError:

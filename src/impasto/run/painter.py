@@ -45,7 +45,7 @@ class History:
         decisions: settings that an earlier run resolved, from its record; they are reused.
         steering: commands of an earlier run, from its record; they are repeated.
         parents: records of the images from which ``start`` was made, oldest first.
-        start: the picture that initializes the canvas, instead of ``init``.
+        start: the image that initializes the canvas, instead of ``init``.
     """
 
     decisions: Decisions | None = None
@@ -291,7 +291,7 @@ class Painting:
         self._canvas, self._shard = group.broadcast_tensor(self._canvas.contiguous()), RowShard(scale.height)
 
     def _with_saved_picture(self, error: NumericalError) -> NumericalError:
-        """Save the last good picture if the run has an output file, and return the error with its path."""
+        """Save the last good image if the run has an output file, and return the error with its path."""
         if self.prepared.output is None:
             return error
         self._canvas = self.optimizer.picture()

@@ -116,7 +116,7 @@ class PreparedRun:
         if self.output is not None:
             channels = 3 if self.files["content"].alpha is None else 4
             size = images.estimated_bytes(self.output, self.size, self.options.output.bits, channels)
-            wants.append((self.output.parent, size, "the picture"))
+            wants.append((self.output.parent, size, "the image"))
         if (short := disk_shortfall(wants)) is not None:
             raise MachineError(short)
 
@@ -162,7 +162,7 @@ def prepare(
         group: the processes that share the work.
 
     Raises:
-        InputError: a picture or an option cannot be used.
+        InputError: an image or an option cannot be used.
         MachineError: the device or precision is not available.
     """
     decided: Decisions = decisions or {}
@@ -384,6 +384,6 @@ def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: 
     has_strokes = options.feed_forward.model is None  # a trained network brings its own, and a thumbnail of the style
     if has_strokes and max(files["style"].size) < 0.9 * max(size) * options.features.style_scale:
         notes.append(
-            "the style is smaller than the picture asks for: its strokes are painted at its own size, not enlarged"
+            "the style is smaller than the image asks for: its strokes are painted at its own size, not enlarged"
         )
     return notes

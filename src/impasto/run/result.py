@@ -99,11 +99,11 @@ def finish(
         canvas: ``[1, 3, H, W]`` in [0, 1], enlarged here if the run was stopped before its last scale.
         scale_objective: the objective of the last scale; None if no loss was optimized.
         parents: records of the images that the run started from.
-        network: name and hash of the trained network, if it is an input in addition to the pictures.
-        unsaved: folder for the picture if its output file cannot be written; then the cache, or a temporary folder.
+        network: name and hash of the trained network, if it is an input in addition to the images.
+        unsaved: folder for the image if its output file cannot be written; then the cache, or a temporary folder.
 
     Raises:
-        MachineError: the output file could not be written, and the picture was saved in another folder.
+        MachineError: the output file could not be written, and the image was saved in another folder.
         ImageError: it could not be saved anywhere.
     """
     canvas = resize(canvas, prepared.size)
@@ -189,7 +189,7 @@ def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, note
 def _save_elsewhere(
     prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, folder: Path | None, error: ImageError
 ) -> NoReturn:
-    """Save a picture whose output file cannot be written in another folder, and raise ImageError with its path."""
+    """Save an image whose output file cannot be written in another folder, and raise ImageError with its path."""
     assert prepared.output is not None
     for place in (folder, cache_folder() / "unsaved", Path(tempfile.gettempdir())):
         if place is None:

@@ -3,7 +3,7 @@
 Every step allocates and frees the same gigabytes of features. If the C library returns a large block to the system, its
 pages are zeroed again when they are next touched. If it retains the block, gaps accumulate between the blocks in use:
 torch asks for aligned blocks, and glibc (2.36 was examined) cannot reuse the gap that a block of the same size has left
-once the remaining bytes next to it have been allocated. So pictures that fit into memory are computed under
+once the remaining bytes next to it have been allocated. So images that fit into memory are computed under
 ``retain_freed_memory``; tiles, and whatever has to stay within a limit, under ``release_freed_memory``, which takes
 what is alive and nothing more. Huge pages (``ask_for_huge_pages``) cut the cost of touching new pages to a fifth.
 

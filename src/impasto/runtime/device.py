@@ -5,7 +5,7 @@ Apple's MPS is not supported: it has no float64, in which statistics are summed.
 A CPU may report bfloat16 and compute it slowly: emulated, virtualized, or limited by a library's settings. So with
 precision ``auto``, a small convolution is timed in both precisions, and bfloat16 is not used where float32 is clearly
 faster. The time is processor time on one thread, which other programs on the machine hardly change: the choice decides
-the bytes of the picture and must not change from run to run. A GPU is not timed; there ``has_fast_bf16`` depends on the
+the bytes of the image and must not change from run to run. A GPU is not timed; there ``has_fast_bf16`` depends on the
 hardware only.
 """
 

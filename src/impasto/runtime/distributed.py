@@ -1,8 +1,8 @@
-"""Several processes that paint one picture: which rows each one owns, and all communication between them.
+"""Several processes that paint one image: which rows each one owns, and all communication between them.
 
 ``join`` reads the environment that ``torchrun`` sets (``RANK``, ``WORLD_SIZE``, the rendezvous address) and returns a
 ``ProcessGroup``; its ``RowShard`` is the rows of one image size that a process owns. A single process takes the same
-path: its shard is the whole picture and nothing is sent. Shards begin at multiples of 32 rows, so that tiles (16) and
+path: its shard is the whole image and nothing is sent. Shards begin at multiples of 32 rows, so that tiles (16) and
 the preconditioner's five halvings (32) are aligned. An image with fewer than ``MIN_ROWS`` rows per process is not
 split; the first process paints it. Numbers are summed in float64. Tensors in main memory are sent with gloo, those on a
 GPU with NCCL.
@@ -33,7 +33,7 @@ TIMEOUT = timedelta(days=1)  # a paused run waits; the end of another process is
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that paint one picture together; a single process unless ``join`` was called under ``torchrun``.
+    """The processes that paint one image together; a single process unless ``join`` was called under ``torchrun``.
 
     ``rank`` counts from 0; only the first process prints, writes and reads commands. ``sent`` counts the bytes that
     this process has sent, by purpose.
@@ -103,7 +103,7 @@ class ProcessGroup:
         self._note(what, sum(tensor.numel() * tensor.element_size() for tensor in outgoing.values()))
 
     def shard(self, height: int) -> RowShard:
-        """Return the rows that this process owns of a picture of ``height`` rows."""
+        """Return the rows that this process owns of an image of ``height`` rows."""
         units = -(-height // ROW_ALIGNMENT)
         if self.world_size == 1 or height < MIN_ROWS * self.world_size or units < self.world_size:
             return RowShard(height)
@@ -134,7 +134,7 @@ ALONE = ProcessGroup()
 
 @dataclass(frozen=True)
 class RowShard:
-    """The rows of a picture that a process owns; all of them unless ``all_rows`` is set.
+    """The rows of an image that a process owns; all of them unless ``all_rows`` is set.
 
     ``all_rows`` has the first and one past the last row of each process.
     """
@@ -145,7 +145,7 @@ class RowShard:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the picture is not split."""
+        """Whether the image is not split."""
         return not self.all_rows
 
     @property
@@ -154,7 +154,7 @@ class RowShard:
         return self.all_rows[self.group.rank] if self.all_rows else (0, self.height)
 
     def cut(self, picture: Tensor) -> Tensor:
-        """Return this process's rows of a whole picture ``[..., H, W]``."""
+        """Return this process's rows of a whole image ``[..., H, W]``."""
         return picture if self.is_whole else picture[..., slice(*self.rows), :].contiguous()
 
     def window(self, halo: int, index: int | None = None) -> tuple[int, int]:
@@ -163,7 +163,7 @@ class RowShard:
         return max(0, first - halo), min(self.height, last + halo)
 
     def with_halo(self, parts: Sequence[Tensor], halo: int, what: str = "canvas") -> list[Tensor]:
-        """Return pictures extended by the neighboring rows of other processes.
+        """Return images extended by the neighboring rows of other processes.
 
         Args:
             parts: this process's rows, ``[..., h, W]``, of equal shape.
@@ -208,14 +208,14 @@ class RowShard:
         return own
 
     def without_halo(self, picture: Tensor, halo: int) -> Tensor:
-        """Return this process's rows of a picture extended by ``with_halo``."""
+        """Return this process's rows of an image extended by ``with_halo``."""
         if self.is_whole or not halo:
             return picture
         top, _ = self.window(halo)
         return picture[..., self.rows[0] - top : self.rows[1] - top, :]
 
     def gather(self, part: Tensor) -> Tensor:
-        """Return the whole picture on the first process, in main memory; the others get their rows back."""
+        """Return the whole image on the first process, in main memory; the others get their rows back."""
         if self.is_whole:
             return part
         mine = part.detach().cpu().contiguous()
@@ -231,7 +231,7 @@ class RowShard:
         return whole
 
     def all_gather(self, part: Tensor) -> Tensor:
-        """Return the whole picture on every process."""
+        """Return the whole image on every process."""
         if self.is_whole:
             return part
         whole = self.gather(part)

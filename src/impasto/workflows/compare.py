@@ -1,4 +1,4 @@
-"""Several recipes on one pair of pictures, side by side, with time and metrics.
+"""Several recipes on one pair of images, side by side, with time and metrics.
 
 The output folder contains the result of each recipe, ``sheet.png`` and ``compare.json``. Times exclude imports. A name
 such as ``gatys2016@published`` uses the published number of steps.
@@ -34,7 +34,7 @@ MOST_COLUMNS = 5
 
 @dataclass(frozen=True)
 class Entry:
-    """The picture of one recipe, its time in seconds and its metrics (empty without the weights of AlexNet)."""
+    """The image of one recipe, its time in seconds and its metrics (empty without the weights of AlexNet)."""
 
     name: str
     result: Result
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def caption(self) -> str:
-        """The caption of the picture: seconds, content distance, style distance."""
+        """The caption of the image: seconds, content distance, style distance."""
         metrics = " / ".join(f"{self.metrics[name]:.2f}" for name in SHOWN if name in self.metrics)
         return f"{self.seconds:.0f} s  {metrics}".rstrip()
 
@@ -78,17 +78,17 @@ def iter_compare(
     cache: TargetCache | None = None,
     mailbox: Mailbox | None = None,
 ) -> Iterator[Entry]:
-    """Paint one picture per recipe and yield each when it is finished; write the sheet at the end.
+    """Paint one image per recipe and yield each when it is finished; write the sheet at the end.
 
     Args:
-        content, style: paths of the pictures.
+        content, style: paths of the images.
         planned: options by name, as ``plan`` returned them.
         folder: output folder.
         cache: networks and targets shared with other runs.
         mailbox: a ``stop`` ends the current recipe, and the sheet is written without those after it.
 
     Raises:
-        InputError: a picture or an option cannot be used.
+        InputError: an image or an option cannot be used.
     """
     if (reason := why_not_writable(folder)) is not None:
         raise OptionError(f"the folder {str(folder)!r} {reason}: choose another", "output")
@@ -112,7 +112,7 @@ def _evaluator(content: str, style: str) -> tuple[Evaluator | None, str]:
     try:
         return Evaluator(content, style), ""
     except WeightsError as error:
-        return None, f"the pictures are not evaluated: {error}"
+        return None, f"the images are not evaluated: {error}"
 
 
 def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> None:

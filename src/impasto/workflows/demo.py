@@ -32,11 +32,11 @@ def paint(
     Args:
         content_path, style_path: the photograph and the painting.
         out: output folder, created if necessary.
-        size: long side of the picture in px.
+        size: long side of the image in px.
         follow: consumes the events, shows the progress and returns the result; default: shows nothing.
 
     Returns:
-        The files by content: picture, early, later, side by side, losses.
+        The files by content: image, early, later, side by side, losses.
 
     Raises:
         ImpastoError: as ``iter_stylize``.

@@ -1,15 +1,15 @@
-"""Metrics of how well a picture matches its content and its style, none of which is optimized.
+"""Metrics of how well an image matches its content and its style, none of which is optimized.
 
 ``METRICS`` lists the metrics and whether lower or higher is better. The metrics on VGG-19 are marked "same network":
-they favor pictures that were optimized on that network and are not independent evidence.
+they favor images that were optimized on that network and are not independent evidence.
 
-* ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1 on AlexNet, of picture and content.
+* ``lpips``: Zhang, Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1 on AlexNet, of image and content.
 * ``style_distance``: means and covariances of AlexNet's five activations, each as a distance relative to the norm of
   the style's: for a layer with mean m and covariance S, (|m - m_style| / |m_style| + |S - S_style| / |S_style|) / 2 in
-  the Euclidean and Frobenius norms, averaged over the layers. 0 is the style itself, about 1 a blank picture.
+  the Euclidean and Frobenius norms, averaged over the layers. 0 is the style itself, about 1 a blank image.
 * ``vgg_style``: the sliced Wasserstein distance of Heitz et al. (CVPR 2021) with fixed directions, on VGG-19's relu1_1,
   2_1, 3_1 and 4_1, each relative to the spread of the style's projections. Difference from the paper: at most
-  ``POSITIONS`` positions per layer on a regular grid, compared at ``QUANTILES`` quantiles, so pictures of different
+  ``POSITIONS`` positions per layer on a regular grid, compared at ``QUANTILES`` quantiles, so images of different
   sizes can be compared.
 * ``ssim``: Wang et al. 2004 on luma, with the paper's Gaussian window.
 * ``palette``: sliced Wasserstein-2 distance of the colors in OKLab (Ottosson 2020), in OKLab's own unit: a shift of
@@ -18,9 +18,9 @@ they favor pictures that were optimized on that network and are not independent 
 * ``border``: the largest step between neighboring bands near the edge, relative to the mean step further in. 1 to 3
   means no frame; a style that was photographed with its margin has a frame.
 
-Scale: for networks and SSIM the picture is reduced to at most ``long_side`` pixels, the content resized to its size and
+Scale: for networks and SSIM the image is reduced to at most ``long_side`` pixels, the content resized to its size and
 the long side of the style to its long side, so that strokes are compared at the scale at which they appear. Specks and
-border are measured on the picture at full size; there a larger style is reduced, and a smaller one is not enlarged.
+border are measured on the image at full size; there a larger style is reduced, and a smaller one is not enlarged.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ METRICS: Mapping[str, Metric] = {
 def evaluate(
     out: PictureLike, content: PictureLike, style: PictureLike, *, long_side: int = LONG_SIDE
 ) -> dict[str, float]:
-    """Evaluate one picture against its content and its style.
+    """Evaluate one image against its content and its style.
 
     Args:
-        out: the picture to evaluate; like the others a path, a ``Picture``, or an array ``[H, W, 3]``.
+        out: the image to evaluate; like the others a path, a ``Picture``, or an array ``[H, W, 3]``.
         content: the content image.
         style: the style image.
         long_side: largest side in px at which networks and SSIM compare, at least 64.
@@ -96,14 +96,14 @@ def evaluate(
 
     Raises:
         WeightsError: the weights of AlexNet are not downloaded; the message names the command.
-        ImageError: a picture cannot be read, or is too small.
+        ImageError: an image cannot be read, or is too small.
         OptionError: ``long_side`` is too small.
     """
     return Evaluator(content, style, long_side=long_side)(out)
 
 
 class Evaluator:
-    """Evaluates any number of pictures against one content and one style, which are prepared once.
+    """Evaluates any number of images against one content and one style, which are prepared once.
 
     Args:
         content: as in ``evaluate``.
@@ -126,7 +126,7 @@ class Evaluator:
         self._prepared: dict[tuple[int, int], _Prepared] = {}
 
     def __call__(self, out: PictureLike) -> dict[str, float]:
-        """Return the metrics of one picture, as ``evaluate`` does."""
+        """Return the metrics of one image, as ``evaluate`` does."""
         pixels = _pixels(out, "picture")
         size = evaluation_size(pixels.shape[0], pixels.shape[1], self.long_side)
         with torch.inference_mode():
@@ -170,7 +170,7 @@ class Evaluator:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """Content and style, prepared for pictures of one size."""
+    """Content and style, prepared for images of one size."""
 
     content: Pixels
     style: Pixels
@@ -180,14 +180,14 @@ class _Prepared:
 
 
 def table(rows: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return the metrics of pictures as plain data for a table or a JSON file.
+    """Return the metrics of images as plain data for a table or a JSON file.
 
     Args:
-        rows: the result of ``evaluate`` by the name of the picture.
+        rows: the result of ``evaluate`` by the name of the image.
 
     Returns:
-        ``metrics`` (direction, independence and meaning by name), ``rows`` (one dict per picture), and ``best`` (the
-        name of the best picture by metric; the first one of equals).
+        ``metrics`` (direction, independence and meaning by name), ``rows`` (one dict per image), and ``best`` (the
+        name of the best image by metric; the first one of equals).
     """
     best: dict[str, str] = {}
     for metric, about in METRICS.items():
@@ -223,10 +223,10 @@ def alexnet_features(canvas: Tensor, state: Mapping[str, Tensor]) -> list[Tensor
 
 
 def lpips_distance(first: Sequence[Tensor], second: Sequence[Tensor], linear: Mapping[str, Tensor]) -> float:
-    """Return LPIPS between two pictures of one size; 0 if they are equal.
+    """Return LPIPS between two images of one size; 0 if they are equal.
 
     Args:
-        first: AlexNet's activations of one picture, ``[1, C, h, w]`` each.
+        first: AlexNet's activations of one image, ``[1, C, h, w]`` each.
         second: those of the other.
         linear: ``lin1`` ``[C]`` and so on, as returned by ``weights.lpips_alex_state``.
     """
@@ -290,7 +290,7 @@ def quantile_distance(found: Sequence[Tensor], style: Sequence[Tensor]) -> float
 
 
 def structural_similarity(first: Pixels, second: Pixels) -> float:
-    """Return SSIM of the luma of two pictures; 1 if they are equal."""
+    """Return SSIM of the luma of two images; 1 if they are equal."""
     from skimage.metrics import structural_similarity as ssim
 
     luma = np.array([0.299, 0.587, 0.114], np.float32)
@@ -299,7 +299,7 @@ def structural_similarity(first: Pixels, second: Pixels) -> float:
 
 
 def palette_distance(first: Pixels, second: Pixels) -> float:
-    """Return the sliced Wasserstein-2 distance between two pictures' colors in OKLab.
+    """Return the sliced Wasserstein-2 distance between two images' colors in OKLab.
 
     The directions are orthogonal triples, so that a shift of every color by d gives exactly d.
     """
@@ -322,7 +322,7 @@ def speck_energy(pixels: Pixels) -> float:
 
 
 def border_energy(pixels: Pixels) -> float:
-    """Return how abruptly the picture changes near its edge, relative to the change between bands further in.
+    """Return how abruptly the image changes near its edge, relative to the change between bands further in.
 
     Each side is cut into bands that run along it, and bands into blocks. The step from a band to the next is the change
     of the blocks' color and of their spread of lightness in OKLab, averaged along the side before it is squared:

@@ -31,7 +31,7 @@ def write_masks(photo: images.PictureLike, folder: Path, places: Sequence[str] =
         places: what else to select, each as ``0.42,0.31+0.5,0.6-0.1,0.9``.
 
     Raises:
-        OptionError: a place cannot be parsed, or is outside the picture.
+        OptionError: a place cannot be parsed, or is outside the image.
         WeightsError: the networks have not been fetched.
     """
     for place in places:
@@ -60,7 +60,7 @@ def write_masks(photo: images.PictureLike, folder: Path, places: Sequence[str] =
 
 
 def write_pairs(photo: images.PictureLike, painting: images.PictureLike, folder: Path) -> Iterator[str]:
-    """Write the label images that ``--pair auto`` uses, and both next to their pictures; yield a line for each file.
+    """Write the label images that ``--pair auto`` uses, and both next to their images; yield a line for each file.
 
     Args:
         photo, painting: as ``images.load`` takes them.
@@ -79,7 +79,7 @@ def write_pairs(photo: images.PictureLike, painting: images.PictureLike, folder:
 
 
 def shown(pixels: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a picture in which a mask is bright and the rest dark and blue."""
+    """Return an image in which a mask is bright and the rest dark and blue."""
     dark = 0.25 * pixels + np.array([0.0, 0.05, 0.2], np.float32)
     return np.asarray(dark + (pixels - dark) * mask[..., None], np.float32)
 

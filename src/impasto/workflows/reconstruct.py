@@ -1,8 +1,8 @@
-"""Reconstruct a picture from the features of a network, layer by layer.
+"""Reconstruct an image from the features of a network, layer by layer.
 
 The result is a contact sheet like figure 1 of Gatys, Ecker & Bethge, CVPR 2016. The upper row shows images that,
 starting from noise, were optimized to match the features of one layer; the lower row shows images that match the style
-statistics of the first one, two, ... layers. Differences from the paper: the noise has the colors of the picture, and
+statistics of the first one, two, ... layers. Differences from the paper: the noise has the colors of the image, and
 the default loss and optimizer of this program are used.
 """
 
@@ -30,7 +30,7 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A picture reconstructed from a layer, or from layers joined with ``+``; ``kind`` is content or style."""
+    """An image reconstructed from a layer, or from layers joined with ``+``; ``kind`` is content or style."""
 
     kind: str
     layers: str
@@ -48,7 +48,7 @@ def iter_reconstruct(
     *,
     cache: TargetCache | None = None,
 ) -> Iterator[Reconstruction]:
-    """Reconstruct a picture from its features, yield each reconstruction, and write the sheet at the end.
+    """Reconstruct an image from its features, yield each reconstruction, and write the sheet at the end.
 
     Args:
         picture: path, array, tensor or PIL image.
@@ -59,7 +59,7 @@ def iter_reconstruct(
         options: options of the runs, such as ``size``; ``strength`` and the layers are set here.
 
     Raises:
-        InputError: the picture, a layer or an option cannot be used.
+        InputError: the image, a layer or an option cannot be used.
     """
     check_layers(content_layers, option="content_from")
     check_layers(style_layers, option="style_from")

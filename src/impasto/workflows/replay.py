@@ -76,7 +76,7 @@ def read_source(
     folders = (path.resolve().parent, Path.cwd())
     if path.suffix.lower() != ".json":
         if cell is not None:
-            raise OptionError(f"--cell is for the JSON file of a sheet, and {path.name!r} is a picture", "cell")
+            raise OptionError(f"--cell is for the JSON file of a sheet, and {path.name!r} is an image", "cell")
         return Source(record.read(path), folders, path, input_overrides=given)
     sheet = read_sheet(path)
     if cell is None:
@@ -184,7 +184,7 @@ def iter_replay(
             constrains it.
         monitor: mailbox, previews and snapshots.
         checkpoints: the folder to save the state in.
-        group: the processes that paint the picture together.
+        group: the processes that paint the image together.
 
     Yields:
         What ``iter_stylize`` yields.
@@ -200,7 +200,7 @@ def iter_replay(
         options = options.replace(seed=seed)
     if seed is None and size is None and more_steps is None:
         for difference in record.differences(about):
-            yield Warned(f"{difference}: the picture may differ in its last bits")
+            yield Warned(f"{difference}: the image may differ in its last bits")
     others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
     style = _style(about, {part: input_of(source, part) for part in others})
     options = _with_model(source, options, style)

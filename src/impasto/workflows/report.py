@@ -75,7 +75,7 @@ def write(
         folder: output folder.
         result: result of the run.
         content, style: its inputs.
-        frames: steps and their pictures, as data URIs.
+        frames: steps and their images, as data URIs.
     """
     about = result.record
     most = result.options.output.max_pixels
@@ -107,7 +107,7 @@ def write(
 
 
 def data_uri(pixels: NDArray[np.generic], long_side: int, quality: int = 90) -> str:
-    """Return a picture ``[H, W, 3]``, float or uint8, as a JPEG inside a URI, at most ``long_side`` px."""
+    """Return an image ``[H, W, 3]``, float or uint8, as a JPEG inside a URI, at most ``long_side`` px."""
     height, width = pixels.shape[:2]
     factor = min(1.0, long_side / max(height, width))
     if factor < 1:

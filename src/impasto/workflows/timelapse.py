@@ -1,8 +1,8 @@
 """Write a timelapse of a run as .mp4, .gif or .webp.
 
-The first steps change the picture most, so the timelapse starts slowly: at time t (0 to 1) it shows step
+The first steps change the image most, so the timelapse starts slowly: at time t (0 to 1) it shows step
 ``steps * t ** EASE``, interpolated linearly between two steps. Frames are encoded during the run and not kept in
-memory; the last one is the finished picture. PyAV encodes the file, no other program is needed.
+memory; the last one is the finished image. PyAV encodes the file, no other program is needed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Timelapse:
 
     Args:
         path: output file, an .mp4, .gif or .webp.
-        seconds: duration of the run in the timelapse; the finished picture is shown for two more.
+        seconds: duration of the run in the timelapse; the finished image is shown for two more.
 
     Raises:
         OptionError: the suffix is not supported; or, when the run begins, the folder cannot be created.
@@ -102,7 +102,7 @@ class Timelapse:
             self._before = step, frame
 
     def _mixed(self, at: float, step: int, frame: Frame) -> Frame:
-        """Return the picture at a step by interpolation between the two nearest previews."""
+        """Return the image at a step by interpolation between the two nearest previews."""
         if self._before is None or self._before[0] >= step:
             return frame
         earlier, picture = self._before

@@ -1,4 +1,4 @@
-"""Total variation of pictures that tile."""
+"""Total variation of images that tile."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_mask_that_came_out_otherwise_is_said() -> None:
     data = spec.as_data()
     data["drawn"]["style only"]["sha256"] = "0" * 64
     _, notes = draw_masks(RegionSpec.from_data(data, spec.pictures), images.load(PICTURE))
-    assert notes == ["the mask 'sky' differs from that of the recorded run, and so may the picture"]
+    assert notes == ["the mask 'sky' differs from that of the recorded run, and so may the image"]
 
 
 def test_a_region_of_what_is_not_there_is_left_out() -> None:

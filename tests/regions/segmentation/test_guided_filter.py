@@ -1,4 +1,4 @@
-"""The guided filter against its laws, and the cut by colors on pictures of two."""
+"""The guided filter against its laws, and the cut by colors on images of two."""
 
 from __future__ import annotations
 

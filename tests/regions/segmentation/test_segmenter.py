@@ -1,4 +1,4 @@
-"""The networks on photographs: a person, a face, a sky, and pictures without them."""
+"""The networks on photographs: a person, a face, a sky, and images without them."""
 
 from __future__ import annotations
 

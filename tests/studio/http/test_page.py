@@ -378,7 +378,7 @@ def test_instant_preview(page: Any, there: bool) -> None:
 
 
 def test_a_rejected_upload_shows_a_message(page: Any) -> None:
-    file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture at all, only words, and many"}
+    file = {"name": "a.png", "mimeType": "image/png", "buffer": b"no image at all, only words, and many"}
     page.set_input_files("#drop-content input[type=file]", file)
     playwright.expect(page.locator("#alert")).to_contain_text("not a readable image")
 

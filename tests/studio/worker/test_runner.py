@@ -31,7 +31,7 @@ PACE = Intervals(poll=0.01, preview=0.0, idle=0.01)
 
 
 def put(store: Store, pixels: Any, called: str = "") -> str:
-    """Store a picture and return its id."""
+    """Store an image and return its id."""
     body = fake_runner.png(pixels)
     name = hashlib.sha256(body).hexdigest()
     incoming = store.folder / "incoming" / name
@@ -41,7 +41,7 @@ def put(store: Store, pixels: Any, called: str = "") -> str:
 
 
 def noise(seed: int) -> Any:
-    """Return a picture with something at every size."""
+    """Return an image with something at every size."""
     dice = np.random.default_rng(seed)
     coarse = dice.integers(0, 256, (8, 8, 3)).repeat(SIDE // 8, 0).repeat(SIDE // 8, 1)
     return (0.7 * coarse + 0.3 * dice.integers(0, 256, (SIDE, SIDE, 3))).astype(np.uint8)
@@ -160,7 +160,7 @@ def test_a_timelapse_and_a_report_of_a_real_run(uninterrupted_job: tuple[Store, 
 
 @pytest.mark.slow
 def test_an_instant_preview_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network is replaced: what counts is that its picture is shown before the first step and changes nothing."""
+    """The network is replaced: what counts is that its image is shown before the first step and changes nothing."""
     from impasto.events import Finished
 
     inner = runner.iter_stylize

@@ -46,7 +46,7 @@ class MattingLoss:
         self._content = content.detach()
         self._scale = 1 / ((height - 2) * (width - 2))
         self._epsilon = epsilon
-        self._whole: Tensor | None = None  # inverses of the whole picture's windows, where no tiles are used
+        self._whole: Tensor | None = None  # inverses of the whole image's windows, where no tiles are used
 
     def summarize(self, canvas: Tensor, features: Features, window: TileWindow) -> Tensor:
         """Return the sum over the windows whose upper left pixel is inside the tile, ``[1]``."""

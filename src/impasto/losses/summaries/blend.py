@@ -2,7 +2,7 @@
 
 ``Blended`` is a loss against several styles whose weights can be changed during a run. Statistics that mix linearly
 (Gram matrices, raw moments) are mixed, which asks for strokes that are between the styles; others cannot be mixed, and
-the losses are, which asks for a picture between the styles. Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017,
+the losses are, which asks for an image between the styles. Gatys, Ecker, Bethge, Hertzmann & Shechtman, CVPR 2017,
 section 6, mix styles; that a blend of a style with itself is that style holds either way. 0 means the mixed statistics
 are met, or those of all styles simultaneously.
 """

@@ -26,7 +26,7 @@ def grid_parts(features: Features, window: TileWindow, layers: Iterable[str], st
 
     Args:
         features: by layer, ``[1, C, h, w]`` on the tile's canvas.
-        window: what is owned; it must read ``HALO_PX`` px beyond, save at the picture's edge.
+        window: what is owned; it must read ``HALO_PX`` px beyond, save at the image's edge.
         layers: which, in this order.
         step: the stride, 1 to 16.
 
@@ -77,8 +77,8 @@ def at_points(
         canvas: ``[1, 3, h, w]``, what the tile reads.
         features: by layer, ``[1, C, h/s, w/s]``.
         layers: which, in this order.
-        window: what is owned; it must read ``HALO_PX`` px beyond, save at the picture's edge.
-        points: ``[K]`` indices into the whole picture's pixels.
+        window: what is owned; it must read ``HALO_PX`` px beyond, save at the image's edge.
+        points: ``[K]`` indices into the whole image's pixels.
 
     Returns:
         ``[n, 3 + sum of C]`` float32 or float64, and ``[n]``.

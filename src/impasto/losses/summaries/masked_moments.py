@@ -1,7 +1,7 @@
 """Moments of the positions inside a mask, at the cost of the mask's own area.
 
 Rows of features have a weight each; the result is the weighted sums of rows and of their outer products. Rows of weight
-0 are never touched, so that four regions together cost about what the whole picture does, and nothing is kept for the
+0 are never touched, so that four regions together cost about what the whole image does, and nothing is kept for the
 way back but the features that are there anyway.
 """
 

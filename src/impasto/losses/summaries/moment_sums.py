@@ -34,7 +34,7 @@ def owned_rows(feature: Tensor, layer: str, window: TileWindow) -> Tensor:
 def mean_of_pieces(
     pieces: Iterable[tuple[Features, Maps | None]], sums: Callable[[Tensor, Tensor | None], Tensor]
 ) -> dict[str, Tensor]:
-    """Return sums over a picture that comes in pieces, divided by its positions (or its mask's weight), by layer.
+    """Return sums over an image that comes in pieces, divided by its positions (or its mask's weight), by layer.
 
     Args:
         pieces: features ``[1, C, h, w]`` by layer, and the weight of each position, ``[1, 1, h, w]``, or None.

@@ -1,6 +1,6 @@
 """The protocol of a loss: ``value(sum over tiles of summarize(tile))``.
 
-Because of this split, tiles, processes and masks add up to exactly the loss of the whole picture. A loss with
+Because of this split, tiles, processes and masks add up to exactly the loss of the whole image. A loss with
 samples or matches can also ``refresh`` them; between two refreshes it is a fixed function of the canvas.
 """
 

@@ -1,7 +1,7 @@
 """Positions of a layer: their total weight, those inside a tile, and those drawn as samples.
 
-Samples are drawn once for the whole picture, as indices into a layer's cells, and each tile fills in its own rows
-of a buffer of fixed size. The sum of the buffers over tiles is the buffer of the whole picture, so a loss on
+Samples are drawn once for the whole image, as indices into a layer's cells, and each tile fills in its own rows
+of a buffer of fixed size. The sum of the buffers over tiles is the buffer of the whole image, so a loss on
 samples is additive like any other.
 """
 
@@ -70,10 +70,10 @@ def gather(feature: Tensor, layer: str, window: TileWindow, index: Tensor) -> tu
         feature: ``[1, C, h, w]`` on the tile's canvas.
         layer: its name.
         window: what is owned.
-        index: ``[K]`` indices into the whole picture's cells of that layer.
+        index: ``[K]`` indices into the whole image's cells of that layer.
 
     Returns:
-        ``[n, C]`` and ``[n]``; n is K where the tile is the whole picture.
+        ``[n, C]`` and ``[n]``; n is K where the tile is the whole image.
     """
     step = stride(layer)
     part = window.crop_tile(feature, step)[0]

@@ -1,4 +1,4 @@
-"""The part of the picture inside a tile, and the part that it reads.
+"""The part of the image inside a tile, and the part that it reads.
 
 A tile reads a rectangle of the canvas and owns a smaller one inside it; the rest is a halo that makes the features
 in the owned part exact. Owned rectangles begin at multiples of 16 px, so that each layer's cells belong to exactly
@@ -14,10 +14,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TileWindow:
-    """A tile of a picture, in pixels of the whole picture.
+    """A tile of an image, in pixels of the whole image.
 
     Args:
-        height, width: size of the whole picture.
+        height, width: size of the whole image.
         top, left, bottom, right: what the tile owns.
         read_top, read_left: where the tile's canvas and features begin.
     """
@@ -33,12 +33,12 @@ class TileWindow:
 
     @classmethod
     def whole(cls, height: int, width: int) -> TileWindow:
-        """Return the window that owns and reads the whole picture."""
+        """Return the window that owns and reads the whole image."""
         return cls(height, width, 0, 0, height, width)
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is the whole picture."""
+        """Whether this is the whole image."""
         return (self.top, self.left, self.bottom, self.right) == (0, 0, self.height, self.width)
 
     def rows(self, stride: int) -> tuple[int, int]:
@@ -60,7 +60,7 @@ class TileWindow:
         return tile_map[..., r0 - dr : r1 - dr, c0 - dc : c1 - dc]
 
     def crop_full(self, whole_map: Tensor, stride: int = 1) -> Tensor:
-        """Crop a map ``[..., h, w]`` of the whole picture, such as a target or a mask, to what the tile owns."""
+        """Crop a map ``[..., h, w]`` of the whole image, such as a target or a mask, to what the tile owns."""
         if self.is_whole:
             return whole_map
         (r0, r1), (c0, c1) = self.rows(stride), self.columns(stride)

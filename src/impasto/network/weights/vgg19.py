@@ -9,7 +9,7 @@ k-means. It is read as data; the package is not imported.
 
 Differences from the paper: a torchvision-format file was made for another input (RGB, 0 to 1, minus mean, over
 deviation). Its mean and deviation are folded into ``conv1_1``, which is exact wherever the kernel lies inside the
-picture. At the border the convolution pads with zeros, and a padded zero means the mean color of the file's own
+image. At the border the convolution pads with zeros, and a padded zero means the mean color of the file's own
 training: 123.675, 116.28, 103.53 there, 123.68, 116.779, 103.939 here, half a level of 255 apart.
 """
 
@@ -169,7 +169,7 @@ def _torchvision(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 def for_caffe_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert weights made for torchvision's input to Caffe's.
 
-    Every activation stays what it was: with x the picture in BGR, 0 to 255, less Caffe's means,
+    Every activation stays what it was: with x the image in BGR, 0 to 255, less Caffe's means,
     W ((x + caffe) / 255 - mean) / deviation + b is linear in x, so only the first convolution changes.
 
     Args:

@@ -1,8 +1,8 @@
 """What is at a place that somebody clicked on, as a soft mask.
 
-In: a picture and places to include or leave out. Out: a mask. The cells of the picture are clustered by VGG-19's
+In: an image and places to include or leave out. Out: a mask. The cells of the image are clustered by VGG-19's
 features, color and position; the connected part of a cluster around a place is what the place probably means. GrabCut
-draws its border, and the guided filter lets that follow the picture.
+draws its border, and the guided filter lets that follow the image.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
         clicks: x and y in [0, 1] and whether the place is added or removed; the first is added.
-        features: of the picture, as ``grid_features`` returned them.
+        features: of the image, as ``grid_features`` returned them.
     """
     import cv2
 
@@ -61,7 +61,7 @@ def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, 
 
 
 def _points(small: Pixels, features: dict[str, Pixels]) -> tuple[Pixels, tuple[int, int]]:
-    """Return what the cells of a picture are compared by, ``[h * w, D]``, and ``(h, w)``."""
+    """Return what the cells of an image are compared by, ``[h * w, D]``, and ``(h, w)``."""
     import cv2
 
     rows, columns = next(iter(features.values())).shape[1:]

@@ -1,9 +1,9 @@
-"""The masks that a run names instead of files, drawn for its pictures.
+"""The masks that a run names instead of files, drawn for its images.
 
 In: a ``RegionSpec`` and the content. Out: the same spec with a mask for each name, the hashes of the masks and of what
 drew them, and notes for the user. Where named masks of the content's regions overlap, the more specific one has the
 pixels: places that were clicked on, then faces, person, foreground, sky, background. A region whose name nothing in the
-picture answers to is left out; a protection or a part to paint is refused.
+image answers to is left out; a protection or a part to paint is refused.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, l
 
     Args:
         spec: of the run; one without names is returned as it is.
-        content: the picture that it applies to.
+        content: the image that it applies to.
 
     Raises:
-        OptionError: what is to be protected or painted is not in the picture.
+        OptionError: what is to be protected or painted is not in the image.
         WeightsError: the networks have not been fetched.
     """
     if not spec.drawn:
@@ -53,14 +53,14 @@ def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, l
     for role, mask in masks.items():
         about, digest = spec.drawn[role], mask_hash(mask)
         if about.get("sha256", digest) != digest:
-            notes.append(f"the mask {about['name']!r} differs from that of the recorded run, and so may the picture")
+            notes.append(f"the mask {about['name']!r} differs from that of the recorded run, and so may the image")
         drawn[role] = {"name": about["name"], "model": found[role][1], "sha256": digest}
         pictures[role] = images.load(mask)
     for role, levels in labels.items():
         pictures[role] = images.load(levels)
         drawn[role] = {"name": AUTO, "model": "vgg19", "sha256": pictures[role].sha256}
         if spec.drawn[role].get("sha256", pictures[role].sha256) != pictures[role].sha256:
-            notes.append("the labels differ from those of the recorded run, and so may the picture")
+            notes.append("the labels differ from those of the recorded run, and so may the image")
     if any(about["name"] == "person" for about in spec.drawn.values()) and not segmenters["content"].faces:
         notes.append(
             f"no face in {content.name!r}: 'person' is what stands in front, which may be an animal or a thing"
@@ -78,7 +78,7 @@ def _labels(spec: RegionSpec, content: images.Picture) -> dict[str, Levels]:
 
 
 def _picture_of(role: str) -> str:
-    """Return the picture that a mask belongs to; the mask of a painting is named after the painting."""
+    """Return the image that a mask belongs to; the mask of a painting is named after the painting."""
     return role.removesuffix(" mask") if role.endswith(" mask") else "content"
 
 

@@ -1,6 +1,6 @@
 """Faces in a photograph, as soft ellipses.
 
-In: a picture. Out: where faces are, how they are tilted, and a mask over them. BlazeFace looks at the whole picture,
+In: an image. Out: where faces are, how they are tilted, and a mask over them. BlazeFace looks at the whole image,
 then at overlapping windows of a half and of a quarter of its long side, in which small faces are large enough; every
 find is confirmed by looks at windows around it, turned upright by the line between its eyes. Departure: the confirming
 looks, without which stones and ladybirds are faces.
@@ -24,7 +24,7 @@ SAME_FACE = 0.3  # intersection over union above which two boxes are one face
 SECOND_LOOKS = (1.7, 2.2, 2.8, 3.6)  # sides of the confirming windows relative to the box
 WINDOWS = (1.0, 0.5, 0.25)  # relative to the long side
 LONG_SIDE_PX = 1024
-SMALLEST_PX = 10.0  # in the picture as looked at; smaller faces have no features to protect
+SMALLEST_PX = 10.0  # in the image as looked at; smaller faces have no features to protect
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Face:
 
 
 def find_faces(pixels: Pixels) -> list[Face]:
-    """Return the faces in a picture, the largest first.
+    """Return the faces in an image, the largest first.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
@@ -68,7 +68,7 @@ def face_mask(faces: list[Face], size: tuple[int, int]) -> Pixels:
 
     Args:
         faces: as ``find_faces`` returned them.
-        size: ``(height, width)`` of their picture in px.
+        size: ``(height, width)`` of their image in px.
     """
     mask = np.zeros(size, np.float32)
     for face in faces:
@@ -107,7 +107,7 @@ def _look(levels: list[Pixels], x: float, y: float, side: float, tilt: float, le
     scale = FACE_SIDE / side
     cos, sin = math.cos(tilt), math.sin(tilt)
     level = min(len(levels) - 1, max(0, math.floor(math.log2(1 / scale))))
-    # From the network's pixels to the picture's; positions count from the corner, so a pixel's center is at 0.5.
+    # From the network's pixels to the image's; positions count from the corner, so a pixel's center is at 0.5.
     turn = np.array([[cos, -sin], [sin, cos]]) / scale
     shift = np.array([x, y]) - turn @ [FACE_SIDE / 2, FACE_SIDE / 2]
     turn, shift = turn / 2**level, shift / 2**level
@@ -146,7 +146,7 @@ def _confirmed(levels: list[Pixels], face: Face) -> Face | None:
 
 
 def _levels(pixels: Pixels) -> list[Pixels]:
-    """Return a picture at its own size, a half, a quarter and so on, down to the network's input."""
+    """Return an image at its own size, a half, a quarter and so on, down to the network's input."""
     levels = [np.ascontiguousarray(pixels, np.float32)]
     while max(levels[-1].shape[:2]) >= 2 * FACE_SIDE:
         height, width = (max(1, round(length / 2)) for length in levels[-1].shape[:2])

@@ -1,7 +1,7 @@
-"""A coarse mask made to follow the edges of its picture.
+"""A coarse mask made to follow the edges of its image.
 
-In: a picture and a mask. Out: the mask as a local affine function of the picture's colors (He, Sun & Tang, "Guided
-image filtering", PAMI 2013, equations 14 to 16), whose coefficients are computed on a small copy of the picture and
+In: an image and a mask. Out: the mask as a local affine function of the image's colors (He, Sun & Tang, "Guided
+image filtering", PAMI 2013, equations 14 to 16), whose coefficients are computed on a small copy of the image and
 interpolated (He & Sun, "Fast guided filter", 2015).
 """
 
@@ -15,7 +15,7 @@ COEFFICIENT_SIDE_PX = 768
 
 
 def guided_filter(guide: Pixels, mask: Pixels, radius: float, epsilon: float) -> Pixels:
-    """Return a mask that follows the edges of a picture.
+    """Return a mask that follows the edges of an image.
 
     Args:
         guide: ``[H, W, 3]`` in [0, 1].

@@ -25,10 +25,10 @@ Click = tuple[float, float, bool]
 
 
 def drawn_name(mask: Any) -> str | None:
-    """Return the name of a mask that is drawn automatically, or None for a file or a picture.
+    """Return the name of a mask that is drawn automatically, or None for a file or an image.
 
     Raises:
-        OptionError: it is a place outside the picture.
+        OptionError: it is a place outside the image.
     """
     if not isinstance(mask, str):
         return None
@@ -40,7 +40,7 @@ def parse_clicks(text: str) -> list[Click]:
     """Return places as x, y and whether they are added, the first of them always; nothing if the text has another form.
 
     Raises:
-        OptionError: a place is outside the picture, or the first one is subtracted.
+        OptionError: a place is outside the image, or the first one is subtracted.
     """
     clicks: list[Click] = []
     position = 0
@@ -51,7 +51,7 @@ def parse_clicks(text: str) -> list[Click]:
         x, y, added = float(match["x"]), float(match["y"]), match["sign"] != "-"
         if not (x <= 1 and y <= 1):
             raise OptionError(
-                f"the place {match['x']},{match['y']} is outside the picture: x and y must be between 0 and 1, from "
+                f"the place {match['x']},{match['y']} is outside the image: x and y must be between 0 and 1, from "
                 "the left and from the top",
                 "select",
             )

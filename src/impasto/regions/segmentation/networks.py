@@ -41,7 +41,7 @@ def file_hash(name: NetworkFile) -> str:
 
 
 def people(pixels: Pixels) -> Pixels:
-    """Return how probable a person is in each cell, ``[256, 256]`` in [0, 1], whatever the picture's size.
+    """Return how probable a person is in each cell, ``[256, 256]`` in [0, 1], whatever the image's size.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
@@ -56,7 +56,7 @@ def people(pixels: Pixels) -> Pixels:
 
 
 def face_boxes(square: Pixels) -> tuple[Pixels, Pixels]:
-    """Return BlazeFace's raw answer for a square picture.
+    """Return BlazeFace's raw answer for a square image.
 
     Args:
         square: ``[128, 128, 3]`` sRGB in [0, 1].

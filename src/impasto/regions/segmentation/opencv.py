@@ -1,6 +1,6 @@
 """Four functions of OpenCV as the masks use them: arrays in, arrays out, the same for the same input.
 
-Pictures are ``[H, W, 3]`` float32 sRGB in [0, 1], sizes ``(height, width)`` in px.
+Images are ``[H, W, 3]`` float32 sRGB in [0, 1], sizes ``(height, width)`` in px.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 
 def resized(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return a picture or mask at another size: averaged where it shrinks, interpolated linearly where it grows."""
+    """Return an image or mask at another size: averaged where it shrinks, interpolated linearly where it grows."""
     import cv2
 
     if image.shape[:2] == size:
@@ -26,14 +26,14 @@ def resized(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def shrunk(image: Pixels, long_side: int) -> Pixels:
-    """Return a picture with at most a long side."""
+    """Return an image with at most a long side."""
     factor = min(1.0, long_side / max(image.shape[:2]))
     height, width = (max(1, round(factor * length)) for length in image.shape[:2])
     return resized(image, (height, width))
 
 
 def grab_cut(picture: Pixels, likely: Flags, inside: Flags, outside: Flags, iterations: int = 3) -> Flags:
-    """Return what has the colors of one part of a picture rather than those of the other, ``[H, W]``.
+    """Return what has the colors of one part of an image rather than those of the other, ``[H, W]``.
 
     Rother, Kolmogorov & Blake, "GrabCut", SIGGRAPH 2004: two mixtures of colors and a cut along edges.
 

@@ -1,8 +1,8 @@
 """Parts of a photograph and of a painting that are alike, as two label images of equal colors.
 
-In: two pictures. Out: label images, up to five labels each. The cells of the photograph are clustered by VGG-19's
+In: two images. Out: label images, up to five labels each. The cells of the photograph are clustered by VGG-19's
 features, lightness, height and how probable sky is there, and each cell of the painting joins the nearest cluster. The
-features of each picture are standardized first, since paint has other statistics than a photograph. A part of the
+features of each image are standardized first, since paint has other statistics than a photograph. A part of the
 photograph with no counterpart is white: the whole painting serves it.
 """
 
@@ -16,7 +16,7 @@ from impasto.regions.segmentation.opencv import Pixels, k_means, resized, shrunk
 from impasto.regions.segmentation.sky import sky_probability
 
 MAX_LABELS = 5
-SMALLEST = 0.04  # of either picture; smaller parts have no counterpart
+SMALLEST = 0.04  # of either image; smaller parts have no counterpart
 COMPONENTS = 12  # principal components of the features
 FEATURE_WEIGHT, LIGHT_WEIGHT, HEIGHT_WEIGHT, SKY_WEIGHT = 1.0, 0.6, 1.0, 1.5
 WHOLE, NONE = (255, 255, 255), (0, 0, 0)  # a part of the photograph without counterpart, and one of the painting
@@ -51,7 +51,7 @@ def pair(content: Pixels, style: Pixels) -> tuple[Levels, Levels]:
 
 
 def _described(small: Pixels, features: dict[str, Pixels]) -> tuple[Pixels, tuple[int, int]]:
-    """Return what a picture's cells are compared by, ``[h * w, C + 3]``, and ``(h, w)``."""
+    """Return what an image's cells are compared by, ``[h * w, C + 3]``, and ``(h, w)``."""
     import cv2
 
     rows, columns = features["relu4_1"].shape[1:]
@@ -74,7 +74,7 @@ def _reduced(points: Pixels) -> Pixels:
 
 
 def _painted(small: Pixels, cells: NDArray[np.int32], colors: dict[int, Color], rest: Color) -> Levels:
-    """Return the label image of a picture, without specks."""
+    """Return the label image of an image, without specks."""
     import cv2
 
     size = (small.shape[0], small.shape[1])

@@ -1,7 +1,7 @@
 """People, and what stands in front of the rest, as a soft mask.
 
-In: a picture and the faces found in it. Out: a mask over its people; where there are none, over the animals and things
-that stand in front, which the network marks too. It looks at the whole picture, then at a window around each thing it
+In: an image and the faces found in it. Out: a mask over its people; where there are none, over the animals and things
+that stand in front, which the network marks too. It looks at the whole image, then at a window around each thing it
 marked and below each face, since its answer has 256x256 cells. The guided filter lets the mask follow hair and hands.
 """
 
@@ -19,9 +19,9 @@ from impasto.regions.segmentation.opencv import Pixels, resized, shrunk
 LONG_SIDE_PX = 1024
 MAX_WINDOWS = 8
 MARKED = 0.3  # probability from which a place gets a look of its own
-SMALLEST_SHARE = 0.001  # of the picture, of what gets a look of its own
+SMALLEST_SHARE = 0.001  # of the image, of what gets a look of its own
 MARGIN = 0.35  # of a window around what was marked, relative to its longer side
-LARGEST_WINDOW = 0.7  # of the picture; a larger window shows nothing new
+LARGEST_WINDOW = 0.7  # of the image; a larger window shows nothing new
 RADIUS, EPSILON = 0.012, 1e-3  # of the guided filter
 
 Window = tuple[int, int, int, int]
@@ -32,7 +32,7 @@ def foreground_mask(pixels: Pixels, faces: Sequence[Face]) -> Pixels:
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
-        faces: of the picture, as ``find_faces`` returned them.
+        faces: of the image, as ``find_faces`` returned them.
 
     Raises:
         WeightsError: the networks have not been fetched.
@@ -75,7 +75,7 @@ def _windows(whole: Pixels, faces: Sequence[Face], size: tuple[int, int], factor
 
 
 def _fade(length: int, first: bool, last: bool) -> Pixels:
-    """Return weights over a window's side that fall to 0 within an eighth of it at the ends inside the picture."""
+    """Return weights over a window's side that fall to 0 within an eighth of it at the ends inside the image."""
     place = (np.arange(length, dtype=np.float32) + 0.5) / length
     ends = [place] * first + [1 - place] * last
     return np.asarray(np.minimum(1, 8 * np.minimum.reduce([*ends, np.ones_like(place)])), np.float32)

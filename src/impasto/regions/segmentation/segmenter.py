@@ -1,6 +1,6 @@
-"""All masks of one picture by name: computed once, asked for many times.
+"""All masks of one image by name: computed once, asked for many times.
 
-In: a picture. Out: masks ``[H, W]`` in steps of 1/255, so that a mask written to a file and read again is the same.
+In: an image. Out: masks ``[H, W]`` in steps of 1/255, so that a mask written to a file and read again is the same.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from impasto.regions.segmentation.features import grid_features
 from impasto.regions.segmentation.names import parse_clicks
 from impasto.regions.segmentation.opencv import Pixels
 
-LEAST_SHARE = 0.002  # of the picture: less of a person or a foreground is none
+LEAST_SHARE = 0.002  # of the image: less of a person or a foreground is none
 
 
 class Segmenter:
-    """The masks of a picture.
+    """The masks of an image.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
@@ -43,12 +43,12 @@ class Segmenter:
         return people.foreground_mask(self._pixels, self.faces)
 
     def mask(self, name: str) -> Pixels | None:
-        """Return a mask ``[H, W]`` in [0, 1], or None where the picture has nothing of that name.
+        """Return a mask ``[H, W]`` in [0, 1], or None where the image has nothing of that name.
 
         Args:
             name: one of ``names.MASK_NAMES``, or places as ``names.parse_clicks`` reads them. ``person`` is what stands
                 in front, since the network that draws it marks animals as well; where nothing does, the background is
-                the whole picture.
+                the whole image.
 
         Raises:
             WeightsError: the networks have not been fetched.

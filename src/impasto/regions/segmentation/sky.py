@@ -1,9 +1,9 @@
 """Sky as a soft mask.
 
-In: a picture. Out: a mask, or None where there is no sky. A linear classifier of VGG-19's features and of the height in
-the picture says how probable sky is in each cell (``data/sky.npz``, logistic regression on 250 photographs). GrabCut
+In: an image. Out: a mask, or None where there is no sky. A linear classifier of VGG-19's features and of the height in
+the image says how probable sky is in each cell (``data/sky.npz``, logistic regression on 250 photographs). GrabCut
 draws the border from where it is sure, and the guided filter lets the mask follow roofs and branches. What does not
-reach the top of the picture is no sky.
+reach the top of the image is no sky.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIDE_PX = 320
 SURE, UNLIKELY = 0.85, 0.1  # probabilities from which a place is sky, and below which it is not
 LEAST_MEAN = 0.55  # probability that what was found must have on average
 SMOOTH = 6.0  # units of CIE L*a*b* between neighbors within the sky
-SMALLEST, LARGEST = 0.015, 0.99  # of the picture; a picture of nothing else is a wall as well
+SMALLEST, LARGEST = 0.015, 0.99  # of the image; an image of nothing else is a wall as well
 RADIUS, EPSILON = 0.008, 4e-4
 
 
@@ -35,7 +35,7 @@ def sky_mask(
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
         foreground: ``[H, W]`` in [0, 1], what is known to be no sky.
-        features: of the picture, as ``grid_features`` returned them.
+        features: of the image, as ``grid_features`` returned them.
     """
     small = shrunk(pixels, SIDE_PX)
     size = (small.shape[0], small.shape[1])

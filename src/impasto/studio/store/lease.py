@@ -203,13 +203,13 @@ class Lease:
         result: StoredResult | None = None,
         applied: int | None = None,
     ) -> None:
-        """Store events, and in the same transaction the progress and the picture that belong to them.
+        """Store events, and in the same transaction the progress and the image that belong to them.
 
         Args:
             events: kinds and data.
             step: the last finished step; a new maximum resets the count of failures.
             total_steps: number of steps of the run.
-            result: a picture that was written.
+            result: an image that was written.
             applied: number of the last command that the run has applied.
         """
         with self._transaction() as connection:

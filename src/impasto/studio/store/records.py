@@ -40,7 +40,7 @@ class QueueFullError(ImpastoError):
 
 @dataclass(frozen=True)
 class Asset:
-    """An uploaded picture, identified by the SHA-256 of its bytes; ``name`` is the user's file name, or empty."""
+    """An uploaded image, identified by the SHA-256 of its bytes; ``name`` is the user's file name, or empty."""
 
     id: str
     media_type: str
