@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from impasto.cli import run
+from impasto.cli.stylize import faces_as_regions
 from impasto.imaging.images import read_record
 
 QUICK = "--size 48 --steps 2 --scales 1 --style-layers relu1_1 --content-layers relu2_1 -q"
@@ -67,6 +68,10 @@ def test_valid_region_flags(folder: Path, words: str, capsys: pytest.CaptureFixt
         ("a.png --protect square.png", "the mask of --protect is 40x40 px"),
         ("a.png --seamless --tile 64", "seamless needs the whole image in one piece"),
         ("a.png --color blue", "blue"),
+        ("a.png --faces hide", "--faces is 'hide'; choose from: keep, paint, recognizable"),
+        ("a.png --faces keep --protect half.png", "--faces keep and --protect are both given"),
+        ("a.png b.png --faces recognizable", "--faces recognizable needs one painting"),
+        ("a.png --faces recognizable --pair auto", "--faces recognizable needs one painting"),
         ("a.png --pair sky", "--pair is 'sky'; it must be auto"),
         ("a.png --pair auto --labels labels.png labels.png", "--labels and --pair are both given"),
         ("a.png b.png --pair auto", "labels divide a single style"),
@@ -82,3 +87,13 @@ def test_invalid_region_flags(folder: Path, words: str, message: str, capsys: py
     assert message in told
     assert "Traceback" not in told
     assert len([line for line in told.splitlines() if line.startswith("impasto:")]) == 1
+
+
+def test_ways_to_paint_faces() -> None:
+    placed = {"regions": ["sky=b.png"], "labels": None, "protect": None}
+    assert faces_as_regions(None, ["a.png"], placed) == faces_as_regions("paint", ["a.png"], placed) == {}
+    assert faces_as_regions("keep", ["a.png"], placed) == {"protect": "faces"}
+    (first, face, features) = faces_as_regions("recognizable", ["a.png"], placed)["regions"]
+    assert first == "sky=b.png"
+    assert face.startswith("faces=a.png,scale=")
+    assert features.startswith("facial-features=a.png,scale=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -19,6 +20,9 @@ from impasto.events import Mailbox
 from impasto.files import folder_for
 from impasto.options.option_fields import OptionFields
 
+FACE_MODES = ("keep", "recognizable", "paint")
+# What `--faces recognizable` stands for: mask, scale of the strokes and strength.
+RECOGNIZABLE = (("faces", 0.5, 0.3), ("facial-features", 0.5, 0.2))
 REGION = typer.Option(
     None,
     "--region",
@@ -34,6 +38,12 @@ STYLE_ONLY = typer.Option(
 )
 PAIR = typer.Option(
     None, "--pair", metavar="auto", help="Pair what is alike in the photograph and the painting, such as sky with sky."
+)
+FACES = typer.Option(
+    None,
+    "--faces",
+    metavar="keep|recognizable|paint",
+    help="Keep faces unchanged, paint them with finer strokes so that the person is known, or like the rest (default).",
 )
 SELECT = typer.Option(
     None,
@@ -63,6 +73,7 @@ def stylize(
     style_only: str | None = STYLE_ONLY,
     select: str | None = SELECT,
     pair: str | None = PAIR,
+    faces: str | None = FACES,
     *,
     target: Target,
     snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
@@ -75,6 +86,7 @@ def stylize(
     """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
     placed: dict[str, Any] = {"regions": region or (), "labels": _labels(labels, pair), "protect": protect}
+    placed |= faces_as_regions(faces, styles or (), placed)
     placed["style_only"] = _style_only(style_only, select)
     output = target.path(default_name(content, styles or (), region or (), options.get("model")))
     if dry_run:
@@ -101,6 +113,22 @@ def stylize(
         )
         listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
         follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
+
+
+def faces_as_regions(mode: str | None, styles: Sequence[str], placed: dict[str, Any]) -> dict[str, Any]:
+    """Return the regions and the protection that a way of painting faces stands for."""
+    if mode in (None, "paint"):
+        return {}
+    if mode not in FACE_MODES:
+        raise OptionError(f"--faces is {mode!r}; {suggest(str(mode), FACE_MODES)}", "faces")
+    if mode == "keep":
+        if placed["protect"] is not None:
+            raise OptionError("--faces keep and --protect are both given: choose one", "faces")
+        return {"protect": "faces"}
+    if len(styles) != 1 or placed["labels"] is not None:
+        raise OptionError("--faces recognizable needs one painting, and neither --labels nor --pair", "faces")
+    finer = [f"{name}={styles[0]},scale={scale},strength={strength}" for name, scale, strength in RECOGNIZABLE]
+    return {"regions": [*placed["regions"], *finer]}
 
 
 def _labels(files: tuple[str, str] | None, pair: str | None) -> Any:

@@ -19,7 +19,7 @@ from impasto.errors import ImageError, OptionError, suggest
 from impasto.imaging import images
 from impasto.imaging.images import PictureLike
 from impasto.options.fields import Color, limits
-from impasto.regions.segmentation.names import drawn_name
+from impasto.regions.segmentation.names import MASK_NAMES, drawn_name
 
 SETTINGS = ("scale", "rotate", "strength", "color")
 _SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
@@ -346,7 +346,7 @@ def _settings(given: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _name(mask: Any, given: Any, taken: set[str]) -> str:
     """Return a unique name for a region: the given one, or that of its mask file."""
     if not given and (drawn := drawn_name(mask)):
-        given = drawn if drawn.isalpha() else "selection"
+        given = drawn if drawn in MASK_NAMES else "selection"
     stem = str(given) if given else Path(images.split_crop(mask)[0]).stem if isinstance(mask, (str, Path)) else "region"
     stem = re.sub(r"[^\w-]+", "_", stem) or "region"
     stem = f"region_{stem}" if stem.isdigit() else stem  # numbers name the styles of a blend

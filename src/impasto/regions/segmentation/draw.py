@@ -21,7 +21,7 @@ from impasto.regions.segmentation.pairing import Levels, pair
 from impasto.regions.segmentation.segmenter import Segmenter, mask_hash
 from impasto.regions.spec import AUTO, LABELS, ONLY, PROTECT, RegionSpec, require_picture
 
-WHAT = {"person": "person", "foreground": "foreground", "faces": "face", "sky": "sky"}
+WHAT = {"person": "person", "foreground": "foreground", "faces": "face", "facial-features": "face", "sky": "sky"}
 
 
 def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, list[str]]:

@@ -64,7 +64,7 @@ def find_faces(pixels: Pixels) -> list[Face]:
 
 
 def face_mask(faces: list[Face], size: tuple[int, int]) -> Pixels:
-    """Return a soft mask ``[H, W]`` in [0, 1] over faces: 1 on the face, 0 from a third beyond it.
+    """Return a soft mask ``[H, W]`` in [0, 1] over faces: 1 on the face, 0 from a quarter beyond it.
 
     Args:
         faces: as ``find_faces`` returned them.
@@ -72,19 +72,40 @@ def face_mask(faces: list[Face], size: tuple[int, int]) -> Pixels:
     """
     mask = np.zeros(size, np.float32)
     for face in faces:
-        across, along = 0.52 * face.side, 0.70 * face.side
-        cos, sin = math.cos(face.tilt), math.sin(face.tilt)
         # The box ends at the eyebrows, so the ellipse is centered a little above it.
-        x, y = face.x + 0.10 * face.side * sin, face.y - 0.10 * face.side * cos
-        reach = math.ceil(1.3 * along)
-        top, left = max(0, int(y) - reach), max(0, int(x) - reach)
-        rows, columns = np.mgrid[top : min(size[0], int(y) + reach + 1), left : min(size[1], int(x) + reach + 1)]
-        dx, dy = columns - x, rows - y
-        away = np.hypot((dx * cos + dy * sin) / across, (dy * cos - dx * sin) / along)
-        soft = np.clip((1.25 - away) / 0.25, 0, 1)
-        part = mask[top : top + rows.shape[0], left : left + rows.shape[1]]
-        np.maximum(part, soft * soft * (3 - 2 * soft), out=part)
+        above = 0.10 * face.side
+        x, y = face.x + above * math.sin(face.tilt), face.y - above * math.cos(face.tilt)
+        _add_ellipse(mask, x, y, face.side * 0.52, face.side * 0.70, face.tilt)
     return mask
+
+
+def features_mask(faces: list[Face], size: tuple[int, int]) -> Pixels:
+    """Return a soft mask ``[H, W]`` in [0, 1] over the eyes and mouths of faces.
+
+    Args:
+        faces: as ``find_faces`` returned them.
+        size: ``(height, width)`` of their picture in px.
+    """
+    mask = np.zeros(size, np.float32)
+    for face in faces:
+        for point, across, along in ((0, 0.17, 0.12), (1, 0.17, 0.12), (3, 0.22, 0.13)):
+            x, y = (float(value) for value in face.points[point])
+            _add_ellipse(mask, x, y, face.side * across, face.side * along, face.tilt)
+    return mask
+
+
+def _add_ellipse(mask: Pixels, x: float, y: float, across: float, along: float, tilt: float) -> None:
+    """Raise a mask to 1 in an ellipse that fades within a quarter beyond it; half axes in px."""
+    height, width = mask.shape
+    cos, sin = math.cos(tilt), math.sin(tilt)
+    reach = math.ceil(1.3 * max(across, along))
+    top, left = max(0, int(y) - reach), max(0, int(x) - reach)
+    rows, columns = np.mgrid[top : min(height, int(y) + reach + 1), left : min(width, int(x) + reach + 1)]
+    dx, dy = columns - x, rows - y
+    away = np.hypot((dx * cos + dy * sin) / across, (dy * cos - dx * sin) / along)
+    soft = np.clip((1.25 - away) / 0.25, 0, 1)
+    part = mask[top : top + rows.shape[0], left : left + rows.shape[1]]
+    np.maximum(part, soft * soft * (3 - 2 * soft), out=part)
 
 
 def _windows(size: tuple[int, int]) -> Iterator[tuple[float, float, float, float]]:

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 
 from impasto.errors import OptionError
 
-MaskName = Literal["person", "foreground", "background", "faces", "sky"]
+MaskName = Literal["person", "foreground", "background", "faces", "facial-features", "sky"]
 MASK_NAMES: tuple[str, ...] = get_args(MaskName)
 # A mask with a name earlier in this list takes its pixels from those later in it.
-PRECEDENCE = ("faces", "person", "foreground", "sky", "background")
+PRECEDENCE = ("facial-features", "faces", "person", "foreground", "sky", "background")
 
 PLACES = "write places as 0.42,0.31 or 0.42,0.31+0.5,0.6-0.1,0.9"
 

@@ -56,6 +56,8 @@ class Segmenter:
         found: Pixels | None
         if name == "faces":
             found = faces.face_mask(self.faces, self._pixels.shape[:2]) if self.faces else None
+        elif name == "facial-features":
+            found = faces.features_mask(self.faces, self._pixels.shape[:2]) if self.faces else None
         elif name == "sky":
             found = sky.sky_mask(self._pixels, self._foreground, self.features)
         elif name == "background":
@@ -68,7 +70,7 @@ class Segmenter:
 
     def model(self, name: str) -> str:
         """Return the beginning of the SHA-256 of what drew a mask: of the network's file, or of the classifier's."""
-        if name == "faces":
+        if name in ("faces", "facial-features"):
             return networks.file_hash("face_detection_short_range")[:16]
         if name == "sky":
             return sky.classifier_hash()[:16]
