@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import fake_runner
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from problem_asserts import HOME, job_body, problem
 
+import required
+from impasto.errors import ImageError
+from impasto.imaging import images, samples
 from impasto.studio.http.api import create_app
 from impasto.studio.http.dependencies import Studio
 from impasto.studio.http.guard import AccessRules
 from impasto.studio.http.uploads import UploadLimits
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import Job
+from impasto.studio.worker.mask_drawer import MaskDrawer
 
 
 def test_images_cannot_run_scripts(client: TestClient, asset: Any) -> None:
@@ -136,3 +143,49 @@ def test_health(client: TestClient, submit: Callable[..., Job]) -> None:
     assert health["jobs"]["queued"] == 1
     assert health["memory_bytes"] > 1 << 20
     assert health["disk_bytes"] > 0
+
+
+class Drawer:
+    """Draws white masks without a process, and finds no sky."""
+
+    asked: ClassVar[list[str]] = []
+
+    def draw(self, path: Path, name: str) -> bytes | None:
+        self.asked.append(name)
+        return None if name == "sky" else fake_runner.png(np.full((40, 60, 3), 255, np.uint8))
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+def test_masks_are_drawn_by_name_and_place(store: Store, asset: Any) -> None:
+    with TestClient(create_app(Studio(store, masks=Drawer())), base_url=HOME) as client:  # type: ignore[arg-type]
+        made = client.post(f"/api/v1/assets/{asset.id}/masks", params={"name": "person"})
+        assert made.status_code == 201
+        assert (made.json()["width"], made.json()["name"]) == (60, "person.png")
+        places = client.post(f"/api/v1/assets/{asset.id}/masks", params={"name": "0.1,0.2-0.3,0.4"})
+        assert places.json()["id"] == made.json()["id"]
+        assert Drawer.asked == ["person", "0.1,0.2-0.3,0.4"]
+        url = f"/api/v1/assets/{asset.id}/masks"
+        assert "this image has no sky" in problem(client.post(url, params={"name": "sky"}), 422, "name")["detail"]
+        assert "choose from: person" in problem(client.post(url, params={"name": "tree"}), 422, "name")["detail"]
+        problem(client.post(url, params={"name": "3,0.2"}), 422, "select")
+        problem(client.post(f"/api/v1/assets/{'0' * 64}/masks", params={"name": "person"}), 404)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_a_process_draws_masks(tmp_path: Path) -> None:
+    required.weights("masks")
+    path = tmp_path / "astronaut.png"
+    path.write_bytes(fake_runner.png(samples.load("astronaut")))
+    drawer = MaskDrawer()
+    try:
+        mask = images.load(io.BytesIO(drawer.draw(path, "person") or b"")).pixels[..., 0]
+        assert mask[300, 150] > 0.9
+        assert mask[30, 30] < 0.1
+        assert drawer.draw(path, "0.3,0.8") is not None
+        with pytest.raises(ImageError):
+            drawer.draw(tmp_path / "none.png", "person")
+    finally:
+        drawer.stop()

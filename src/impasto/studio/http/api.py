@@ -27,6 +27,7 @@ def create_app(studio: Studio) -> FastAPI:
         await app.state.tail.start()
         yield
         await app.state.tail.stop()
+        studio.masks.stop()
 
     app = FastAPI(
         title="Impasto studio",

@@ -17,6 +17,7 @@ from impasto.studio.http.problems import problem_responses
 from impasto.studio.http.uploads import UploadLimits
 from impasto.studio.store.database import Store
 from impasto.studio.store.records import QueueLimits
+from impasto.studio.worker.mask_drawer import MaskDrawer
 
 PREFIX = "/api/v1"
 
@@ -32,6 +33,7 @@ class Studio:
         limits: limits on the queue.
         health: returns the number of workers and of restarts and the state of the page, for ``GET /health``.
         loose: path prefixes whose pages may run inline scripts.
+        masks: draws masks by name.
     """
 
     store: Store
@@ -40,6 +42,7 @@ class Studio:
     limits: QueueLimits = field(default_factory=QueueLimits)
     health: Callable[[], Mapping[str, Any]] = lambda: {"workers": 0, "restarts": 0, "page": "off"}
     loose: tuple[str, ...] = ()
+    masks: MaskDrawer = field(default_factory=MaskDrawer)
 
 
 def _studio(request: Request) -> Studio:

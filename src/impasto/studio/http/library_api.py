@@ -18,10 +18,11 @@ from impasto.imaging import samples
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
 from impasto.options.fields import declared
+from impasto.regions.segmentation.names import MASK_NAMES, PLACES, drawn_name
 from impasto.studio.http.dependencies import COMMON_RESPONSES, PREFIX, StudioDep
 from impasto.studio.http.forms import SERVER_OWNED, instant_available
 from impasto.studio.http.health import disk_bytes, memory_bytes, torch_loaded
-from impasto.studio.http.problems import problem_responses
+from impasto.studio.http.problems import ProblemError, problem_responses
 from impasto.studio.http.uploads import receive
 from impasto.studio.http.views import AssetId, AssetView, Cleaned, Health, OptionView, Presets, RecipeView
 from impasto.studio.store.records import NotFoundError
@@ -94,17 +95,42 @@ def delete_asset(asset_id: Annotated[AssetId, Path()], studio: StudioDep) -> Res
     return Response(status_code=204)
 
 
+@router.post(
+    "/assets/{asset_id}/masks", status_code=201, response_model=AssetView, responses=problem_responses(404, 422)
+)
+async def create_mask(
+    asset_id: Annotated[AssetId, Path()],
+    studio: StudioDep,
+    name: Annotated[
+        str,
+        Query(
+            max_length=1000,
+            description="person, background, faces, sky ..., or places: 0.4,0.3+0.5,0.6-0.1,0.9",
+        ),
+    ],
+) -> AssetView:
+    """Draw a mask of an image, by name or around places, and create an asset from it."""
+    if drawn_name(name) is None:
+        raise ProblemError(422, f"the mask is {name!r}; choose from: {', '.join(MASK_NAMES)}; or {PLACES}", "name")
+    asset = await run_in_threadpool(studio.store.asset, asset_id)
+    body = await run_in_threadpool(studio.masks.draw, studio.store.asset_path(asset), name)
+    if body is None:
+        raise ProblemError(422, f"this image has no {name}; brush the mask instead", "name")
+    label = name if name in MASK_NAMES else "selection"
+    return AssetView.of(await receive(studio.store, _once(body), studio.caps, "name", f"{label}.png"))
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
 @router.post("/samples/{name}", response_model=AssetView, responses=problem_responses(404, 422))
 async def create_sample(name: Annotated[str, Path(pattern="^[a-z_]{1,40}$")], studio: StudioDep) -> AssetView:
     """Create an asset from a sample image."""
     if name not in samples.names():
         raise NotFoundError(f"there is no sample {name!r}; choose from: {', '.join(samples.names())}")
     suffix, body = await run_in_threadpool(samples.stored, name)
-
-    async def once() -> AsyncIterator[bytes]:
-        yield body
-
-    return AssetView.of(await receive(studio.store, once(), studio.caps, "name", f"{name}{suffix}"))
+    return AssetView.of(await receive(studio.store, _once(body), studio.caps, "name", f"{name}{suffix}"))
 
 
 @router.get("/presets", response_model=Presets)

@@ -1,6 +1,6 @@
 // Paints a mask over the photo: white under the brush, black elsewhere, with the photo's aspect ratio.
 
-import { assetUrl, upload } from "./api.js";
+import { assetUrl, call, upload } from "./api.js";
 import { byId, showError } from "./dom.js";
 import { pictures } from "./inputs.js";
 
@@ -18,6 +18,7 @@ let brush = null;
 let down = false;
 let changed = false;
 let save = null;
+let clicks = "";
 
 // Open the brush. The finished mask is uploaded and its asset id passed to `done`; the dialog stays open if that returns a message.
 export async function openBrush({ title, help, label, before = null, painting = false, done }) {
@@ -40,6 +41,8 @@ export async function openBrush({ title, help, label, before = null, painting = 
   byId("brush-painting").hidden = !painting;
   byId("brush-state").textContent = "";
   byId("brush-erase").checked = false;
+  byId("brush-tool").value = "brush";
+  clicks = "";
   save = done;
   brush = { x: canvas.width / 2, y: canvas.height / 2 };
   dialog.showModal();
@@ -97,6 +100,34 @@ function position(event) {
   return { x: ((event.clientX - box.left) * canvas.width) / box.width, y: ((event.clientY - box.top) * canvas.height) / box.height };
 }
 
+// Replace the mask by one that the studio draws: by name, or around the places that were clicked.
+async function drawMask(name) {
+  const state = byId("brush-state");
+  state.textContent = "Looking at the photo";
+  try {
+    const found = await call("POST", `/assets/${pictures.content}/masks?name=${encodeURIComponent(name)}`);
+    ink.clearRect(0, 0, mask.width, mask.height);
+    await loadMask(found.id);
+    changed = true;
+    state.textContent = "";
+    draw();
+    return true;
+  } catch (error) {
+    state.textContent = error.message;
+    return false;
+  }
+}
+
+async function click(place, removes) {
+  const text = `${(place.x / canvas.width).toFixed(4)},${(place.y / canvas.height).toFixed(4)}`;
+  if (removes && !clicks) {
+    byId("brush-state").textContent = "Select something first.";
+    return;
+  }
+  const next = clicks ? `${clicks}${removes ? "-" : "+"}${text}` : text;
+  if (await drawMask(next)) clicks = next;
+}
+
 async function saveMask() {
   const state = byId("brush-state");
   if (!changed) {
@@ -125,7 +156,15 @@ export function startBrush() {
   view = canvas.getContext("2d");
   mask = document.createElement("canvas");
   ink = mask.getContext("2d", { willReadFrequently: true });
+  for (const button of byId("brush-names").children) {
+    button.addEventListener("click", () => { clicks = ""; drawMask(button.dataset.mask); });
+  }
   canvas.addEventListener("pointerdown", (event) => {
+    const tool = byId("brush-tool").value;
+    if (tool !== "brush") {
+      click(position(event), tool === "remove");
+      return;
+    }
     down = true;
     canvas.setPointerCapture(event.pointerId);
     brush = position(event);
@@ -143,12 +182,13 @@ export function startBrush() {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const step = Math.max(4, Number(byId("brush-size").value) / 2);
     if (event.key in moves) brush = { x: brush.x + moves[event.key][0] * step, y: brush.y + moves[event.key][1] * step };
+    else if (event.key === " " && byId("brush-tool").value !== "brush") click(brush, byId("brush-tool").value === "remove");
     else if (event.key === " ") stroke(brush, brush);
     else return;
     event.preventDefault();
     draw();
   });
   byId("brush-size").addEventListener("input", draw);
-  byId("brush-clear").addEventListener("click", () => { ink.clearRect(0, 0, mask.width, mask.height); changed = false; draw(); });
+  byId("brush-clear").addEventListener("click", () => { ink.clearRect(0, 0, mask.width, mask.height); changed = false; clicks = ""; draw(); });
   byId("brush-save").addEventListener("click", saveMask);
 }
