@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import fake_runner
+import httpx
 import numpy as np
 import pytest
 
@@ -278,6 +280,46 @@ def test_an_area_is_protected_by_keyboard(page: Any) -> None:
     status(page, "painting")
     clear(page)
     playwright.expect(page.locator("#canvas-empty")).to_contain_text("deleted")
+
+
+def test_masks_are_drawn_by_name_and_by_clicks(page: Any) -> None:
+    fill(page)
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        """Draw a white mask, and find no sky."""
+        name = parse_qs(urlsplit(route.request.url).query)["name"][0]
+        asked.append(name)
+        if name == "sky":
+            route.fulfill(status=422, json={"detail": "this image has no sky; brush the mask instead", "errors": []})
+            return
+        body = fake_runner.png(np.full((40, 60, 3), 255, np.uint8))
+        made = httpx.post(f"{page.url.split('?')[0]}api/v1/assets", content=body)
+        route.fulfill(status=201, json=made.json())
+
+    page.route("**/masks?name=*", answer)
+    page.click("#protect")
+    canvas = open_canvas(page)
+    state = page.locator("#brush-state")
+    page.click("#brush-names [data-mask=sky]")
+    playwright.expect(state).to_contain_text("no sky")
+    page.click("#brush-names [data-mask=person]")
+    playwright.expect(state).to_be_empty()
+    page.select_option("#brush-tool", "remove")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    playwright.expect(state).to_contain_text("Select something first")
+    page.select_option("#brush-tool", "add")
+    canvas.click(position={"x": box["width"] / 4, "y": box["height"] / 2})
+    playwright.expect(state).to_be_empty()
+    page.select_option("#brush-tool", "remove")
+    canvas.click(position={"x": box["width"] * 3 / 4, "y": box["height"] / 2})
+    playwright.expect(state).to_be_empty()
+    assert asked[:2] == ["sky", "person"]
+    assert re.fullmatch(r"0\.2[45]\d*,0\.(49|50)\d*", asked[2])
+    assert re.fullmatch(re.escape(asked[2]) + r"-0\.7[45]\d*,0\.(49|50)\d*", asked[3])
+    page.click("#brush-save")
+    page.wait_for_selector("#unprotect:not([hidden])")
 
 
 @pytest.mark.usefixtures("endless")

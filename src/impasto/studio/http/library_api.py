@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from impasto import __version__
+from impasto.errors import OptionError
 from impasto.imaging import samples
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
@@ -110,7 +111,11 @@ async def create_mask(
     ],
 ) -> AssetView:
     """Draw a mask of an image, by name or around places, and create an asset from it."""
-    if drawn_name(name) is None:
+    try:
+        known = drawn_name(name) is not None
+    except OptionError as error:
+        raise ProblemError(422, str(error), "name") from error
+    if not known:
         raise ProblemError(422, f"the mask is {name!r}; choose from: {', '.join(MASK_NAMES)}; or {PLACES}", "name")
     asset = await run_in_threadpool(studio.store.asset, asset_id)
     body = await run_in_threadpool(studio.masks.draw, studio.store.asset_path(asset), name)
