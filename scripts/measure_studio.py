@@ -171,7 +171,7 @@ def run(folder: Path) -> None:
                 last = number
         for listener in listeners:
             listener.join()
-        print(f"knob to image          {statistics.median(turned):.2f} s (worst {max(turned):.2f} of {len(turned)})")
+        print(f"setting to image          {statistics.median(turned):.2f} s (worst {max(turned):.2f} of {len(turned)})")
         whole = sum(place == list(range(1, last + 1)) for place in heard)
         print(f"clients with every event {whole} of {CLIENTS}, {last} events each")
 

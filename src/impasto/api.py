@@ -122,7 +122,7 @@ def iter_stylize(
             paired; or ``"auto"``, which pairs what is alike.
         protect: a mask of the pixels to keep unchanged.
         style_only: a mask of the pixels that ``style`` paints; the rest is unchanged. A mask can also be a name, such
-            as ``"faces"``, ``"sky"`` or a place ``"0.42,0.31"``; see ``regions.segmentation.names``.
+            as ``"faces"``, ``"sky"`` or a point ``"0.42,0.31"``; see ``regions.segmentation.names``.
         mailbox: commands to the run; see ``events.Command``.
         preview_every: number of steps between two ``Stepped`` events with a preview; 0 for never.
         snapshot_every: number of steps between two ``Snapshot`` events; 0 for never.

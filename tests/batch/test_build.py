@@ -71,5 +71,5 @@ def test_what_cannot_be_painted_is_refused(
 
 def test_an_output_that_is_a_file_is_refused() -> None:
     Path("out").write_text("x")
-    with pytest.raises(InputError, match="--output 'out' is a file: name a folder"):
+    with pytest.raises(InputError, match="--output 'out' is a file: choose a folder"):
         outputs(["photos"], ["s.png"])

@@ -43,5 +43,5 @@ def test_a_report_of_nothing_yet(tmp_path: Path, jobs_for: Callable[..., list[Jo
 
 
 def test_a_folder_without_a_journal_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has no batch\.jsonl: name the output folder of a batch"):
+    with pytest.raises(InputError, match=r"has no batch\.jsonl: pass the output folder of a batch"):
         write_report(tmp_path)

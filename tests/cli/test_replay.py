@@ -158,7 +158,7 @@ def test_inputs_that_moved_are_found(capsys: Capture, folder: Path) -> None:
         (["replay", "photo.png"], "'photo.png' contains no Impasto metadata"),
         (["replay", "none.json", "--cell", "1,1"], "'none.json' cannot be read"),
         (["replay", "out.png", "--cell", "2"], "--cell is '2'; write row,column, counted from 1, such as 2,3"),
-        (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a sheet"),
+        (["replay", "out.png", "--cell", "1,1"], "--cell is for the JSON file of a contact sheet"),
         (["replay", "out.png", "-o", "out.png"], "'out.png' is the image itself: choose a different file with -o"),
         (["replay", "out.png", "--input", "sky"], "--input 'sky': write ROLE=FILE, such as 'mask sky=sky.png'"),
         (["replay", "out.png", "--timelapse", "a.avi"], "--timelapse 'a.avi': "),

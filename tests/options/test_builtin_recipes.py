@@ -89,7 +89,7 @@ def test_a_style_smaller_than_the_canvas_is_reported_once(tiny_picture, tiny_sty
     options = {"size": 80, "steps": 4, "scales": 2, "style_layers": "relu1_1", "content_layers": "relu1_1"}
     events = list(iter_stylize(tiny_picture, small, cache=TargetCache(states["vgg19"]), **options))
     told = [event.message for event in events if isinstance(event, Warned)]
-    assert len([text for text in told if "the style is smaller than the image asks for" in text]) == 1
+    assert len([text for text in told if "the style is smaller than the output requires" in text]) == 1
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_arrays_and_alpha_are_masks() -> None:
 
 def test_a_mask_of_another_shape_is_refused() -> None:
     mask = np.ones((40, 60), np.float32)
-    with pytest.raises(ImageError, match=r"the mask is 60x40 px and its image 100x100: the shape is 50.0% off"):
+    with pytest.raises(ImageError, match=r"60x40 px and its image 100x100: the aspect ratio differs by 50.0%"):
         masks.load_mask(mask, (100, 100), "the mask")
     with pytest.raises(ImageError, match="more than 1%"):
         masks.check_aspect((1000, 1015), (1000, 1000), "the mask")

@@ -176,9 +176,14 @@ def test_a_sheet_is_made_again_cell_by_cell(tiny_files: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize(
     ("text", "cell", "kind", "message"),
     [
-        ("{", (1, 1), RecordError, "is not the JSON of a sheet: use the file that impasto explore wrote"),
+        ("{", (1, 1), RecordError, "is not the JSON file of a contact sheet: use the file that impasto explore wrote"),
         ('{"sheet": 9, "cells": [CELL]}', (1, 1), RecordError, "was made by a newer impasto"),
-        ('{"sheet": 1, "cells": [CELL]}', None, OptionError, "is a sheet: select one of its images with --cell"),
+        (
+            '{"sheet": 1, "cells": [CELL]}',
+            None,
+            OptionError,
+            "is a contact sheet: select one of its images with",
+        ),
         (
             '{"sheet": 1, "cells": [CELL]}',
             (3, 1),
@@ -202,7 +207,7 @@ def test_a_missing_sheet_is_said(tmp_path: Path) -> None:
 
 
 def test_a_cell_of_a_picture_is_refused(painted: Any) -> None:
-    with pytest.raises(OptionError, match="--cell is for the JSON file of a sheet, and 'out.png' is an image"):
+    with pytest.raises(OptionError, match="--cell is for the JSON file of a contact sheet, and 'out.png' is an image"):
         read_source(painted().path, (1, 1))
 
 

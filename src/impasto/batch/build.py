@@ -88,7 +88,7 @@ def check_output_name(request: Request) -> None:
     name = Namer(request.template, request.extension).name("photo.jpg", ["painting.jpg"])
 
     if request.output.exists() and not request.output.is_dir():
-        raise OptionError(f"--output {str(request.output)!r} is a file: name a folder", "output")
+        raise OptionError(f"--output {str(request.output)!r} is a file: choose a folder", "output")
     format_of(name)
     if request.output.exists() and (reason := why_not_writable(request.output)) is not None:
         raise OptionError(f"--output {request.output}: the folder {reason}", "output")

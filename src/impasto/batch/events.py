@@ -52,7 +52,7 @@ class JobSkipped:
 
 @dataclass(frozen=True)
 class JobRetried:
-    """The worker of a job has died; the job is tried again."""
+    """The worker of a job has died; the job is retried."""
 
     job: Job
     worker: str
@@ -62,7 +62,7 @@ class JobRetried:
 
 @dataclass(frozen=True)
 class JobFailed:
-    """A job has failed and is not tried again."""
+    """A job has failed and is not retried."""
 
     job: Job
     reason: str

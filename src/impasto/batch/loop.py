@@ -1,8 +1,8 @@
-"""The loop of a batch: which job is next, what is tried again, and what the journal says.
+"""The loop of a batch: which job is next, what is retried, and what the journal says.
 
 In: jobs, a folder and an executor. Out: events. The journal is written before an event is yielded. A job whose worker
 dies is tried at most ``MOST_ATTEMPTS`` times and never twice in a row on the node that failed if there are other nodes;
-a job that fails by itself is not tried again.
+a job that fails by itself is not retried.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class _Batch:
             return JobSkipped(job)
         if entry is not None and entry.job == job and entry.lost >= MOST_ATTEMPTS:
             self.failed += 1
-            reason = f"{entry.lost} workers have died over it and it is not tried again; --force does"
+            reason = f"{entry.lost} workers have died over it and it is not retried; --force retries it"
             self.journal.write("failed", output=job.output, reason=reason)
             return JobFailed(job, reason, entry.lost)
         return None
@@ -210,7 +210,7 @@ class _Batch:
         return JobFailed(job, reason, attempts)
 
     def _lose(self, attempt: _Attempt, reply: Lost) -> BatchEvent:
-        """Try a job again whose worker has died, or give it up."""
+        """Retry a job whose worker has died, or abandon it."""
         job = attempt.job
         self.journal.write("lost", output=job.output, reason=reply.reason, node=reply.node)
         lost = self.journal.state.entries[job.output].lost

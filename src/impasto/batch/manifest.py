@@ -127,7 +127,7 @@ def _jobs(row: dict[str, Any], folder: Path, defaults: Defaults, namer: Namer) -
     """Yield the jobs of a row: one, or one per style of the command line."""
     content = row.pop("content", None)
     if not isinstance(content, str):
-        raise InputError("it has no content: name the photograph")
+        raise InputError("it has no content: add the path of a photograph")
     content = _path(content, folder)
     if not split_crop(content)[0].exists():
         raise InputError(f"{content!r} does not exist")
@@ -150,7 +150,7 @@ def _jobs(row: dict[str, Any], folder: Path, defaults: Defaults, namer: Namer) -
 def _reserved(output: str, namer: Namer) -> str:
     path = PurePosixPath(output)
     if path.is_absolute() or ".." in path.parts:
-        raise InputError(f"the output {output!r} must be a path below the output folder")
+        raise InputError(f"the output {output!r} must be a path inside the output folder")
     if not namer.reserve(str(path)):
         raise InputError(f"the output {output!r} is the name of a different image of this batch")
     return str(path)

@@ -29,7 +29,9 @@ def check_template(template: str) -> None:
         raise OptionError(f"--name {template!r} has no field {unknown[0]!r}; {suggest(unknown[0], FIELDS)}", "name")
     path = PurePosixPath(template)
     if not path.name or path.is_absolute() or ".." in path.parts:
-        raise OptionError(f"--name {template!r} must be a file name below the output folder, as {TEMPLATE}", "name")
+        raise OptionError(
+            f"--name {template!r} must be a file name inside the output folder, such as {TEMPLATE}", "name"
+        )
 
 
 def stem(path: str) -> str:

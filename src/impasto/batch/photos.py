@@ -58,7 +58,7 @@ def find_photos(
             found += [Photo(line) for line in listed if line.strip()]
             missing += [line for line in listed if line.strip() and not split_crop(line)[0].exists()]
             if not any(line.strip() for line in listed):
-                raise InputError("no paths on standard input: pass a path per line, or name a folder")
+                raise InputError("no paths on standard input: pass one path per line, or a folder as an argument")
         else:
             found += _named(argument, output, known)
     if missing:

@@ -53,7 +53,7 @@ def write_report(folder: Path) -> Path:
         InputError: the folder has no journal.
     """
     if not (folder / JOURNAL).is_file():
-        raise InputError(f"{str(folder)!r} has no {JOURNAL}: name the output folder of a batch")
+        raise InputError(f"{str(folder)!r} has no {JOURNAL}: pass the output folder of a batch")
     state = read(folder)
     done = [
         entry for entry in state.entries.values() if entry.state == "done" and (folder / entry.job.output).is_file()

@@ -38,18 +38,22 @@ class BatchFlags:
         None, "a .csv or .jsonl file with one image per row, and any option per row", metavar="FILE"
     )
     protect: str | None = option(None, "keep the white area of a mask, or faces, unchanged", metavar="MASK|faces")
-    name: str = option("{content}_{style}.{ext}", "names of the results; {number} counts them", metavar="TEMPLATE")
+    name: str = option(
+        "{content}_{style}.{ext}", "names of the results; {number} is the position in the batch", metavar="TEMPLATE"
+    )
     format: str = option("png", "format of the results: png, jpg, webp, tif, ...", metavar="EXT")
-    workers: str = option("auto", "images at a time; auto is what the cores and the memory allow", metavar="N|auto")
+    workers: str = option(
+        "auto", "images to paint at a time; auto: as many as the CPU cores and memory allow", metavar="N|auto"
+    )
     ray: str | None = option(None, "paint on a Ray cluster: start one here, or join one", metavar="local|ADDRESS")
 
-    force: bool = option(False, "paint all images, also those that exist")
+    force: bool = option(False, "paint all images, including those that exist")
     skip_existing: bool = option(
         False, "skip images whose file was painted from the same inputs with the same options; the default"
     )
-    report: Path | None = option(None, "only write the report of a batch, also of one that is running", metavar="DIR")
+    report: Path | None = option(None, "only write the report of a batch, which may still be running", metavar="DIR")
     json: bool = option(False, "print one event per line as JSON")
-    dry_run: bool = option(False, "print number, time, memory and disk space, then exit")
+    dry_run: bool = option(False, "print the number of images and the estimated time, memory and disk space, then exit")
 
     @property
     def worker_count(self) -> int | None:
@@ -158,7 +162,7 @@ def _paint(
 
 @contextmanager
 def _stop_on_signals(stop: StopFlag) -> Iterator[list[int]]:
-    """Finish the current images on the first Ctrl-C; give them up on the second, on SIGTERM and on SIGHUP.
+    """Finish the current images on the first Ctrl-C; abandon them on the second, on SIGTERM and on SIGHUP.
 
     Yields:
         The signals that were received.
@@ -168,7 +172,7 @@ def _stop_on_signals(stop: StopFlag) -> Iterator[list[int]]:
     def handle(number: int, frame: Any) -> None:
         if number == signal.SIGINT and not received:
             stop.set("finish")
-            print("\nstopping when the current images are done (Ctrl-C again to give them up)", file=sys.stderr)
+            print("\nstopping when the current images are done (Ctrl-C again to abort)", file=sys.stderr)
         else:
             stop.set("now")
         received.append(number)
@@ -250,7 +254,7 @@ class BatchProgress:
             self._settled, self._failed = self._settled + 1, self._failed + 1
             self._line(f"{event.job.output} failed: {event.reason}")
         elif isinstance(event, events.JobRetried):
-            self._line(f"{event.job.output} is tried again: {event.reason}")
+            self._line(f"{event.job.output} is retried: {event.reason}")
         self._progress.update(self._total, total=self._count or None, completed=self._settled, note=self._note())
 
     def _start(self, worker: str, output: str) -> None:

@@ -16,7 +16,7 @@ def masks(
         None,
         "--select",
         metavar="X,Y[+X,Y][-X,Y]",
-        help="Also write what is at a place, from 0,0 (top left) to 1,1; + adds a place, - removes one. Repeatable.",
+        help="Also write what is at a point, from 0,0 (top left) to 1,1; + adds a point, - removes one. Repeatable.",
     ),
     pair: str | None = typer.Option(
         None, "--pair", metavar="PAINTING", help="Write the label images of the photograph and a painting instead."

@@ -49,7 +49,7 @@ SELECT = typer.Option(
     None,
     "--select",
     metavar="X,Y[+X,Y][-X,Y]",
-    help="Paint only what is at a place, from 0,0 (top left) to 1,1; + adds another place, - removes one.",
+    help="Paint only what is at a point, from 0,0 (top left) to 1,1; + adds another point, - removes one.",
 )
 
 
@@ -143,7 +143,7 @@ def _labels(files: tuple[str, str] | None, pair: str | None) -> Any:
 
 
 def _style_only(mask: str | None, places: str | None) -> str | None:
-    """Return the mask of what is painted, by name or file or by places."""
+    """Return the mask of what is painted, by name, file or points."""
     if places is None:
         return mask
     from impasto.regions.segmentation.names import PLACES, parse_clicks

@@ -75,7 +75,7 @@ def restore(path: Path, networks: Mapping[str, StyleNetwork], adam: torch.optim.
         raise RecordError(f"the checkpoint {str(path)!r} is damaged: train without --resume") from None
     if facts["signature"] != signature:
         raise RecordError(
-            f"the checkpoint {str(path)!r} belongs to a training with other options, photographs or styles: "
+            f"the checkpoint {str(path)!r} belongs to a training run with other options, photographs or styles: "
             "use the same ones, or train without --resume"
         )
     for prefix, network in networks.items():

@@ -202,7 +202,7 @@ def read(path: Path, data: bytes) -> tuple[StyleNetwork, Mapping[str, Any]]:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise WeightsError(
-                f"the network {str(path)!r} is damaged or of another kind: {name} is {found.get(name, 'missing')}, "
+                f"the network {str(path)!r} is damaged or of a different kind: {name} is {found.get(name, 'missing')}, "
                 f"expected {expected.get(name, 'absent')}"
             )
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):

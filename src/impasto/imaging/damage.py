@@ -34,7 +34,7 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def foreign_decoder() -> Iterator[None]:
+def third_party_decoder() -> Iterator[None]:
     """Convert every exception of a decoder to ``DamagedFileError``; use it only around calls into other libraries."""
     try:
         yield

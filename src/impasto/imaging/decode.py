@@ -38,7 +38,7 @@ from PIL import (
 from impasto.errors import ImageError
 from impasto.files import file_sha256
 from impasto.imaging import icc, metadata, sixteen_bit
-from impasto.imaging.damage import DECODER_ERRORS, DamagedFileError, foreign_decoder
+from impasto.imaging.damage import DECODER_ERRORS, DamagedFileError, third_party_decoder
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
 # Each registers its reader in Image.OPEN when imported.
@@ -228,7 +228,7 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
 def _exif_of(image: Image.Image, keep_location: bool) -> tuple[bytes | None, list[str]]:
     """Return the cleaned EXIF data, and notes."""
     try:
-        with foreign_decoder():
+        with third_party_decoder():
             exif = image.getexif()
         return metadata.clean_exif(exif, keep_location), []
     except DamagedFileError:
@@ -246,7 +246,7 @@ def _orientation_of(image: Image.Image) -> int:
 
 def _verify_png(stream: IO[bytes]) -> None:
     """Check every chunk's checksum; OpenCV would silently fill missing data with black."""
-    with foreign_decoder():
+    with third_party_decoder():
         stream.seek(0)
         Image.OPEN["PNG"][0](stream, "").verify()
 
@@ -254,7 +254,7 @@ def _verify_png(stream: IO[bytes]) -> None:
 def _eight(image: Image.Image, shown: str) -> Raw:
     """Return an 8-bit image's colors in sRGB and its alpha."""
     alpha = None
-    with foreign_decoder():
+    with third_party_decoder():
         image.load()
         profile = image.info.get("icc_profile")
         if image.has_transparency_data:
@@ -275,7 +275,7 @@ def _deep(color: NDArray[np.generic], alpha: NDArray[np.generic] | None, profile
 
 def _wide_values(image: Image.Image, shown: str) -> NDArray[np.generic]:
     """Return a one-channel image of 16 or 32 bits as ``[H, W, 1]`` uint16 or float32."""
-    with foreign_decoder():
+    with third_party_decoder():
         image.load()
         values = np.asarray(image)[:, :, None]
     if image.mode.startswith("I;16"):

@@ -123,7 +123,9 @@ def check_output(
     target = Path(path)
     _check_format(format_of(target), size, bits, repr(target.name))
     if target.is_dir():
-        raise ImageError(f"{str(target)!r} is a directory: name a file in it, for example {str(target / 'out.png')!r}")
+        raise ImageError(
+            f"{str(target)!r} is a directory: choose a file in it, for example {str(target / 'out.png')!r}"
+        )
     for source in inputs:
         if isinstance(source, (str, os.PathLike)) and _same_file(target, split_crop(source)[0]):
             raise ImageError(f"{str(target)!r} is one of the inputs and would be overwritten: choose another name")
@@ -133,7 +135,9 @@ def check_output(
         files.create_temporary(folder).unlink()
     except OSError as exc:
         reason = exc.strerror or str(exc)
-        raise ImageError(f"folder {str(folder)!r} cannot be written ({reason}): choose another for the output") from exc
+        raise ImageError(
+            f"folder {str(folder)!r} cannot be written ({reason}): choose a different one for the output"
+        ) from exc
     if target.exists() and not os.access(target, os.W_OK):
         raise ImageError(f"{str(target)!r} is write-protected: choose another name or run chmod u+w on it")
     short = files.disk_shortfall([(folder, nbytes, "the image")]) if nbytes is not None else None

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from impasto.imaging.damage import DamagedFileError, foreign_decoder
+from impasto.imaging.damage import DamagedFileError, third_party_decoder
 
 BROKEN = "its color profile is damaged or of another color space and was ignored; colors were read as sRGB"
 # The table's nodes as 8-bit levels: steps of 1 near black, where a linear or gamma 1.8 profile is steep in sRGB, of 7
@@ -53,7 +53,7 @@ def image_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, s
             transform = _transform(icc, image.mode)
             if transform is None:
                 return image.convert("RGB"), None
-            with foreign_decoder():
+            with third_party_decoder():
                 converted = ImageCms.applyTransform(image, transform)
             assert converted is not None
             return converted, None
@@ -93,7 +93,7 @@ def values_to_srgb(values: NDArray[np.float32], icc: bytes | None) -> tuple[NDAr
 def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the transform from a profile to sRGB, or None if there is nothing to convert."""
     source: Any = ImageCms.createProfile("LAB") if mode == "LAB" else io.BytesIO(icc or b"")
-    with foreign_decoder():
+    with third_party_decoder():
         transform = ImageCms.buildTransform(
             ImageCms.getOpenProfile(source) if mode != "LAB" else source,
             ImageCms.createProfile("sRGB"),

@@ -17,7 +17,7 @@ from typing import IO, Any
 from PIL import ExifTags, Image
 
 from impasto.errors import RecordError
-from impasto.imaging.damage import foreign_decoder
+from impasto.imaging.damage import third_party_decoder
 
 KEYWORD = b"impasto"
 DAMAGED = "the record inside this image is damaged: use the original file"
@@ -51,7 +51,7 @@ def clean_exif(exif: Image.Exif, keep_location: bool = False) -> bytes | None:
     Raises:
         DamagedFileError: Pillow cannot parse the data.
     """
-    with foreign_decoder():  # Pillow parses tags when they are first read
+    with third_party_decoder():  # Pillow parses tags when they are first read
         tags = dict(exif.items())
     camera = _block(exif, ExifTags.IFD.Exif)
     place = _block(exif, ExifTags.IFD.GPSInfo) if keep_location else {}
@@ -68,13 +68,13 @@ def clean_exif(exif: Image.Exif, keep_location: bool = False) -> bytes | None:
     if len(kept) == 0:
         return None
     kept[ExifTags.Base.Orientation] = 1
-    with foreign_decoder():  # a tag's value may not fit its type
+    with third_party_decoder():  # a tag's value may not fit its type
         return kept.tobytes()
 
 
 def _block(exif: Image.Exif, tag: int) -> dict[int, Any]:
     """Return a copy of a block of tags, whether it was read from a file or put there by a program."""
-    with foreign_decoder():
+    with third_party_decoder():
         value = exif.get(tag)
         return dict(value if isinstance(value, dict) else exif.get_ifd(tag))
 
@@ -190,12 +190,12 @@ def _inflated(packed: bytes) -> bytes:
     inflater = zlib.decompressobj()
     plain = inflater.decompress(packed, _LARGEST_RECORD)
     if not inflater.eof:
-        raise ValueError("the compressed text has no end")
+        raise ValueError("the compressed text is truncated")
     return plain
 
 
 def png_chunks(icc: bytes, exif: bytes | None, dpi: float | None, record: str | None) -> list[tuple[bytes, bytes]]:
-    """Return name and body of the chunks that a PNG carries in front of its pixels.
+    """Return name and body of the chunks that a PNG has before its pixels.
 
     Args:
         icc: the color profile.

@@ -1,4 +1,4 @@
-"""The sample images: styles that this project painted, and photographs out of scikit-image's wheel.
+"""The sample images: styles that this project painted, and photographs from scikit-image's wheel.
 
 Samples are loaded or written by name. Nothing is downloaded. ``scripts/sample_styles`` paints the styles and
 ``scripts/paint_samples.py`` stores them here; the photographs are in the public domain (astronaut: NASA; coffee and the

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from impasto.imaging.damage import DamagedFileError, foreign_decoder
+from impasto.imaging.damage import DamagedFileError, third_party_decoder
 
 Deep = NDArray[np.uint16]
 TILE = 256
@@ -38,7 +38,7 @@ def is_deep(image: Image.Image, stream: IO[bytes]) -> bool:
         stream.seek(24)  # the bit depth in IHDR, always the first chunk
         return stream.read(1) == b"\x10"
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        with foreign_decoder():
+        with third_party_decoder():
             depths = set(image.tag_v2.get(258, (1,)))
         return image.mode in ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "I;16", "I;16B") and depths == {16}
     return False
@@ -48,11 +48,11 @@ def check_tiff_length(image: TiffImagePlugin.TiffImageFile, stream: IO[bytes]) -
     """Raise DamagedFileError if a TIFF lacks some of its data; decoders fill the gap, or complain on the terminal."""
     length = stream.seek(0, io.SEEK_END)
     for starts, sizes in ((273, 279), (324, 325)):  # strips, tiles
-        with foreign_decoder():
+        with third_party_decoder():
             ends = [a + b for a, b in zip(image.tag_v2.get(starts, ()), image.tag_v2.get(sizes, ()), strict=False)]
             truncated = any(end > length for end in ends)
         if truncated:
-            raise DamagedFileError("the file is shorter than it says")
+            raise DamagedFileError("the file is truncated")
 
 
 def read_deep(image: Image.Image, stream: IO[bytes]) -> tuple[Deep, Deep | None]:
@@ -102,7 +102,7 @@ def _by_tifffile(stream: IO[bytes]) -> Deep:
     import tifffile
 
     stream.seek(0)
-    with foreign_decoder(), tifffile.TiffFile(stream) as file:
+    with third_party_decoder(), tifffile.TiffFile(stream) as file:
         page = file.pages.first
         try:
             values = page.asarray()

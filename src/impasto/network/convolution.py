@@ -1,9 +1,9 @@
-"""A 3x3 convolution and its rectifier as one step, and max pooling, with a gradient for the image only.
+"""A 3x3 convolution and its ReLU as one step, and max pooling, with a gradient for the image only.
 
 The network's weights are never trained, so the gradient with respect to the input is all that is needed, and for
 stride 1 that is again a convolution: with the weights turned by 180 degrees, input and output channels exchanged.
 oneDNN runs it up to three times as fast as its backward primitive, and only the output is kept for the backward pass.
-Pooling keeps nothing more: where each maximum was, eight bytes a cell, is found again on the way back.
+Pooling keeps nothing more: where each maximum was, eight bytes per cell, is found again in the backward pass.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def max_pooled(x: Tensor) -> Tensor:
     """Return the largest of each 2x2 cells of a map ``[B, C, H, W]``; an odd last row or column is left out.
 
     Args:
-        x: a map that is kept for the way back in any case, as rectified convolutions keep theirs.
+        x: a map that is kept for the backward pass in any case, as rectified convolutions keep theirs.
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
         return functional.max_pool2d(x, 2)
@@ -110,7 +110,7 @@ class _Cut(torch.autograd.Function):
 def tapped(x: Tensor, window: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
     """Return a map ``[B, C, h, w]`` as it is, for one further use, and what a window shows of it.
 
-    On the way back the window's gradient is added where it belongs, without a map of zeros around it.
+    In the backward pass the window's gradient is added where it belongs, without a map of zeros around it.
     """
     if not (torch.is_grad_enabled() and x.requires_grad):
         return x, x[..., window[0], window[1]]

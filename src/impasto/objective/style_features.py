@@ -1,6 +1,6 @@
 """A style as the losses see it: its image, scaled to the size of its strokes on the canvas, its features and its mask.
 
-``style_features`` makes them of a ``StyleSource``; the features of a large style are computed tile by tile.
+``style_features`` builds them from a ``StyleSource``; the features of a large style are computed tile by tile.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def style_features(
 
 
 def at_layers(mask: Tensor, layers: Sequence[str], encoder: Encoder) -> dict[str, Tensor]:
-    """Return a mask as weights of each layer's positions, eroded by the layer's field of view."""
+    """Return a mask as weights of each layer's positions, eroded by the layer's receptive field."""
     return masks.layer_masks(
         mask,
         {layer: stride(layer) for layer in layers},

@@ -1,7 +1,7 @@
 """Tiles: rectangles of an image, the halo that each must read, and how its feature maps are cropped layer by layer.
 
 ``tiles`` divides an image into ``Tile`` objects. A tile owns an area whose corners are multiples of 16 px. It reads a
-halo around it as wide as the field of view of the deepest layer; each convolution uses up a part of this halo, so the
+halo around it as wide as the receptive field of the deepest layer; each convolution uses up a part of this halo, so the
 maps are cropped to what the rest of the network still needs. Values and gradients in the owned area are those of the
 whole image.
 """

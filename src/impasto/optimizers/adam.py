@@ -91,7 +91,7 @@ class Adam:
         """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
-        """Go back to the average of the good images and halve the step."""
+        """Return to the average of the good images and halve the step."""
         self._x = self.picture().clone()
         self._first.zero_()
         self._second.zero_()

@@ -26,14 +26,14 @@ from impasto.runtime.distributed import RowShard
 
 FIRST_CHANGE = 0.02
 RISE_ALLOWED = 1.02
-PIECE = 1 << 22  # values that are worked on at once where a poster has no room for another copy
+PIECE = 1 << 22  # values processed at once where a poster has no room for another copy
 
 
 class BoundedLBFGS:
     """Limited-memory BFGS under the bounds 0 and 1.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64), of an image in several processes
+        start: ``[1, 3, H, W]`` in [0, 1], computed in float32 (float64 in float64), of an image in several processes
             the rows of this one.
         history: pairs of steps and gradient changes kept.
         max_change: largest root mean square change of the image in one step.
@@ -115,7 +115,7 @@ class BoundedLBFGS:
         self.on_objective_change()
 
     def recover(self) -> None:
-        """Go back to the last good image and take half the step from there."""
+        """Return to the last good image and continue with half the step."""
         self.forget()
         self.limit /= 2
         self._good_gradient, self._move = None, None

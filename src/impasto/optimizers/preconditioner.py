@@ -44,7 +44,7 @@ def precondition(vector: Tensor, levels: int = LEVELS, growth: float = GROWTH) -
 
 
 def _halved(picture: Tensor) -> Tensor:
-    """Blur with a 3x3 box, zeros outside, and take the mean of every 2x2; an odd side gets a zero more.
+    """Blur with a 3x3 box, zeros outside, and take the mean of every 2x2; an odd side is padded with a zero.
 
     Combined they are the weights 1 2 2 1 over 6 in each direction: sums of slices, 10x faster than torch's pooling.
     """

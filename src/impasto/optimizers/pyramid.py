@@ -54,7 +54,7 @@ class LaplacianPyramidAdam:
     """First-order descent on bands.
 
     Args:
-        start: ``[1, 3, H, W]`` in [0, 1], worked on in float32 (float64 in float64).
+        start: ``[1, 3, H, W]`` in [0, 1], computed in float32 (float64 in float64).
         rate: step size in units of the image's range.
         rule: ``adam``, or ``rmsprop``, which has no momentum.
         betas: decay of the two moments.
@@ -103,7 +103,7 @@ class LaplacianPyramidAdam:
         """Do nothing: the moments average over samples."""
 
     def recover(self) -> None:
-        """Go back to the last good image and halve the step."""
+        """Return to the last good image and halve the step."""
         self._bands = [band.clone() for band in self._good]
         for moment in (*self._first, *self._second):
             moment.zero_()

@@ -394,6 +394,6 @@ def names_with(
 
 
 def limits(name: str) -> tuple[float, float]:
-    """Return the least and the greatest value of a numeric option."""
+    """Return the minimum and maximum of a numeric option."""
     facts = next(item.facts for item in declared() if item.name == name)
     return facts["low"], facts["high"]

@@ -40,10 +40,10 @@ MOVING = {"lbfgs": 10, "adam": 8, "pyramid": 12, "first_order": 3}
 STATE = {"lbfgs": 4, "adam": 4, "pyramid": 6, "first_order": 2}  # vectors that a checkpoint keeps
 PREPARING = 3  # vectors: content, noise, one more
 TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
-MASK = 10  # bytes a pixel of a mask, its copies for the layers included
+MASK = 10  # bytes per pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colors of the noise differ from place to place
-RECOLOR = 380  # bytes a pixel, once, when the steps are done and the content's colors are moved to the style's
-INPUT = 12  # bytes a pixel of each image that was read
+RECOLOR = 380  # bytes per pixel, once, when the steps are done and the content's colors are moved to the style's
+INPUT = 12  # bytes per pixel of each image that was read
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The coarse-to-fine schedule as plain data: the sizes of a run and the number of steps at each.
 
-Large shapes of the style come from the coarse scales, where the network's field of view covers more of the image;
+Large shapes of the style come from the coarse scales, where the network's receptive field covers more of the image;
 brush strokes come from the fine ones. Coarse scales lose content more easily, so each scale has a factor for the
 content weight.
 """

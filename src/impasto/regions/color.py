@@ -43,7 +43,7 @@ _DARKEST = 1e-7
 _LEAST_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
-AT_ONCE = 2**18  # pixels of an image that are worked on at a time, where that takes much memory a pixel
+AT_ONCE = 2**18  # pixels of an image processed at a time, where that takes much memory per pixel
 
 
 def to_linear(srgb: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def _shown(lab: Tensor, slack: float = 1e-7) -> Tensor:
 
 
 def lightness_range(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest lightness that a screen can show at each position's chroma.
+    """Return the minimum and maximum lightness that a screen can show at each position's chroma.
 
     Args:
         lab: ``[..., 3, H, W]``, inside the gamut.
@@ -160,7 +160,7 @@ class ChromaKeeper:
 
 
 def _kept(content: Tensor) -> Tensor:
-    """Return chroma, and the least and the greatest lightness that it allows, ``[1, 4, H, W]``."""
+    """Return chroma, and the minimum and maximum lightness that it allows, ``[1, 4, H, W]``."""
     lab = to_oklab(content.double())
     return torch.cat([lab[:, 1:], *lightness_range(lab)], 1).to(content)
 
@@ -168,7 +168,7 @@ def _kept(content: Tensor) -> Tensor:
 def by_rows(change: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
     """Apply a pixelwise function to an image ``[B, C, H, W]`` in bands of rows.
 
-    Colors are worked on in float64 and through many steps, for which a whole large image would take too much memory.
+    Colors are computed in float64 in many steps, for which a whole large image would take too much memory.
     """
     return torch.cat([change(picture[..., band, :]) for band in bands(picture)], -2)
 
@@ -254,7 +254,7 @@ def matching_map(source: tuple[Rows, Rows], target: tuple[Rows, Rows]) -> tuple[
 
 
 def _roots(matrix: Rows) -> tuple[Rows, Rows]:
-    """Return the symmetric square root and its inverse, which leaves alone the directions of no variance."""
+    """Return the symmetric square root and its inverse, which leaves directions without variance unchanged."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     values = np.clip(values, 0, None)
     root = np.sqrt(values)

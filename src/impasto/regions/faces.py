@@ -1,6 +1,6 @@
 """Faces in a photograph, as a soft mask.
 
-The detector is the cascade of local binary patterns (Liao, Zhu, Lei, Zhang & Li, ICB 2007) that scikit-image carries in
+The detector is the cascade of local binary patterns (Liao, Zhu, Lei, Zhang & Li, ICB 2007) that scikit-image ships in
 its wheel; nothing is downloaded. It detects upright, frontal faces.
 """
 

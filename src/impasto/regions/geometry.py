@@ -1,7 +1,7 @@
-"""Images at another size, turned, and images whose opposite edges join.
+"""Resize and rotate images, and make opposite edges join.
 
 Images are ``[1, 3, H, W]`` in [0, 1]. The periodic part of an image follows Moisan, J. Mathematical Imaging and
-Vision 2011: what is taken away is as smooth as can be.
+Vision 2011: what is removed is as smooth as possible.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Mask images (white is inside, gray is partly inside), label images (one color per region) and alpha become tensors ``[1,
 1, H, W]`` in [0, 1], and for each layer of the network the weight of its positions. Masks as weights of the statistics:
 Gatys et al., CVPR 2017, section 4; label images in pairs: Champandard, "Semantic style transfer and turning two-bit
-doodles into fine artworks", 2016. Difference from the paper: a layer's mask is eroded by its field of view, as far as
+doodles into fine artworks", 2016. Difference from the paper: a layer's mask is eroded by its receptive field, as far as
 enough of the region is left.
 """
 
@@ -67,8 +67,8 @@ def check_aspect(mask: tuple[int, int], size: tuple[int, int], name: str) -> Non
     rounded = abs(w - h * width / height) <= 1 or abs(h - w * height / width) <= 1
     if off > ASPECT_TOLERANCE and not (rounded and off < 0.05):
         raise ImageError(
-            f"{name} is {w}x{h} px and its image {width}x{height}: the shape is {off:.1%} off, more than 1%; "
-            "save the mask at the image's own size"
+            f"{name} is {w}x{h} px and its image {width}x{height}: the aspect ratio differs by {off:.1%}, more than "
+            "1%; save the mask at the size of the image"
         )
 
 
@@ -98,7 +98,7 @@ def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, in
     """Return the weight of each layer's positions.
 
     A position counts as far as all it sees lies in the region: the mask is eroded by a third of the layer's
-    field of view, or by as much of it as leaves two fifths of the region. The caller normalizes by each map's own sum.
+    receptive field, or by as much of it as leaves two fifths of the region. The caller normalizes by each map's sum.
 
     Args:
         mask: ``[1, 1, H, W]`` in [0, 1] at the canvas's size.

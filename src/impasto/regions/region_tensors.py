@@ -27,7 +27,7 @@ from impasto.regions.geometry import periodic, resize, rotated
 from impasto.regions.spec import LABELS, ONLY, PROTECT, RegionSpec, StyleSpec, check_count, require_picture
 
 REST = "rest"
-FEATHER = 0.012  # of the long side: how softly a protected place is set into the image
+FEATHER = 0.012  # of the long side: the width of the soft edge of a protected area
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +172,7 @@ def build_region_tensors(
             regions.append(Region(pending.name, mask, styles, pending.specs[0].strength, color == "content"))
         else:
             notes.append(
-                f"nothing of {pending.name or 'the picture'} is left to paint: all of it is protected or transparent"
+                f"nothing of {pending.name or 'the image'} is left to paint: all of it is protected or transparent"
             )
     if protect is not None and settings.protect_strength == 1:
         top = _feathered(protect)

@@ -221,9 +221,9 @@ class _Loaded:
 
 def _check_only(labels: Sequence[Any] | None, placed: Sequence[StyleSpec]) -> None:
     if labels is not None:
-        raise OptionError("labels and style_only cannot be combined: make the other places transparent", "style_only")
+        raise OptionError("labels and style_only cannot be combined: make the other areas transparent", "style_only")
     if all(spec.region is not None for spec in placed):
-        raise OptionError("style_only needs a painting that has no region: name one after the photograph", "style_only")
+        raise OptionError("style_only needs a painting without a region: pass one as the second argument", "style_only")
 
 
 def _check_labels(labels: Sequence[Any], placed: Sequence[StyleSpec], regions: Sequence[Any]) -> None:

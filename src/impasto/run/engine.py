@@ -119,7 +119,7 @@ def _checkpoint(
 ) -> list[ProgressEvent]:
     """Save the state if a checkpoint is due or ``now``."""
     if checkpointer is None:
-        return [Warned("a checkpoint was requested, but this run has no folder for it: give --run-dir")] if now else []
+        return [Warned("a checkpoint was requested, but this run has no folder for it: pass --run-dir")] if now else []
     events: list[ProgressEvent] = [Warned(note) for note in checkpointer.save(state, optimizer, objective, now=now)]
     return [*events, Steered(state.step + 1, "checkpoint", {})] if now else events
 

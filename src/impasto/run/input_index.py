@@ -56,7 +56,7 @@ def remember(pictures: Mapping[str, Picture]) -> None:
 
 
 def paths_of(sha256: str) -> list[Path]:
-    """Return the paths at which a file with this hash was seen, the latest first; none of them has to exist still."""
+    """Return the paths at which a file with this hash was seen, the latest first; they may no longer exist."""
     if not is_enabled():
         return []
     return [Path(path) for path, known in reversed(_read().items()) if known == sha256]

@@ -373,7 +373,7 @@ def _plans(
 def _memory_notes(plan: memory.MemoryPlan) -> list[str]:
     """Return warnings about the memory plan of the last scale."""
     if plan.first_order:
-        return ["memory is short: a first-order method takes L-BFGS's place at the largest size"]
+        return ["memory is short: a first-order method replaces L-BFGS at the largest size"]
     if plan.pairs < memory.PAIRS:
         return [f"memory is short: L-BFGS remembers {plan.pairs} steps instead of {memory.PAIRS} at the largest size"]
     return []
@@ -384,6 +384,6 @@ def _notes(files: Mapping[str, images.Picture], size: tuple[int, int], options: 
     has_strokes = options.feed_forward.model is None  # a trained network brings its own, and a thumbnail of the style
     if has_strokes and max(files["style"].size) < 0.9 * max(size) * options.features.style_scale:
         notes.append(
-            "the style is smaller than the image asks for: its strokes are painted at its own size, not enlarged"
+            "the style is smaller than the output requires: its strokes are painted at its own size, not enlarged"
         )
     return notes

@@ -71,7 +71,7 @@ class ProcessGroup:
     def broadcast_tensor(self, tensor: Tensor) -> Tensor:
         """Return the first process's tensor on every process; the others pass one of its shape, which is filled."""
         if self.world_size > 1:
-            with self._together("picture"):
+            with self._together("image"):
                 _distributed().broadcast(tensor, 0)
         return tensor
 
@@ -220,13 +220,13 @@ class RowShard:
             return part
         mine = part.detach().cpu().contiguous()
         if not self.group.is_first:
-            self.group.exchange({0: mine}, {}, "picture")
+            self.group.exchange({0: mine}, {}, "image")
             return part
         whole = mine.new_empty(*mine.shape[:-2], self.height, mine.shape[-1])
         whole[..., : self.rows[1], :] = mine
         for other, (a, b) in list(enumerate(self.all_rows))[1:]:  # one at a time, to save memory
             rows = mine.new_empty(*mine.shape[:-2], b - a, mine.shape[-1])
-            self.group.exchange({}, {other: rows}, "picture")
+            self.group.exchange({}, {other: rows}, "image")
             whole[..., a:b, :] = rows
         return whole
 

@@ -46,7 +46,7 @@ def paint(
     kept: list[Stepped] = []
     watched = _keeping(events, kept)
     result = follow(watched, mailbox) if follow is not None else last(watched)
-    files = {"picture": out / "out.png"}
+    files = {"image": out / "out.png"}
     pictures = [images.resize(images.load(content_path).pixels, result.pixels.shape[:2])]
     labels = ["photograph"]
     for name, event in zip(("early", "later"), kept, strict=False):

@@ -31,7 +31,7 @@ def write_masks(photo: images.PictureLike, folder: Path, places: Sequence[str] =
         places: what else to select, each as ``0.42,0.31+0.5,0.6-0.1,0.9``.
 
     Raises:
-        OptionError: a place cannot be parsed, or is outside the image.
+        OptionError: a point cannot be parsed, or is outside the image.
         WeightsError: the networks have not been fetched.
     """
     for place in places:

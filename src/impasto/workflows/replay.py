@@ -76,11 +76,11 @@ def read_source(
     folders = (path.resolve().parent, Path.cwd())
     if path.suffix.lower() != ".json":
         if cell is not None:
-            raise OptionError(f"--cell is for the JSON file of a sheet, and {path.name!r} is an image", "cell")
+            raise OptionError(f"--cell is for the JSON file of a contact sheet, and {path.name!r} is an image", "cell")
         return Source(record.read(path), folders, path, input_overrides=given)
     sheet = read_sheet(path)
     if cell is None:
-        raise OptionError(f"{path.name!r} is a sheet: select one of its images with --cell ROW,COLUMN", "cell")
+        raise OptionError(f"{path.name!r} is a contact sheet: select one of its images with --cell ROW,COLUMN", "cell")
     for entry in sheet["cells"]:
         if (entry["row"], entry["column"]) == cell:
             about = record.parsed(json.dumps(entry["record"]), f"cell {cell[0]},{cell[1]} of {str(path)!r}")
@@ -110,7 +110,7 @@ def read_sheet(path: Path) -> dict[str, Any]:
         raise ImageError(f"{str(path)!r} cannot be read ({error.strerror}): check the name") from None
     except (ValueError, KeyError, TypeError, AssertionError):
         raise RecordError(
-            f"{str(path)!r} is not the JSON of a sheet: use the file that impasto explore wrote"
+            f"{str(path)!r} is not the JSON file of a contact sheet: use the file that impasto explore wrote"
         ) from None
     if number > record.FORMAT:
         raise RecordError(f"{str(path)!r} was made by a newer impasto: pip install --upgrade impasto")

@@ -143,7 +143,7 @@ def test_foreign_and_missing_files_are_named(source: fetched.Source, cache: Path
     (tmp_path / "other.tar.gz").write_bytes(b"x")
     with pytest.raises(WeightsError, match=r"other.tar.gz is not the source archive of paint-box==1\.0"):
         weights.fetch("evaluation", from_file=tmp_path / "other.tar.gz")
-    with pytest.raises(WeightsError, match=r"none.tar.gz does not exist; give the source archive of paint-box==1\.0"):
+    with pytest.raises(WeightsError, match=r"none.tar.gz does not exist; pass the source archive of paint-box==1\.0"):
         weights.fetch("evaluation", from_file=tmp_path / "none.tar.gz")
 
 

@@ -54,7 +54,7 @@ class Blended:
 
     @property
     def halo_px(self) -> int:
-        """Pixels read beyond a tile and the encoder's field of view."""
+        """Pixels read beyond a tile and the encoder's receptive field."""
         return self._loss.halo_px
 
     @property

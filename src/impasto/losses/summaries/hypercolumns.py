@@ -26,7 +26,7 @@ def grid_parts(features: Features, window: TileWindow, layers: Iterable[str], st
 
     Args:
         features: by layer, ``[1, C, h, w]`` on the tile's canvas.
-        window: what is owned; it must read ``HALO_PX`` px beyond, save at the image's edge.
+        window: what is owned; it must read ``HALO_PX`` px beyond, except at the image's edge.
         layers: which, in this order.
         step: the stride, 1 to 16.
 
@@ -50,7 +50,7 @@ def grid_parts(features: Features, window: TileWindow, layers: Iterable[str], st
                 part = part[..., top:, left:]
             lacking = (0, max(0, columns - part.shape[-1]), 0, max(0, rows - part.shape[-2]))
             part = functional.pad(part, lacking, mode="replicate") if max(lacking) > 0 else part
-        if part.shape[-2:] != (rows, columns):  # a slice of everything would cost a copy on the way back
+        if part.shape[-2:] != (rows, columns):  # a slice of everything would cost a copy in the backward pass
             part = part[..., :rows, :columns]
         parts.append(part.permute(0, 2, 3, 1).reshape(-1, part.shape[1]))
     return parts
@@ -77,7 +77,7 @@ def at_points(
         canvas: ``[1, 3, h, w]``, what the tile reads.
         features: by layer, ``[1, C, h/s, w/s]``.
         layers: which, in this order.
-        window: what is owned; it must read ``HALO_PX`` px beyond, save at the image's edge.
+        window: what is owned; it must read ``HALO_PX`` px beyond, except at the image's edge.
         points: ``[K]`` indices into the whole image's pixels.
 
     Returns:

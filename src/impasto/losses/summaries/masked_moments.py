@@ -2,7 +2,7 @@
 
 Rows of features have a weight each; the result is the weighted sums of rows and of their outer products. Rows of weight
 0 are never touched, so that four regions together cost about what the whole image does, and nothing is kept for the
-way back but the features that are there anyway.
+backward pass but the features that are there anyway.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def self_product(rows: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 class _SelfProduct(torch.autograd.Function):
-    """One product on the way back instead of two, since the result is symmetric."""
+    """One product in the backward pass instead of two, since the result is symmetric."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, dtype: torch.dtype) -> Tensor:

@@ -35,7 +35,7 @@ class Loss(Protocol):
 
     @property
     def halo_px(self) -> int:
-        """Pixels read beyond a tile and the encoder's own field of view, as for patches; 0 for most losses."""
+        """Pixels read beyond a tile and the encoder's own receptive field, as for patches; 0 for most losses."""
         ...
 
     @property

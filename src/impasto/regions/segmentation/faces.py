@@ -2,8 +2,8 @@
 
 In: an image. Out: where faces are, how they are tilted, and a mask over them. BlazeFace looks at the whole image,
 then at overlapping windows of a half and of a quarter of its long side, in which small faces are large enough; every
-find is confirmed by looks at windows around it, turned upright by the line between its eyes. Departure: the confirming
-looks, without which stones and ladybirds are faces.
+detection is confirmed in windows around it, rotated so that the line between its eyes is level. Difference from the
+paper: the confirmation, without which stones and ladybugs are detected as faces.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _look(levels: list[Pixels], x: float, y: float, side: float, tilt: float, le
 
 
 def _confirmed(levels: list[Pixels], face: Face) -> Face | None:
-    """Return a find as a closer look sees it, or None where looks from several distances do not agree on a face."""
+    """Return a detection refined in a closer window, or None if windows of several sizes do not agree on a face."""
     scores, best = [], None
     for reach in SECOND_LOOKS:
         again = _look(levels, face.x, face.y, reach * face.side, face.tilt, 0.05)

@@ -1,7 +1,7 @@
-"""The masks that have a name instead of a file: ``person``, ``sky``, or places to click on.
+"""The masks that have a name instead of a file: ``person``, ``sky``, or points to click on.
 
 ``0.42,0.31`` selects what is at 42 % of the width and 31 % of the height; ``0.42,0.31+0.5,0.6-0.1,0.9`` adds what is at
-a second place and removes what is at a third.
+a second point and removes what is at a third.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MASK_NAMES: tuple[str, ...] = get_args(MaskName)
 # A mask with a name earlier in this list takes its pixels from those later in it.
 PRECEDENCE = ("facial-features", "faces", "person", "foreground", "sky", "background")
 
-PLACES = "write places as 0.42,0.31 or 0.42,0.31+0.5,0.6-0.1,0.9"
+PLACES = "write points as 0.42,0.31 or 0.42,0.31+0.5,0.6-0.1,0.9"
 
 _NUMBER = r"\d*\.?\d+"
 _CLICK = re.compile(rf"\s*(?P<sign>[+-]?)\s*(?P<x>{_NUMBER})\s*,\s*(?P<y>{_NUMBER})\s*")
@@ -28,7 +28,7 @@ def drawn_name(mask: Any) -> str | None:
     """Return the name of a mask that is drawn automatically, or None for a file or an image.
 
     Raises:
-        OptionError: it is a place outside the image.
+        OptionError: it is a point outside the image.
     """
     if not isinstance(mask, str):
         return None
@@ -37,10 +37,10 @@ def drawn_name(mask: Any) -> str | None:
 
 
 def parse_clicks(text: str) -> list[Click]:
-    """Return places as x, y and whether they are added, the first of them always; nothing if the text has another form.
+    """Return points as x, y and whether they are added, the first of them always; nothing if the text has another form.
 
     Raises:
-        OptionError: a place is outside the image, or the first one is subtracted.
+        OptionError: a point is outside the image, or the first one is subtracted.
     """
     clicks: list[Click] = []
     position = 0
@@ -51,12 +51,12 @@ def parse_clicks(text: str) -> list[Click]:
         x, y, added = float(match["x"]), float(match["y"]), match["sign"] != "-"
         if not (x <= 1 and y <= 1):
             raise OptionError(
-                f"the place {match['x']},{match['y']} is outside the image: x and y must be between 0 and 1, from "
+                f"the point {match['x']},{match['y']} is outside the image: x and y must be between 0 and 1, from "
                 "the left and from the top",
                 "select",
             )
         clicks.append((x, y, added))
         position = match.end()
     if clicks and not clicks[0][2]:
-        raise OptionError(f"the places {text!r} begin with one that is removed: begin with one to select", "select")
+        raise OptionError(f"the points {text!r} begin with one that is removed: begin with one to select", "select")
     return clicks

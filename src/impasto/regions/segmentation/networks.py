@@ -56,7 +56,7 @@ def people(pixels: Pixels) -> Pixels:
 
 
 def face_boxes(square: Pixels) -> tuple[Pixels, Pixels]:
-    """Return BlazeFace's raw answer for a square image.
+    """Return BlazeFace's raw output for a square image.
 
     Args:
         square: ``[128, 128, 3]`` sRGB in [0, 1].

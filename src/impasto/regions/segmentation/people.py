@@ -1,8 +1,8 @@
-"""People, and what stands in front of the rest, as a soft mask.
+"""People and other foreground objects as a soft mask.
 
 In: an image and the faces found in it. Out: a mask over its people; where there are none, over the animals and things
-that stand in front, which the network marks too. It looks at the whole image, then at a window around each thing it
-marked and below each face, since its answer has 256x256 cells. The guided filter lets the mask follow hair and hands.
+in the foreground, which the network marks too. It looks at the whole image, then at a window around each thing it
+marked and below each face, since its output has 256x256 cells. The guided filter lets the mask follow hair and hands.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from impasto.regions.segmentation.opencv import Pixels, resized, shrunk
 
 LONG_SIDE_PX = 1024
 MAX_WINDOWS = 8
-MARKED = 0.3  # probability from which a place gets a look of its own
-SMALLEST_SHARE = 0.001  # of the image, of what gets a look of its own
+MARKED = 0.3  # probability from which an area is examined separately
+SMALLEST_SHARE = 0.001  # of the image, of what is examined separately
 MARGIN = 0.35  # of a window around what was marked, relative to its longer side
 LARGEST_WINDOW = 0.7  # of the image; a larger window shows nothing new
 RADIUS, EPSILON = 0.012, 1e-3  # of the guided filter
@@ -28,7 +28,7 @@ Window = tuple[int, int, int, int]
 
 
 def foreground_mask(pixels: Pixels, faces: Sequence[Face]) -> Pixels:
-    """Return a soft mask ``[H, W]`` in [0, 1] over people and what else stands in front, all zero where nothing does.
+    """Return a soft mask ``[H, W]`` in [0, 1] over people and other foreground objects, all zero if there are none.
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].

@@ -1,4 +1,4 @@
-"""All masks of one image by name: computed once, asked for many times.
+"""All masks of one image by name: computed once, requested many times.
 
 In: an image. Out: masks ``[H, W]`` in steps of 1/255, so that a mask written to a file and read again is the same.
 """
@@ -46,7 +46,7 @@ class Segmenter:
         """Return a mask ``[H, W]`` in [0, 1], or None where the image has nothing of that name.
 
         Args:
-            name: one of ``names.MASK_NAMES``, or places as ``names.parse_clicks`` reads them. ``person`` is what stands
+            name: one of ``names.MASK_NAMES``, or points as ``names.parse_clicks`` reads them. ``person`` is what stands
                 in front, since the network that draws it marks animals as well; where nothing does, the background is
                 the whole image.
 

@@ -3,7 +3,7 @@
 In: an image. Out: a mask, or None where there is no sky. A linear classifier of VGG-19's features and of the height in
 the image says how probable sky is in each cell (``data/sky.npz``, logistic regression on 250 photographs). GrabCut
 draws the border from where it is sure, and the guided filter lets the mask follow roofs and branches. What does not
-reach the top of the image is no sky.
+reach the top of the image is not sky.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sky_mask(
 
     Args:
         pixels: ``[H, W, 3]`` sRGB in [0, 1].
-        foreground: ``[H, W]`` in [0, 1], what is known to be no sky.
+        foreground: ``[H, W]`` in [0, 1], what is known not to be sky.
         features: of the image, as ``grid_features`` returned them.
     """
     small = shrunk(pixels, SIDE_PX)
