@@ -84,7 +84,7 @@ def features_mask(faces: list[Face], size: tuple[int, int]) -> Pixels:
 
     Args:
         faces: as ``find_faces`` returned them.
-        size: ``(height, width)`` of their picture in px.
+        size: ``(height, width)`` of their image in px.
     """
     mask = np.zeros(size, np.float32)
     for face in faces:
