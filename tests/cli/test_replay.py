@@ -54,7 +54,9 @@ def test_inspect_and_replay(capsys: Capture) -> None:
     capsys.readouterr()
     assert run(["inspect", str(out)]) == 0
     told = capsys.readouterr().out
-    assert told.splitlines()[0].startswith("impasto stylize photo.png painting.png --strength 0.7 ")
+    assert told.startswith("image:     photo.png in the style of painting.png\nsize:      48x36 px\nstrength:  0.7\n")
+    assert "strength 0.7 (default: 0.5)" in told
+    assert "repeat:    impasto replay out.png\ncommand:   impasto stylize photo.png painting.png " in told
     assert record.read(out)["inputs"]["content"]["sha256"] in told
     assert "steps:     ran 3" in told
     assert run(["inspect", str(out), "--json"]) == 0
@@ -129,6 +131,36 @@ def test_moved_inputs_are_found_by_the_index(folder: Path, monkeypatch: pytest.M
     assert run(["resume", "kept", "-q"]) == 0
     assert Path("out.png").read_bytes() == before
     assert "the content 'C4.png'" in refused(capsys, "replay", "out.png", "-q", "--no-index", "-o", "third.png")
+
+
+@pytest.mark.slow
+def test_replay_with_changes_differs_and_says_so(capsys: Capture) -> None:
+    out = painted("--strength=0.3")
+    capsys.readouterr()
+    assert run(["replay", "out.png", "--strength=0.8", "--steps=2", "-q", "-o", "stronger.png"]) == 0
+    told = capsys.readouterr().err
+    assert "note: the result will differ from the original: strength 0.8 (was 0.3), steps 2 (was 3)" in told
+    changed, before = record.read("stronger.png"), record.read(out)
+    different = {"strength": 0.8, "steps": 2}
+    assert changed["options"] == before["options"] | different
+    assert changed["inputs"] == before["inputs"]
+    assert run(["replay", "stronger.png", "-q"]) == 0
+    assert "will differ" not in capsys.readouterr().err
+    assert Path("stronger-again.png").read_bytes() == Path("stronger.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_look_of_an_image_for_a_different_photograph(capsys: Capture) -> None:
+    painted("--style-scale=0.5", "--color=match", "--strength=0.3")
+    Image.new("RGB", (64, 64), (90, 160, 40)).save("other.png")
+    assert run(["stylize", "other.png", "--like", "out.png", "--strength", "0.8", "-o", "alike.png", "-q"]) == 0
+    alike, before = record.read("alike.png"), record.read("out.png")
+    assert alike["options"] == before["options"] | {"strength": 0.8}
+    assert alike["inputs"]["content"]["name"] == "other.png"
+    assert alike["inputs"]["style"] == before["inputs"]["style"]
+    assert run(["stylize", "other.png", "photo.png", "--like", "out.png", "-o", "own.png", "-q"]) == 0
+    assert record.read("own.png")["inputs"]["style"]["name"] == "photo.png"
+    assert "contains no Impasto metadata" in refused(capsys, "stylize", "other.png", "--like", "photo.png")
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ from impasto.run import record
 from impasto.run.prepared_run import prepare
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
+from impasto.workflows.command import as_command
 from impasto.workflows.explore import axes_of, iter_explore
-from impasto.workflows.replay import Source, as_command, iter_replay, read_sheet, read_source
+from impasto.workflows.replay import Source, iter_replay, read_sheet, read_source
 from random_weights import state_before
 from runs import iter_stylize, stylize
 

@@ -39,7 +39,7 @@ def _root(
 app.command("stylize")(stylize.stylize)
 app.command("batch")(batch.batch)
 app.command("demo")(stylize.demo)
-app.command("inspect")(replay.inspect)
+app.command("inspect")(info.inspect)
 app.command("replay")(replay.replay)
 app.command("resume")(replay.resume)
 app.command("explore")(explore.explore)

@@ -46,12 +46,14 @@ def with_groups(*names: str) -> Callable[[Callable[..., None]], Callable[..., No
     Each field becomes a flag, and the command receives an instance, constructed from the flags that are given.
 
     Args:
-        names: options of a run that the command also takes, in ``**options``.
+        names: options of a run that the command also takes, in ``**options``; ``recipe`` is one of them.
     """
+
+    recipe = inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=RECIPE, annotation=str | None)
 
     def expand(command: Callable[..., None]) -> Callable[..., None]:
         chosen = {item.name: item for item in declared() if item.name in names}
-        return _expanded(command, [_parameter(chosen[name]) for name in names])
+        return _expanded(command, [recipe if name == "recipe" else _parameter(chosen[name]) for name in names])
 
     return expand
 

@@ -1,16 +1,22 @@
-"""``impasto samples``, ``layers``, ``recipes``, ``weights`` and ``doctor``."""
+"""``impasto samples``, ``layers``, ``recipes``, ``weights``, ``doctor`` and ``inspect``."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
 from impasto.cli.flags import with_options
 from impasto.errors import WeightsError
+from impasto.options.renamed import current_names
+
+if TYPE_CHECKING:
+    from impasto.run.record import Record
 
 recipes_app = typer.Typer(help="List, show and save recipes (named presets).", invoke_without_command=True)
 weights_app = typer.Typer(help="List and fetch network weights.", invoke_without_command=True)
@@ -142,3 +148,79 @@ def doctor() -> None:
     typer.echo("1 problem" if len(problems) == 1 else f"{len(problems)} problems" if problems else "OK")
     if problems:
         raise typer.Exit(1)
+
+
+def inspect(
+    picture: Path = typer.Argument(..., metavar="IMAGE", help="Image written by Impasto."),
+    as_json: bool = typer.Option(False, "--json", help="Print the whole record as JSON."),
+) -> None:
+    """Show how an image was made: inputs, settings that differ from the defaults, and how to repeat it."""
+    import json
+
+    from impasto.run import record
+
+    about = record.read(picture)
+    if as_json:
+        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    for title, text in _lines(about, picture):
+        typer.echo(f"{title + ':':10s} {text}" if title else text)
+
+
+def _lines(about: Record, picture: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a person wants to know as title and text, the most important first."""
+    from impasto.workflows.command import as_command, needs_replay, replay_command
+
+    options: dict[str, Any] = current_names(about["options"])
+    names = {part: entry["name"] for part, entry in about["inputs"].items()}
+    yield "image", f"{names['content']} in the style of {names.get('style', names.get('style 1', 'its regions'))}"
+    yield "size", _size(about)
+    if options.get("strength") is not None:
+        yield "strength", f"{options['strength']:g}"
+    yield "recipe", str(options.get("recipe"))
+    yield "changed", ", ".join(_changed(options)) or "nothing; all options are those of the recipe"
+    yield "steps", f"{'stopped after' if about.get('stopped') else 'ran'} {about.get('steps')}"
+    for entry in about["steering"]:
+        shown = entry.get("command") or ", ".join(f"{key} {value}" for key, value in entry["values"].items())
+        yield "", f"  step {entry['step']}: {shown}"
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(picture.stat().st_mtime))
+    yield "made", f"{made} (date of the file), impasto {about['versions']['impasto']}"
+    yield "repeat", replay_command(str(picture))
+    note = " (without the live changes in between)" if about["steering"] else ""
+    if not needs_replay(about) or note:
+        yield "command", as_command(about) + note
+    for number, parent in enumerate(about["parents"], start=1):
+        yield "", f"parent {number}: {as_command(parent)}"
+    for part, file in about["inputs"].items():
+        yield part, f"{file.get('path', file['name'])}  sha256 {file['sha256']}"
+    losses = about.get("losses", {})
+    if losses:
+        yield "losses", ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
+    yield "more", "impasto inspect --json"
+
+
+def _size(about: Record) -> str:
+    """Return the size of the image in px."""
+    from impasto.planning.schedule import Scale
+
+    scales = about["decisions"].get("scales")
+    if not scales:
+        return str(about["options"].get("size"))
+    last = Scale.from_data(scales[-1])
+    return f"{last.width}x{last.height} px"
+
+
+def _changed(options: dict[str, Any]) -> Iterator[str]:
+    """Yield the options that differ from those of the recipe."""
+    from impasto.errors import OptionError
+    from impasto.options import recipes
+    from impasto.options.fields import Options
+
+    try:
+        usual: dict[str, Any] = {**recipes.resolve(recipe=options.get("recipe")).flat()}
+    except OptionError:  # a user recipe that does not exist here
+        usual = {**Options().flat()}
+    for name, value in options.items():
+        if name != "recipe" and value != usual.get(name):
+            before = "not set" if usual.get(name) is None else usual[name]
+            yield f"{name.replace('_', '-')} {value} (default: {before})"

@@ -1,11 +1,11 @@
-"""``impasto inspect``, ``replay`` and ``resume``: show the record of an image, repeat a run, resume one."""
+"""``impasto replay`` and ``resume``: repeat a run from the record of its image, resume one from its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import typer
 
@@ -16,14 +16,21 @@ from impasto.cli.target import Target
 from impasto.errors import ImageError, OptionError
 from impasto.events import Mailbox
 from impasto.options.declaration import option
-from impasto.options.renamed import current_names
+from impasto.options.fields import declared
+from impasto.options.option_fields import OptionFields
 
-CONTENT = typer.Option(None, "--content", metavar="FILE", help="New path of the content, if it was moved.")
-STYLE = typer.Option(None, "--style", metavar="FILE", help="New path of the style, if it was moved.")
-INIT = typer.Option(None, "--init", metavar="FILE", help="New path of the initial image, if it was moved.")
 INPUT = typer.Option(
     [], "--input", metavar="ROLE=FILE", help="New path of any other input; `inspect` lists the roles. Repeatable."
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """Where inputs are now."""
+
+    content: str | None = option(None, "new path of the content, if it was moved", metavar="FILE")
+    style: str | None = option(None, "new path of the style, if it was moved", metavar="FILE")
+    init: str | None = option(None, "new path of the initial image, if it was moved", metavar="FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,44 +42,11 @@ class Resize:
     memory: str | None = option(None, "with --size: memory limit, such as 6GiB", metavar="SIZE")
 
 
-def inspect(
-    picture: Path = typer.Argument(..., metavar="IMAGE", help="Image written by Impasto."),
-    as_json: bool = typer.Option(False, "--json", help="Print the whole record as JSON."),
-) -> None:
-    """Show the command, inputs, options and losses of an image."""
-    import json
-
-    from impasto.run import record
-    from impasto.workflows.replay import as_command
-
-    about = record.read(picture)
-    if as_json:
-        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
-        return
-    typer.echo(as_command(about))
-    for part, found in about["inputs"].items():
-        typer.echo(f"{part + ':':10s} {found['name']}  sha256 {found['sha256']}")
-    tables: dict[str, Mapping[str, object]] = {
-        "versions": about.get("versions", {}),
-        "decisions": about.get("decisions", {}),
-        "losses": about.get("losses", {}),
-    }
-    for title, table in tables.items():
-        typer.echo(f"{title + ':':10s} " + ", ".join(f"{key} {value}" for key, value in table.items()))
-    how = "stopped after" if about.get("stopped") else "ran"
-    typer.echo(f"steps:     {how} {about.get('steps')}")
-    for entry in about["steering"]:
-        shown = entry.get("command") or ", ".join(f"{key} {value}" for key, value in entry["values"].items())
-        typer.echo(f"  step {entry['step']}: {shown}")
-    for number, parent in enumerate(about["parents"], start=1):
-        typer.echo(f"parent {number}: {as_command(parent)}")
-    typer.echo(
-        "options:   "
-        + ", ".join(f"{key} {value}" for key, value in current_names(about["options"]).items() if value is not None)
-    )
+# Options that mean something else here: a different size keeps the composition, and --init is a moved file.
+OWN = ("size", "dpi", "memory", "init")
 
 
-@with_groups()
+@with_groups("recipe", *(item.name for item in declared() if item.name not in OWN))
 def replay(
     picture: Path = typer.Argument(
         ..., metavar="IMAGE", help="Image written by Impasto, or sheet.json of a contact sheet."
@@ -81,20 +55,18 @@ def replay(
     *,
     target: Target,
     resize: Resize,
-    seed: int | None = typer.Option(None, "--seed", min=0, help="Use a different random seed."),
     more_steps: int | None = typer.Option(None, "--more-steps", min=1, help="Continue the image for this many steps."),
-    content: str | None = CONTENT,
-    style: str | None = STYLE,
-    init: str | None = INIT,
+    moved: Moved,
     inputs: list[str] = INPUT,
     recording: Recording,
     quiet: bool = QUIET,
+    **changes: Unpack[OptionFields],
 ) -> None:
-    """Reproduce an image from its embedded record, or continue optimizing it."""
+    """Reproduce an image from its embedded record, change some of its options, or continue optimizing it."""
     from impasto.run.state import Monitor
     from impasto.workflows.replay import input_of, iter_replay, read_source
 
-    given = _given(inputs, content=content, style=style, init=init)
+    given = _given(inputs, **asdict(moved))
     source = read_source(picture, _cell(cell), given)
     output = target.path(_beside(picture, cell))
     if source.path is not None and output.exists() and source.path.exists() and output.samefile(source.path):
@@ -105,9 +77,10 @@ def replay(
         events = iter_replay(
             source,
             output,
-            seed=seed,
+            seed=changes.pop("seed", None),
             **asdict(resize),
             more_steps=more_steps,
+            changes=changes,
             monitor=Monitor(mailbox, recording.preview_every),
             checkpoints=recording.checkpoints(),
             group=group,
@@ -116,11 +89,11 @@ def replay(
         follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
 
 
+@with_groups()
 def resume(
     run_dir: Path = typer.Argument(..., metavar="FOLDER", help="Folder passed to --run-dir."),
-    content: str | None = CONTENT,
-    style: str | None = STYLE,
-    init: str | None = INIT,
+    *,
+    moved: Moved,
     inputs: list[str] = INPUT,
     quiet: bool = QUIET,
 ) -> None:
@@ -128,7 +101,7 @@ def resume(
     from impasto.run.state import Monitor
     from impasto.workflows.replay import iter_resume
 
-    given = _given(inputs, content=content, style=style, init=init)
+    given = _given(inputs, **asdict(moved))
     mailbox = Mailbox()
     with together() as group:
         events = iter_resume(run_dir, given=given, monitor=Monitor(mailbox), group=group)

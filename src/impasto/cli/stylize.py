@@ -51,6 +51,9 @@ SELECT = typer.Option(
     metavar="X,Y[+X,Y][-X,Y]",
     help="Paint only what is at a point, from 0,0 (top left) to 1,1; + adds another point, - removes one.",
 )
+LIKE = typer.Option(
+    None, "--like", metavar="IMAGE", help="Take the paintings and options of a finished image; what is given wins."
+)
 
 
 @with_options
@@ -72,6 +75,7 @@ def stylize(
     protect: str | None = PROTECT,
     style_only: str | None = STYLE_ONLY,
     select: str | None = SELECT,
+    like: Path | None = LIKE,
     pair: str | None = PAIR,
     faces: str | None = FACES,
     *,
@@ -88,12 +92,11 @@ def stylize(
     placed: dict[str, Any] = {"regions": region or (), "labels": _labels(labels, pair), "protect": protect}
     placed |= faces_as_regions(faces, styles or (), placed)
     placed["style_only"] = _style_only(style_only, select)
+    if like is not None:
+        styles, placed, options = _like(like, styles, placed, options)
     output = target.path(default_name(content, styles or (), region or (), options.get("model")))
     if dry_run:
-        from impasto.workflows.estimate import forecast
-
-        estimate = forecast(content, styles or None, **placed, output=output, began=began, **options)
-        typer.echo("\n".join(estimate.lines()))
+        _print_estimate(content, styles or None, **placed, output=output, began=began, **options)
         return
     recording.check_paths(output, content, *(styles or ()))
     style = _style_for_report(styles, placed, options) if recording.report is not None else None
@@ -129,6 +132,29 @@ def faces_as_regions(mode: str | None, styles: Sequence[str], placed: dict[str, 
         raise OptionError("--faces recognizable needs one painting, and neither --labels nor --pair", "faces")
     finer = [f"{name}={styles[0]},scale={scale},strength={strength}" for name, scale, strength in RECOGNIZABLE]
     return {"regions": [*placed["regions"], *finer]}
+
+
+def _print_estimate(*inputs: Any, **arguments: Any) -> None:
+    from impasto.workflows.estimate import forecast
+
+    typer.echo("\n".join(forecast(*inputs, **arguments).lines()))
+
+
+def _like(
+    picture: Path, styles: list[str] | None, placed: dict[str, Any], options: OptionFields
+) -> tuple[list[str] | None, dict[str, Any], OptionFields]:
+    """Return the arguments of a run with those of a finished image where none are given."""
+    from impasto.workflows.like import read_look
+
+    look = read_look(picture)
+    for note in look.notes:
+        typer.echo(f"note: {note}", err=True)
+    own = bool(styles or placed["regions"] or placed["labels"] or options.get("model"))
+    options = look.with_changes(options, own_styles=own)
+    if own:
+        return styles, placed, options
+    given = {name: value for name, value in placed.items() if value}
+    return list(look.styles) or None, placed | look.placed | given, options
 
 
 def _labels(files: tuple[str, str] | None, pair: str | None) -> Any:

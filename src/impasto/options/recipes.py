@@ -97,6 +97,29 @@ def resolve(**given: Unpack[OptionFields]) -> Options:
     return Options.of(recipe=name, **_merge(recipe.settings, chosen))
 
 
+def override(options: Options, **given: Unpack[OptionFields]) -> Options:
+    """Return options with some changed, as the command line changes those of a recipe.
+
+    A given recipe replaces the values that it sets, and the other given values override both.
+
+    Args:
+        options: all options of a run.
+        given: options by flat name, and ``recipe``; None stands for not given.
+
+    Raises:
+        OptionError: as ``resolve``.
+    """
+    name = given.get("recipe")
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None and key != "recipe"}
+    values = {key: value for key, value in options.flat().items() if value is not None or key == "strength"}
+    values.pop("recipe")
+    if isinstance(chosen.get("steps"), str):
+        chosen["steps"] = _steps(chosen["steps"], name or options.recipe, get(name or options.recipe))
+    if name is not None:
+        values = _merge(values, get(name).settings)
+    return Options.of(recipe=name or options.recipe, **_merge(values, chosen))
+
+
 def _steps(text: str, name: str, recipe: Recipe) -> int:
     """Return a number of steps given as text, or the published number for ``published``."""
     if text == PUBLISHED:

@@ -8,32 +8,31 @@ found as a file or replayed first from its record.
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from impasto.api import Inputs, last, open_run
 from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import Event, Warned
 from impasto.feedforward.model import load
 from impasto.imaging import images
-from impasto.objective.loss_factory import PROOF
 from impasto.options import recipes
-from impasto.options.fields import INIT_NAMES, Options
+from impasto.options.fields import Options, names_with
+from impasto.options.option_fields import OptionFields
 from impasto.planning.schedule import scales_for
-from impasto.regions.command_line import as_words
 from impasto.regions.spec import RegionSpec
 from impasto.run import record
 from impasto.run.checkpoint import load_input_copy, read_run
 from impasto.run.painter import CheckpointFolder, History
-from impasto.run.record import InputEntry, Record, SteeringEntry
+from impasto.run.record import Record, SteeringEntry
 from impasto.run.result import Result
 from impasto.run.state import Monitor
 from impasto.run.target_cache import TargetCache
 from impasto.runtime.distributed import ALONE, ProcessGroup
+from impasto.workflows.command import from_the_first_step
 
 
 @dataclass(frozen=True)
@@ -117,46 +116,6 @@ def read_sheet(path: Path) -> dict[str, Any]:
     return dict(sheet)
 
 
-def as_command(about: Record) -> str:
-    """Return the command that reproduces an image from its inputs, without the options that its recipe sets.
-
-    For an image that was kept close to a proof, the command names that proof and the image's size.
-    """
-    options: dict[str, Any] = {**record.options_of(about).flat()}
-    if about["decisions"].get("proof"):
-        words = ["impasto", "replay", about["inputs"]["init"]["name"], "--size", str(options["size"])]
-        words += [] if options["dpi"] is None else ["--dpi", str(options["dpi"])]
-        return shlex.join([*words, *_other_seed(about)])
-    if "init" in about["inputs"] and options["init"] in INIT_NAMES:
-        options["init"] = about["inputs"]["init"]["name"]
-    name = options.pop("recipe")
-    try:
-        usual = recipes.resolve(recipe=name).flat()
-    except OptionError:  # a person's own recipe that is not here
-        usual = {}
-    files = {part: _with_crop(found) for part, found in about["inputs"].items()}
-    placed = about["decisions"].get("placement")
-    words = ["impasto", "stylize", files["content"], *([files["style"]] if placed is None else as_words(placed, files))]
-    if name != recipes.DEFAULT and usual:
-        words += ["--recipe", name]
-    for option, value in options.items():
-        if value is None or value is False or value == usual.get(option):
-            continue
-        words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join(words)
-
-
-def _other_seed(about: Record) -> list[str]:
-    """Return the seed as an option if it differs from that of the previous image."""
-    seed, parents = about["options"]["seed"], about.get("parents") or ()
-    return ["--seed", str(seed)] if parents and parents[-1]["options"]["seed"] != seed else []
-
-
-def _with_crop(about: InputEntry) -> str:
-    crop = ",".join(str(number) for number in about["crop"]) if about.get("crop") else ""
-    return f"{about['name']}#{crop}" if crop else str(about["name"])
-
-
 def iter_replay(
     source: Source,
     output: str | Path | None = None,
@@ -166,6 +125,7 @@ def iter_replay(
     dpi: float | None = None,
     memory: str | None = None,
     more_steps: int | None = None,
+    changes: OptionFields | None = None,
     monitor: Monitor = Monitor(),  # noqa: B008 - frozen
     checkpoints: CheckpointFolder | None = None,
     group: ProcessGroup = ALONE,
@@ -182,6 +142,7 @@ def iter_replay(
         memory: memory limit for a different size, in the form of the option.
         more_steps: continue from the image for this number of steps instead of reproducing it; a proof no longer
             constrains it.
+        changes: other options to change; what the original run decided for its own is then decided again.
         monitor: mailbox, previews and snapshots.
         checkpoints: the folder to save the state in.
         group: the processes that paint the image together.
@@ -195,10 +156,13 @@ def iter_replay(
     """
     _check_asked(size, dpi, memory, more_steps)
     about = source.record
-    options, start, rest = _requested_run(source, size, dpi, memory, more_steps)
+    changes = cast(OptionFields, {name: value for name, value in (changes or {}).items() if value is not None})
+    options, start, rest = _requested_run(source, size, dpi, memory, more_steps, changes)
     if seed is not None:
         options = options.replace(seed=seed)
-    if seed is None and size is None and more_steps is None:
+    if (changed := _changed_options(about, options)) and more_steps is None:
+        yield Warned(f"the result will differ from the original: {changed}")
+    else:
         for difference in record.differences(about):
             yield Warned(f"{difference}: the image may differ in its last bits")
     others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
@@ -218,7 +182,12 @@ def iter_replay(
 
 
 def _requested_run(
-    source: Source, size: str | None, dpi: float | None, memory: str | None, more_steps: int | None
+    source: Source,
+    size: str | None,
+    dpi: float | None,
+    memory: str | None,
+    more_steps: int | None,
+    changes: OptionFields,
 ) -> tuple[Options, Any, dict[str, Any]]:
     """Return the options of the new run, its initial image, and what it inherits from the record."""
     about = source.record
@@ -227,6 +196,7 @@ def _requested_run(
         if size is not None and source.full_size_options is not None
         else record.options_of(about)
     )
+    options = recipes.override(options, **changes) if changes else options
     decisions, steering, parents = about["decisions"].copy(), list(about["steering"]), list(about.get("parents", ()))
     start: Any = None
     upscaled: list[list[float]] | None = None
@@ -247,7 +217,7 @@ def _requested_run(
         options = options.replace(size=size, dpi=dpi or options.output.dpi)
     else:
         options = options if size is None else options.replace(size=size, dpi=dpi or options.output.dpi)
-        upscaled = None if size is None else _upscale_schedule(source, options)
+        upscaled = None if size is None or changes else _upscale_schedule(source, options)
         if upscaled is None:
             start = _start(source)
         else:
@@ -258,9 +228,32 @@ def _requested_run(
         decisions = record.without_schedule(decisions)
         if upscaled:
             decisions |= {"scales": upscaled, "proof": True}
-        steering = _from_the_first_step(steering, held=upscaled is not None)
+        steering = from_the_first_step(steering, held=upscaled is not None)
         options = options if memory is None else options.replace(memory=memory)
+    if changes:
+        decisions = record.Decisions(placement=decisions["placement"]) if "placement" in decisions else {}
+        steering = _without(from_the_first_step(steering, held=False), changes)
     return options, start, {"decisions": decisions, "steering": steering, "parents": parents}
+
+
+def _changed_options(about: Record, options: Options) -> str:
+    """Return which options differ from those in a record, as text; empty if none does."""
+    before: dict[str, Any] = {**record.options_of(about).flat()}
+    after: dict[str, Any] = {**options.flat()}
+    changed = [
+        f"{name.replace('_', '-')} {after[name]} (was {before[name]})"
+        for name in after
+        if after[name] != before[name] and name not in names_with("file")
+    ]
+    return ", ".join(changed)
+
+
+def _without(steering: list[SteeringEntry], changes: OptionFields) -> list[SteeringEntry]:
+    """Return live changes without those of options that are set differently."""
+    weights = {"strength", *recipes.RAW}  # which exclude each other
+    dropped = {*changes, *(weights if weights & set(changes) else ())}
+    kept = {name: value for entry in steering for name, value in entry["values"].items() if name not in dropped}
+    return [{"step": 1, "values": kept}] if kept else []
 
 
 def _check_asked(size: str | None, dpi: float | None, memory: str | None, more_steps: int | None) -> None:
@@ -338,17 +331,6 @@ def _start(source: Source) -> images.Picture | None:
             "pass it with --init FILE"
         )
     return replace(made, name=name, source=None)
-
-
-def _from_the_first_step(steering: Sequence[SteeringEntry], held: bool) -> list[SteeringEntry]:
-    """Return all live changes as one command; without a proof, its weight is dropped."""
-    values: dict[str, float] = {}
-    for entry in steering:
-        for name, value in entry.get("values", {}).items():
-            if held or name != PROOF:
-                values.pop(name, None)  # what was turned last comes last: a strength may end raw weights
-                values[name] = value
-    return [{"step": 1, "values": values}] if values else []
 
 
 def iter_resume(

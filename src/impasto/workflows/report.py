@@ -26,7 +26,7 @@ from impasto.events import Event, Finished, Planned, Stepped
 from impasto.files import folder_for, write_atomically
 from impasto.imaging import images
 from impasto.imaging.images import PictureLike
-from impasto.workflows.replay import as_command
+from impasto.workflows.command import commands
 from impasto.workflows.timelapse import shown_step
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def write(
         style_name=names["style"],
         curves="\n".join(curves(result.losses)),
         evaluation=_evaluation(result.pixels, inputs["content"], inputs["style"]),
-        command=html.escape(as_command(about)),
+        command=html.escape(commands(about, result.path)),
         record=html.escape(json.dumps(about, indent=2, ensure_ascii=False)),
         frames=json.dumps(shown).replace("<", "\\u003c"),
     )
