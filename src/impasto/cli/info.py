@@ -169,7 +169,7 @@ def inspect(
 
 def _lines(about: Record, picture: Path) -> Iterator[tuple[str, str]]:
     """Yield what a person wants to know as title and text, the most important first."""
-    from impasto.workflows.command import as_command, needs_replay, replay_command
+    from impasto.workflows.command import as_command, replay_command
 
     options: dict[str, Any] = current_names(about["options"])
     names = {part: entry["name"] for part, entry in about["inputs"].items()}
@@ -187,8 +187,7 @@ def _lines(about: Record, picture: Path) -> Iterator[tuple[str, str]]:
     yield "made", f"{made} (date of the file), impasto {about['versions']['impasto']}"
     yield "repeat", replay_command(str(picture))
     note = " (without the live changes in between)" if about["steering"] else ""
-    if not needs_replay(about) or note:
-        yield "command", as_command(about) + note
+    yield "command", as_command(about) + note
     for number, parent in enumerate(about["parents"], start=1):
         yield "", f"parent {number}: {as_command(parent)}"
     for part, file in about["inputs"].items():
