@@ -95,7 +95,7 @@ def ember_dabs(long_side: int = 768, seed: int = 5) -> Bytes:
     ):
         starts = scatter(height, width, spacing * unit, rng)
         tint = _ember_colors(starts, height, crest)[0]
-        # Divided color: a stray dab leans towards a pure pigment, and the eye mixes it with its neighbors.
+        # Divided color: a stray dab leans toward a pure pigment, and the eye mixes it with its neighbors.
         stray = (rng.random(len(starts)) < strays * (1.25 - tint.mean(axis=1) / 255))[:, None] * rng.uniform(
             0.35, 0.8, (len(starts), 1)
         )

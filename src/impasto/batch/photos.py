@@ -1,8 +1,8 @@
 """Find the photographs of a batch: files, folders, globs, and a list on standard input.
 
 In: what stands on the command line. Out: ``Photo``s in natural order (``frame2`` before ``frame10``), each with its
-folder relative to the one that was named. Hidden files and folders, files that are no images by their extension, and
-the output folder are passed over; so are earlier results, which are known by their records, in a folder that is input
+folder relative to the one that was named. Hidden files and folders, files that are not images by their extension, and
+the output folder are skipped; so are earlier results, which are recognized by their records, in a folder that is input
 and output at once.
 """
 
@@ -45,7 +45,7 @@ def find_photos(
         arguments: files, folders, globs, or ``-`` for ``lines``.
         output: the output folder.
         lines: paths of standard input.
-        known: results of earlier runs by their path below ``output``, which are passed over too.
+        known: results of earlier runs by their path below ``output``, which are also skipped.
 
     Raises:
         InputError: a file does not exist, a glob matches nothing, or a folder has no photographs.

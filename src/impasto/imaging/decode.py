@@ -41,7 +41,7 @@ from impasto.imaging import icc, metadata, sixteen_bit
 from impasto.imaging.damage import DECODER_ERRORS, DamagedFileError, third_party_decoder
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
-# Each registers its reader in Image.OPEN when imported.
+# Each registers its decoder in Image.OPEN when imported.
 _READERS = {
     "JPEG": JpegImagePlugin,
     "PNG": PngImagePlugin,

@@ -30,7 +30,7 @@ _PROBE = np.arange(0, 256, 15, dtype=np.uint8)
 def srgb_profile() -> bytes:
     """Return an sRGB profile to embed, without a timestamp."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the date of making
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the creation date
     profile[84:100] = bytes(16)  # a checksum over that date; zero means "not computed"
     return bytes(profile)
 
@@ -104,7 +104,7 @@ def _transform(icc: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | Non
             ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE),
         )
     if mode in ("L", "RGB"):
-        # Names lie and many sRGB profiles differ in a byte: what counts is whether colors move.
+        # Names are unreliable and many sRGB profiles differ in a byte: what counts is whether colors change.
         probe = _lattice(1 if mode == "L" else 3, _PROBE)
         moved = np.asarray(ImageCms.applyTransform(probe, transform)).astype(int)
         if np.abs(moved - np.asarray(probe.convert("RGB"))).max() <= 1:

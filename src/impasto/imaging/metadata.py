@@ -26,7 +26,7 @@ _CHUNK_CHARACTERS = 250_000
 _SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533
 _LARGEST_RECORD = 256 * 2**20
 
-# Tags that describe how the old file stored its pixels, or that carry other things of size or place:
+# Tags that describe how the old file stored its pixels, or that depend on its size or position:
 # XMP (700), IPTC (33723), Photoshop blocks (34377), ICC (34675), print matching (50341), map coordinates (33550 on).
 _STORAGE_TAGS = (
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 288, 289}

@@ -21,7 +21,7 @@ def resize(pixels: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.flo
     if pixels.shape[:2] == (height, width):
         return np.ascontiguousarray(pixels, dtype=np.float32)
     shrinking = height <= pixels.shape[0] and width <= pixels.shape[1]
-    # Lanczos keeps the most detail going down; going up it rings more than bicubic does.
+    # Lanczos keeps the most detail in downscaling; in upscaling it rings more than bicubic does.
     method = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
     planes = pixels.reshape(*pixels.shape[:2], -1)
     resampled = np.empty((height, width, planes.shape[2]), np.float32)

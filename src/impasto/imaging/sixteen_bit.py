@@ -205,7 +205,7 @@ def write_tiff(
     lefts, tops = range(0, width, columns), range(0, height, rows)
     tags.tagtype[starts] = tags.tagtype[sizes] = 16 if big else 4
     tags[starts] = tags[sizes] = (0,) * (len(tops) * len(lefts))
-    end = tags.save(stream)  # reserves the place of the directory, which lies before the pixels
+    end = tags.save(stream)  # reserves space for the directory, which lies before the pixels
     deflated = partial(_deflated, shape=(rows, columns) if tiled else None)
     lengths: list[int] = []
     with ThreadPoolExecutor() as pool:

@@ -122,7 +122,7 @@ class MRFLoss:
         count = like.new_zeros(like.shape[1])
         first, second = torch.zeros_like(like), like.new_zeros(like.shape[1])
         for row, column in OFFSETS:
-            # The patch centered at (p - offset) wants, at p, the cell at offset from its match's center.
+            # The target of the patch centered at (p - offset) is, at p, the cell at offset from its match's center.
             rows = slice(top + 1 - row, bottom + 1 - row)
             columns = slice(left + 1 - column, right + 1 - column)
             share = weight[rows, columns].flatten()

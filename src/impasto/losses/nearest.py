@@ -30,8 +30,8 @@ from impasto.options.layer_names import stride
 
 STEP = 4
 DIRECTIONS = 256
-AXES_FROM = 4096  # keys that the directions are found from
-CHUNK = 4096  # keys brought to these directions at once
+AXES_FROM = 4096  # keys from which the directions are computed
+CHUNK = 4096  # keys projected onto these directions at once
 LEAST_LENGTH = 1e-6
 
 
@@ -76,7 +76,7 @@ class NearestLoss:
             keys.append(vectors)
         self._keys = torch.cat(keys)  # [M, D]
         self._lengths = torch.cat([at_least_float32(part).norm(dim=1) for part in torch.split(self._keys, CHUNK)])
-        # Features in half precision say no more than their products in half precision.
+        # Products in half precision lose nothing if the features are in half precision.
         self._product_dtype = torch.bfloat16 if self._keys.dtype == torch.bfloat16 else None
         self._axes, self._reduced = _reduced(self._keys)
         self._wanted: Tensor | None = None

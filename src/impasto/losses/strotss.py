@@ -204,7 +204,7 @@ def relaxed_transport(x: Tensor, y: Tensor, *, euclidean: bool = False, dtype: t
         dtype: dtype of the products that select the pairs; that of the vectors if absent.
     """
     with torch.no_grad():
-        # Only the nearest pairs have a gradient, so the whole table is needed for the choice alone.
+        # Only the nearest pairs have a gradient, so the whole table is needed only to select them.
         table = 1 - (_directions(x).to(dtype or x.dtype) @ _directions(y).to(dtype or x.dtype).T).to(x.dtype)
         if euclidean:
             table = table + torch.cdist(x, y) / x.shape[1] ** 0.5

@@ -132,6 +132,6 @@ class _Tapped(torch.autograd.Function):
             return through, None
         if through is None:
             through = seen.new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last)
-        # Only the next convolution or pooling gave this gradient, and nobody else holds it.
+        # This gradient comes from the next convolution or pooling, and nothing else references it.
         through[..., ctx.window[0], ctx.window[1]].add_(seen)
         return through, None

@@ -29,7 +29,7 @@ from impasto.options.layer_names import BLOCKS, Network, block, check_layers, st
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate", "zeros", "circular"]
 
-# What brings activations back to the size that max pooling gives, on photographs and paintings (root mean square over
+# Factors that restore the activation scale of max pooling, on photographs and paintings (root mean square over
 # relu2_1 to relu5_1, on the sample images; 2 and 0.78, which are in use elsewhere, let relu5_1 grow to 3.5 and 1.9).
 POOLING_SCALES: dict[str, float] = {"average": 1.43, "l2": 0.65}
 
@@ -156,7 +156,7 @@ class Encoder(nn.Module):
                 return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
             return functional.conv2d(x, weight, bias, padding=1)
         if self.padding == "zeros":
-            # The original network pads with zeros after the means are gone, so they cannot be folded away here.
+            # The original network pads with zeros after the means are subtracted: they cannot be folded here.
             out = functional.conv2d(x * 255 - self.means, weight, bias, padding=1)
         else:
             out = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode=self.padding), weight, bias)

@@ -194,7 +194,7 @@ def style_loss(
             target = StyleTarget({}, context.style_layers, *size, mask, statistics=mix(raw, weights))
             return context.with_interval(row.build(context, target))
     else:
-        # Built once: the samples and matches of the losses outlive a change of the blend.
+        # Built once: the samples and matches of the losses persist when the blend changes.
         losses = [context.with_interval(row.build(context, context.target(style, mask))) for style in styles]
 
         def make(weights: Sequence[float]) -> Loss:

@@ -92,7 +92,7 @@ class Objective:
         )
         self._own = made[shards.index(self.shard.rows)]
         top, _ = self.shard.window(self._halo)
-        # The last ones keep their first pass: the largest, where that saves the most.
+        # The last tiles keep the activations of their first pass: they are the largest, where that saves the most.
         self._placed = sorted((part.seen_from(top) for part in self._own), key=lambda part: part.pixels)
         self.keep = min(keep, len(self._own))
 
@@ -195,7 +195,9 @@ class Objective:
         slopes = dict(zip(active, found, strict=True))
         while passes:
             passes.pop().push_back(slopes, gradient)
-        for tile in reversed(first):  # one order however many were kept, so that margins add up to the same bits
+        for tile in reversed(
+            first
+        ):  # the same order however many were kept, so that overlapping margins sum to the same bits
             self._forward(canvas, active, tile).push_back(slopes, gradient)
         return torch.stack(values).tolist(), gradient
 
@@ -229,7 +231,7 @@ class Objective:
             part = tile.canvas(canvas)
             features = tile.features(self.encoder, part, layers)
             _add(sums, {name: loss.summarize(part, features, tile.window) for name, loss in terms.items()})
-            del part, features  # before the next tile's are made
+            del part, features  # before those of the next tile are created
         return sums
 
 

@@ -101,7 +101,7 @@ def tiles(
             if feature_reach or not layers:
                 made.append(_plain(height, width, owned, radius))
             else:
-                # A loss that reads beyond its area may pool pixels by up to 16: it has to begin where the whole does.
+                # A loss that reads beyond its area may pool pixels by up to 16: it has to be aligned with the image.
                 grain = ALIGNMENT if reach else 2
                 made.append(_cut(height, width, owned, math.ceil(radius / grain) * grain, layers, network))
     return made
@@ -159,7 +159,7 @@ def _needs(layers: Sequence[str], network: Network) -> Iterator[tuple[str, int]]
     names = [name for name in names if name <= deepest]
     left = sum(1 << (b - 1) for b, _ in names)
     for b, index in names:
-        # Where a pooling follows, maps begin at even cells, so that it pairs the cells that it pairs in the whole.
+        # Where a pooling follows, maps begin at even cells, so that it pools the same cells as in the whole image.
         grain = (1 << (b - 1)) * (2 if b < deepest[0] else 1)
         yield f"{b}_{index}", math.ceil(left / grain) * grain
         left -= 1 << (b - 1)

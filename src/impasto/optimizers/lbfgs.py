@@ -86,7 +86,9 @@ class BoundedLBFGS:
             return
         slope = at_least_float32(gradient.flatten())
         slope = slope.masked_fill(((self._x <= 0) & (slope > 0)) | ((self._x >= 1) & (slope < 0)), 0)
-        self._move = None  # here and below, in place where that keeps the bits: a vector is as large as the image
+        self._move = (
+            None  # here and below, in place where the result is bitwise the same: a vector is as large as the image
+        )
         if self._good_gradient is not None:
             self._remember(self._x - self._good_x, slope - self._good_gradient)
         self._good_x, self._good_gradient, self._good_loss = self._x, slope, loss

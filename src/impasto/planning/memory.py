@@ -15,31 +15,31 @@ from pathlib import Path
 
 from impasto.errors import MachineError
 
-FREE_SHARE = 0.8  # of what is free, where no limit is given
+FREE_SHARE = 0.8  # fraction of the free memory, if no limit is given
 SLACK = 1.1  # margin of the limit over the model's value, which is accurate to about 5%
-BASE = 600 * 2**20  # the interpreter, torch, the network, its workspaces, and what the allocator does not give back
-# Sides of tiles. Within a group a longer history goes before a larger tile, which saves a fifth of the time.
+BASE = 600 * 2**20  # the interpreter, torch, the network, its workspaces, and what the allocator does not return
+# Sides of tiles. Within a group a longer history is preferred to a larger tile, which saves a fifth of the time.
 GROUPS: tuple[tuple[int | None, ...], ...] = ((None,), (1024, 512), (256,))
 MARGIN = 144  # px that a tile reads beyond what it owns, both sides together
 PAIRS = 10
 LEAST_PAIRS = 3
-VALUES = 3  # a pixel's
+VALUES = 3  # per pixel
 
-# Values a pixel of the canvas has down to each block, pooled maps included.
+# Values per pixel of the canvas down to each block, pooled maps included.
 FEATURES = (144, 216, 284, 318, 320)
-SLOPES = 128  # values a pixel's gradient takes where it is widest
-# Of what features take: passing copies, and what is lost between freed blocks where they are kept (see
+SLOPES = 128  # values per pixel of the gradient at its largest
+# Relative to the features: temporary copies, and fragmentation between freed blocks where they are retained (see
 # ``runtime.allocator``).
 COPIES, GAPS = 0.25, 1.75
 WIDEST = 64  # channels of the largest map
 
-# Vectors of the image's size: held while the objective is evaluated, its gradient among them, and at the most while
+# Vectors of the image's size: held while the objective is evaluated, its gradient among them, and the maximum while
 # the optimizer moves, when no features are there. Preparing a scale takes three (content, noise, one more).
 HELD = {"lbfgs": 5, "adam": 5, "pyramid": 7, "first_order": 3}
 MOVING = {"lbfgs": 10, "adam": 8, "pyramid": 12, "first_order": 3}
 STATE = {"lbfgs": 4, "adam": 4, "pyramid": 6, "first_order": 2}  # vectors that a checkpoint keeps
 PREPARING = 3  # vectors: content, noise, one more
-TARGET = 8  # values a pixel of what the content loss compares with, 512 channels at every 64th pixel
+TARGET = 8  # values per pixel of the target of the content loss, 512 channels at every 64th pixel
 MASK = 10  # bytes per pixel of a mask, its copies for the layers included
 NOISE = 2  # vectors: where there are masks, the colors of the noise differ from place to place
 RECOLOR = 380  # bytes per pixel, once, when the steps are done and the content's colors are moved to the style's
@@ -166,7 +166,7 @@ class MemoryModel:
         features = feature_bytes(self.read(plan.tile), self.depth, width, gaps)
         features += (plan.kept_tiles - 1) * self.kept(plan.tile)
         moving = max(HELD[kind] * vector + features, MOVING[kind] * vector)
-        # Every process prepares a scale from the whole content; the first has the whole image in the end.
+        # Every process prepares a scale from the whole content; the first finally has the whole image.
         others = PREPARING * whole if self.ranks > 1 else 0, RECOLOR * pixels if self.recolor else 0
         return BASE + INPUT * self.inputs + own + max(pairs + moving, *others)
 
@@ -237,7 +237,7 @@ def fitting(model: MemoryModel, limit: int | None, *, whole: bool = False) -> Me
 def smaller(model: MemoryModel, limit: int) -> int | None:
     """Return the largest long side in px, a multiple of 16, that fits at this aspect ratio; None if none does."""
     longest = max(model.height, model.width)
-    low, high = 0, longest // 16  # of 16 px; what is low fits
+    low, high = 0, longest // 16  # of 16 px; low fits
     while low < high:
         middle = (low + high + 1) // 2
         factor = 16 * middle / longest

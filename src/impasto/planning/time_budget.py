@@ -16,7 +16,7 @@ from impasto.planning.schedule import Scale
 SETUP_EVALUATIONS = 2.0  # targets and reference points of a scale cost about as much
 REPLAN_AFTER_STEPS = 3  # steps of the last scale before its plan is corrected
 SAVING_SECONDS = 0.3
-MAX_STEP_FACTOR = 20.0  # past this many times the usual steps nothing is gained
+MAX_STEP_FACTOR = 20.0  # more than this many times the usual steps gain nothing
 
 
 @dataclass

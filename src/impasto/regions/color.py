@@ -39,7 +39,7 @@ _FROM_CONES = np.linalg.inv(_TO_CONES)
 _FROM_LAB = np.linalg.inv(_TO_LAB)
 # Below this a cube root is continued by a straight line, so that black has a finite slope.
 _DARKEST = 1e-7
-# Variances below this (a deviation of 0.001) are rounding, not color, and are not blown up.
+# Variances below this (a deviation of 0.001) are rounding, not color, and are not amplified.
 _LEAST_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
@@ -304,7 +304,7 @@ def transport(
             else:
                 turned[:, axis] = np.interp(turned[:, axis], here, there)
         moved = turned @ axes.T
-    # A direction in which the target has no spread, such as a gray's chroma, has none in the end.
+    # A direction in which the target has no spread, such as a gray's chroma, has none in the result.
     return match(moved, target, weight, target_weight)
 
 

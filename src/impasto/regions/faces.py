@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONG_SIDE = 480
-SMALLEST_SHARE = 0.06  # of the long side; smaller finds are mostly mistakes
+SMALLEST_SHARE = 0.06  # of the long side; smaller detections are mostly false
 GROWTH = (0.62, 0.78)  # half axes of the ellipse relative to the detector's square, which cuts off chin and hair
 
 
@@ -40,7 +40,7 @@ def find_faces(pixels: NDArray[np.float32]) -> list[tuple[float, float, float]]:
         step_ratio=1,
         min_size=(least, least),
         max_size=(min(small.shape[:2]), min(small.shape[:2])),
-        min_neighbor_number=16,  # fewer agreeing windows are folds of cloth and badges
+        min_neighbor_number=16,  # with fewer agreeing windows, folds of cloth and badges are detected
     )
     faces = [
         ((box["r"] + box["height"] / 2) / factor, (box["c"] + box["width"] / 2) / factor, box["width"] / factor)
@@ -63,6 +63,6 @@ def face_mask(pixels: NDArray[np.float32]) -> NDArray[np.float32] | None:
     for row, column, side in faces:
         across, down = GROWTH
         away = np.hypot((columns - column) / (across * side), (rows - row) / (down * side))
-        # Full inside, gone at a quarter beyond the ellipse: a hard edge around a face looks pasted.
+        # 1 inside, 0 from a quarter beyond the ellipse: a face with a hard edge looks pasted in.
         mask = np.maximum(mask, np.clip((1.25 - away) / 0.25, 0, 1))
     return np.asarray(mask * mask * (3 - 2 * mask), np.float32)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from impasto.regions.color import Rows, by_rows, from_oklab, limit_chroma, matching_map, moments, to_oklab
 from impasto.regions.region_tensors import Region, RegionTensors
 
-RIDGE = 1e-4  # added to both covariances: a gray content is not blown up
+RIDGE = 1e-4  # added to both covariances: a gray content is not amplified
 RADIUS = 1 / 100  # of the long side: radius of the filter
 FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
 
@@ -68,7 +68,7 @@ def _lightness_and_map(region: Region, content: Tensor) -> tuple[float, float, T
         parts.append(source.part)
     share = np.array(parts) / sum(parts)
     mean = sum(part * first for part, (first, _) in zip(share, found, strict=True))
-    # Second moments mix as they are, so the means' spread between styles counts as spread.
+    # Second moments are mixed directly, so differences between the styles' means add to the covariance.
     raw = sum(part * (second + np.outer(first, first)) for part, (first, second) in zip(share, found, strict=True))
     source_mean, source_spread = _moments(content, region.mask)
     ridge = RIDGE * np.eye(2)

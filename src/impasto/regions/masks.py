@@ -113,7 +113,7 @@ def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, in
     for layer, step in strides.items():
         cut = mask[..., : height // step * step, : width // step * step]
         means = functional.avg_pool2d(cut, step) if step > 1 else cut
-        # What lies beyond a third of the way that the sums of the kernels reach hardly weighs.
+        # Beyond a third of the theoretical receptive field the effective weights are negligible.
         reach = round(radii[layer] / 3 / step)
         maps[layer] = _eroded_gently(means, reach)
     return maps
@@ -221,7 +221,7 @@ def _snap(levels: NDArray[np.int32], there: NDArray[np.bool_]) -> tuple[NDArray[
     packed = levels[..., 0] << 16 | levels[..., 1] << 8 | levels[..., 2]
     values, inverse, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
     unique = np.stack([values >> 16, values >> 8 & 255, values & 255], -1).astype(np.float64)
-    # Only flat places make a label: along an edge there are mixtures of two, which are none.
+    # Only flat areas define a label: the mixed colors along an edge are not labels.
     flat = np.bincount(inverse.ravel()[_is_flat(levels)[there]], minlength=len(values))
     votes = flat if flat.any() else counts
     labels: list[int] = []

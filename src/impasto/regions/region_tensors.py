@@ -282,7 +282,7 @@ def _protection(region_spec: RegionSpec, content: Picture, like: Tensor, notes: 
 
 def _color(pending: _PendingRegion, options: Options) -> str:
     color = pending.specs[0].color or options.control.color
-    # Without any saturation the canvas has no color to choose: the gray content's is kept to the last digit.
+    # Without any saturation the canvas has no color to choose: that of the gray content is kept exactly.
     return "content" if options.control.saturation == 0 and color != "palette" else color
 
 

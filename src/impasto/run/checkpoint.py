@@ -56,7 +56,7 @@ MAX_TIME_SHARE = 0.02  # of the run's time that checkpoints may take
 ASYNC_LIMIT_BYTES = (
     64 * 2**20
 )  # bytes of a state that is copied, to be written while the run continues; for larger ones the run waits
-IDENTITY_KEYS = ("options", "decisions", "inputs")  # what two beginnings must share to be the same run
+IDENTITY_KEYS = ("options", "decisions", "inputs")  # what two descriptions must have in common to be of the same run
 MACHINE_KEYS = ("ranks", "threads", "cpu")  # but for these decisions: how many processes, and what they run on
 
 
@@ -164,7 +164,7 @@ class Checkpointer:
         if not self._group.is_first:
             return []
         asynchronous = sum(value.nbytes for value in tensors.values()) <= ASYNC_LIMIT_BYTES
-        copy = asynchronous and objective.shard.is_whole  # what was gathered is a copy
+        copy = asynchronous and objective.shard.is_whole  # gathered tensors are copies
         copies = {key: value.detach().to("cpu", copy=copy).contiguous() for key, value in tensors.items()}
         about = {
             "format": FORMAT,
@@ -344,7 +344,7 @@ def _read_state(path: Path) -> State:
     if files.file_sha256(file) != about["sha256"]:
         raise ValueError(path)
     with safe_open(file, framework="pt") as kept:
-        # Copied, so that every tensor lies in memory as the run's own did: sums may depend on it.
+        # Copied, so that every tensor has the memory layout that it had in the run: sums may depend on it.
         tensors = {key: kept.get_tensor(key).clone() for key in kept.keys()}  # noqa: SIM118 - it is no mapping
     saved = dict(about["run"])
     weights = LiveWeights(**(saved.pop("knobs", None) or saved.pop("live_weights")))  # older checkpoints say "knobs"

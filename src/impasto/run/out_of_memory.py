@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from impasto.run.prepared_run import PreparedRun
 
 LESS = 0.7  # of what was not there
-# What allocators say: torch's on CPUs and GPUs, the C++ library's, and oneDNN's where its scratch space is refused.
+# Messages of allocators: torch's on CPUs and GPUs, the C++ library's, and oneDNN's where its scratch space is refused.
 SIGNS: tuple[str, ...] = ("not enough memory", "DefaultCPUAllocator", "out of memory", "can't allocate memory")
 SIGNS += ("bad_alloc", "could not create a memory", "could not create a primitive")
 

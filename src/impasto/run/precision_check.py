@@ -29,7 +29,7 @@ from impasto.run.prepared_run import PreparedRun, in_float32
 # Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
 LEAST_COSINE = 0.9
 COMPARISON_SIDE = 512  # px; a larger coarsest scale is compared at this long side
-PIECE = 1 << 22  # values that are turned to float64 at once
+PIECE = 1 << 22  # values converted to float64 at once
 
 
 class TargetProvider(Protocol):

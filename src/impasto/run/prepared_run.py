@@ -37,7 +37,7 @@ from impasto.runtime import allocator
 from impasto.runtime.device import ComputeSettings, devices, resolve_device
 from impasto.runtime.distributed import ALONE, ProcessGroup
 
-STATES = 3  # of checkpoints that are on the disk at once: two that stay and the one that is being written
+STATES = 3  # checkpoints that are on the disk at once: two complete ones and the one being written
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,7 +362,7 @@ def _plans(
     for scale in scales:
         split = not ProcessGroup(0, memory_model.ranks).shard(scale.height).is_whole
         asked = replace(memory_model.at(scale.height, scale.width), ranks=memory_model.ranks if split else 1)
-        if options.control.seamless:  # only possible whole, and tried where it does not seem to fit
+        if options.control.seamless:  # only possible without tiles, so it is tried even if it does not seem to fit
             found = memory.fitting(asked, limit, whole=True)
             plans[scale.height, scale.width] = found or memory.MemoryPlan(release_eagerly=asked.can_release)
         else:

@@ -35,7 +35,7 @@ from impasto.run.state import RunState
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
-LOSSLESS = frozenset({".png", ".tif", ".tiff"})  # BMP would be, had it alpha
+LOSSLESS = frozenset({".png", ".tif", ".tiff"})  # BMP would be, if it had alpha
 
 
 @dataclass(frozen=True)

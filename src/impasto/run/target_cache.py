@@ -77,7 +77,7 @@ class TargetCache:
             prepared.group.shard(scale.height),
             prepared.proof,
         )
-        # What a loss has drawn or matched belongs to one run alone.
+        # The samples and matches of a loss belong to a single run.
         if self.retain and not any(isinstance(loss, Refreshing) for loss in scale_objective.objective.terms.values()):
             self._scale_objectives[key] = scale_objective
         return scale_objective

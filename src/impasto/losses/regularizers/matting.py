@@ -55,7 +55,7 @@ class MattingLoss:
             return canvas.new_zeros(1) + 0 * canvas.sum()
         rows, columns = slice(window.top, bottom + 2), slice(window.left, right + 2)
         down, across = window.read_top, window.read_left
-        # Variances are small differences here, and there are only a dozen maps: float64.
+        # Variances are small differences of large numbers here, and there are only a dozen maps: float64.
         mine = canvas[
             0, :, rows.start - down : rows.stop - down, columns.start - across : columns.stop - across
         ].double()

@@ -44,7 +44,7 @@ class _MaskedMoments(torch.autograd.Function):
             return moment_sums(inside)
         roots = weights.sqrt()
         raw = moment_sums(inside * roots.to(rows.dtype)[:, None])
-        # The last row has each vector times its weight's root; at soft edges, which are few, the rest is added.
+        # The last row is each vector times the root of its weight; at soft edges, which are few, the rest is added.
         soft = (weights < 1).nonzero()[:, 0]
         missing = (weights - roots)[soft].to(raw.dtype) @ inside[soft].to(raw.dtype)
         return torch.cat([raw[:-1], raw[-1:] + missing])

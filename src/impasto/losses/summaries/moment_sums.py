@@ -22,7 +22,7 @@ from impasto.options.layer_names import stride
 CHUNKS = 16
 LEAST_POSITIONS = 64
 FLOOR = 1e-12  # of a mask's weight
-SUBSUMS = 16  # each chunk's plain sum is rounded in as many parts, since a mean needs to be known better than a product
+SUBSUMS = 16  # each chunk's plain sum is rounded in as many parts, since a mean has to be more accurate than a product
 
 
 def owned_rows(feature: Tensor, layer: str, window: TileWindow) -> Tensor:

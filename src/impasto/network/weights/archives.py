@@ -125,7 +125,7 @@ class ArrayUnpickler(pickle.Unpickler):
         if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
             return getattr(np, name)
         if (module.replace("._core.", ".core."), name) == ("numpy.core.multiarray", "_reconstruct"):
-            return np.empty(0).__reduce__()[0]  # the same function, wherever this numpy keeps it
+            return np.empty(0).__reduce__()[0]  # the same function, wherever this version of numpy has it
         raise WeightsError(f"a weights file contains {module}.{name}; only numpy arrays are allowed")
 
 

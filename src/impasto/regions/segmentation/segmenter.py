@@ -15,7 +15,7 @@ from impasto.regions.segmentation.features import grid_features
 from impasto.regions.segmentation.names import parse_clicks
 from impasto.regions.segmentation.opencv import Pixels
 
-LEAST_SHARE = 0.002  # of the image: less of a person or a foreground is none
+LEAST_SHARE = 0.002  # of the image; a smaller person or foreground is ignored
 
 
 class Segmenter:

@@ -23,7 +23,7 @@ SIDE_PX = 320
 SURE, UNLIKELY = 0.85, 0.1  # probabilities from which a place is sky, and below which it is not
 LEAST_MEAN = 0.55  # probability that what was found must have on average
 SMOOTH = 6.0  # units of CIE L*a*b* between neighbors within the sky
-SMALLEST, LARGEST = 0.015, 0.99  # of the image; an image of nothing else is a wall as well
+SMALLEST, LARGEST = 0.015, 0.99  # of the image; if nothing else is in it, it may as well be a wall
 RADIUS, EPSILON = 0.008, 4e-4
 
 
