@@ -112,5 +112,25 @@ def _precision(
     typer.echo(f"bfloat16 is {found['difference']:+.2%}, {verdict} the tolerance of {ALLOWED:.0%}")
 
 
+@app.command("batch")
+def _batch(
+    content: Path = typer.Argument(..., help="Photograph."),
+    style: Path = typer.Argument(..., help="Painting."),
+    count: int = typer.Option(40, "--count", min=6, help="Images of the batch."),
+    workers: int | None = typer.Option(None, "--workers", min=1, help="Images at a time. (default: auto)"),
+    fast: bool = typer.Option(True, "--fast/--no-fast", help="Also measure --fast at 512 px."),
+) -> None:
+    """Compare the time per image of a batch at 256 px with single runs, and --fast with a bare loop."""
+    from benchmarks.batch import measure
+
+    found = measure(content, style, count=count, workers=workers, fast=fast)
+    typer.echo(f"256 px: single {found['single']:.2f} s, batch {found['batch']:.2f} s per image, {found['ratio']:.2f}")
+    if fast:
+        typer.echo(
+            f"--fast at 512 px: loop {found['loop']:.2f} s, batch {found['fast']:.2f} s per image, "
+            f"{found['fast_rate']:.0%} of the loop's rate"
+        )
+
+
 if __name__ == "__main__":
     sys.exit(run(sys.argv[1:], app))

@@ -206,12 +206,12 @@ def open_run(
         with out_of_memory.translate_oom(out_of_memory.oom_error):
             chosen = options if isinstance(options, Options) else recipes.resolve(**options)
             history = _resumed(history, checkpoints)
-            prepared, model = _prepared(inputs, chosen, output, history, group)
+            prepared, model = _prepared(inputs, chosen, output, history, group, cache)
             if group.is_first:
                 input_index.remember(prepared.files)
             if chosen.feed_forward.enabled:
                 with allocator.retain_freed_memory():
-                    yield feedforward_run.iter_paint(prepared, history.parents, model)
+                    yield feedforward_run.iter_paint(prepared, history.parents, model, cache)
             else:
                 with allocator.release_freed_memory():
                     painting = _painting(prepared, cache or TargetCache(), history, monitor, checkpoints)
@@ -235,12 +235,17 @@ def _resumed(history: History, checkpoints: CheckpointFolder | None) -> History:
 
 
 def _prepared(
-    inputs: Inputs, options: Options, output: PathLike | None, history: History, group: ProcessGroup
+    inputs: Inputs,
+    options: Options,
+    output: PathLike | None,
+    history: History,
+    group: ProcessGroup,
+    cache: TargetCache | None,
 ) -> tuple[PreparedRun, Model | None]:
     """Prepare a run, with its trained network if it has one; all processes use the decisions of the first."""
     check_together(options, group, decided=bool(history.decisions))
     style: Any = inputs.style
-    model = feedforward_run.model_of(options)
+    model = feedforward_run.model_of(options, cache)
     if model is not None:
         style = feedforward_run.style_of(model, style, inputs.regions, inputs.labels)
     if not isinstance(style, RegionSpec):

@@ -48,7 +48,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, jobs_for: JobsFor) -> None:
 
 
 def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, jobs_for: JobsFor) -> None:
-    tiny = {"style_layers": "relu1_1+relu2_1", "content_layers": "relu2_2", "steps": 3, "scales": 1}
+    tiny = {"style_layers": "relu1_1+relu2_1", "content_layers": "relu2_2", "steps": 3, "scales": 1, "size": "32"}
     jobs = jobs_for("a", "b", "c", "d", **tiny)
     other = str(write_picture(tmp_path / "other.png", 55))
     jobs += [replace(job, styles=(other,), output=f"other_{job.output}") for job in jobs]
@@ -89,7 +89,7 @@ if __name__ == "__main__":
 @pytest.fixture
 def start_driver(tmp_path: Path, jobs_for: JobsFor, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """Return a function that starts a batch of 40 images in a process of its own."""
-    monkeypatch.setenv(batch_painters.PAUSE_SECONDS, "0.05")
+    monkeypatch.setenv(batch_painters.PAUSE_SECONDS, "0.3")
     jobs = jobs_for(*(f"photo{number}" for number in range(PHOTOS)))
     data = [{"content": j.content, "styles": j.styles, "output": j.output, "options": j.options} for j in jobs]
     (tmp_path / "jobs.json").write_text(json.dumps(data))
@@ -114,7 +114,7 @@ def test_nothing_is_lost_or_painted_twice_over_ten_kills_of_driver_and_workers(
     for _ in range(10):
         driver = start_driver()
         read_events(driver, rng.randint(1, 3))
-        os.kill(rng.choice(workers_of(driver)), signal.SIGKILL)
+        os.kill(rng.choice(wait_until(partial(workers_of, driver), "there are workers")), signal.SIGKILL)
         read_events(driver, rng.randint(1, 2))
         workers = workers_of(driver)
         driver.kill()
@@ -136,7 +136,9 @@ def test_nothing_is_lost_or_painted_twice_over_ten_kills_of_driver_and_workers(
 def read_events(driver: Any, count: int) -> None:
     """Read the output of a driver until so many jobs were started or done."""
     while count:
-        count -= driver.stdout.readline().strip() in ("JobStarted", "JobDone")
+        line = driver.stdout.readline().strip()
+        assert line, "the batch has ended too early"
+        count -= line in ("JobStarted", "JobDone")
 
 
 def is_zombie(pid: int) -> bool:

@@ -25,9 +25,11 @@ from impasto.batch.events import (
     as_data,
 )
 from impasto.batch.executor import Task
+from impasto.batch.finished import FinishedCheck
 from impasto.batch.job import Job, by_painting
 from impasto.batch.journal import FAILED, Journal, read
 from impasto.errors import OptionError, WeightsError
+from impasto.options import recipes
 
 JobsFor = Callable[..., list[Job]]
 
@@ -65,6 +67,20 @@ def test_what_exists_is_skipped_by_its_record(tmp_path: Path, jobs_for: JobsFor)
     assert kinds(events, JobDone) == ["b_waves.png", "c_waves.png"]
     changed = [replace(job, options={**job.options, "strength": 0.9}) for job in jobs]
     assert len(kinds(paint(changed, out), JobDone)) == 3
+
+
+def test_settings_of_a_painting_are_compared(tmp_path: Path, jobs_for: JobsFor) -> None:
+    (job,) = jobs_for("a")
+    paint([job], tmp_path / "out")
+    check, options = FinishedCheck(tmp_path / "out"), recipes.resolve(threads=1, precision="fp32")
+    assert check.is_finished(job, options)
+    for other in (
+        replace(job, styles=(f"{job.styles[0]},scale=0.5",)),
+        replace(job, styles=(*job.styles, job.content)),
+        replace(job, protect="faces"),
+        replace(job, content=f"{job.content}#0,0,32,32"),
+    ):
+        assert not check.is_finished(other, options)
 
 
 def test_records_alone_are_enough(tmp_path: Path, jobs_for: JobsFor) -> None:

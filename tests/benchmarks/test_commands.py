@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import bf16_quality, race
+from benchmarks import batch, bf16_quality, race
 from benchmarks.__main__ import app
 from impasto import cli
 
@@ -59,3 +59,12 @@ def test_precision_is_printed(
     monkeypatch.setattr(bf16_quality, "fidelity", lambda *_, **__: found)
     assert cli.run(["precision", "a.jpg", "b.jpg"], app) == 0
     assert f"bfloat16 is {difference:+.2%}, {verdict} the tolerance of 2%" in capsys.readouterr().out
+
+
+def test_a_batch_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"single": 13.0, "batch": 11.7, "ratio": 0.9, "loop": 0.7, "fast": 0.5, "fast_rate": 1.4}
+    monkeypatch.setattr(batch, "measure", lambda *_, **__: found)
+    assert cli.run(["batch", "a.jpg", "b.jpg"], app) == 0
+    said = capsys.readouterr().out
+    assert "256 px: single 13.00 s, batch 11.70 s per image, 0.90" in said
+    assert "--fast at 512 px: loop 0.70 s, batch 0.50 s per image, 140% of the loop's rate" in said

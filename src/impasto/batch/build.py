@@ -13,7 +13,7 @@ from typing import Any
 
 from impasto.batch import journal
 from impasto.batch.job import Job, OptionTable
-from impasto.batch.manifest import Defaults, read_manifest
+from impasto.batch.manifest import Defaults, mask_path, read_manifest
 from impasto.batch.naming import TEMPLATE, Namer
 from impasto.batch.photos import Photo, find_photos, is_pattern
 from impasto.errors import OptionError
@@ -33,7 +33,7 @@ class Request:
         options: by flat name.
         pairs: paint each photograph in the style at the same position, instead of every one in every style.
         manifest: a file with the jobs, instead of photographs.
-        protect: a mask, or ``faces``.
+        protect, style_only: masks, files or names such as ``faces``.
         template: of names, see ``naming``.
         extension: of the results.
     """
@@ -45,6 +45,7 @@ class Request:
     pairs: bool = False
     manifest: Path | None = None
     protect: str | None = None
+    style_only: str | None = None
     template: str = TEMPLATE
     extension: str = "png"
 
@@ -64,18 +65,18 @@ def jobs_of(request: Request, lines: Iterable[str] = ()) -> list[Job]:
     check_output_name(request)
     styles = _paintings(request)
     table = OptionTable()
-    protect = request.protect if request.protect in (None, "faces") else absolute(request.protect)
+    masks = mask_path(request.protect), mask_path(request.style_only)
     if request.manifest is not None:
         if request.pairs:
             raise OptionError("--pairs is for photographs on the command line: omit it with --manifest", "pairs")
         namer = Namer(request.template, request.extension)
-        jobs = read_manifest(request.manifest, Defaults(tuple(styles), request.options, protect), namer)
+        jobs = read_manifest(request.manifest, Defaults(tuple(styles), request.options, *masks), namer)
     else:
         known = {job.output for job in _earlier(request.output)}
         photos = find_photos(request.photos, request.output, lines=lines, known=known)
         namer = Namer(request.template, request.extension, taken=_inside(photos, request.output))
         jobs = [
-            Job(absolute(photo.path), style, namer.name(photo.path, style, photo.tree), request.options, protect)
+            Job(absolute(photo.path), style, namer.name(photo.path, style, photo.tree), request.options, *masks)
             for photo, style in _combined(photos, styles, request.pairs)
         ]
     for job in jobs:

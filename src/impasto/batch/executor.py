@@ -23,6 +23,7 @@ class Task:
     output: str
     options: Mapping[str, Any] = field(default_factory=dict)
     protect: str | None = None
+    style_only: str | None = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class FinishedCheck:
             if _chosen(found["options"], job) != _chosen(_as_recorded(options), job):
                 return False
             inputs = {part: _identity(about) for part, about in found["inputs"].items()}
+            inputs["placement"] = _placement(found["decisions"].get("placement"))
             return inputs == {"content": self._content(job, options), **self._others(job, options)}
         except (InputError, OSError):
             return False  # a damaged result, or an input that cannot be read, which painting reports
@@ -67,8 +68,15 @@ class FinishedCheck:
         return picture.sha256, None if picture.crop is None else list(picture.crop)
 
     def _others(self, job: Job, options: Options) -> dict[str, Any]:
-        """Return the identities of all inputs but the content."""
-        key = (job.styles, job.protect, options.feed_forward.model, options.optimization.init, options.output)
+        """Return the identities of all inputs but the content, and the placement of the styles."""
+        key = (
+            job.styles,
+            job.protect,
+            job.style_only,
+            options.feed_forward.model,
+            options.optimization.init,
+            options.output,
+        )
         if key not in self._inputs:
             self._inputs[key] = _read_others(job, options)
         return self._inputs[key]
@@ -83,7 +91,8 @@ def _read_others(job: Job, options: Options) -> dict[str, Any]:
     model = feedforward_run.model_of(options)
     if model is not None:
         style = feedforward_run.style_of(model, style, (), None)
-    pictures = dict(parse_regions(style, protect=job.protect, limits=limits).pictures)
+    spec = parse_regions(style, protect=job.protect, style_only=job.style_only, limits=limits)
+    pictures = dict(spec.pictures)
     if options.optimization.init not in INIT_NAMES:
         pictures["init"] = load(options.optimization.init, limits=limits)
     found: dict[str, Any] = {
@@ -92,7 +101,16 @@ def _read_others(job: Job, options: Options) -> dict[str, Any]:
     }
     if model is not None and model.shape.any_style:
         found["model"] = (model.sha256, None)
+    found["placement"] = _placement(None if spec.is_plain else spec.as_data())
     return found
+
+
+def _placement(data: Mapping[str, Any] | None) -> Any:
+    """Return where styles and masks are placed, as JSON has it, without the hashes of masks that are drawn by name."""
+    if data is None:
+        return None
+    drawn = {role: about["name"] for role, about in data.get("drawn", {}).items()}
+    return json.loads(json.dumps({**data, "drawn": drawn}))
 
 
 def _identity(about: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from impasto.errors import OptionError
-from impasto.imaging.images import split_crop
 from impasto.options import recipes
 from impasto.options.fields import Machine, Options
 from impasto.options.layer_names import check_layers
@@ -33,7 +31,8 @@ class Job:
         styles: paintings as ``iter_stylize`` takes them as text; several are blended, none is for a trained network.
         output: path of the result below the folder of the batch, as ``landscapes/lake_waves.png``.
         options: options by flat name, without those that keep their defaults.
-        protect: a mask, or ``faces``.
+        protect: a mask of what stays unchanged, a file or a name such as ``faces``.
+        style_only: a mask of what is painted.
     """
 
     content: str
@@ -41,16 +40,12 @@ class Job:
     output: str
     options: Mapping[str, Any] = field(default_factory=dict)
     protect: str | None = None
+    style_only: str | None = None
 
     @property
     def group(self) -> str:
         """What jobs have in common that are painted one after the other: the paintings and the options."""
-        return repr((self.styles, self.protect, sorted(self.options.items())))
-
-    def files(self) -> list[Path]:
-        """Return the images that the job reads and whose paths are plain."""
-        styles = [style for style in self.styles if split_crop(style)[0].is_file()]
-        return [split_crop(path)[0] for path in (self.content, *styles)]
+        return repr((self.styles, self.protect, self.style_only, sorted(self.options.items())))
 
 
 def by_painting(jobs: Iterable[Job]) -> list[Job]:

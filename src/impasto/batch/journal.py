@@ -64,7 +64,8 @@ class JournalState:
             return
         output = str(line["output"])
         if event == "started":
-            job = Job(line["content"], tuple(line["styles"]), output, line["options"], line.get("protect"))
+            masks = line.get("protect"), line.get("style_only")
+            job = Job(line["content"], tuple(line["styles"]), output, line["options"], *masks)
             entry = self.entries.setdefault(output, Entry(job))
             if entry.job != job or entry.state == "done" or line["attempt"] == 1:
                 entry.lost = 0
@@ -191,8 +192,8 @@ def as_row(entry: Entry) -> dict[str, Any]:
     """Return a failed job as a row of a manifest."""
     job = entry.job
     row: dict[str, Any] = {"content": job.content, "style": list(job.styles), "output": job.output}
-    if job.protect is not None:
-        row["protect"] = job.protect
+    masks = {"protect": job.protect, "style_only": job.style_only}
+    row |= {name: mask for name, mask in masks.items() if mask is not None}
     return {**row, **job.options, "reason": entry.reason}
 
 

@@ -176,7 +176,7 @@ class _Batch:
         """Hand a job to a worker and return its name, None if no worker is idle."""
         job, number = attempt.job, self._count
         path = str(self.journal.folder / job.output)
-        task = Task(number, job.content, job.styles, path, self.table.flat(job), job.protect)
+        task = Task(number, job.content, job.styles, path, self.table.flat(job), job.protect, job.style_only)
         worker = self.executor.start(task, attempt.avoid)
         if worker is not None:
             self._count += 1

@@ -1,8 +1,8 @@
 """Manifests: a CSV or JSONL file with one image per row, and any option per row.
 
 Columns: ``content``, ``style`` (several are blended: a list, or separated by ``;``), ``output`` (path below the output
-folder), ``protect``, and every option by its name, with ``-`` or ``_``. An empty cell stands for not given. Relative
-paths start at the folder of the manifest. ``reason``, which ``failed.jsonl`` has, is ignored.
+folder), ``protect``, ``style_only``, and every option by its name, with ``-`` or ``_``. An empty cell stands for not
+given. Relative paths start at the folder of the manifest. ``reason``, which ``failed.jsonl`` has, is ignored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from impasto.errors import ImpastoError, InputError, suggest
 from impasto.imaging.images import split_crop
 from impasto.options.declaration import Declared
 from impasto.options.fields import declared
+from impasto.regions.segmentation.names import drawn_name
 
-COLUMNS = ("content", "style", "output", "protect", "recipe")
+COLUMNS = ("content", "style", "output", "protect", "style_only", "recipe")
 IGNORED = frozenset({"reason"})
 MOST_SHOWN = 20
 
@@ -33,6 +34,7 @@ class Defaults:
     styles: tuple[str, ...]
     options: Mapping[str, Any]
     protect: str | None = None
+    style_only: str | None = None
 
 
 def read_manifest(path: Path, defaults: Defaults, namer: Namer) -> list[Job]:
@@ -132,9 +134,8 @@ def _jobs(row: dict[str, Any], folder: Path, defaults: Defaults, namer: Namer) -
     if not split_crop(content)[0].exists():
         raise InputError(f"{content!r} does not exist")
     style, output = row.pop("style", None), row.pop("output", None)
-    protect = row.pop("protect", None)
-    if protect is not None and protect != "faces":
-        protect = _path(str(protect), folder)
+    protect = mask_path(row.pop("protect", None) or defaults.protect, folder)
+    style_only = mask_path(row.pop("style_only", None) or defaults.style_only, folder)
     options = {**defaults.options, **row}
     if style is None:
         blends: list[tuple[str, ...]] = [(own,) for own in defaults.styles]
@@ -144,7 +145,19 @@ def _jobs(row: dict[str, Any], folder: Path, defaults: Defaults, namer: Namer) -
         blends = [tuple(_path(str(name).strip(), folder) for name in names if str(name).strip())]
     for styles in blends:
         name = _reserved(str(output), namer) if output and len(blends) == 1 else namer.name(content, styles)
-        yield Job(content, styles, name, options, protect or defaults.protect)
+        yield Job(content, styles, name, options, protect, style_only)
+
+
+def mask_path(mask: str | None, folder: Path | None = None) -> str | None:
+    """Return a mask with an absolute path, or the name of a mask that is drawn.
+
+    Args:
+        mask: a file or a name such as ``faces``.
+        folder: where relative paths start; default: the current folder.
+    """
+    if mask is None or drawn_name(mask) is not None:
+        return mask
+    return str(((folder or Path()) / mask).absolute())
 
 
 def _reserved(output: str, namer: Namer) -> str:

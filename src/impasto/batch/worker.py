@@ -53,9 +53,9 @@ class WarmPainter:
     def _inputs(self, task: Task, options: Options) -> Inputs:
         """Return the images of a task, with paintings that are decoded already where they are the last task's."""
         if options.feed_forward.model is not None:
-            return Inputs(task.content, list(task.styles) or None, protect=task.protect)
+            return Inputs(task.content, list(task.styles) or None, protect=task.protect, style_only=task.style_only)
         limits = DecodeLimits.of(options.output)
-        key = (task.styles, task.protect, limits)
+        key = (task.styles, task.protect, task.style_only, limits)
         if self._painting is None or self._painting[0] != key:
             self._painting = key, parse_regions(list(task.styles), protect=task.protect, limits=limits)
         return Inputs(task.content, self._painting[1])

@@ -37,7 +37,8 @@ class BatchFlags:
     manifest: Path | None = option(
         None, "a .csv or .jsonl file with one image per row, and any option per row", metavar="FILE"
     )
-    protect: str | None = option(None, "keep the white area of a mask, or faces, unchanged", metavar="MASK|faces")
+    protect: str | None = option(None, "keep the white area of a mask unchanged, such as faces", metavar="MASK")
+    style_only: str | None = option(None, "paint only the white area of a mask, such as background", metavar="MASK")
     name: str = option(
         "{content}_{style}.{ext}", "names of the results; {number} is the position in the batch", metavar="TEMPLATE"
     )
@@ -101,7 +102,7 @@ def batch(
     from impasto.batch.build import Request, jobs_of
     from impasto.batch.forecast import plan_batch
 
-    given = flags.pairs, flags.manifest, flags.protect, flags.name, flags.format
+    given = flags.pairs, flags.manifest, flags.protect, flags.style_only, flags.name, flags.format
     request = Request(photos or (), style, output, passed(options), *given)
     jobs = jobs_of(request, sys.stdin if "-" in (photos or ()) else ())
     forecast = plan_batch(jobs, output, count, measure=flags.dry_run)
@@ -128,10 +129,13 @@ def _check_disk(output: Path, forecast: BatchForecast) -> None:
         raise OptionError(short, "output")
 
 
-def _executor(ray: str | None, forecast: BatchForecast, jobs: list[Job]) -> Executor:
+def _executor(ray: str | None, asked: int | None, forecast: BatchForecast, jobs: list[Job]) -> Executor:
     """Return where to paint."""
     if ray is not None:
-        raise OptionError("--ray is not available", "ray")
+        from impasto.batch.ray_cluster import ActorSettings, RayExecutor
+
+        gpus = int(any(str(job.options.get("device", "")).startswith("cuda") for job in jobs))
+        return RayExecutor(ray, asked, ActorSettings(forecast.threads, forecast.bytes // forecast.workers, gpus))
     from impasto.batch.forecast import gpu_count
     from impasto.batch.local import LocalExecutor
 
@@ -145,7 +149,7 @@ def _paint(
     from impasto.batch.events import BatchFinished, StopFlag, as_data
     from impasto.batch.loop import iter_batch
 
-    stop, executor = StopFlag(), _executor(flags.ray, forecast, jobs)
+    stop, executor = StopFlag(), _executor(flags.ray, flags.worker_count, forecast, jobs)
     settings: dict[str, Any] = {"threads": forecast.threads, "force": flags.force, "stop": stop}
     try:
         with _stop_on_signals(stop) as received, BatchProgress(quiet or flags.json) as progress:

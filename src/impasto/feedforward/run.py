@@ -7,6 +7,7 @@ record. The image can also initialize the optimizer, see ``starting_picture``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,13 +26,26 @@ from impasto.run.prepared_run import PreparedRun
 from impasto.run.record import InputEntry, Record
 from impasto.run.result import Result, finish
 from impasto.run.state import RunState
+from impasto.run.target_cache import TargetCache
 
 FULL_PASS_STRENGTH = 0.5  # the strength at which a trained network's output is used unchanged
 
 
-def model_of(options: Options) -> Model | None:
-    """Return the trained network that the options name, on the CPU; None if they name none."""
-    return None if options.feed_forward.model is None else load(options.feed_forward.model)
+def model_of(options: Options, cache: TargetCache | None = None) -> Model | None:
+    """Return the trained network that the options name, on the CPU; None if they name none.
+
+    Args:
+        options: of the run.
+        cache: networks that several runs share; a file that has changed is loaded again.
+    """
+    name = options.feed_forward.model
+    if name is None or cache is None or not Path(name).exists():
+        return None if name is None else load(name)
+    key = "model", name, Path(name).stat().st_mtime_ns
+    if key not in cache.feed_forward:
+        cache.feed_forward[key] = load(name)
+    model: Model = cache.feed_forward[key]
+    return model
 
 
 def style_of(
@@ -56,7 +70,10 @@ def style_of(
 
 
 def iter_paint(
-    prepared: PreparedRun, parents: Sequence[Record] = (), model: Model | None = None
+    prepared: PreparedRun,
+    parents: Sequence[Record] = (),
+    model: Model | None = None,
+    cache: TargetCache | None = None,
 ) -> Iterator[Event[Result]]:
     """Paint a prepared run in one pass and yield the events of a run.
 
@@ -64,11 +81,12 @@ def iter_paint(
         prepared: the run.
         parents: the records of the images that it continues.
         model: the trained network that its options name, as ``model_of`` returns it.
+        cache: networks that several runs share.
     """
     height, width = prepared.size
     if model is not None:
         model = model.to(prepared.compute.device, prepared.compute.dtype)
-    painted = _painter(prepared, model)
+    painted = _painter(prepared, model, cache)
     yield Planned(({"height": height, "width": width, "steps": 0},), 0, prepared.decisions)
     for note in prepared.notes:
         yield Warned(note)
@@ -90,18 +108,23 @@ def starting_picture(prepared: PreparedRun) -> Tensor:
     return _adain(prepared)(prepared.tensors, size, FULL_PASS_STRENGTH)
 
 
-def _adain(prepared: PreparedRun) -> FastStylizer:
-    return FastStylizer(adain_state(), device=prepared.compute.device, dtype=prepared.compute.dtype)
+def _adain(prepared: PreparedRun, cache: TargetCache | None = None) -> FastStylizer:
+    networks = {} if cache is None else cache.feed_forward
+    key = "adain", prepared.compute.device, prepared.compute.dtype
+    if key not in networks:
+        networks[key] = FastStylizer(adain_state(), device=prepared.compute.device, dtype=prepared.compute.dtype)
+    stylizer: FastStylizer = networks[key]
+    return stylizer
 
 
-def _painter(prepared: PreparedRun, model: Model | None) -> Callable[[], Tensor]:
+def _painter(prepared: PreparedRun, model: Model | None, cache: TargetCache | None) -> Callable[[], Tensor]:
     """Load the network and return the function that paints the prepared run; unusable weights raise here."""
     strength = prepared.options.loss_weights.strength
     strength = FULL_PASS_STRENGTH if strength is None else strength
     tile = prepared.options.machine.tile
     if model is not None:
         return lambda: by_model(model, prepared.tensors, prepared.size, strength, tile)
-    stylizer = _adain(prepared)
+    stylizer = _adain(prepared, cache)
     return lambda: stylizer(prepared.tensors, prepared.size, strength, tile)
 
 

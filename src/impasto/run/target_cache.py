@@ -34,6 +34,8 @@ class TargetCache:
     _encoders: dict[tuple[Any, ...], Encoder] = field(default_factory=dict)
     _scale_objectives: dict[tuple[Any, ...], ScaleObjective] = field(default_factory=dict)
     bf16_cosine: dict[Encoder, float] = field(default_factory=dict)
+    feed_forward: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    """The networks that paint in one pass, by what they were loaded from."""
 
     def encoder(self, prepared: PreparedRun) -> Encoder:
         """Return the encoder of a prepared run."""
