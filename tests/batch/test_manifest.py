@@ -70,7 +70,7 @@ def test_all_bad_rows_are_listed(folder: Path) -> None:
         (3, "did you mean 'strength'"),
         (4, "no content"),
         (5, "strength is 7"),
-        (6, "below the output folder"),
+        (6, "inside the output folder"),
         (7, "no painting"),
         (8, "steps is 'many'"),
         (9, "not JSON"),

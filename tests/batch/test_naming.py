@@ -37,8 +37,8 @@ def test_a_stem_has_no_crop_and_no_mask(path: str) -> None:
     ("template", "message"),
     [
         ("{contents}.png", "has no field 'contents'; did you mean 'content'"),
-        ("../{content}.png", "below the output folder"),
-        ("/{content}.png", "below the output folder"),
+        ("../{content}.png", "inside the output folder"),
+        ("/{content}.png", "inside the output folder"),
         ("{content", "cannot be parsed"),
         ("{}.png", "has no field ''"),
     ],

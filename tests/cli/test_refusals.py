@@ -248,7 +248,7 @@ def test_an_unwritable_folder(unprivileged: Path, capsys: pytest.CaptureFixture[
     as_owner(lambda: unprivileged.chmod(0o555))
     for output in ("out.png", "new/out.png"):
         said = said_in(unprivileged, ["stylize", "photo.png", "painting.png", "-o", output], capsys)
-        assert "cannot be written (Permission denied): choose another for the output" in said
+        assert "cannot be written (Permission denied): choose a different one for the output" in said
     said = said_in(unprivileged, ["stylize", "photo.png", "painting.png", "--snapshots", "."], capsys)
     assert "--snapshots .: the folder cannot be written (Permission denied)" in said
     assert sorted(path.name for path in unprivileged.iterdir()) == ["painting.png", "photo.png"]

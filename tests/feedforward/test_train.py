@@ -163,7 +163,7 @@ def test_a_state_of_another_training_is_refused(
 ) -> None:
     out = tmp_path / "a.safetensors"
     _train(folder, out, state, painting, training={"steps": 4})
-    with pytest.raises(RecordError, match="belongs to a training with other options, photographs or styles"):
+    with pytest.raises(RecordError, match="belongs to a training run with other options, photographs or styles"):
         _train(folder, out, state, painting, training={"steps": 4, "batch_size": 1}, resume=True)
     out.with_suffix(".training").write_bytes(b"damaged")
     with pytest.raises(RecordError, match=r"a\.training' is damaged: train without --resume"):

@@ -73,7 +73,7 @@ def test_a_tiff_cut_short_says_nothing_else_on_the_terminal(capfd):
         data = bytearray(written(RGB, "tif", **options))
         with Image.open(io.BytesIO(data)) as image:
             start, size = image.tag_v2[273][0], image.tag_v2[279][0]
-        with pytest.raises(ImageError, match="shorter than it says"):
+        with pytest.raises(ImageError, match="truncated"):
             load(io.BytesIO(bytes(data).replace(struct.pack("<L", size), struct.pack("<L", size + len(data)))))
         assert start > 0
     assert capfd.readouterr() == ("", "")

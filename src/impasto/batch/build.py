@@ -1,7 +1,7 @@
 """From what a user requests to jobs: photographs times paintings, pairs, or the rows of a manifest.
 
-In: a ``Request``, the arguments of ``impasto batch``. Out: jobs with their outputs. Everything that can be refused
-before the work is refused here.
+Input: a ``Request``, the arguments of ``impasto batch``. Output: jobs with their outputs. Everything that can be
+refused before the work is refused here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a batch needs before it starts: workers that fit this machine, time, memory and disk.
 
-In: jobs and their options. Out: a ``BatchForecast``. Sizes are read from the headers of the photographs. The time is
-extrapolated from the largest job, of which two evaluations are measured, by pixels times steps.
+Input: jobs and their options. Output: a ``BatchForecast``. Sizes are read from the headers of the photographs. The time
+is extrapolated from the largest job, of which two evaluations are measured, by pixels times steps.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One image of a batch: which images, which options, and where the result goes.
 
-In: paths and options by flat name. Out: a ``Job``, and the ``Options`` that it is painted with. ``pinned`` are the
-options that decide bytes and that a single run takes from the machine: the number of threads and the precision. A batch
-sets them once, so that its images do not depend on how many workers there are.
+Input: paths and options by flat name. Output: a ``Job``, and the ``Options`` that it is painted with. ``pinned`` are
+the options that decide bytes and that a single run takes from the machine: the number of threads and the precision. A
+batch sets them once, so that its images do not depend on how many workers there are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The loop of a batch: which job is next, what is retried, and what the journal says.
 
-In: jobs, a folder and an executor. Out: events. The journal is written before an event is yielded. A job whose worker
-dies is tried at most ``MOST_ATTEMPTS`` times and never twice in a row on the node that failed if there are other nodes;
-a job that fails by itself is not retried.
+Input: jobs, a folder and an executor. Output: events. The journal is written before an event is yielded. A job whose
+worker dies is tried at most ``MOST_ATTEMPTS`` times and never twice in a row on the node that failed if there are other
+nodes; a job that fails by itself is not retried.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Find the photographs of a batch: files, folders, globs, and a list on standard input.
 
-In: what stands on the command line. Out: ``Photo``s in natural order (``frame2`` before ``frame10``), each with its
-folder relative to the one that was named. Hidden files and folders, files that are not images by their extension, and
-the output folder are skipped; so are earlier results, which are recognized by their records, in a folder that is input
-and output at once.
+Input: the arguments of the command line. Output: ``Photo``s in natural order (``frame2`` before ``frame10``), each with
+its folder relative to the one that was named. Hidden files and folders, files that are not images by their extension,
+and the output folder are skipped; so are earlier results, which are recognized by their records, in a folder that is
+input and output at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The report of a batch: a contact sheet and one self-contained HTML page, from the journal and the files.
 
-In: the folder of a batch, also of one in progress. Out: ``contact_sheet.jpg`` and ``report.html`` with images,
+Input: the folder of a batch, also of one in progress. Output: ``contact_sheet.jpg`` and ``report.html`` with images,
 options, times, and the failures with their reasons. The page loads nothing.
 """
 

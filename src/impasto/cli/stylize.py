@@ -37,13 +37,13 @@ STYLE_ONLY = typer.Option(
     None, "--style-only", metavar="MASK", help="Paint only the white area of a mask, such as background."
 )
 PAIR = typer.Option(
-    None, "--pair", metavar="auto", help="Pair what is alike in the photograph and the painting, such as sky with sky."
+    None, "--pair", metavar="auto", help="Pair similar parts of the photograph and the painting, such as sky with sky."
 )
 FACES = typer.Option(
     None,
     "--faces",
     metavar="keep|recognizable|paint",
-    help="Keep faces unchanged, paint them with finer strokes so that the person is known, or like the rest (default).",
+    help="Keep faces unchanged, paint them recognizably with finer strokes, or paint them like the rest (default).",
 )
 SELECT = typer.Option(
     None,
@@ -52,7 +52,10 @@ SELECT = typer.Option(
     help="Paint only what is at a point, from 0,0 (top left) to 1,1; + adds another point, - removes one.",
 )
 LIKE = typer.Option(
-    None, "--like", metavar="IMAGE", help="Take the paintings and options of a finished image; what is given wins."
+    None,
+    "--like",
+    metavar="IMAGE",
+    help="Use the paintings and options of a finished image; options given here override them.",
 )
 
 

@@ -71,7 +71,7 @@ class Target:
 class FolderTarget(Target):
     """The output folder of a command that writes several files."""
 
-    output: Path | None = option(None, "output folder. Default: a name that counts up", short="-o")
+    output: Path | None = option(None, "output folder. Default: a name with a number that counts up", short="-o")
     no_clobber: bool = option(False, PROTECT)
 
 

@@ -2,7 +2,7 @@
 
 Training yields the events of a run, a contact sheet of held-out images at each validation, and writes the network's
 file at the end. After Johnson, Alahi & Fei-Fei, ECCV 2016, with the optimizer's own objective as the loss (see
-``training_objective``). Each step depends on the seed and the step's number alone, so an interrupted training continues
+``training_objective``). Each step depends on the seed and the step's number, so an interrupted training run continues
 as if it had not been interrupted. Several processes (torchrun) each draw their own batch and average the gradients.
 Differences from the paper: the first steps use smaller crops, see ``Training.small_crops``; validated and saved is the
 mean of the weights over about the last tenth of the steps, which averages out the noise of small batches.

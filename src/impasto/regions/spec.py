@@ -154,7 +154,7 @@ def parse_regions(
             settings.
         regions: each a text ``MASK=STYLE[,strength=..][,color=..]...``, a pair of mask and style, or a mapping with
             ``mask``, ``style`` and settings; or all of them as a mapping from mask to style.
-        labels: two label images, the content's and the style's, or ``"auto"`` to draw them by what is alike.
+        labels: two label images, the content's and the style's, or ``"auto"`` to pair similar parts.
         protect: a mask of what stays unchanged.
         style_only: a mask of what the styles without a region paint; masks may be names, see ``segmentation.names``.
         limits: for ``images.load``.

@@ -38,7 +38,7 @@ class Look:
     notes: tuple[str, ...]
 
     def with_changes(self, given: OptionFields, *, own_styles: bool) -> OptionFields:
-        """Return the options of a run, where given ones override those of the look.
+        """Return the options of a run, where those given override those of the look.
 
         Args:
             given: options by flat name; None stands for not given.

@@ -1,7 +1,7 @@
 """The masks of a photograph as files, with an overview.
 
-In: a photograph. Out: one gray PNG for each mask that it has, which ``--region``, ``--protect`` and ``--style-only``
-read as they do the name, and ``overview.jpg``, the photograph with each mask bright and the rest dark.
+Input: a photograph. Output: one gray PNG for each mask that it has, which ``--region``, ``--protect`` and
+``--style-only`` read as they do the name, and ``overview.jpg``, the photograph with each mask bright and the rest dark.
 """
 
 from __future__ import annotations

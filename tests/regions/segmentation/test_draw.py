@@ -101,7 +101,7 @@ def test_a_region_of_what_is_not_there_is_left_out() -> None:
     ("settings", "message", "option"),
     [
         ({"style": PICTURE, "protect": "foreground"}, "no foreground found in 'picture', so --protect", "protect"),
-        ({"style": PICTURE, "style_only": "foreground"}, "so --style-only foreground has nothing", "style_only"),
+        ({"style": PICTURE, "style_only": "foreground"}, "so --style-only foreground cannot be applied", "style_only"),
         ({"regions": {"foreground": PICTURE}}, "and no other region is to be painted", "regions"),
         ({"style": {"style": PICTURE, "style_mask": "foreground"}}, "no foreground found in 'style'", "style"),
     ],
@@ -129,7 +129,7 @@ def test_names_are_words_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -
     ("settings", "message"),
     [
         ({"style": PICTURE, "labels": (PICTURE, PICTURE), "style_only": "sky"}, "labels and style_only cannot"),
-        ({"style": None, "regions": {"sky": PICTURE}, "style_only": "sky"}, "needs a painting that has no region"),
+        ({"style": None, "regions": {"sky": PICTURE}, "style_only": "sky"}, "needs a painting without a region"),
     ],
 )
 def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -31,7 +31,7 @@ def test_places_are_added_and_removed() -> None:
     ("text", "message"),
     [
         ("0.4,1.2", r"the point 0.4,1.2 is outside the image: x and y must be between 0 and 1"),
-        ("0.4,0.2+3,0", r"the place 3,0 is outside"),
+        ("0.4,0.2+3,0", r"the point 3,0 is outside"),
         ("-0.4,0.2", r"begin with one that is removed"),
     ],
 )

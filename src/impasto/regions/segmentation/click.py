@@ -1,6 +1,6 @@
 """What is at a point that somebody clicked on, as a soft mask.
 
-In: an image and points to include or leave out. Out: a mask. The cells of the image are clustered by VGG-19's
+Input: an image and points to include or leave out. Output: a mask. The cells of the image are clustered by VGG-19's
 features, color and position; the connected part of a cluster around a point is what the point probably selects. GrabCut
 draws its border, and the guided filter lets that follow the image.
 """

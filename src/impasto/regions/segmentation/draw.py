@@ -1,9 +1,9 @@
 """The masks that a run names instead of files, drawn for its images.
 
-In: a ``RegionSpec`` and the content. Out: the same spec with a mask for each name, the hashes of the masks and of what
-drew them, and notes for the user. Where named masks of the content's regions overlap, the more specific one has the
-pixels: points that were clicked on, then faces, person, foreground, sky, background. A region whose name nothing in the
-image answers to is left out; a protection or a part to paint is refused.
+Input: a ``RegionSpec`` and the content. Output: the same spec with a mask for each name, the hashes of the masks and of
+what drew them, and notes for the user. Where named masks of the content's regions overlap, the more specific one has
+the pixels: points that were clicked on, then faces, person, foreground, sky, background. A region whose name matches
+nothing in the image is omitted; for a protected or painted part that is an error.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Faces in a photograph, as soft ellipses.
 
-In: an image. Out: where faces are, how they are tilted, and a mask over them. BlazeFace looks at the whole image,
+Input: an image. Output: where faces are, how they are tilted, and a mask over them. BlazeFace looks at the whole image,
 then at overlapping windows of a half and of a quarter of its long side, in which small faces are large enough; every
 detection is confirmed in windows around it, rotated so that the line between its eyes is level. Difference from the
 paper: the confirmation, without which stones and ladybugs are detected as faces.

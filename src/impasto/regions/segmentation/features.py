@@ -1,6 +1,6 @@
 """Features of VGG-19 at a small size, for everything that compares places of an image.
 
-In: an image. Out: features on a grid of cells of 8 px of a copy with a long side of 320 px.
+Input: an image. Output: features on a grid of cells of 8 px of a copy with a long side of 320 px.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A coarse mask made to follow the edges of its image.
 
-In: an image and a mask. Out: the mask as a local affine function of the image's colors (He, Sun & Tang, "Guided
+Input: an image and a mask. Output: the mask as a local affine function of the image's colors (He, Sun & Tang, "Guided
 image filtering", PAMI 2013, equations 14 to 16), whose coefficients are computed on a small copy of the image and
 interpolated (He & Sun, "Fast guided filter", 2015).
 """

@@ -1,8 +1,9 @@
 """The two small networks that draw masks, run by OpenCV on the CPU.
 
-In: pixels ``[H, W, 3]`` in sRGB, 0 to 1. Out: the probability of a person at each place, or the raw boxes of faces. The
-networks are MediaPipe's (Apache-2.0, 250 KB each): BlazeFace (Bazarevsky, Kartynnik, Vakunov, Raveendran & Grundmann,
-2019) and a MobileNetV3 encoder and decoder for people, which also marks animals and things in front.
+Input: pixels ``[H, W, 3]`` in sRGB, 0 to 1. Output: the probability of a person at each place, or the raw boxes of
+faces. The networks are MediaPipe's (Apache-2.0, 250 KB each): BlazeFace (Bazarevsky, Kartynnik, Vakunov, Raveendran &
+Grundmann, 2019) and a MobileNetV3 encoder and decoder for people, which also marks animals and objects in the
+foreground.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Parts of a photograph and of a painting that are alike, as two label images of equal colors.
+"""Parts of a photograph and of a painting that are similar, as two label images of equal colors.
 
-In: two images. Out: label images, up to five labels each. The cells of the photograph are clustered by VGG-19's
+Input: two images. Output: label images, up to five labels each. The cells of the photograph are clustered by VGG-19's
 features, lightness, height and how probable sky is there, and each cell of the painting joins the nearest cluster. The
 features of each image are standardized first, since paint has other statistics than a photograph. A part of the
 photograph with no counterpart is white: the whole painting serves it.

@@ -1,8 +1,9 @@
 """People and other foreground objects as a soft mask.
 
-In: an image and the faces found in it. Out: a mask over its people; where there are none, over the animals and things
-in the foreground, which the network marks too. It looks at the whole image, then at a window around each thing it
-marked and below each face, since its output has 256x256 cells. The guided filter lets the mask follow hair and hands.
+Input: an image and the faces found in it. Output: a mask over its people; if there are none, over the animals and
+objects in the foreground, which the network also marks. It looks at the whole image, then at a window around each thing
+it marked and below each face, since its output has 256x256 cells. The guided filter lets the mask follow hair and
+hands.
 """
 
 from __future__ import annotations

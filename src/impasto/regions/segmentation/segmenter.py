@@ -1,6 +1,7 @@
 """All masks of one image by name: computed once, requested many times.
 
-In: an image. Out: masks ``[H, W]`` in steps of 1/255, so that a mask written to a file and read again is the same.
+Input: an image. Output: masks ``[H, W]`` in steps of 1/255, so that a mask written to a file and read again is the
+same.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Sky as a soft mask.
 
-In: an image. Out: a mask, or None where there is no sky. A linear classifier of VGG-19's features and of the height in
-the image says how probable sky is in each cell (``data/sky.npz``, logistic regression on 250 photographs). GrabCut
-draws the border from where it is sure, and the guided filter lets the mask follow roofs and branches. What does not
-reach the top of the image is not sky.
+Input: an image. Output: a mask, or None where there is no sky. A linear classifier of VGG-19's features and of the
+height in the image says how probable sky is in each cell (``data/sky.npz``, logistic regression on 250 photographs).
+GrabCut draws the border from where it is sure, and the guided filter lets the mask follow roofs and branches. What does
+not reach the top of the image is not sky.
 """
 
 from __future__ import annotations

@@ -106,11 +106,11 @@ async def create_mask(
         str,
         Query(
             max_length=1000,
-            description="person, background, faces, sky ..., or places: 0.4,0.3+0.5,0.6-0.1,0.9",
+            description="person, background, faces, sky ..., or points: 0.4,0.3+0.5,0.6-0.1,0.9",
         ),
     ],
 ) -> AssetView:
-    """Draw a mask of an image, by name or around places, and create an asset from it."""
+    """Draw a mask of an image, by name or around points, and create an asset from it."""
     try:
         known = drawn_name(name) is not None
     except OptionError as error:

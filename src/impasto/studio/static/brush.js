@@ -100,10 +100,10 @@ function position(event) {
   return { x: ((event.clientX - box.left) * canvas.width) / box.width, y: ((event.clientY - box.top) * canvas.height) / box.height };
 }
 
-// Replace the mask by one that the studio draws: by name, or around the places that were clicked.
+// Replace the mask by one that the studio draws: by name, or around the points that were clicked.
 async function drawMask(name) {
   const state = byId("brush-state");
-  state.textContent = "Looking at the photo";
+  state.textContent = "Drawing the mask";
   try {
     const found = await call("POST", `/assets/${pictures.content}/masks?name=${encodeURIComponent(name)}`);
     ink.clearRect(0, 0, mask.width, mask.height);

@@ -1,7 +1,7 @@
 """Masks by name for the page, drawn in a process of its own, so that the server loads no network.
 
-In: an image of the store and a name or places (``regions.segmentation.names``). Out: the mask as a PNG. The process
-starts with the first mask; what it computes of an image is kept for the next clicks on it.
+Input: an image of the store and a name or points (``regions.segmentation.names``). Output: the mask as a PNG. The
+process starts with the first mask; what it computes of an image is kept for the next clicks on it.
 """
 
 from __future__ import annotations
