@@ -297,7 +297,7 @@ def test_invalid_loss_weights(stylize: Refuse, flag: str, value: str) -> None:
         (["--strength", "much"], ["--strength is 'much'; it must be a number"]),
         (["--strenght", "0.5"], ["--strenght", "--strength"]),
         (["--seed", "2.5"], ["--seed is '2.5'; it must be a whole number"]),
-        (["--every", "0"], ["--every", "greater than or equal to 1"]),
+        (["--every", "0"], ["every is 0; it must be at least 1"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.cli.progress import Listener
+from impasto.cli.progress import Listener, snapshots_in
 from impasto.errors import OptionError
+from impasto.files import folder_for
 from impasto.options.declaration import option
 from impasto.options.validation import check
 
 if TYPE_CHECKING:
+    from impasto.events import Mailbox
     from impasto.imaging.images import PictureLike
     from impasto.run.painter import CheckpointFolder
+    from impasto.run.state import Monitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,8 @@ class Recording:
 
     timelapse: Path | None = option(None, "write a timelapse of the run: .mp4, .gif or .webp")
     report: Path | None = option(None, "folder for an HTML report of the run")
+    snapshots: Path | None = option(None, "folder for numbered intermediate images")
+    every: int = option(10, "steps between snapshots", low=1)
     run_dir: Path | None = option(None, "folder for checkpoints, for `impasto resume` after a crash")
     checkpoint_every: float = option(10.0, "seconds between checkpoints", low=0.0)
 
@@ -33,6 +38,12 @@ class Recording:
     def preview_every(self) -> int:
         """Steps between previews, which a timelapse and a report need; 0 for none."""
         return 1 if self.timelapse or self.report else 0
+
+    def monitor(self, mailbox: Mailbox) -> Monitor:
+        """Return how the run is steered and which images it yields."""
+        from impasto.run.state import Monitor
+
+        return Monitor(mailbox, self.preview_every, self.every if self.snapshots else 0)
 
     def checkpoints(self) -> CheckpointFolder | None:
         """Return where and how often the run saves its state."""
@@ -64,12 +75,14 @@ class Recording:
             )
 
     def listeners(self, picture: Callable[[str], PictureLike]) -> list[Listener]:
-        """Return the listeners that write the timelapse and the report.
+        """Return the listeners that write the snapshots, the timelapse and the report.
 
         Args:
             picture: returns an input, a path or pixels, by its role: ``content`` or ``style``.
         """
         listeners: list[Listener] = []
+        if self.snapshots is not None:
+            listeners.append(snapshots_in(folder_for(self.snapshots, "snapshots")))
         if self.timelapse is not None:
             from impasto.workflows.timelapse import Timelapse
 

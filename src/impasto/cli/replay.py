@@ -63,7 +63,6 @@ def replay(
     **changes: Unpack[OptionFields],
 ) -> None:
     """Reproduce an image from its embedded record, change some of its options, or continue optimizing it."""
-    from impasto.run.state import Monitor
     from impasto.workflows.replay import input_of, iter_replay, read_source
 
     given = _given(inputs, **asdict(moved))
@@ -81,7 +80,7 @@ def replay(
             **asdict(resize),
             more_steps=more_steps,
             changes=changes,
-            monitor=Monitor(mailbox, recording.preview_every),
+            monitor=recording.monitor(mailbox),
             checkpoints=recording.checkpoints(),
             group=group,
         )

@@ -12,7 +12,7 @@ import typer
 
 from impasto.cli.distributed import follow, together
 from impasto.cli.flags import QUIET, with_options
-from impasto.cli.progress import Listener, snapshots_in, watch
+from impasto.cli.progress import watch
 from impasto.cli.recording import Recording
 from impasto.cli.target import Target, default_name
 from impasto.errors import OptionError, suggest
@@ -83,8 +83,6 @@ def stylize(
     faces: str | None = FACES,
     *,
     target: Target,
-    snapshots: Path | None = typer.Option(None, "--snapshots", help="Folder for numbered intermediate images."),
-    every: int = typer.Option(10, "--every", min=1, help="Steps between snapshots."),
     recording: Recording,
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the estimated time and memory, then exit."),
     quiet: bool = QUIET,
@@ -104,7 +102,6 @@ def stylize(
     recording.check_paths(output, content, *(styles or ()))
     style = _style_for_report(styles, placed, options) if recording.report is not None else None
     from impasto.api import Inputs, iter_run
-    from impasto.run.state import Monitor
 
     mailbox = Mailbox()
     with together() as group:
@@ -112,12 +109,13 @@ def stylize(
             Inputs(content, styles or None, **placed),
             options,
             output=output,
-            monitor=Monitor(mailbox, recording.preview_every, every if snapshots else 0),
+            monitor=recording.monitor(mailbox),
             checkpoints=recording.checkpoints(),
             started_at=began,
             group=group,
         )
-        listeners = partial(_listeners, recording, {"content": content, "style": style}, snapshots)
+        pictures: dict[str, Any] = {"content": content, "style": style}
+        listeners = partial(recording.listeners, pictures.__getitem__)
         follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
 
 
@@ -204,11 +202,6 @@ def _age() -> float:
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
     except (OSError, AttributeError, ValueError, IndexError):
         return 0.0
-
-
-def _listeners(recording: Recording, pictures: dict[str, Any], snapshots: Path | None) -> list[Listener]:
-    written = [] if snapshots is None else [snapshots_in(folder_for(snapshots, "snapshots"))]
-    return [*written, *recording.listeners(pictures.__getitem__)]
 
 
 def demo(

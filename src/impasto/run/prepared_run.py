@@ -170,19 +170,15 @@ def prepare(
     style_layers, content_layers = _layers(options, decided)
     limits = images.DecodeLimits.of(options.output)
     region_spec = style if isinstance(style, RegionSpec) else parse_regions(style, limits=limits)
-    files = {"content": images.load(content, limits=limits), **region_spec.pictures}
+    files = _load_files(content, region_spec, start, options, limits)
     region_spec, mask_notes = draw_masks(region_spec, files["content"])
-    start = _start_file(options.optimization.init) if start is None else start
-    if start is not None:
-        files["init"] = images.load(start, limits=limits)
-    _check_sides(files)
     size = images.canvas_size(files["content"].size, options.output.size, options.output.dpi)
     target = None if output is None else _target(output, files, size, options.output.bits)
     tensors = build_region_tensors(region_spec, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
     memory_model = _memory_model(size, (*style_layers, *content_layers), options, machine, tensors, files, group)
     plans = _plans(scales, options, machine, memory_model, decided)
-    machine_notes = [machine.note] if machine.note else []
+    notes = [*_notes(files, size, options), *mask_notes, *tensors.notes, *_memory_notes(plans[size])]
     return PreparedRun(
         options=options,
         tensors=tensors,
@@ -197,16 +193,26 @@ def prepare(
         size=size,
         memory_plans=plans,
         memory_model=memory_model,
-        notes=[
-            *_notes(files, size, options),
-            *mask_notes,
-            *tensors.notes,
-            *_memory_notes(plans[size]),
-            *machine_notes,
-        ],
+        notes=[*notes, machine.note] if machine.note else notes,
         group=group,
         is_proof=bool(decided.get("proof")) and "init" in files and options.loss_weights.units == "unitless",
     )
+
+
+def _load_files(
+    content: PictureLike,
+    region_spec: RegionSpec,
+    start: PictureLike | None,
+    options: Options,
+    limits: images.DecodeLimits,
+) -> dict[str, images.Picture]:
+    """Return the input images by role."""
+    files = {"content": images.load(content, limits=limits), **region_spec.pictures}
+    start = _start_file(options.optimization.init) if start is None else start
+    if start is not None:
+        files["init"] = images.load(start, limits=limits)
+    _check_sides(files)
+    return files
 
 
 def in_float32(prepared: PreparedRun, note: str) -> PreparedRun:
