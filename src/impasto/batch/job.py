@@ -63,7 +63,7 @@ class OptionTable:
         pinned: options that are set for every job that does not set them itself.
     """
 
-    def __init__(self, pinned: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, pinned: Mapping[str, object] | None = None) -> None:
         self.pinned = dict(pinned or {})
         self._known: dict[str, Options] = {}
         self._flat: dict[str, dict[str, Any]] = {}

@@ -168,7 +168,7 @@ class Journal:
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")
 
-    def write(self, event: str, **values: Any) -> None:
+    def write(self, event: str, **values: object) -> None:
         """Append an event."""
         line = {"event": event, **values, "time": round(time.time(), 3)}
         os.write(self._file, f"{_text(line)}\n".encode())
@@ -176,7 +176,7 @@ class Journal:
             os.fsync(self._file)
         self.state.add(json.loads(_text(line)))
 
-    def begin(self, pinned: Mapping[str, Any], count: int) -> None:
+    def begin(self, pinned: Mapping[str, object], count: int) -> None:
         """Append the beginning of a batch."""
         from impasto import __version__
 

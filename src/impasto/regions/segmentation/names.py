@@ -7,7 +7,7 @@ a second point and removes what is at a third.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from impasto.errors import OptionError
 
@@ -24,7 +24,7 @@ _CLICK = re.compile(rf"\s*(?P<sign>[+-]?)\s*(?P<x>{_NUMBER})\s*,\s*(?P<y>{_NUMBE
 Click = tuple[float, float, bool]
 
 
-def drawn_name(mask: Any) -> str | None:
+def drawn_name(mask: object) -> str | None:
     """Return the name of a mask that is drawn automatically, or None for a file or an image.
 
     Raises:
