@@ -86,7 +86,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished(Generic[ResultT]):
-    """The run has ended; ``stopped`` says whether by a command.
+    """The run has ended; ``stopped`` is True if a command stopped it.
 
     ``result`` is the ``Result`` of a run, with the image, or the ``Trained`` of a training. Of several processes only
     the first one has it.

@@ -20,7 +20,7 @@ from impasto.losses.batchnorm import BatchNormLoss
 from impasto.losses.histogram import QUANTILES, HistogramLoss
 from impasto.losses.mmd import GaussianMMDLoss, PolynomialMMDLoss
 from impasto.losses.mrf import MRFLoss
-from impasto.losses.nearest import LEAST_LENGTH, NearestLoss
+from impasto.losses.nearest import MIN_LENGTH, NearestLoss
 from impasto.losses.per_layer_nearest import PerLayerNearestLoss
 from impasto.losses.regularizers.color_anchor import ColorAnchorLoss
 from impasto.losses.regularizers.edges import EdgeLoss
@@ -135,7 +135,7 @@ def test_histogram_of_as_many_positions_as_quantiles(layer: str, side: int) -> N
 
 def cosines(x: Array, y: Array) -> Array:
     """Return the cosine of each row with its partner, as the losses on matches have it: 1 for two zeros."""
-    floor = LEAST_LENGTH**2
+    floor = MIN_LENGTH**2
     lengths = [np.sqrt((part**2).sum(1) + floor) for part in (x, y)]
     return ((x * y).sum(1) + floor) / (lengths[0] * lengths[1])
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from impasto.errors import MachineError, OptionError
 from impasto.options.validation import parse_bytes
 from impasto.planning import memory
-from impasto.planning.memory import LEAST_PAIRS, SLACK, MemoryModel, MemoryPlan, feature_bytes, free_bytes, plan_memory
+from impasto.planning.memory import MIN_PAIRS, SLACK, MemoryModel, MemoryPlan, feature_bytes, free_bytes, plan_memory
 
 GIB = 2**30
 
@@ -52,7 +52,7 @@ def test_what_is_freed_goes_back_before_a_picture_is_tiled() -> None:
     ]
     release_eagerly = [
         MemoryPlan(release_eagerly=True),
-        MemoryPlan(None, LEAST_PAIRS, bf16_history=True, release_eagerly=True),
+        MemoryPlan(None, MIN_PAIRS, bf16_history=True, release_eagerly=True),
     ]
     made = [plan_memory(model, round(SLACK * model.peak(one)) + 2**20) for one in release_eagerly]
     assert [replace(one, bytes=0) for one in made] == release_eagerly
@@ -94,7 +94,7 @@ def test_a_plan_keeps_to_its_limit(height: int, width: int, mebibytes: int) -> N
     except MachineError:
         return
     assert SLACK * made.bytes <= limit + 1
-    assert made.first_order or made.pairs >= LEAST_PAIRS
+    assert made.first_order or made.pairs >= MIN_PAIRS
     assert made.tile is None or made.tile < max(height, width)
     assert MemoryPlan.from_data(made.as_data()) == made
 

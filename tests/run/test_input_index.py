@@ -59,7 +59,7 @@ def test_it_is_private(cache: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_bounded_and_keeps_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_index, "MOST_FILES", 3)
+    monkeypatch.setattr(input_index, "MAX_FILES", 3)
     pictures = [written(tmp_path / f"{number}.png", number / 10) for number in range(5)]
     for picture in [*pictures, pictures[2]]:
         input_index.remember({"content": picture})

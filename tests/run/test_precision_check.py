@@ -119,7 +119,7 @@ def test_a_foreign_network_does_not_agree(pair: Any, state: Any) -> None:
     weights = prepared.initial_weights().weights(scale_objective.normalizers, 1.0)
     other = TargetCache(state={name: tensor.flip(0) for name, tensor in state.items()}).encoder(prepared)
     found = precision_check.agreement(scale_objective, other, weights, tile=None, seed=0)
-    assert found < precision_check.LEAST_COSINE
+    assert found < precision_check.MIN_COSINE
     broken = TargetCache(state={name: tensor * float("nan") for name, tensor in state.items()}).encoder(prepared)
     assert precision_check.agreement(scale_objective, broken, weights, tile=None, seed=0) == 0.0
 

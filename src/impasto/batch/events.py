@@ -71,7 +71,7 @@ class JobFailed:
 
 @dataclass(frozen=True)
 class BatchFinished:
-    """The batch has ended; ``stopped`` says whether before all jobs were done."""
+    """The batch has ended; ``stopped`` is True if not all jobs were done."""
 
     painted: int
     skipped: int

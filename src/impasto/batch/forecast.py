@@ -26,8 +26,8 @@ from impasto.options.validation import parse_weights
 from impasto.planning import memory
 from impasto.planning.schedule import scales_for
 
-MOST_HEADERS = 1000  # of a larger batch, evenly spaced jobs are read
-MOST_MEASURED = 5  # jobs to try, because a photograph with a good header may be damaged
+MAX_HEADERS = 1000  # of a larger batch, evenly spaced jobs are read
+MAX_MEASURED = 5  # jobs to try, because a photograph with a good header may be damaged
 CALIBRATION_SIZE = "512"  # of the pass that is timed with --fast, in px
 FAST_DEPTH = 4  # deepest block of the networks that paint in one pass
 
@@ -110,7 +110,7 @@ def duration(seconds: float) -> str:
 
 def sizes(jobs: Sequence[Job], table: OptionTable) -> Iterator[Sized | None]:
     """Yield jobs with the size of their results; None for a photograph that cannot be read."""
-    step = max(1, len(jobs) // MOST_HEADERS)
+    step = max(1, len(jobs) // MAX_HEADERS)
     for job in jobs[::step]:
         options = table.of(job)
         try:
@@ -186,7 +186,7 @@ def gpu_count(jobs: Sequence[Job]) -> int:
 
 def _rate(readable: Sequence[Sized], threads: int) -> float | None:
     """Return the seconds per unit of work of the first of a few jobs that can be measured, None if none can."""
-    for sized in readable[:MOST_MEASURED]:
+    for sized in readable[:MAX_MEASURED]:
         with contextlib.suppress(ImageError):
             return _seconds_per_work(sized, threads)
     return None

@@ -105,7 +105,7 @@ def _key(job: Job) -> str:
 
 
 def pinned_options(jobs: Iterable[Job], threads: int) -> dict[str, Any]:
-    """Return what a batch pins: the threads, and float32 where ``auto`` finds bfloat16 slow on this machine.
+    """Return what a batch pins: the threads, and float32 if ``auto`` measures bfloat16 as slow on this machine.
 
     Args:
         jobs: jobs that set an option themselves do not need it pinned.

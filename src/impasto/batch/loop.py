@@ -1,7 +1,7 @@
 """The loop of a batch: which job is next, what is retried, and what the journal says.
 
 Input: jobs, a folder and an executor. Output: events. The journal is written before an event is yielded. A job whose
-worker dies is tried at most ``MOST_ATTEMPTS`` times and never twice in a row on the node that failed if there are other
+worker dies is tried at most ``MAX_ATTEMPTS`` times and never twice in a row on the node that failed if there are other
 nodes; a job that fails by itself is not retried.
 """
 
@@ -33,7 +33,7 @@ from impasto.batch.local import LocalExecutor
 from impasto.errors import OptionError, WeightsError
 from impasto.imaging.images import PathLike
 
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 WAIT_SECONDS = 0.2  # between two looks at the stop flag
 
 
@@ -165,7 +165,7 @@ class _Batch:
                 self.journal.write("done", output=job.output, seconds=0.0, sha256="")
             self.skipped += 1
             return JobSkipped(job)
-        if entry is not None and entry.job == job and entry.lost >= MOST_ATTEMPTS:
+        if entry is not None and entry.job == job and entry.lost >= MAX_ATTEMPTS:
             self.failed += 1
             reason = f"{entry.lost} workers have died over it and it is not retried; --force retries it"
             self.journal.write("failed", output=job.output, reason=reason)
@@ -214,7 +214,7 @@ class _Batch:
         job = attempt.job
         self.journal.write("lost", output=job.output, reason=reply.reason, node=reply.node)
         lost = self.journal.state.entries[job.output].lost
-        if lost >= MOST_ATTEMPTS:
+        if lost >= MAX_ATTEMPTS:
             return self._fail(
                 job, f"{lost} workers have died over it; the last time {reply.reason}", attempt.number, {}
             )

@@ -24,7 +24,7 @@ from impasto.regions.segmentation.names import drawn_name
 
 COLUMNS = ("content", "style", "output", "protect", "style_only", "recipe")
 IGNORED = frozenset({"reason"})
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,16 @@ def read_manifest(path: Path, defaults: Defaults, namer: Namer) -> list[Job]:
         except ImpastoError as error:
             wrong.append(f"row {number}: {error}")
     if wrong:
-        more = f"; and {len(wrong) - MOST_SHOWN} more" if len(wrong) > MOST_SHOWN else ""
+        more = f"; and {len(wrong) - MAX_SHOWN} more" if len(wrong) > MAX_SHOWN else ""
         rows = "1 bad row" if len(wrong) == 1 else f"{len(wrong)} bad rows"
-        raise InputError(f"{str(path)!r} has {rows}: {'; '.join(wrong[:MOST_SHOWN])}{more}")
+        raise InputError(f"{str(path)!r} has {rows}: {'; '.join(wrong[:MAX_SHOWN])}{more}")
     if not jobs:
         raise InputError(f"{str(path)!r} has no rows: write a row per image, with at least its content")
     return jobs
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield the rows with their line numbers; a text says what is wrong with one."""
+    """Yield the rows with their line numbers; a string describes an invalid row."""
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".jsonl"):
         raise InputError(f"the manifest {str(path)!r} must be a .csv or .jsonl file")

@@ -21,8 +21,8 @@ from impasto.imaging import contact_sheet, images
 from impasto.workflows.report import data_uri
 
 PAGE, SHEET = "report.html", "contact_sheet.jpg"
-MOST_PICTURES = 2000  # on the page
-MOST_CELLS = 240  # on the sheet
+MAX_IMAGES = 2000  # on the page
+MAX_CELLS = 240  # on the sheet
 THUMBNAIL_SIDE, CELL_SIDE, COLUMNS = 240, 160, 8
 
 _PAGE = Template("""<!doctype html>
@@ -60,9 +60,9 @@ def write_report(folder: Path) -> Path:
     ]
     _write_sheet(folder, done)
     parts = [_head(folder, state, done)]
-    parts += [_figure(folder, entry) for entry in done[:MOST_PICTURES]]
-    if len(done) > MOST_PICTURES:
-        parts.append(f"<p>{len(done) - MOST_PICTURES} more images are not shown.</p>")
+    parts += [_figure(folder, entry) for entry in done[:MAX_IMAGES]]
+    if len(done) > MAX_IMAGES:
+        parts.append(f"<p>{len(done) - MAX_IMAGES} more images are not shown.</p>")
     write_atomically(folder / PAGE, "".join([*parts, "</main></html>\n"]).encode())
     return folder / PAGE
 
@@ -116,7 +116,7 @@ def _pair(entry: Entry) -> str:
 
 def _write_sheet(folder: Path, done: Sequence[Entry]) -> None:
     """Write the contact sheet; nothing if no result can be read."""
-    cells = list(_cells(folder, done[:MOST_CELLS]))
+    cells = list(_cells(folder, done[:MAX_CELLS]))
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     if rows:
         columns = max(len(row) for row in rows)

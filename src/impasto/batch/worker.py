@@ -1,4 +1,4 @@
-"""What a worker does: paint tasks one after another, with what they share made once.
+"""What a worker does: paint tasks one after another, creating what they share only once.
 
 The network stays loaded. The paintings of the last task are decoded once, and with the default losses their targets are
 computed once per size. What a run decides by its content, such as whether bfloat16 is precise enough, is decided again

@@ -20,7 +20,7 @@ COMMANDS = ("stylize", "replay", "resume", "train")
 
 
 def are_several() -> bool:
-    """Whether the environment says that this is one of several processes."""
+    """Whether the environment variables set this up as one of several processes."""
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 

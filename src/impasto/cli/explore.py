@@ -39,9 +39,9 @@ def explore(
 ) -> None:
     """Render a contact sheet of results over one or two options; `impasto replay` renders a cell at full size."""
     began = time.perf_counter()
-    from impasto.workflows.explore import CELLS, MOST_CELLS, SHEET, axes_of, iter_explore
+    from impasto.workflows.explore import CELLS, MAX_CELLS, SHEET, axes_of, iter_explore
 
-    axes = axes_of(axis, styles, cells_allowed=None if yes else MOST_CELLS)
+    axes = axes_of(axis, styles, cells_allowed=None if yes else MAX_CELLS)
     output = target.path(Path("sheet"), SHEET)
     mailbox, done = Mailbox(), 0
     with status_line(quiet) as show, stop_on_signal(mailbox, "writing the contact sheet of the cells so far"):

@@ -168,7 +168,7 @@ def inspect(
 
 
 def _lines(about: Record, picture: Path) -> Iterator[tuple[str, str]]:
-    """Yield what a person wants to know as title and text, the most important first."""
+    """Yield the facts to show as title and text, the most important first."""
     from impasto.workflows.command import as_command, replay_command
 
     options: dict[str, Any] = current_names(about["options"])

@@ -120,7 +120,7 @@ def stylize(
 
 
 def faces_as_regions(mode: str | None, styles: Sequence[str], placed: dict[str, Any]) -> dict[str, Any]:
-    """Return the regions and the protection that a way of painting faces stands for."""
+    """Return the regions and the protection that a mode of ``--faces`` stands for."""
     if mode in (None, "paint"):
         return {}
     if mode not in FACE_MODES:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from impasto.run.result import Result
 
 LONGEST_PART = 60  # bytes of a file name that one input contributes; a name holds 255
-MOST_PARTS = 4
+MAX_PARTS = 4
 PROTECT = "refuse to replace an existing file"
 
 
@@ -89,7 +89,7 @@ def joined(parts: Iterable[object], suffix: str = ".png") -> Path:
         suffix: extension of the name.
     """
     stems = [_shortened(Path(_file_of(str(part))).stem) for part in parts]
-    return Path("_".join([stem for stem in stems if stem][:MOST_PARTS]) + suffix)
+    return Path("_".join([stem for stem in stems if stem][:MAX_PARTS]) + suffix)
 
 
 def default_name(content: str, styles: Sequence[str], regions: Sequence[str], model: str | None) -> Path:

@@ -23,8 +23,8 @@ ENCODER = ("conv1_1", "conv1_2", "pool", "conv2_1", "conv2_2", "pool", "conv3_1"
            "pool", "conv4_1")  # fmt: skip
 DECODER = ("conv4_1", "up", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "up", "conv2_2", "conv2_1", "up", "conv1_2",
            "conv1_1")  # fmt: skip
-HALO = 32  # px; a feature sees 30 px beyond its cell
-DECODER_HALO = 5  # cells; an output pixel sees no farther
+HALO = 32  # px; the receptive radius of a feature is 30 px beyond its cell
+DECODER_HALO = 5  # cells; the receptive radius of an output pixel is at most this
 MAX_UNTILED = 1_200_000  # px; larger images are painted in tiles by every network
 TILE = 512
 

@@ -28,7 +28,7 @@ from impasto.regions.geometry import resize
 from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
 LAYER = "relu4_1"
-RADIUS = 30  # px that a feature sees beyond its cell
+RADIUS = 30  # px; receptive radius of a feature beyond its cell
 
 
 class FastStylizer:

@@ -21,7 +21,7 @@ from torch.nn import functional
 from impasto.losses.summaries.protocol import at_least_float32
 
 MARGIN = 0.02  # colors are clamped this far from 0 and 1 before the logit
-HALO = 64  # px; with five blocks an output pixel sees at most 56
+HALO = 64  # px; with five blocks the receptive radius of an output pixel is at most 56
 STYLE_INPUT_SIDE = 256  # px; long side to which a painting is reduced for the style predictor
 # Prefixes of parameter names in files of version 1, and what they are called now.
 OLD_PREFIXES = {"enter.": "stem.", "leave.": "head.", "reader.": "style_predictor."}

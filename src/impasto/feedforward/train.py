@@ -48,7 +48,7 @@ from impasto.runtime.distributed import ALONE, ProcessGroup
 SHOWN = 3
 FITTED_ON = 4
 MIN_IMPROVEMENT = 0.002  # of the loss; less counts as no progress
-MIN_CROP = 64  # px; a smaller crop has hardly a position at relu5_1
+MIN_CROP = 64  # px; a smaller crop has very few positions at relu5_1
 
 
 @dataclass

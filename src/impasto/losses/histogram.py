@@ -147,6 +147,6 @@ def remap(vectors: Tensor, table: Tensor, target: Tensor) -> Tensor:
     low, high = knots.gather(1, left), knots.gather(1, (left + 1).clamp_max(last))
     part = ((columns - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
     between = wanted.gather(1, left).lerp(wanted.gather(1, (left + 1).clamp_max(last)), part)
-    # A value that fills several quantiles goes to the middle of them.
+    # A value that equals several quantiles is mapped to the middle of them.
     middle = wanted.gather(1, (first + left) // 2).lerp(wanted.gather(1, (first + left + 1) // 2), 0.5)
     return torch.where(first < left, middle, between).T

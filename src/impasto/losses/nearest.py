@@ -32,7 +32,7 @@ STEP = 4
 DIRECTIONS = 256
 AXES_FROM = 4096  # keys from which the directions are computed
 CHUNK = 4096  # keys projected onto these directions at once
-LEAST_LENGTH = 1e-6
+MIN_LENGTH = 1e-6
 
 
 class NearestLoss:
@@ -143,7 +143,7 @@ def _reduced(keys: Tensor) -> tuple[Tensor | None, Tensor]:
     made = []
     for part in torch.split(keys, CHUNK):
         centered = at_least_float32(part) - mean
-        length = centered.norm(dim=1, keepdim=True).clamp_min(LEAST_LENGTH * 1e-6)
+        length = centered.norm(dim=1, keepdim=True).clamp_min(MIN_LENGTH * 1e-6)
         made.append(((centered if axes is None else centered @ axes) / length).to(keys.dtype))
     return axes, torch.cat(made)
 
@@ -169,7 +169,7 @@ class _Cosines(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, target: Tensor, lengths: Tensor, factors: tuple[float, ...], *parts: Tensor) -> Tensor:
         kept = torch.float64 if target.dtype == torch.float64 else torch.float32
-        product = torch.full((len(target),), LEAST_LENGTH**2, dtype=kept, device=target.device)
+        product = torch.full((len(target),), MIN_LENGTH**2, dtype=kept, device=target.device)
         square = product.clone()
         start = 0
         for part, factor in zip(parts, factors, strict=True):
@@ -178,7 +178,7 @@ class _Cosines(torch.autograd.Function):
             product += factor * (part * wanted).sum(1, dtype=kept)
             square += factor**2 * part.square().sum(1, dtype=kept)
         long = square.sqrt()
-        lengths = (lengths.to(kept).square() + LEAST_LENGTH**2).sqrt()
+        lengths = (lengths.to(kept).square() + MIN_LENGTH**2).sqrt()
         cosine = (product / (long * lengths)).clamp_(max=1)
         ctx.factors = factors
         ctx.save_for_backward(target, lengths, long, cosine, *parts)

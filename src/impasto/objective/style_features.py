@@ -1,4 +1,4 @@
-"""A style as the losses see it: its image, scaled to the size of its strokes on the canvas, its features and its mask.
+"""A style for the losses: its image, scaled to the size of its strokes on the canvas, its features and its mask.
 
 ``style_features`` builds them from a ``StyleSource``; the features of a large style are computed tile by tile.
 """
@@ -24,7 +24,7 @@ from impasto.regions.region_tensors import Region, RegionTensors, StyleSource
 
 @dataclass(frozen=True)
 class StyleFeatures:
-    """One style as the network sees it.
+    """One style as input of the network.
 
     ``precomputed`` holds its features by layer, or None if the style is larger than a tile: ``features`` then computes
     them on access and ``iter_tiles`` yields them tile by tile. ``mask`` weights its positions by layer; ``picture`` is

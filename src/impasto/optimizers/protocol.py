@@ -29,11 +29,11 @@ class Optimizer(Protocol):
         ...
 
     def on_objective_change(self) -> None:
-        """Drop what belongs to the objective before: a weight has changed."""
+        """Discard the state that depends on the previous objective: a weight has changed."""
         ...
 
     def on_resample(self) -> None:
-        """Drop what belongs to the samples or matches before: they have been redrawn."""
+        """Discard the state that depends on the previous samples or matches: they have been redrawn."""
         ...
 
     def recover(self) -> None:

@@ -20,14 +20,14 @@ from impasto.optimizers.adam import adam_change, update_moments_
 
 Rule = Literal["adam", "rmsprop"]
 SMALLEST = 8
-MOST_BANDS = 9
+MAX_BANDS = 9
 
 
 def bands_of(picture: Tensor) -> list[Tensor]:
     """Return an image ``[1, 3, H, W]`` as bands, finest first, and what is left of it at the end."""
     bands: list[Tensor] = []
     rest = picture
-    while min(rest.shape[-2:]) >= 2 * SMALLEST and len(bands) < MOST_BANDS - 1:
+    while min(rest.shape[-2:]) >= 2 * SMALLEST and len(bands) < MAX_BANDS - 1:
         half = functional.interpolate(rest, _halved(rest), mode="bilinear", align_corners=False)
         bands.append(rest - _enlarged(half, rest.shape[-2:]))
         rest = half

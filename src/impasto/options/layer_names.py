@@ -57,7 +57,7 @@ def channels(layer: str) -> int:
 
 
 def receptive_radius(layers: Collection[str], network: Network = "vgg19") -> int:
-    """Return the receptive radius in px of the deepest of the layers: how far a position sees beyond its own cell.
+    """Return the receptive radius in px of the deepest layer: how far it reads beyond its own cell.
 
     A tile that is extended by this many pixels on every side has exact features inside.
     """

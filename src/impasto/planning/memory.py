@@ -22,7 +22,7 @@ BASE = 600 * 2**20  # the interpreter, torch, the network, its workspaces, and w
 GROUPS: tuple[tuple[int | None, ...], ...] = ((None,), (1024, 512), (256,))
 MARGIN = 144  # px that a tile reads beyond what it owns, both sides together
 PAIRS = 10
-LEAST_PAIRS = 3
+MIN_PAIRS = 3
 VALUES = 3  # per pixel
 
 # Values per pixel of the canvas down to each block, pooled maps included.
@@ -249,7 +249,7 @@ def smaller(model: MemoryModel, limit: int) -> int | None:
 def _candidates(model: MemoryModel) -> Iterator[MemoryPlan]:
     """Yield plans, best first: without tiles before tiled ones, and within each a longer history before speed."""
     lbfgs = model.optimizer == "lbfgs"
-    histories = [(PAIRS, False), *((pairs, True) for pairs in range(PAIRS, LEAST_PAIRS - 1, -1))] if lbfgs else [()]
+    histories = [(PAIRS, False), *((pairs, True) for pairs in range(PAIRS, MIN_PAIRS - 1, -1))] if lbfgs else [()]
     if model.can_release:
         yield from (MemoryPlan(None, *history) for history in histories[:2])
     groups: list[list[int | None]] = [

@@ -40,7 +40,7 @@ _FROM_LAB = np.linalg.inv(_TO_LAB)
 # Below this a cube root is continued by a straight line, so that black has a finite slope.
 _DARKEST = 1e-7
 # Variances below this (a deviation of 0.001) are rounding, not color, and are not amplified.
-_LEAST_VARIANCE = 1e-6
+_MIN_VARIANCE = 1e-6
 _SAMPLES = 65_536
 _BISECTIONS = 16
 AT_ONCE = 2**18  # pixels of an image processed at a time, where that takes much memory per pixel
@@ -181,7 +181,7 @@ def bands(picture: Tensor) -> list[slice]:
 
 
 class _Limit(torch.autograd.Function):
-    """Clamp that lets through the gradient which leads back inside, so that no pixel stays stuck at the limit."""
+    """Clamp whose backward pass keeps gradients that lead back into the range, so that no pixel stays at the limit."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, low: Any, high: Any) -> Tensor:
@@ -258,7 +258,7 @@ def _roots(matrix: Rows) -> tuple[Rows, Rows]:
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     values = np.clip(values, 0, None)
     root = np.sqrt(values)
-    inverse = np.where(values > 0, 1 / np.sqrt(np.maximum(values, _LEAST_VARIANCE)), 0.0)
+    inverse = np.where(values > 0, 1 / np.sqrt(np.maximum(values, _MIN_VARIANCE)), 0.0)
     return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
 
 

@@ -19,7 +19,7 @@ from impasto.regions.region_tensors import Region, RegionTensors
 
 RIDGE = 1e-4  # added to both covariances: a gray content is not amplified
 RADIUS = 1 / 100  # of the long side: radius of the filter
-FLATNESS = 1e-3  # variance of lightness below which the filter sees no edge
+FLATNESS = 1e-3  # variance of lightness below which the filter treats an area as flat
 
 
 def recolored(picture: Tensor, tensors: RegionTensors) -> Tensor:

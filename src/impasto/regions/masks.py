@@ -26,7 +26,7 @@ ASPECT_TOLERANCE = 0.01
 SAME_LABEL = 48.0
 WHITE = 250.0  # levels from which a content label without a match takes the whole style
 SMALLEST_LABEL = 0.001  # of the pixels; rarer colors are noise
-LEAST_LEFT = 0.4  # of a region's weight that an erosion must leave
+MIN_LEFT = 0.4  # of a region's weight that an erosion must leave
 
 
 def load_mask(source: PictureLike, size: tuple[int, int], name: str) -> Tensor:
@@ -97,7 +97,7 @@ def share_out(masks: Sequence[Tensor]) -> list[Tensor]:
 def layer_masks(mask: Tensor, strides: Mapping[str, int], radii: Mapping[str, int]) -> dict[str, Tensor]:
     """Return the weight of each layer's positions.
 
-    A position counts as far as all it sees lies in the region: the mask is eroded by a third of the layer's
+    A position counts as far as its receptive field is inside the region: the mask is eroded by a third of the layer's
     receptive field, or by as much of it as leaves two fifths of the region. The caller normalizes by each map's sum.
 
     Args:
@@ -123,7 +123,7 @@ def _eroded_gently(cells: Tensor, reach: int) -> Tensor:
     before = float(cells.sum())
     while reach > 0:
         eroded = erode(cells, reach)
-        if float(eroded.sum()) >= LEAST_LEFT * before:
+        if float(eroded.sum()) >= MIN_LEFT * before:
             return eroded
         reach //= 2
     return cells

@@ -343,7 +343,7 @@ def _feathered(mask: Tensor) -> Tensor:
     """Return a mask with a soft edge, inside the mask where it is large enough."""
     reach = max(1, round(FEATHER * max(mask.shape[-2:])))
     inner = masks.erode(mask, reach)
-    if float(inner.sum()) < masks.LEAST_LEFT * float(mask.sum()):
+    if float(inner.sum()) < masks.MIN_LEFT * float(mask.sum()):
         inner = mask
     padded = functional.pad(inner, (reach,) * 4, mode="replicate")
     return functional.avg_pool2d(padded, 2 * reach + 1, 1)

@@ -1,7 +1,7 @@
 """An index of the image files that runs on this machine read, so that a moved or renamed input is found by its hash.
 
 It is a JSON file in the cache, in a folder that only its owner can read, and holds the paths and SHA-256 hashes of the
-last ``MOST_FILES`` files. With ``IMPASTO_NO_INDEX=1`` (``--no-index``) it is neither written nor read. A damaged
+last ``MAX_FILES`` files. With ``IMPASTO_NO_INDEX=1`` (``--no-index``) it is neither written nor read. A damaged
 index or a cache that cannot be written is ignored.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from impasto.files import cache_folder, write_atomically
 from impasto.imaging.images import Picture
 
-MOST_FILES = 2000
-MOST_LEVELS_UP = 2  # of a path relative to the output: further up, it would name unrelated folders
+MAX_FILES = 2000
+MAX_LEVELS_UP = 2  # of a path relative to the output: further up, it would name unrelated folders
 OFF = "IMPASTO_NO_INDEX"
 
 
@@ -50,7 +50,7 @@ def remember(pictures: Mapping[str, Picture]) -> None:
         return
     with contextlib.suppress(OSError):
         index_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        entries = list(known.items())[-MOST_FILES:]
+        entries = list(known.items())[-MAX_FILES:]
         write_atomically(index_file(), json.dumps({"files": entries}, indent=0).encode())
         index_file().chmod(0o600)
 
@@ -73,7 +73,7 @@ def relative_path(source: Path | None, output: Path | None) -> str:
         parts = Path(os.path.relpath(source, output.parent)).parts
     except ValueError:  # on a different drive
         return ""
-    if len(parts) == 1 or parts.count("..") > MOST_LEVELS_UP:
+    if len(parts) == 1 or parts.count("..") > MAX_LEVELS_UP:
         return ""
     return "/".join(parts)
 

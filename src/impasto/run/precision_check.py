@@ -26,8 +26,8 @@ from impasto.options.layer_names import SMALLEST_SIDE
 from impasto.planning.schedule import Scale
 from impasto.run.prepared_run import PreparedRun, in_float32
 
-# Where bfloat16 works the cosine is above 0.99 (docs/performance.md); a machine that gets it wrong is far below.
-LEAST_COSINE = 0.9
+# Where bfloat16 works the cosine is above 0.99 (docs/performance.md); where it is computed incorrectly, far below.
+MIN_COSINE = 0.9
 COMPARISON_SIDE = 512  # px; a larger coarsest scale is compared at this long side
 PIECE = 1 << 22  # values converted to float64 at once
 
@@ -62,7 +62,7 @@ def choose_precision(
         found = agreement(scale_objective, encoder.to_float32(), weights, tile=tile, seed=seed)
         cache.bf16_cosine[encoder] = prepared.group.broadcast(found) or 0.0  # all take the first process's
     cosine = cache.bf16_cosine[encoder]
-    if cosine >= LEAST_COSINE:
+    if cosine >= MIN_COSINE:
         return prepared, scale_objective if scale == prepared.scales[0] else None
     note = f"bfloat16 gives a different gradient than float32 here (cosine {cosine:.2f}): the run uses float32"
     return in_float32(prepared, note), None

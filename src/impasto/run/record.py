@@ -33,7 +33,7 @@ FORMAT = 1
 LONGEST = 60_000  # bytes after compression; a JPEG segment holds 65,533
 SIDE_FILE = ".steering.json"
 SIDE_FILE_START = b'{"steering"'
-MOST_FILES_HASHED = 500
+MAX_FILES_HASHED = 500
 
 
 class SteeringEntry(TypedDict, total=False):
@@ -333,7 +333,7 @@ def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
             files = sorted(folder.iterdir())
             yield from [path for path in files if readable(path.name) == name and path.is_file()]
             pictures = [path for path in files if path.suffix.lower() in images.READ_SUFFIXES]
-            others += [path for path in pictures if readable(path.name) != name][:MOST_FILES_HASHED]
+            others += [path for path in pictures if readable(path.name) != name][:MAX_FILES_HASHED]
     yield from others
 
 

@@ -79,7 +79,7 @@ def measure_rates(clock: Callable[[], float] = time.thread_time) -> Rates:
         clock: seconds of processor time of the calling thread.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the clock sees this thread alone
+    torch.set_num_threads(1)  # the clock measures only this thread
     try:
         return Rates(*(_rate(dtype, clock) for dtype in (torch.float32, torch.bfloat16)))
     finally:

@@ -103,6 +103,6 @@ def from_the_first_step(steering: Sequence[SteeringEntry], held: bool) -> list[S
     for entry in steering:
         for name, value in entry.get("values", {}).items():
             if held or name != PROOF:
-                values.pop(name, None)  # what was turned last comes last: a strength may end raw weights
+                values.pop(name, None)  # in the order of the changes: setting a strength may replace raw weights
                 values[name] = value
     return [{"step": 1, "values": values}] if values else []

@@ -29,7 +29,7 @@ from impasto.workflows.evaluate import Evaluator
 
 SHEET, TABLE = "sheet.png", "compare.json"
 SHOWN = ("lpips", "style_distance")
-MOST_COLUMNS = 5
+MAX_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _write(folder: Path, content: str, style: str, entries: Sequence[Entry]) -> 
     pictures = [*given, *(entry.result.pixels for entry in entries)]
     heading = "s  content / style" if entries[0].metrics else "seconds"
     captions = [f"content\n{heading}", "style\n", *(f"{entry.name}\n{entry.caption}" for entry in entries)]
-    rows = math.ceil(len(pictures) / MOST_COLUMNS)
+    rows = math.ceil(len(pictures) / MAX_COLUMNS)
     columns = math.ceil(len(pictures) / rows)
     starts = range(0, len(pictures), columns)
     drawn = contact_sheet.draw(

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
 
 LONG_SIDE = 512
-LEAST_SIDE = 64  # below this, AlexNet's last layer has hardly any positions
+MIN_SIDE = 64  # below this, AlexNet's last layer has hardly any positions
 VGG_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 DIRECTIONS = 64
 POSITIONS = 16384
@@ -112,8 +112,8 @@ class Evaluator:
     """
 
     def __init__(self, content: PictureLike, style: PictureLike, *, long_side: int = LONG_SIDE) -> None:
-        if long_side < LEAST_SIDE:
-            raise OptionError(f"long_side is {long_side}; it must be at least {LEAST_SIDE}", "long_side")
+        if long_side < MIN_SIDE:
+            raise OptionError(f"long_side is {long_side}; it must be at least {MIN_SIDE}", "long_side")
         self.long_side = long_side
         self.alexnet = weights.alexnet_state()
         self.linear = weights.lpips_alex_state()
@@ -362,21 +362,21 @@ def oklab(pixels: Pixels) -> Pixels:
 
 def evaluation_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     """Return the size for evaluation: at most ``long_side``, but at least 64 px on the short side."""
-    factor = min(1.0, max(long_side / max(height, width), LEAST_SIDE / min(height, width)))
+    factor = min(1.0, max(long_side / max(height, width), MIN_SIDE / min(height, width)))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def _with_long_side(pixels: Pixels, long_side: int) -> tuple[int, int]:
     height, width = pixels.shape[:2]
-    factor = max(long_side / max(height, width), LEAST_SIDE / min(height, width))
+    factor = max(long_side / max(height, width), MIN_SIDE / min(height, width))
     return round(height * factor), round(width * factor)
 
 
 def _pixels(source: PictureLike, name: str) -> Pixels:
     picture = images.load(source)
-    if min(picture.size) < LEAST_SIDE:
+    if min(picture.size) < MIN_SIDE:
         raise ImageError(
             f"the {name} is {picture.width}x{picture.height} px, too small to evaluate: it needs at least "
-            f"{LEAST_SIDE} px per side"
+            f"{MIN_SIDE} px per side"
         )
     return picture.pixels

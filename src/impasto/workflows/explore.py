@@ -33,9 +33,9 @@ from impasto.run.target_cache import TargetCache
 
 PROOF_SIZE = "192"
 STEPS = {"draft": 15, "standard": 30, "fine": 60}
-NOISE_FACTOR = 3  # a start from noise has further to go
+NOISE_FACTOR = 3  # starting from noise needs more steps
 WARM_SHARE = 0.4
-MOST_CELLS = 100
+MAX_CELLS = 100
 SHEET, CELLS = "sheet.png", "sheet.json"
 
 
@@ -122,7 +122,7 @@ def _example(item: Declared) -> str:
     return {float: "0.2,0.5,1", int: "1,2,3", bool: "false,true"}.get(item.type, "relu1_1,relu1_1+relu2_1")
 
 
-def axes_of(texts: Sequence[str], styles: Sequence[str], cells_allowed: int | None = MOST_CELLS) -> list[Axis]:
+def axes_of(texts: Sequence[str], styles: Sequence[str], cells_allowed: int | None = MAX_CELLS) -> list[Axis]:
     """Return the axes of a sheet, rows first if there are two; several styles are an axis.
 
     Raises:

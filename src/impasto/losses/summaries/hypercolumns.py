@@ -113,7 +113,7 @@ def _rows(part: Tensor) -> Tensor:
 
 
 def _between(pixels: Tensor, step: int, size: int, read_from: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two cells around each pixel's center, in the tile's own count, and how far along it lies, 0 to 1."""
+    """Return the two cells around each pixel's center, as indices into the tile, and the weight of the second."""
     place = ((pixels.double() + 0.5) / step - 0.5).clamp(0, size // step - 1)
     low = place.floor().long()
     high = (low + 1).clamp_max(size // step - 1)

@@ -20,7 +20,7 @@ from impasto.losses.summaries.tile_window import TileWindow
 from impasto.options.layer_names import stride
 
 CHUNKS = 16
-LEAST_POSITIONS = 64
+MIN_POSITIONS = 64
 FLOOR = 1e-12  # of a mask's weight
 SUBSUMS = 16  # each chunk's plain sum is rounded in as many parts, since a mean has to be more accurate than a product
 
@@ -74,7 +74,7 @@ class _MomentSums(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.save_for_backward(rows)
         count, channels = rows.shape
-        size = max(LEAST_POSITIONS, -(-count // (CHUNKS * SUBSUMS)) * SUBSUMS)
+        size = max(MIN_POSITIONS, -(-count // (CHUNKS * SUBSUMS)) * SUBSUMS)
         rest = -count % size
         padded = functional.pad(rows, (0, 0, 0, rest)) if rest else rows
         chunks = padded.view(-1, size, channels)

@@ -18,8 +18,8 @@ from impasto.regions.segmentation.names import Click
 from impasto.regions.segmentation.opencv import Flags, Pixels, connected, grab_cut, k_means, resized, shrunk
 
 CLUSTERS = (9, 6, 4)  # fewer where what a point selects would be a speck
-LEAST_MEANT = 0.015  # of the cells
-LEAST_KEPT = 0.4  # fraction of the selected cells that GrabCut must keep
+MIN_SELECTED = 0.015  # of the cells
+MIN_KEPT = 0.4  # fraction of the selected cells that GrabCut must keep
 SPOT = 0.012  # of the long side: radius around a point that is certainly selected
 LAYER_WEIGHTS = {"relu2_1": 1.0, "relu3_1": 1.0}
 COLOR_WEIGHT, POSITION_WEIGHT = 1.0, 0.25
@@ -43,7 +43,7 @@ def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, 
     meant = np.zeros(shape, bool)
     for x, y, added in clicks:
         parts = [_part(cells, x, y) for cells in levels]
-        part = next((part for part in parts if part.mean() >= LEAST_MEANT), parts[-1])
+        part = next((part for part in parts if part.mean() >= MIN_SELECTED), parts[-1])
         meant = meant | part if added else meant & ~part
     # What is far from the selected cells is omitted: by color alone every similar object would be selected.
     near = _enlarged(cv2.dilate(meant.astype(np.float32), np.ones((5, 5))) > 0, (height, width))
@@ -55,7 +55,7 @@ def selection_mask(pixels: Pixels, clicks: Sequence[Click], features: dict[str, 
     likely = _enlarged(meant, (height, width))
     found = grab_cut(small, likely, inside, outside, iterations=4)
     found = _touching(found, clicks)
-    if found.sum() < LEAST_KEPT * likely.sum():  # the colors on both sides are similar: the cells are more reliable
+    if found.sum() < MIN_KEPT * likely.sum():  # the colors on both sides are similar: the cells are more reliable
         found = (likely & ~outside) | inside
     return guided_filter(pixels, found.astype(np.float32), RADIUS, EPSILON)
 

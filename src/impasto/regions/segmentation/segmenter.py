@@ -16,7 +16,7 @@ from impasto.regions.segmentation.features import grid_features
 from impasto.regions.segmentation.names import parse_clicks
 from impasto.regions.segmentation.opencv import Pixels
 
-LEAST_SHARE = 0.002  # of the image; a smaller person or foreground is ignored
+MIN_SHARE = 0.002  # of the image; a smaller person or foreground is ignored
 
 
 class Segmenter:
@@ -64,7 +64,7 @@ class Segmenter:
         elif name == "background":
             found = 1 - self._foreground
         elif name in ("person", "foreground"):
-            found = self._foreground if float(self._foreground.mean()) >= LEAST_SHARE else None
+            found = self._foreground if float(self._foreground.mean()) >= MIN_SHARE else None
         else:
             found = click.selection_mask(self._pixels, parse_clicks(name), self.features)
         return None if found is None else np.asarray(np.round(found * 255) / 255, np.float32)

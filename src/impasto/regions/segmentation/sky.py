@@ -21,7 +21,7 @@ from impasto.regions.segmentation.opencv import Flags, Pixels, connected, grab_c
 
 SIDE_PX = 320
 SURE, UNLIKELY = 0.85, 0.1  # probabilities from which a place is sky, and below which it is not
-LEAST_MEAN = 0.55  # probability that what was found must have on average
+MIN_MEAN = 0.55  # probability that what was found must have on average
 SMOOTH = 6.0  # units of CIE L*a*b* between neighbors within the sky
 SMALLEST, LARGEST = 0.015, 0.99  # of the image; if nothing else is in it, it may as well be a wall
 RADIUS, EPSILON = 0.008, 4e-4
@@ -46,7 +46,7 @@ def sky_mask(
     if sure.mean() < SMALLEST / 3:
         return None
     found = _reaching_top(grab_cut(small, probable > 0.5, sure, probable < UNLIKELY))
-    if not SMALLEST <= found.mean() <= LARGEST or probable[found].mean() < LEAST_MEAN:
+    if not SMALLEST <= found.mean() <= LARGEST or probable[found].mean() < MIN_MEAN:
         return None
     return guided_filter(pixels, found.astype(np.float32), RADIUS, EPSILON)
 

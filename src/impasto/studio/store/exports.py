@@ -43,7 +43,7 @@ def request(store: Store, job_id: str, kind: ExportKind) -> Job:
         job, export_id = store.job(job_id), f"{job_id}-{kind}"
         if job.state != "done":
             raise ConflictError(f"a {kind} needs a finished job, and this one is {job.state}")
-        # Without a client, as exports take no turn from anyone.
+        # Without a client, because exports do not use up a client's turn.
         changed = connection.execute(
             "INSERT INTO jobs (id, source, client, purpose, pictures, options, created) "
             "VALUES (?, ?, '', ?, '{}', '{}', ?) "
