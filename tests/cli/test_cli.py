@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,23 @@ def test_progress_goes_to_stderr(tiny_files: Files, capsys: Capture) -> None:
     assert len(told.out.splitlines()) == 1
     assert "scale 1/1 48x36" in told.err
     assert Path("content_style.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("columns", "steps", "losses"), [(40, False, False), (80, True, False), (160, True, True)])
+def test_the_progress_line_fits_the_terminal(
+    columns: int, steps: bool, losses: bool, tiny_files: Files, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert run(["stylize", *map(str, tiny_files), *QUICK[:-1]]) == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    last = re.split(r"[\r\n]+", shown.strip())[-1].rstrip()
+    assert "100%" in last
+    assert last.endswith("left")
+    assert len(last) <= columns
+    assert ("step 3/3" in last) == steps
+    assert ("content 0." in last) == losses
 
 
 @pytest.mark.slow

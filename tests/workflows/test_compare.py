@@ -124,13 +124,18 @@ def test_the_commands(tiny_files, tmp_path: Path, monkeypatch) -> None:
     assert done.exit_code == 0
     assert images.load(out).pixels.shape == (48, 64, 3)
     assert np.ptp(images.load(out).pixels) > 0.2
+    done = CliRunner().invoke(
+        app, ["texture", style, "-o", str(out), *shape, "--size=48", *few], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert images.load(out).pixels.shape == (36, 48, 3)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--width", "70", "--height", "48", "--seamless"], "use 64 by 48"),
-        (["--size", "64"], "omit --size"),
+        (["--size", "72", "--seamless"], "use 64 by 64"),
     ],
 )
 def test_textures_that_cannot_be_made_are_refused(flags: list[str], message: str, tiny_files) -> None:

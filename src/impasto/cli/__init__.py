@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 
 TYPER_INTERRUPTED = 130  # returned by typer after a KeyboardInterrupt
 ENVIRONMENT_FLAGS = {"--no-index": "IMPASTO_NO_INDEX"}
+NATURAL_WORDS = {
+    "stylize": {"paint", "style", "transfer", "render", "convert", "run", "start", "apply", "create", "make", "draw"},
+    "inspect": {"show", "info", "metadata", "describe", "history", "settings", "identify"},
+    "replay": {"repeat", "redo", "again", "reproduce", "rerun", "enlarge", "upscale", "resize"},
+    "resume": {"continue", "restart", "recover"},
+    "explore": {"grid", "sheet", "sweep", "vary", "variations"},
+    "evaluate": {"score", "measure", "metrics", "judge", "rate"},
+    "studio": {"serve", "server", "web", "ui", "gui", "app", "browser", "open"},
+    "weights fetch": {"download", "fetch", "models", "pull"},
+    "recipes": {"list", "presets", "styles", "methods"},
+    "doctor": {"check", "diagnose", "status", "devices", "test"},
+    "samples": {"examples", "sample"},
+    "--help": {"help", "usage", "man"},
+    "--version": {"version"},
+}
 RENAMED_COMMANDS = {"anatomy": "reconstruct"}
 
 
@@ -42,6 +57,8 @@ def run(arguments: list[str], commands: typer.Typer | None = None) -> int:
     arguments = _with_current_names(arguments)
     try:
         check_command(arguments)
+        if commands is None:
+            _check_name(arguments)
         with _environment_flags(arguments) as arguments, interruptible():
             code = (commands or app)(arguments, standalone_mode=False, prog_name=None if commands else "impasto")
     except (ImpastoError, TyperException) as error:
@@ -72,6 +89,26 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
     text = error.object[error.start : error.end]
     shown = [f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF else "?" for c in text]
     return "".join(shown), error.end
+
+
+def _check_name(arguments: list[str]) -> None:
+    """Raise OptionError for a word that is no command, with the command that a person probably means."""
+    import typer
+
+    from impasto.cli.app import app
+    from impasto.errors import OptionError
+
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    known = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    if name is None or name in known:
+        return
+    meant = next((command for command, words in NATURAL_WORDS.items() if name.lower() in words), None)
+    if meant is None and "." in name:
+        meant = f"stylize {name}"
+    if meant is not None:  # otherwise typer suggests what is spelled alike
+        raise OptionError(
+            f"there is no command {name!r}; did you mean 'impasto {meant}'? impasto --help lists the commands"
+        )
 
 
 @contextmanager

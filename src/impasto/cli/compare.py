@@ -55,14 +55,18 @@ def compare(
 @with_options
 def texture(
     style: str = typer.Argument(..., metavar="STYLE", help="Painting or pattern."),
-    width: int = typer.Option(512, "--width", min=16, help="Width in px."),
-    height: int = typer.Option(512, "--height", min=16, help="Height in px."),
+    width: int = typer.Option(512, "--width", min=16, help="Width in px; with --size, in proportion."),
+    height: int = typer.Option(512, "--height", min=16, help="Height in px; with --size, in proportion."),
     *,
     target: Target,
     quiet: bool = QUIET,
     **options: Unpack[OptionFields],
 ) -> None:
     """Synthesize a texture of any size from a style; --seamless makes it tileable."""
+    if options.get("size") is not None:
+        from impasto.options.sizes import parse_size
+
+        height, width = parse_size(str(options["size"]), options.get("dpi")).fit(height, width)
     if options.get("seamless") and (width % CELL or height % CELL):
         near = " by ".join(str(max(CELL, round(side / CELL) * CELL)) for side in (width, height))
         raise OptionError(
@@ -70,8 +74,6 @@ def texture(
             f"use {near}",
             "width",
         )
-    if options.get("size") is not None:
-        raise OptionError("the size of a texture is set by --width and --height: omit --size", "size")
     import numpy as np
 
     from impasto.api import iter_stylize

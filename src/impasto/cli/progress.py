@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from impasto.run.result import Result
 
+LOSSES_FROM, STEPS_FROM = 120, 70  # columns of the terminal from which the losses, and the scale and step, are shown
 Listener = Callable[[Event["Result"]], None]
 
 
@@ -137,17 +138,25 @@ def status_line(quiet: bool, console: Console | None = None) -> Iterator[Callabl
 
 def _show(events: Iterator[Event[Result]], listeners: _Listeners, quiet: bool) -> Result | None:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
+    wide, medium = console.width >= LOSSES_FROM, console.width >= STEPS_FROM
     columns = (
-        TextColumn("{task.fields[scale]}"),
-        BarColumn(),
-        TextColumn("step {task.fields[step]}"),
-        TextColumn("{task.fields[losses]}"),
-        TimeElapsedColumn(),
+        *([TextColumn("{task.fields[scale]}")] if medium else []),
+        BarColumn(bar_width=None if not medium else 40 if wide else 20),
+        TaskProgressColumn(),
+        *([TextColumn("step {task.fields[step]}")] if medium else []),
+        *([TextColumn("{task.fields[losses]}"), TimeElapsedColumn()] if wide else []),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=False),
         TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
     )
     result = None
     events = chain([next(events)], events)  # invalid input is rejected here, before anything is shown

@@ -282,6 +282,21 @@ def differences(record: Record) -> list[str]:
     ]
 
 
+def machine_differences(decisions: Decisions, ranks: int = 1) -> list[str]:
+    """Return what differs from the machine of a run, since the bytes may then differ.
+
+    Args:
+        decisions: those of the record.
+        ranks: the number of processes of the new run.
+    """
+    import torch
+
+    now = {"cpu": torch.backends.cpu.get_cpu_capability(), "ranks": ranks}
+    then = {"cpu": decisions.get("cpu", now["cpu"]), "ranks": decisions.get("ranks", 1)}
+    names = {"cpu": "the instruction set of the CPU", "ranks": "the number of processes"}
+    return [f"{names[key]} was {then[key]} and is {now[key]} here" for key in names if then[key] != now[key]]
+
+
 def find_input(record: Record, part: str, given: str | Path | None = None, folders: Sequence[Path] = ()) -> str:
     """Return the current path of an input of a run, matched by its hash.
 

@@ -163,7 +163,10 @@ def iter_replay(
     if (changed := _changed_options(about, options)) and more_steps is None:
         yield Warned(f"the result will differ from the original: {changed}")
     else:
-        for difference in record.differences(about):
+        for difference in [
+            *record.differences(about),
+            *record.machine_differences(about["decisions"], group.world_size),
+        ]:
             yield Warned(f"{difference}: the image may differ in its last bits")
     others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
     style = _style(about, {part: input_of(source, part) for part in others})
