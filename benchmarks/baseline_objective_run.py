@@ -29,7 +29,8 @@ from impasto.network.encoder import Encoder
 from impasto.network.weights import vgg19_state
 from impasto.objective.objective import Objective
 from impasto.optimizers import BoundedLBFGS
-from impasto.options.fields import Machine, Precision
+from impasto.options.choices import Precision
+from impasto.options.fields import Machine
 from impasto.regions.geometry import resize
 from impasto.run.engine import optimize
 from impasto.run.live_weights import LiveWeights

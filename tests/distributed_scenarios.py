@@ -27,6 +27,7 @@ from impasto.imaging import images
 from impasto.losses.summaries.protocol import Loss, Refreshing
 from impasto.network.encoder import Encoder
 from impasto.objective.loss_factory import (
+    STYLE_LOSSES,
     ScaleContext,
     content_loss,
     regularizer_losses,
@@ -50,8 +51,8 @@ from runs import iter_stylize
 STYLE = {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5}
 DEEP = {"relu1_1": 0.2, "relu4_1": 0.8}
 WEIGHTS = {"content": 2.0, "moments": 3.0, "tv": 0.7}
-SUMS = ("moments", "gram", "batchnorm", "mmd")
 SAMPLED = ("wasserstein", "mmd-gauss", "sliced", "histogram", "mrf", "nearest", "strotss")
+SUMS = tuple(name for name in STYLE_LOSSES if name not in SAMPLED)
 GUARDS = ("edge_weight", "color_anchor_weight", "photorealism_weight", "despeckle_weight", "border_weight")
 OPTIONS: dict[str, Any] = {
     "size": "128",

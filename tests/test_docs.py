@@ -13,7 +13,7 @@ from typer.main import get_command
 from impasto.cli.app import app
 from impasto.objective.loss_factory import STYLE_LOSSES
 from impasto.options.builtin_recipes import BUILT_IN
-from impasto.options.fields import StyleLossName
+from impasto.options.choices import StyleLossName
 from impasto.options.recipes import resolve
 from impasto.planning.schedule import scales_for
 

@@ -15,7 +15,7 @@ from impasto.losses.summaries.style_target import StyleTarget
 from impasto.losses.summaries.tile_window import TileWindow
 from impasto.objective.loss_factory import CONTENT_LOSSES, STYLE_LOSSES, ScaleContext, StyleLoss
 from impasto.options import fields
-from impasto.options.fields import ContentLossName, StyleLossName
+from impasto.options.choices import ContentLossName, StyleLossName
 from impasto.run.target_cache import TargetCache
 from random_weights import state_before
 from runs import iter_stylize

@@ -15,7 +15,8 @@ from impasto.events import Finished, Stepped, Warned
 from impasto.objective.loss_factory import REGULARIZERS
 from impasto.options import recipes
 from impasto.options.builtin_recipes import BUILT_IN
-from impasto.options.fields import ContentLossName, Options, StyleLossName
+from impasto.options.choices import ContentLossName, StyleLossName
+from impasto.options.fields import Options
 from impasto.options.layer_names import BLOCKS, CHANNELS
 from impasto.regions.spec import parse_regions
 from impasto.run.prepared_run import prepare

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from impasto.errors import OptionError
 from impasto.options import recipes
-from impasto.options.fields import GROUPS, INIT_NAMES, Options, declared, limits, names, names_with
+from impasto.options.choices import INIT_NAMES
+from impasto.options.fields import GROUPS, Options, declared, limits, names, names_with
 from impasto.options.option_fields import OptionFields
 from impasto.options.renamed import RENAMED
 from impasto.options.validation import parse_weights

@@ -17,7 +17,8 @@ from impasto.batch.journal import Entry
 from impasto.errors import InputError
 from impasto.files import file_sha256
 from impasto.imaging.images import DecodeLimits, load, read_record, split_crop
-from impasto.options.fields import INIT_NAMES, Options, declared
+from impasto.options.choices import INIT_NAMES
+from impasto.options.fields import Options, declared
 from impasto.run import record
 
 NOT_COMPARED = frozenset({item.name for item in declared() if item.group == "machine"} - {"weights"} | {"max_pixels"})

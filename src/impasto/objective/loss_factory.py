@@ -121,7 +121,7 @@ def _nearest(context: ScaleContext, target: StyleTarget) -> Loss:
     return NearestLoss(target, rotated=rotated, content=content, preservation=preservation)
 
 
-# To add a style loss, add a row here and its name to ``StyleLossName`` in ``options/fields.py``.
+# To add a style loss, add a row here and its name to ``StyleLossName`` in ``options/choices.py``.
 STYLE_LOSSES: dict[str, StyleLoss] = {
     "moments": StyleLoss(lambda _, target: MomentsLoss(target), EIGHT_LAYERS, summed_moments),
     "gram": StyleLoss(_gram, statistics=summed_grams),

@@ -10,42 +10,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, get_type_hints
 
 from impasto.errors import OptionError, suggest
+from impasto.options.choices import (
+    INIT_NAMES,
+    Color,
+    ContentLossName,
+    NetworkName,
+    OptimizerName,
+    PoolingName,
+    Precision,
+    Quality,
+    StyleLossName,
+    TvNorm,
+    Units,
+)
 from impasto.options.declaration import Declared, declared_in, option
 from impasto.options.renamed import current_names
 from impasto.options.validation import check, parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from impasto.options.option_fields import OptionFields
-
-Init = Literal["content", "random", "style", "fast"]
-OptimizerName = Literal["lbfgs", "adam", "pyramid"]
-Quality = Literal["draft", "standard", "fine"]
-Units = Literal["unitless", "gatys", "neural-style", "plain"]
-Precision = Literal["auto", "fp32", "bf16"]
-Color = Literal["style", "content", "match", "histogram", "palette"]
-PoolingName = Literal["max", "average", "l2"]
-NetworkName = Literal["vgg19", "vgg16"]
-StyleLossName = Literal[
-    "moments",
-    "gram",
-    "wasserstein",
-    "batchnorm",
-    "mmd",
-    "mmd-gauss",
-    "sliced",
-    "histogram",
-    "mrf",
-    "nearest",
-    "strotss",
-]
-ContentLossName = Literal["features", "self-similarity"]
-TvNorm = Literal["l1", "l2", "nine"]
-
-
-INIT_NAMES: tuple[str, ...] = get_args(Init)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from impasto.options.fields import (
+from impasto.options.choices import (
     Color,
     ContentLossName,
     NetworkName,

@@ -18,7 +18,8 @@ from typing import Any, NotRequired, TypeAlias, TypedDict, cast, get_args
 from impasto.errors import ImageError, OptionError, suggest
 from impasto.imaging import images
 from impasto.imaging.images import PictureLike
-from impasto.options.fields import Color, limits
+from impasto.options.choices import Color
+from impasto.options.fields import limits
 from impasto.regions.segmentation.names import MASK_NAMES, drawn_name
 
 SETTINGS = ("scale", "rotate", "strength", "color")

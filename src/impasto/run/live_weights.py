@@ -34,7 +34,15 @@ class LiveWeights:
         weights, step_size = options.loss_weights, options.optimization.step_size
         content, style = (1.0 if raw is None else raw for raw in (weights.content_weight, weights.style_weight))
         unitless = weights.units == "unitless"
-        return cls(weights.strength, content, style, weights.tv_weight, step_size, {}, unitless, dict(strengths))
+        return cls(
+            weights.strength,
+            content,
+            style,
+            weights.tv_weight,
+            step_size=step_size,
+            unitless=unitless,
+            strengths=dict(strengths),
+        )
 
     def apply(self, values: Mapping[str, float], names: Sequence[str]) -> None:
         """Set values; the value for the name of a term multiplies that term's weight.

@@ -23,7 +23,8 @@ from impasto.imaging.images import PictureLike
 from impasto.objective.loss_factory import default_content_layers, default_style_layers
 from impasto.objective.region_terms import PROTECTED
 from impasto.options import validation
-from impasto.options.fields import INIT_NAMES, Options
+from impasto.options.choices import INIT_NAMES
+from impasto.options.fields import Options
 from impasto.options.layer_names import SMALLEST_SIDE, block, check_layers
 from impasto.options.validation import parse_weights
 from impasto.planning import memory

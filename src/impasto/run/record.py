@@ -25,7 +25,8 @@ from impasto.errors import ImageError, OptionError, RecordError
 from impasto.events import CommandName
 from impasto.files import file_sha256, readable
 from impasto.imaging import images
-from impasto.options.fields import Options, Precision, names_with
+from impasto.options.choices import Precision
+from impasto.options.fields import Options, names_with
 from impasto.regions.spec import SpecData
 from impasto.run import input_index
 

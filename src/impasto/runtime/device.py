@@ -20,7 +20,8 @@ import torch
 from torch.nn import functional
 
 from impasto.errors import MachineError
-from impasto.options.fields import Machine, Precision
+from impasto.options.choices import Precision
+from impasto.options.fields import Machine
 
 CHANNELS, SIDE = 64, 32  # of the timed convolution: 75 MFLOP, a millisecond where float32 is fast
 ROUNDS = 6  # the fastest counts; the first one also compiles

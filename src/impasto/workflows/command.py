@@ -10,7 +10,8 @@ from typing import Any, cast
 from impasto.errors import OptionError
 from impasto.objective.loss_factory import PROOF
 from impasto.options import recipes
-from impasto.options.fields import INIT_NAMES, names_with
+from impasto.options.choices import INIT_NAMES
+from impasto.options.fields import names_with
 from impasto.options.option_fields import OptionFields
 from impasto.regions.command_line import as_words
 from impasto.run import record

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from impasto.errors import RecordError
 from impasto.options import recipes
-from impasto.options.fields import INIT_NAMES, Machine, Options
+from impasto.options.choices import INIT_NAMES
+from impasto.options.fields import Machine, Options
 from impasto.options.option_fields import OptionFields
 from impasto.regions.command_line import as_words
 from impasto.regions.segmentation.names import parse_clicks

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from impasto.options.fields import Color, limits
+from impasto.options.choices import Color
+from impasto.options.fields import limits
 from impasto.studio.http.forms import ASSET_ID, STRICT, OptionsForm
 from impasto.studio.store.database import Store
 from impasto.studio.store.exports import EXPORT_STATES
