@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from impasto.regions.spec import AUTO, LABELS, ONLY, PROTECT, SETTINGS, SpecData
+from impasto.regions.spec import AUTO, LABELS, ONLY, PROTECT, SpecData
+from impasto.regions.spec_text import SETTINGS
 
 
 def as_words(data: SpecData, files: Mapping[str, str]) -> list[str]:

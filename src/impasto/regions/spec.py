@@ -21,9 +21,8 @@ from impasto.imaging.images import PictureLike
 from impasto.options.choices import Color
 from impasto.options.fields import limits
 from impasto.regions.segmentation.names import MASK_NAMES, drawn_name
+from impasto.regions.spec_text import SETTINGS, split_region, split_text
 
-SETTINGS = ("scale", "rotate", "strength", "color")
-_SETTING = re.compile(r",\s*(?P<key>[a-z_]+)\s*=\s*(?P<value>[^,=]*)$")
 _RANGES = {"scale": limits("style_scale"), "rotate": limits("rotate_style"), "strength": limits("strength")}
 MAX_REGIONS = 32
 PROTECT, ONLY = "protect", "style only"  # roles of masks that belong to no region
@@ -277,7 +276,7 @@ def _parse_style(text: Any) -> dict[str, Any]:
                 f"a style has no setting {min(unknown)!r}; choose from: style, style_mask, scale, rotate", "style"
             )
         return dict(text)
-    found = _split_text(text)
+    found = split_text(text)
     for key in ("strength", "color"):
         if key in found:
             raise OptionError(f"a style has no {key}: use --{key} for all of it, or set it for a region", "style")
@@ -286,41 +285,22 @@ def _parse_style(text: Any) -> dict[str, Any]:
 
 def _parse_region(entry: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(entry, str):
-        mask, found, style = entry.partition("=")
+        mask, found, style = split_region(entry)
         if not found or not mask or not style:
             raise OptionError(f"region {entry!r} cannot be parsed: write MASK=PAINTING, as in sky.png=a.jpg", "regions")
-        return mask, _split_text(style)
+        return mask, split_text(style)
     if isinstance(entry, Mapping):
         unknown = set(entry) - {"mask", "style", "style_mask", "name", *SETTINGS}
         if unknown or "mask" not in entry or "style" not in entry:
             allowed = ", ".join(["mask", "style", "style_mask", "name", *SETTINGS])
             wrong = f"has no setting {min(unknown)!r}" if unknown else "needs a mask and a style"
             raise OptionError(f"a region {wrong}; choose from: {allowed}", "regions")
-        settings = {**dict(entry), **_split_text(entry["style"])}
+        settings = {**dict(entry), **split_text(entry["style"])}
         return settings.pop("mask"), settings
     if isinstance(entry, (list, tuple)) and len(entry) == 2:
         mask, style = entry
-        return mask, dict(style) if isinstance(style, Mapping) else _split_text(style)
+        return mask, dict(style) if isinstance(style, Mapping) else split_text(style)
     raise OptionError(f"region {entry!r} cannot be parsed: pass a mask and a style", "regions")
-
-
-def _split_text(text: Any) -> dict[str, Any]:
-    """Split a text into style, mask and settings; anything else is an image and returned as the style."""
-    if not isinstance(text, str):
-        return {"style": text}
-    found: dict[str, Any] = {}
-    rest = text
-    while not Path(rest).exists() and (match := _SETTING.search(rest)):
-        if match["key"] not in SETTINGS:
-            raise OptionError(f"{text!r}: unknown setting {match['key']!r}; {suggest(match['key'], SETTINGS)}", "style")
-        found[match["key"]] = match["value"].strip()
-        rest = rest[: match.start()]
-    if not Path(rest).exists() and "@" in rest:
-        rest, _, mask = rest.rpartition("@")
-        if not rest or not mask:
-            raise OptionError(f"{text!r} cannot be parsed: write PAINTING@MASK, as in a.jpg@mask.png", "style")
-        found["style_mask"] = mask
-    return {"style": rest, **found}
 
 
 def _settings(given: Mapping[str, Any], name: str) -> dict[str, Any]:
