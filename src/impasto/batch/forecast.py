@@ -16,7 +16,7 @@ from typing import cast
 
 from impasto.batch.job import Job, OptionTable
 from impasto.errors import ImageError, ImpastoError
-from impasto.imaging.decode import check_pixels, identified, opened, quiet
+from impasto.imaging.decode import check_pixels, header, opened, quiet
 from impasto.imaging.images import canvas_size, estimated_bytes, load, split_crop
 from impasto.objective.loss_factory import default_content_layers, default_style_layers
 from impasto.options.fields import Options
@@ -126,7 +126,7 @@ def _size(content: str, max_pixels: int) -> tuple[int, int]:
     if crop is not None:
         return load(content).size
     with opened(path) as stream, quiet([]):
-        width, height = identified(stream, repr(str(path))).size
+        width, height = header(stream, repr(str(path))).size
     check_pixels((width, height), max_pixels, repr(str(path)))
     return height, width
 

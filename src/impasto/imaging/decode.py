@@ -37,7 +37,7 @@ from PIL import (
 
 from impasto.errors import ImageError
 from impasto.files import file_sha256
-from impasto.imaging import icc, metadata, sixteen_bit
+from impasto.imaging import icc, metadata, salvage, sixteen_bit
 from impasto.imaging.damage import DECODER_ERRORS, DamagedFileError, third_party_decoder
 
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
@@ -52,6 +52,8 @@ _READERS = {
     "GIF": GifImagePlugin,
 }
 _CROP = re.compile(r"(.+)#([^#/]*)", re.DOTALL)
+_METADATA_WARNING = re.compile(r"exif|metadata|tag|malformed MPO|apng|truncated file read", re.IGNORECASE)
+_METADATA_LEFT_OUT = "some metadata (EXIF, text, color profile) is damaged or too large and was left out"
 _warnings_lock = threading.RLock()  # warnings.catch_warnings changes the whole process
 
 
@@ -64,6 +66,7 @@ class Raw:
     bits: int
     sha256: str = ""
     exif: bytes | None = None
+    dpi: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -124,13 +127,16 @@ def seekable(stream: IO[bytes]) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def quiet(notes: list[str]) -> Iterator[None]:
-    """Collect decoders' warnings as notes; our own pixel limit replaces Pillow's."""
+def quiet(notes: list[str], shown: str = "the picture") -> Iterator[None]:
+    """Turn decoders' warnings into a note; our own pixel limit replaces Pillow's."""
     with _warnings_lock, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     messages = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-    notes += [" ".join(message.split()) for message in messages]
+    about_metadata = [message for message in messages if _METADATA_WARNING.search(message)]
+    notes += [f"{shown}: {' '.join(message.split())}" for message in messages if message not in about_metadata]
+    if about_metadata:
+        notes.append(f"{shown}: {_METADATA_LEFT_OUT}")
 
 
 def identified(stream: IO[bytes], shown: str) -> Image.Image:
@@ -178,15 +184,48 @@ def read(stream: IO[bytes], shown: str, max_pixels: int, keep_location: bool) ->
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
     notes: list[str] = []
-    with quiet(notes):
-        image = identified(stream, shown)
-        check_pixels(image.size, max_pixels, shown)
-        stream.seek(0)
-        digest = file_sha256(stream)
-        raw = of_image(image, stream, shown, keep_location)
-    raw.sha256 = digest
+    with quiet(notes, shown):
+        try:
+            raw = _decoded(stream, shown, max_pixels, keep_location)
+        except ImageError as error:
+            rest = _without_metadata(stream, error)
+            try:
+                raw = _decoded(rest, shown, max_pixels, keep_location)
+            except ImageError:
+                raise error from error.__cause__
+            raw.notes.append(f"{shown}: {_METADATA_LEFT_OUT}")
+    stream.seek(0)
+    raw.sha256 = file_sha256(stream)
     raw.notes += notes
     return raw
+
+
+def _decoded(stream: IO[bytes], shown: str, max_pixels: int, keep_location: bool) -> Raw:
+    image = identified(stream, shown)
+    check_pixels(image.size, max_pixels, shown)
+    raw = of_image(image, stream, shown, keep_location)
+    with contextlib.suppress(*DECODER_ERRORS):
+        if getattr(image, "is_animated", False):
+            raw.notes.append(f"{shown} contains more than one image: the first is used")
+    return raw
+
+
+def _without_metadata(stream: IO[bytes], error: ImageError) -> IO[bytes]:
+    """Return a file without its metadata, or raise the error that it caused if the metadata cannot be to blame."""
+    if error.__cause__ is not None:  # the complaint of a decoder
+        stream.seek(0)
+        rest = salvage.without_metadata(stream.read())
+        if rest is not None:
+            return io.BytesIO(rest)
+    raise error
+
+
+def header(stream: IO[bytes], shown: str) -> Image.Image:
+    """Open an image as ``identified`` does, without its metadata if that is unreadable."""
+    try:
+        return identified(stream, shown)
+    except ImageError as error:
+        return identified(_without_metadata(stream, error), shown)
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int, shown: str) -> None:
@@ -210,19 +249,25 @@ def of_image(image: Image.Image, stream: IO[bytes] | None, shown: str, keep_loca
             if image.format == "PNG":
                 _verify_png(stream)
             color, alpha = sixteen_bit.read_deep(image, stream)
-            raw = _deep(color, alpha, image.info.get("icc_profile"), shown)
+            raw = _deep(color, alpha, _profile_of(image), shown)
         elif image.mode[0] in "IF":
-            raw = _deep(_wide_values(image, shown), None, image.info.get("icc_profile"), shown)
+            raw = _deep(_wide_values(image, shown), None, _profile_of(image), shown)
         else:
             raw = _eight(image, shown)
         orientation = _orientation_of(image)  # only now: Pillow turns a TIFF upright itself while it decodes it
     except DamagedFileError as exc:
         raise ImageError(_damaged(shown, exc)) from exc
-    raw.exif = exif
+    raw.exif, raw.dpi = exif, metadata.resolution(image)
     raw.notes += [f"{shown}: {note}" for note in notes]
     raw.color = _upright(raw.color, orientation)
     raw.alpha = None if raw.alpha is None else _upright(raw.alpha, orientation)
     return raw
+
+
+def _profile_of(image: Image.Image) -> bytes | None:
+    """Return the color profile; a TIFF may store it with the type of something else, which is a broken profile."""
+    profile = image.info.get("icc_profile")
+    return profile if profile is None or isinstance(profile, bytes) else b"of another type"
 
 
 def _exif_of(image: Image.Image, keep_location: bool) -> tuple[bytes | None, list[str]]:
@@ -232,7 +277,7 @@ def _exif_of(image: Image.Image, keep_location: bool) -> tuple[bytes | None, lis
             exif = image.getexif()
         return metadata.clean_exif(exif, keep_location), []
     except DamagedFileError:
-        return None, ["its EXIF data is damaged and was dropped"]
+        return None, [_METADATA_LEFT_OUT]
 
 
 def _orientation_of(image: Image.Image) -> int:
@@ -256,7 +301,7 @@ def _eight(image: Image.Image, shown: str) -> Raw:
     alpha = None
     with third_party_decoder():
         image.load()
-        profile = image.info.get("icc_profile")
+        profile = _profile_of(image)
         if image.has_transparency_data:
             image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
             alpha = np.asarray(image.getchannel("A"))

@@ -23,7 +23,7 @@ from impasto.imaging import metadata
 from impasto.imaging.decode import (
     Raw,
     check_pixels,
-    identified,
+    header,
     of_image,
     opened,
     quiet,
@@ -89,7 +89,7 @@ class Picture:
     ``pixels`` is ``[H, W, 3]`` float32 sRGB in 0..1, ``alpha`` ``[H, W]`` float32 in 0..1 or None, ``exif`` cleaned
     bytes or None. ``sha256`` is that of the file's bytes (of the array's where there was no file), ``bits`` the
     source's depth per channel, ``crop`` the part used, ``(x, y, width, height)``, ``recorded_path`` the path
-    in the record of the run that is repeated, ``notes`` warnings for the user.
+    in the record of the run that is repeated, ``notes`` warnings for the user, ``dpi`` the print resolution.
     """
 
     pixels: NDArray[np.float32] = field(repr=False)
@@ -102,6 +102,7 @@ class Picture:
     crop: Crop | None = None
     recorded_path: str | None = None
     notes: tuple[str, ...] = ()
+    dpi: float | None = None
 
     @property
     def height(self) -> int:
@@ -172,9 +173,8 @@ def load(
     pixels, alpha = unit(raw.color), None if raw.alpha is None else unit(raw.alpha)
     if fill is not None and alpha is not None:
         pixels = pixels * alpha[:, :, None] + _color(fill) * (1 - alpha[:, :, None])
-    return Picture(
-        pixels, alpha, raw.exif, name, raw.sha256, raw.bits, path, crop, None, tuple(dict.fromkeys(raw.notes))
-    )
+    notes = tuple(dict.fromkeys(raw.notes))
+    return Picture(pixels, alpha, raw.exif, name, raw.sha256, raw.bits, path, crop, None, notes, raw.dpi)
 
 
 def read_record(path: str | os.PathLike[str]) -> str | None:
@@ -186,7 +186,7 @@ def read_record(path: str | os.PathLike[str]) -> str | None:
     """
     target = Path(path)
     with opened(target) as stream, quiet([]):
-        return metadata.record_in(identified(stream, repr(str(target))), stream)
+        return metadata.record_in(header(stream, repr(str(target))), stream)
 
 
 def _parse_crop(text: str, size: tuple[int, ...], path: str) -> Crop:

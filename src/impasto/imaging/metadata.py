@@ -17,13 +17,14 @@ from typing import IO, Any
 from PIL import ExifTags, Image
 
 from impasto.errors import RecordError
-from impasto.imaging.damage import third_party_decoder
+from impasto.imaging.damage import DECODER_ERRORS, third_party_decoder
 
 KEYWORD = b"impasto"
 DAMAGED = "the record inside this image is damaged: use the original file"
 # Readers refuse text chunks of more than 1 MB and would refuse the image with them.
 _CHUNK_CHARACTERS = 250_000
 _SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533
+LARGEST_DPI = 10_000
 _LARGEST_RECORD = 256 * 2**20
 
 # Tags that describe how the old file stored its pixels, or that depend on its size or position:
@@ -77,6 +78,27 @@ def _block(exif: Image.Exif, tag: int) -> dict[int, Any]:
     with third_party_decoder():
         value = exif.get(tag)
         return dict(value if isinstance(value, dict) else exif.get_ifd(tag))
+
+
+def resolution(image: Image.Image) -> float | None:
+    """Return the print resolution of an opened image in dots per inch, or None if it has none."""
+    found = None
+    try:
+        # Without a resolution in its header, Pillow reports 72 for some JPEGs.
+        if image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit") in (1, 2):
+            found = image.info.get("dpi")
+        if found is None:
+            exif = image.getexif()
+            unit = {2: 1.0, 3: 2.54}.get(exif.get(ExifTags.Base.ResolutionUnit, 2))
+            value = exif.get(ExifTags.Base.XResolution)
+            found = None if unit is None or value is None else (float(value) * unit,)
+        dpi = 0.0 if found is None else float(found[0])
+    except DECODER_ERRORS:
+        return None
+    dpi = (
+        float(round(dpi)) if abs(dpi) < 1e6 and abs(dpi - round(dpi)) < 0.02 else dpi
+    )  # a PNG stores whole dots per meter
+    return dpi if 1 <= dpi <= LARGEST_DPI else None
 
 
 def with_resolution(exif: bytes | None, dpi: float | None) -> bytes | None:
