@@ -217,7 +217,13 @@ def open_run(
                     painting = _painting(prepared, cache or TargetCache(), history, monitor, checkpoints)
                     is_resumed = checkpoints is not None and checkpoints.resume
                     limit = chosen.optimization.time
-                    if limit is not None and (is_resumed or not history.decisions) and group.world_size == 1:
+                    is_painted = bool(prepared.tensors.regions)
+                    if (
+                        limit is not None
+                        and is_painted
+                        and (is_resumed or not history.decisions)
+                        and group.world_size == 1
+                    ):
                         painting.budget = TimeBudget(parse_seconds(limit), started_at)
                     yield run(painting)
     finally:

@@ -1,4 +1,4 @@
-"""The pixels of a file whose metadata stops the decoder.
+"""The pixels of a file whose metadata makes its decoder fail.
 
 ``without_metadata`` copies a JPEG, PNG, WebP, AVIF, HEIC or TIFF without the parts that do not describe pixels, so that
 no EXIF, XMP, ICC or IPTC data costs a picture. A file that is itself cut short is not repaired.

@@ -27,6 +27,8 @@ from impasto.regions.geometry import periodic, resize, rotated
 from impasto.regions.spec import LABELS, ONLY, PROTECT, RegionSpec, StyleSpec, check_count, require_picture
 
 REST = "rest"
+GRAY_SPREAD = 1.5 / 255  # between the channels of a gray pixel, which may be rounded
+_GRAY_BAND = 1 << 20  # pixels that are compared at a time
 FEATHER = 0.012  # of the long side: the width of the soft edge of a protected area
 
 
@@ -116,6 +118,13 @@ class _PendingRegion:
     label: Tensor | None = None
 
 
+def without_hidden_colors(picture: Picture, device: torch.device | str = "cpu") -> Tensor:
+    """Return an image ``[1, 3, H, W]`` whose transparent pixels continue the visible ones."""
+    pixels = tensor(picture.pixels).to(device)
+    alpha = _alpha(picture, pixels)
+    return pixels if alpha is None else masks.fill_hidden(pixels, alpha)
+
+
 def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTensors:
     """Return the tensors of a run in which one style paints the whole image."""
     return RegionTensors(content, (Region("", None, (StyleSource(style, None, scale),)),))
@@ -123,10 +132,8 @@ def single_style(content: Tensor, style: Tensor, scale: float = 1.0) -> RegionTe
 
 def _content_tensors(content: Picture, options: Options, device: torch.device | str) -> tuple[Tensor, Tensor | None]:
     """Return the content ``[1, 3, H, W]``, filled where it is transparent, and its alpha ``[1, 1, H, W]`` or None."""
-    original = tensor(content.pixels).to(device)
+    original = without_hidden_colors(content, device)
     visible = _alpha(content, original)
-    if visible is not None:
-        original = masks.fill_hidden(original, visible)
     if options.control.seamless:
         if options.machine.tile is not None:
             raise OptionError("seamless needs the whole image in one piece: omit --tile", "seamless")
@@ -159,7 +166,7 @@ def build_region_tensors(
     frozen_mask = torch.zeros_like(source[:, :1]) if rest is None else rest
     frozen_pixels, chroma = frozen_mask * source, None
     for pending in pending_regions:
-        color = _color(pending, options)
+        color = _color(pending, content, region_spec, options)
         styles = _styles(pending, region_spec, source, visible, color, options)
         share = torch.ones_like(source[:, :1]) if pending.share is None else pending.share
         if color == "palette":
@@ -280,10 +287,26 @@ def _protection(region_spec: RegionSpec, content: Picture, like: Tensor, notes: 
     return None
 
 
-def _color(pending: _PendingRegion, options: Options) -> str:
+def _color(pending: _PendingRegion, content: Picture, region_spec: RegionSpec, options: Options) -> str:
     color = pending.specs[0].color or options.control.color
+    if color == "palette":
+        return color
+    pictures = [content, *(require_picture(region_spec.pictures, spec.style) for spec in pending.specs)]
     # Without any saturation the canvas has no color to choose: that of the gray content is kept exactly.
-    return "content" if options.control.saturation == 0 and color != "palette" else color
+    return "content" if options.control.saturation == 0 or all(map(_is_gray, pictures)) else color
+
+
+def _is_gray(picture: Picture) -> bool:
+    """Return whether the channels of all visible pixels are equal, but for one 8-bit level."""
+    rows = max(1, _GRAY_BAND // picture.width)
+    for top in range(0, picture.height, rows):
+        band = picture.pixels[top : top + rows]
+        spread = band.max(axis=2) - band.min(axis=2)
+        if picture.alpha is not None:
+            spread = spread[picture.alpha[top : top + rows] > 0]
+        if spread.size and float(spread.max()) > GRAY_SPREAD:
+            return False
+    return True
 
 
 def _styles(

@@ -54,6 +54,8 @@ def choose_precision(
     """
     if decided or prepared.options.machine.precision != "auto" or prepared.compute.dtype != torch.bfloat16:
         return prepared, None
+    if not prepared.tensors.regions:  # no gradient to compare
+        return prepared, None
     encoder, scale, scale_objective = cache.encoder(prepared), _scale_to_compare(prepared.scales[0]), None
     if encoder not in cache.bf16_cosine:
         scale_objective = cache.scale_objective(prepared, scale)
@@ -91,7 +93,7 @@ def agreement(
         seed: seed of the noise.
 
     Returns:
-        From -1 to 1; 0 if either gradient is zero or not finite.
+        From -1 to 1; 1 if both gradients are zero, 0 if one of them is, or if one is not finite.
     """
     own = scale_objective.objective
     canvas = style_noise(scale_objective.noise, (own.height, own.width), torch.Generator().manual_seed(seed))
@@ -102,6 +104,8 @@ def agreement(
     starts = range(0, len(half), PIECE)
     inner = [_inner(half[start : start + PIECE], whole[start : start + PIECE]) for start in starts]
     product, one, another = own.shard.group.all_reduce_scalars(*(sum(part) for part in zip(*inner, strict=True)))
+    if one == 0 and another == 0:
+        return 1.0
     length = math.sqrt(one * another)
     cosine = product / length if length > 0 else 0.0
     return cosine if abs(cosine) < 2 else 0.0  # not a number is not below anything

@@ -29,7 +29,7 @@ from impasto.options.layer_names import SMALLEST_SIDE, block, check_layers
 from impasto.options.validation import parse_weights
 from impasto.planning import memory
 from impasto.planning.schedule import Scale, scales_for
-from impasto.regions.region_tensors import RegionTensors, build_region_tensors, tensor
+from impasto.regions.region_tensors import RegionTensors, build_region_tensors, without_hidden_colors
 from impasto.regions.segmentation.draw import draw_masks
 from impasto.regions.spec import RegionSpec, StyleLike, parse_regions
 from impasto.run.live_weights import LiveWeights
@@ -177,6 +177,8 @@ def prepare(
     target = None if output is None else _target(output, files, size, options.output.bits)
     tensors = build_region_tensors(region_spec, files["content"], options, machine.device)
     scales = _scales(size, options, decided)
+    if not tensors.regions:  # nothing is left to paint
+        scales = [replace(scales[-1], steps=0)]
     memory_model = _memory_model(size, (*style_layers, *content_layers), options, machine, tensors, files, group)
     plans = _plans(scales, options, machine, memory_model, decided)
     notes = [*_notes(files, size, options), *mask_notes, *tensors.notes, *_memory_notes(plans[size])]
@@ -184,7 +186,7 @@ def prepare(
         options=options,
         tensors=tensors,
         region_spec=region_spec,
-        start=tensor(files["init"].pixels).to(machine.device) if "init" in files else None,
+        start=without_hidden_colors(files["init"], machine.device) if "init" in files else None,
         files=files,
         output=target,
         compute=machine,

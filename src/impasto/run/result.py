@@ -22,6 +22,7 @@ from torch import Tensor
 from impasto.errors import ImageError, MachineError
 from impasto.files import cache_folder, write_atomically
 from impasto.imaging import images
+from impasto.imaging.metadata import LARGEST_DPI
 from impasto.objective.scale_objective import ScaleObjective
 from impasto.options.fields import Options
 from impasto.regions.final_recolor import recolored
@@ -175,7 +176,7 @@ def save(prepared: PreparedRun, pixels: NDArray[np.generic], about: Record, note
     except Exception as error:
         notes.append(f"the image has no record, because it cannot be written ({error})")
     try:
-        path = write(dpi=options.dpi, exif=prepared.files["content"].exif, record=inside)
+        path = write(dpi=_dpi(prepared), exif=prepared.files["content"].exif, record=inside)
     except ImageError:
         raise
     except Exception as error:
@@ -200,6 +201,15 @@ def _save_elsewhere(
             save(replace(prepared, output=target), pixels, about, [])
             raise MachineError(f"{error}; the image was saved as {str(target)!r}") from error
     raise error
+
+
+def _dpi(prepared: PreparedRun) -> float | None:
+    """Return the print resolution of the result: ``--dpi``, or the content's at the same size on paper."""
+    content, chosen = prepared.files["content"], prepared.options.output.dpi
+    if chosen is not None or content.dpi is None:
+        return chosen
+    dpi = content.dpi * prepared.size[1] / content.width
+    return dpi if 1 <= dpi <= LARGEST_DPI else None
 
 
 def _alpha(prepared: PreparedRun) -> NDArray[np.float32] | None:
