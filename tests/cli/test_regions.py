@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from impasto.cli import run
-from impasto.cli.stylize import faces_as_regions
+from impasto.cli.masks import Masks
 from impasto.imaging.images import read_record
 
 QUICK = "--size 48 --steps 2 --scales 1 --style-layers relu1_1 --content-layers relu2_1 -q"
@@ -90,10 +91,13 @@ def test_invalid_region_flags(folder: Path, words: str, message: str, capsys: py
 
 
 def test_ways_to_paint_faces() -> None:
-    placed = {"regions": ["sky=b.png"], "labels": None, "protect": None}
-    assert faces_as_regions(None, ["a.png"], placed) == faces_as_regions("paint", ["a.png"], placed) == {}
-    assert faces_as_regions("keep", ["a.png"], placed) == {"protect": "faces"}
-    (first, face, features) = faces_as_regions("recognizable", ["a.png"], placed)["regions"]
+    def found(mode: str | None) -> dict[str, Any]:
+        return Masks(faces=mode).inputs(["sky=b.png"], None, ["a.png"])
+
+    plain = {"regions": ["sky=b.png"], "labels": None, "protect": None, "style_only": None}
+    assert found(None) == found("paint") == plain
+    assert found("keep") == {**plain, "protect": "faces"}
+    (first, face, features) = found("recognizable")["regions"]
     assert first == "sky=b.png"
     assert face.startswith("faces=a.png,scale=")
     assert features.startswith("facial-features=a.png,scale=")

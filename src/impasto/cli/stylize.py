@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,6 +11,7 @@ import typer
 
 from impasto.cli.distributed import follow, together
 from impasto.cli.flags import QUIET, with_options
+from impasto.cli.masks import Masks
 from impasto.cli.progress import watch
 from impasto.cli.recording import Recording
 from impasto.cli.target import Target, default_name
@@ -20,36 +20,12 @@ from impasto.events import Mailbox
 from impasto.files import folder_for
 from impasto.options.option_fields import OptionFields
 
-FACE_MODES = ("keep", "recognizable", "paint")
-# What `--faces recognizable` stands for: mask, scale of the strokes and strength.
-RECOGNIZABLE = (("faces", 0.5, 0.3), ("facial-features", 0.5, 0.2))
 REGION = typer.Option(
     None,
     "--region",
     metavar="MASK=STYLE",
     help="Use a separate painting for the white area of a mask: sky.png=a.jpg, optionally followed by "
     ",strength=0.8 ,color=content ,scale=0.5 ,rotate=45. Repeatable.",
-)
-PROTECT = typer.Option(
-    None, "--protect", metavar="MASK", help="Keep the white area of a mask unchanged, such as faces."
-)
-STYLE_ONLY = typer.Option(
-    None, "--style-only", metavar="MASK", help="Paint only the white area of a mask, such as background."
-)
-PAIR = typer.Option(
-    None, "--pair", metavar="auto", help="Pair similar parts of the photograph and the painting, such as sky with sky."
-)
-FACES = typer.Option(
-    None,
-    "--faces",
-    metavar="keep|recognizable|paint",
-    help="Keep faces unchanged, paint them recognizably with finer strokes, or paint them like the rest (default).",
-)
-SELECT = typer.Option(
-    None,
-    "--select",
-    metavar="X,Y[+X,Y][-X,Y]",
-    help="Paint only what is at a point, from 0,0 (top left) to 1,1; + adds another point, - removes one.",
 )
 LIKE = typer.Option(
     None,
@@ -75,13 +51,9 @@ def stylize(
         metavar="CONTENT STYLE",
         help="Two label images, one for the content and one for the style: areas of equal color are paired.",
     ),
-    protect: str | None = PROTECT,
-    style_only: str | None = STYLE_ONLY,
-    select: str | None = SELECT,
     like: Path | None = LIKE,
-    pair: str | None = PAIR,
-    faces: str | None = FACES,
     *,
+    masks: Masks,
     target: Target,
     recording: Recording,
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the estimated time and memory, then exit."),
@@ -90,9 +62,7 @@ def stylize(
 ) -> None:
     """Repaint CONTENT in the style of STYLE."""
     began = time.perf_counter() - _age()
-    placed: dict[str, Any] = {"regions": region or (), "labels": _labels(labels, pair), "protect": protect}
-    placed |= faces_as_regions(faces, styles or (), placed)
-    placed["style_only"] = _style_only(style_only, select)
+    placed = masks.inputs(region or [], labels, styles or [])
     if like is not None:
         styles, placed, options = _like(like, styles, placed, options)
     output = target.path(default_name(content, styles or (), region or (), options.get("model")))
@@ -119,22 +89,6 @@ def stylize(
         follow(group, target.noting(events), mailbox, listeners, quiet, recording.run_dir)
 
 
-def faces_as_regions(mode: str | None, styles: Sequence[str], placed: dict[str, Any]) -> dict[str, Any]:
-    """Return the regions and the protection that a mode of ``--faces`` stands for."""
-    if mode in (None, "paint"):
-        return {}
-    if mode not in FACE_MODES:
-        raise OptionError(f"--faces is {mode!r}; {suggest(str(mode), FACE_MODES)}", "faces")
-    if mode == "keep":
-        if placed["protect"] is not None:
-            raise OptionError("--faces keep and --protect are both given: choose one", "faces")
-        return {"protect": "faces"}
-    if len(styles) != 1 or placed["labels"] is not None:
-        raise OptionError("--faces recognizable needs one painting, and neither --labels nor --pair", "faces")
-    finer = [f"{name}={styles[0]},scale={scale},strength={strength}" for name, scale, strength in RECOGNIZABLE]
-    return {"regions": [*placed["regions"], *finer]}
-
-
 def _print_estimate(*inputs: Any, **arguments: Any) -> None:
     from impasto.workflows.estimate import forecast
 
@@ -156,30 +110,6 @@ def _like(
         return styles, placed, options
     given = {name: value for name, value in placed.items() if value}
     return list(look.styles) or None, placed | look.placed | given, options
-
-
-def _labels(files: tuple[str, str] | None, pair: str | None) -> Any:
-    """Return the label images, or that they are drawn."""
-    if pair is None:
-        return files
-    if files is not None:
-        raise OptionError("--labels and --pair are both given: choose one", "labels")
-    if pair != "auto":
-        raise OptionError(f"--pair is {pair!r}; it must be auto; see `impasto masks --pair PAINTING`", "pair")
-    return pair
-
-
-def _style_only(mask: str | None, places: str | None) -> str | None:
-    """Return the mask of what is painted, by name, file or points."""
-    if places is None:
-        return mask
-    from impasto.regions.segmentation.names import PLACES, parse_clicks
-
-    if mask is not None:
-        raise OptionError("--style-only and --select are both given: choose one", "select")
-    if not parse_clicks(places):
-        raise OptionError(f"--select is {places!r}; {PLACES}", "select")
-    return places
 
 
 def _style_for_report(styles: list[str] | None, placed: dict[str, Any], options: OptionFields) -> Any:

@@ -160,14 +160,7 @@ def iter_replay(
     options, start, rest = _requested_run(source, size, dpi, memory, more_steps, changes)
     if seed is not None:
         options = options.replace(seed=seed)
-    if (changed := _changed_options(about, options)) and more_steps is None:
-        yield Warned(f"the result will differ from the original: {changed}")
-    else:
-        for difference in [
-            *record.differences(about),
-            *record.machine_differences(about["decisions"], group.world_size),
-        ]:
-            yield Warned(f"{difference}: the image may differ in its last bits")
+    yield from [Warned(note) for note in _notes(about, options, more_steps, group.world_size)]
     others = [part for part in about["inputs"] if part not in ("content", "init", "model")]
     style = _style(about, {part: input_of(source, part) for part in others})
     options = _with_model(source, options, style)
@@ -182,6 +175,14 @@ def iter_replay(
         group=group,
     ) as events:
         yield from events
+
+
+def _notes(about: Record, options: Options, more_steps: int | None, world_size: int) -> list[str]:
+    """Return why the result may differ from the original."""
+    if more_steps is None and (changed := _changed_options(about, options)):
+        return [f"the result will differ from the original: {changed}"]
+    found = [*record.differences(about), *record.machine_differences(about["decisions"], world_size)]
+    return [f"{difference}: the image may differ in its last bits" for difference in found]
 
 
 def _requested_run(
