@@ -2,7 +2,7 @@
 
 Ray places the actors and notices that they die. It retries nothing: a task that is lost is reported as ``Lost`` with
 its node, and the batch decides. Actors that die are replaced. Where the folders of the batch are shared, tasks travel
-as paths and results are written by the actors; elsewhere pictures travel as encoded bytes, each painting once, and
+as paths and results are written by the actors; elsewhere images travel as encoded bytes, each painting once, and
 results come back as bytes.
 
 This is the only module that imports ray.
