@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_be_made_is_said_before(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ImageError) as caught:
         check_output(tmp_path / "file" / "out.png")
-    one_line(caught, "cannot be written", "choose another")
+    one_line(caught, "cannot be written", "choose a different one")
 
 
 def test_a_folder_that_cannot_be_written_is_said_before(tmp_path, monkeypatch):
@@ -55,7 +55,7 @@ def test_a_folder_that_cannot_be_written_is_said_before(tmp_path, monkeypatch):
     monkeypatch.setattr(encode.os, "open", refuse)
     with pytest.raises(ImageError) as caught:
         check_output(tmp_path / "out.png")
-    one_line(caught, str(tmp_path), "Permission denied", "choose another")
+    one_line(caught, str(tmp_path), "Permission denied", "choose a different one")
     with pytest.raises(ImageError) as caught:
         save(tmp_path / "out.png", SMOOTH)
     one_line(caught, "out.png", "cannot be written (Permission denied)")
