@@ -132,5 +132,26 @@ def _batch(
         )
 
 
+@app.command("cluster")
+def _cluster(
+    count: int = typer.Option(10_000, "--count", min=1, help="Images of the batch."),
+    nodes: int = typer.Option(100, "--nodes", min=1, help="Nodes of the cluster."),
+    per_node: int = typer.Option(2, "--per-node", min=1, help="Workers of a node, one per core."),
+    seconds: float = typer.Option(..., "--seconds", min=0.001, help="Measured seconds per image on one worker."),
+    driver: float = typer.Option(0.03, "--driver", min=0, help="Measured seconds of the driver per image."),
+    start: float = typer.Option(30.0, "--start", min=0, help="Measured seconds until a worker is ready."),
+    loss_hours: float = typer.Option(100.0, "--loss-hours", min=0, help="Mean hours until a worker is lost."),
+) -> None:
+    """Simulate a batch on a cluster from measured figures."""
+    from benchmarks.cluster import ClusterModel, simulate
+
+    model = ClusterModel(nodes * per_node, seconds, driver=driver, start=start, loss_hours=loss_hours)
+    found = simulate(count, model)
+    typer.echo(
+        f"{count} images on {nodes} nodes: {60 * found.hours:.1f} min, workers used {found.use:.0%}, "
+        f"{found.lost} workers lost, {found.failed} images failed"
+    )
+
+
 if __name__ == "__main__":
     sys.exit(run(sys.argv[1:], app))

@@ -1,8 +1,8 @@
 """What a worker does: paint tasks one after another, creating what they share only once.
 
-The network stays loaded. The paintings of the last task are decoded once, and with the default losses their targets are
-computed once per size. What a run decides by its content, such as whether bfloat16 is precise enough, is decided again
-for every image, so that its bytes are those of a single run.
+The network stays loaded, also that of ``--fast`` and ``--model``, and the paintings of the last task stay decoded. What
+a run decides by its content, such as whether bfloat16 is precise enough, is decided again for every image, so that its
+bytes are those of a single run.
 """
 
 from __future__ import annotations
