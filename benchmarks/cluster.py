@@ -12,7 +12,7 @@ import heapq
 import random
 from dataclasses import dataclass
 
-from impasto.batch.loop import MOST_ATTEMPTS
+from impasto.batch.loop import MAX_ATTEMPTS
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def simulate(count: int, model: ClusterModel, seed: int = 0) -> Forecast:
         if until_lost < took:
             lost, end = lost + 1, max(end, driver_free + until_lost)
             heapq.heappush(ready, (driver_free + until_lost + model.start, worker))
-            if attempt < MOST_ATTEMPTS:
+            if attempt < MAX_ATTEMPTS:
                 waiting.append(attempt + 1)
             else:
                 failed += 1

@@ -148,6 +148,19 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_a_signal_to_all_processes_of_a_batch_costs_no_image(tmp_path: Path, start_driver: Callable[[], Any]) -> None:
+    driver = start_driver()
+    read_events(driver, 4)
+    for pid in workers_of(driver):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            os.kill(pid, number)
+    output, _ = driver.communicate()
+    assert "JobFailed" not in output
+    assert len((tmp_path / "out" / "painted.txt").read_text().splitlines()) == PHOTOS
+    assert "was killed" not in (tmp_path / "out" / "batch.jsonl").read_text()
+
+
 def test_progress_is_reported(tmp_path: Path, jobs_for: JobsFor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.batch.local.REPORT_SECONDS", 0.0)
     from impasto.batch.local import _Reporter

@@ -151,10 +151,22 @@ def _work(connection: Connection, name: str, make_painter: Callable[[], Painter]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    terminated: list[int] = []
+
+    def terminate(number: int, frame: object) -> None:
+        """Exit when idle; a group of processes gets the signal together, and the batch decides about images."""
+        terminated.append(number)
+        if is_idle:
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, terminate)
     painter: Painter | None = None
-    while True:
+    is_idle = True
+    while not terminated:
+        is_idle = True
         try:
             task: Task = connection.recv()
+            is_idle = False
         except (EOFError, OSError):
             return
         began = time.perf_counter()
