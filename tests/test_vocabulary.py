@@ -57,6 +57,9 @@ PHRASES = {
     r"px a side": "px per side",
     r"is not understood": "is invalid",
     r"counter-clockwise": "counterclockwise",
+    r"field of view": "receptive field",
+    r"the way back": "backward pass",
+    r"bytes a pixel": "bytes per pixel",
 }
 
 # Names that were replaced; whole words in this case.

@@ -93,7 +93,7 @@ NAMES: dict[type[Any], str] = {
 }
 
 
-def as_data(event: BatchEvent) -> dict[str, Any]:
+def as_data(event: BatchEvent) -> dict[str, object]:
     """Return an event as JSON data, with its name under ``event`` and the fields of its job next to its own."""
     data = asdict(event)
     job = data.pop("job", None)

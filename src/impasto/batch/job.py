@@ -82,7 +82,7 @@ class OptionTable:
             raise OptionError(f"{job.content!r} has no painting: pass one with --style, or --model", "style")
         return options
 
-    def flat(self, job: Job) -> dict[str, Any]:
+    def flat(self, job: Job) -> dict[str, object]:
         """Return the options of a job by flat name, one dictionary for all jobs that have the same."""
         key = _key(job)
         if key not in self._flat:

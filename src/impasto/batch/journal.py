@@ -188,7 +188,7 @@ class Journal:
         self.state.entries[job.output].job = job  # shares its options with other jobs; those that were read do not
 
 
-def as_row(entry: Entry) -> dict[str, Any]:
+def as_row(entry: Entry) -> dict[str, object]:
     """Return a failed job as a row of a manifest."""
     job = entry.job
     row: dict[str, Any] = {"content": job.content, "style": list(job.styles), "output": job.output}

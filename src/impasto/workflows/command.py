@@ -84,7 +84,7 @@ def _with_crop(about: InputEntry) -> str:
     return f"{about['name']}#{crop}" if crop else str(about["name"])
 
 
-def with_final_values(about: Record) -> dict[str, Any]:
+def with_final_values(about: Record) -> dict[str, object]:
     """Return the options of a run by flat name, with the final values of its live changes."""
     entries = from_the_first_step(about["steering"], held=False)
     live = names_with("live")
