@@ -313,7 +313,7 @@ from impasto.imaging.images import save
 images = [np.full((300, 400, 3), value, np.float32) for value in (0.0, 1.0)]
 count = 0
 while True:
-    save(sys.argv[1], pictures[count % 2])
+    save(sys.argv[1], images[count % 2])
     count += 1
     print(count, flush=True)
 """
