@@ -16,7 +16,7 @@ from impasto.imaging import images
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAINT = ["stylize", "content.png", "style.png", "-o", "out.png", "--size=64", "--steps=100000", "--scales=1"]
-SHORT = [argument.replace("100000", "400") for argument in PAINT]
+SHORT = [argument.replace("100000", "100") for argument in PAINT]
 SAVING_WITHOUT_END = """
 import signal
 from impasto.run import result
@@ -134,7 +134,7 @@ def test_a_stopped_run_is_resumed_to_its_end(number: signal.Signals, folder: Pat
     assert "continue it: impasto resume run" in err
     status, out, err = interrupted_resume()
     assert status == 0, err
-    assert re.search(r"64x48 px, 400 steps in", out)
+    assert re.search(r"64x48 px, 100 steps in", out)
     assert interrupted([argument.replace("out.png", "whole.png") for argument in SHORT])[0] == 0
     assert Path("out.png").read_bytes() == Path("whole.png").read_bytes()
     assert temporary_files(folder) == []

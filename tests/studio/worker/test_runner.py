@@ -88,7 +88,9 @@ def uninterrupted_job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, 
     """A job that ran in peace."""
     store = Store(tmp_path_factory.mktemp("peace") / "data")
     job = order(store, steps=STEPS, threads=1)
-    worker(store).work_once()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMPASTO_NO_INDEX", "1")  # as in the process of a worker
+        worker(store).work_once()
     return store, store.job(job.id)
 
 
