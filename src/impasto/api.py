@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -152,6 +152,19 @@ class Inputs:
     protect: PictureLike | None = None
     style_only: PictureLike | None = None
 
+    def region_spec(self, limits: DecodeLimits) -> RegionSpec:
+        """Return styles, regions, labels and masks with their images loaded."""
+        if isinstance(self.style, RegionSpec):
+            return self.style
+        return parse_regions(
+            self.style,
+            regions=self.regions,
+            labels=self.labels,
+            protect=self.protect,
+            style_only=self.style_only,
+            limits=limits,
+        )
+
 
 class RunSettings(TypedDict, total=False):
     """The keyword arguments of ``open_run``."""
@@ -250,20 +263,10 @@ def _prepared(
 ) -> tuple[PreparedRun, Model | None]:
     """Prepare a run, with its trained network if it has one; all processes use the decisions of the first."""
     check_together(options, group, decided=bool(history.decisions))
-    style: Any = inputs.style
     model = feedforward_run.model_of(options, cache)
     if model is not None:
-        style = feedforward_run.style_of(model, style, inputs.regions, inputs.labels)
-    if not isinstance(style, RegionSpec):
-        limits = DecodeLimits.of(options.output)
-        style = parse_regions(
-            style,
-            regions=inputs.regions,
-            labels=inputs.labels,
-            protect=inputs.protect,
-            style_only=inputs.style_only,
-            limits=limits,
-        )
+        inputs = replace(inputs, style=feedforward_run.style_of(model, inputs.style, inputs.regions, inputs.labels))
+    style = inputs.region_spec(DecodeLimits.of(options.output))
     decisions = history.decisions if group.is_first else group.broadcast()
     prepared = prepare(inputs.content, style, options, output, start=history.start, group=group, decisions=decisions)
     if group.is_first:

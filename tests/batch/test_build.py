@@ -36,6 +36,20 @@ def test_pairs() -> None:
     assert outputs(["photos"], ["art/*.png"], pairs=True, extension="jpg") == ["a_t.jpg", "trip/b_u.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("s.png,scale=0.5", "{folder}/s.png,scale=0.5"),
+        ("s.png@art/t.png", "{folder}/s.png@{folder}/art/t.png"),
+        ("s.png@sky,scale=0.5", "{folder}/s.png@sky,scale=0.5"),
+    ],
+)
+def test_masks_and_settings_of_a_style_stay(style: str, expected: str, folder: Path) -> None:
+    (job,) = jobs_of(Request(["photos/a.png"], [style], Path("out")))
+    assert job.styles == (expected.format(folder=folder),)
+    assert job.output == "a_s.png"
+
+
 def test_own_results_in_the_folder_of_the_photographs_are_not_painted() -> None:
     images.save("photos/a_s.png", np.zeros((8, 8, 3), np.uint8), record='{"format": 1, "versions": {"impasto": "1"}}')
     jobs = jobs_of(Request(["photos"], ["s.png"], Path("photos")))

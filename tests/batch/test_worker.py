@@ -37,16 +37,31 @@ def test_a_second_image_has_the_bytes_of_a_single_run(
     assert shares == [0.5, 1.0, 0.5, 1.0]
 
 
+def test_only_the_masked_area_is_painted(
+    tmp_path: Path, tiny_files: tuple[Path, Path], tiny_picture: NDArray[np.uint8]
+) -> None:
+    content, style = tiny_files
+    half = np.zeros(tiny_picture.shape[:2], np.uint8)
+    half[:, : half.shape[1] // 2] = 255
+    Image.fromarray(half).save(tmp_path / "half.png")
+    masks = {"style_only": str(tmp_path / "half.png")}
+    task = Task(0, str(content), (str(style),), str(tmp_path / "out.png"), _flat(), **masks)
+    WarmPainter(TargetCache(state_before("conv2")))(task, lambda _: None)
+    cache = TargetCache(state_before("conv2"))
+    stylize(str(content), [str(style)], output=tmp_path / "single.png", cache=cache, **masks, **TINY)
+    assert (tmp_path / "single.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+
+
 def test_the_network_and_the_painting_are_loaded_once(
     tmp_path: Path, tiny_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from impasto.batch import worker
+    from impasto import api
     from impasto.run import target_cache
 
     content, style = tiny_files
     parsed, loaded = [], []
-    parse = worker.parse_regions
-    monkeypatch.setattr(worker, "parse_regions", lambda *a, **k: parsed.append(1) or parse(*a, **k))
+    parse = api.parse_regions
+    monkeypatch.setattr(api, "parse_regions", lambda *a, **k: parsed.append(1) or parse(*a, **k))
     state = state_before("conv2")
     monkeypatch.setattr(target_cache, "vgg19_state", lambda path: loaded.append(1) or state)
     painter = WarmPainter()

@@ -20,6 +20,7 @@ from impasto.errors import OptionError
 from impasto.files import why_not_writable
 from impasto.imaging.encode import format_of
 from impasto.imaging.images import DecodeLimits, split_crop
+from impasto.regions.spec_text import split_text
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,9 @@ def _paintings(request: Request) -> list[str]:
 
 def absolute(path: str) -> str:
     """Return an absolute path, also of the mask in ``style.jpg@mask.png``; the journal outlives the current folder."""
-    style, at, mask = path.partition("@")
-    if at and not Path(path).exists() and Path(style).exists():
-        return f"{Path(style).absolute()}@{Path(mask).absolute()}"
-    return str(Path(path).absolute())
+    settings = split_text(path)
+    style, mask = Path(settings.pop("style")).absolute(), mask_path(settings.pop("style_mask", None))
+    return "".join([str(style), f"@{mask}" if mask else "", *(f",{key}={value}" for key, value in settings.items())])
 
 
 def _combined(photos: Sequence[Photo], styles: Sequence[str], pairs: bool) -> list[tuple[Photo, tuple[str, ...]]]:

@@ -202,8 +202,10 @@ def _seconds_per_work(sized: Sized, threads: int) -> float:
         small = options.replace(size=CALIBRATION_SIZE)
         for _ in range(2):  # the first pass also loads the network
             began = time.perf_counter()
-            result = last(iter_run(Inputs(job.content, list(job.styles) or None, protect=job.protect), small))
+            inputs = Inputs(job.content, list(job.styles) or None, protect=job.protect, style_only=job.style_only)
+            result = last(iter_run(inputs, small))
         height, width = result.pixels.shape[:2]
         return (time.perf_counter() - began) / float(height * width)
     given = cast(OptionFields, {"threads": threads, **job.options})
-    return forecast(job.content, list(job.styles), protect=job.protect, **given).seconds / sized.work
+    foreseen = forecast(job.content, list(job.styles), protect=job.protect, style_only=job.style_only, **given)
+    return foreseen.seconds / sized.work

@@ -18,7 +18,7 @@ from impasto.events import Event, Planned, Stepped
 from impasto.files import file_sha256
 from impasto.imaging.images import DecodeLimits
 from impasto.options.fields import Options
-from impasto.regions.spec import RegionSpec, parse_regions
+from impasto.regions.spec import RegionSpec
 from impasto.run.result import Result
 from impasto.run.target_cache import TargetCache
 
@@ -52,12 +52,13 @@ class WarmPainter:
 
     def _inputs(self, task: Task, options: Options) -> Inputs:
         """Return the images of a task, with paintings that are decoded already where they are the last task's."""
+        inputs = Inputs(task.content, list(task.styles) or None, protect=task.protect, style_only=task.style_only)
         if options.feed_forward.model is not None:
-            return Inputs(task.content, list(task.styles) or None, protect=task.protect, style_only=task.style_only)
+            return inputs
         limits = DecodeLimits.of(options.output)
         key = (task.styles, task.protect, task.style_only, limits)
         if self._painting is None or self._painting[0] != key:
-            self._painting = key, parse_regions(list(task.styles), protect=task.protect, limits=limits)
+            self._painting = key, inputs.region_spec(limits)
         return Inputs(task.content, self._painting[1])
 
 

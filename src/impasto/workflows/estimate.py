@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
-from impasto.api import first_picture
+from impasto.api import Inputs, first_picture
 from impasto.errors import OptionError
 from impasto.imaging.images import DecodeLimits, PathLike, PictureLike
 from impasto.objective.scale_objective import starting_canvas
@@ -21,7 +21,7 @@ from impasto.options.option_fields import OptionFields
 from impasto.options.validation import parse_seconds
 from impasto.planning.schedule import Scale
 from impasto.planning.time_budget import TimeBudget, seconds_for
-from impasto.regions.spec import Regions, RegionSpec, StyleLike, parse_regions
+from impasto.regions.spec import Regions, RegionSpec, StyleLike
 from impasto.run.prepared_run import prepare
 from impasto.run.target_cache import TargetCache
 
@@ -82,12 +82,8 @@ def forecast(
     chosen = recipes.resolve(**options)
     if chosen.feed_forward.enabled:
         raise OptionError("--dry-run estimates optimization runs; omit it with --fast and --model")
-    if not isinstance(style, RegionSpec):
-        limits = DecodeLimits.of(chosen.output)
-        style = parse_regions(
-            style, regions=regions, labels=labels, protect=protect, style_only=style_only, limits=limits
-        )
-    prepared = prepare(content, style, chosen, output)
+    inputs = Inputs(content, style, regions, labels, protect, style_only)
+    prepared = prepare(content, inputs.region_spec(DecodeLimits.of(chosen.output)), chosen, output)
     scale = prepared.scales[0]
     scale_objective = (cache or TargetCache()).scale_objective(prepared, scale)
     generator = torch.Generator().manual_seed(chosen.optimization.seed)
