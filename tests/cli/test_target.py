@@ -24,6 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["b.jpg"], [], None, "a_b.png"),
         (["x/b.jpg#0,0,64,64"], [], None, "a_b.png"),
         (["b.jpg@mask.png"], [], None, "a_b.png"),
+        (["b.jpg,scale=0.5"], [], None, "a_b.png"),
         (["b.jpg", "c.jpg"], [], None, "a_b_c.png"),
         ([], ["sky.png=b.jpg,strength=0.8"], None, "a_b.png"),
         ([], [], "wave.safetensors", "a_wave.png"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Collection
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from impasto.errors import OptionError, suggest
 from impasto.imaging.images import split_crop
+from impasto.regions.spec_text import style_file
 
 TEMPLATE = "{content}_{style}.{ext}"
 FIELDS = ("content", "style", "ext", "number")
@@ -35,9 +36,8 @@ def check_template(template: str) -> None:
 
 
 def stem(path: str) -> str:
-    """Return the file name of an image without extension, crop and mask."""
-    name = split_crop(path)[0].name
-    return Path(name.partition("@")[0] if "@" in name else name).stem
+    """Return the file name of an image without extension, crop, mask and settings."""
+    return style_file(path).stem
 
 
 class Namer:

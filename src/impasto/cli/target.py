@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 LONGEST_PART = 60  # bytes of a file name that one input contributes; a name holds 255
 MAX_PARTS = 4
-PROTECT = "refuse to replace an existing file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,7 @@ class Target:
         "counts up",
         short="-o",
     )
-    no_clobber: bool = option(False, PROTECT)
+    no_clobber: bool = option(False, "refuse to replace an existing file")
 
     def path(self, default: Path, inside: str = "") -> Path:
         """Return the path to write.
@@ -72,7 +71,6 @@ class FolderTarget(Target):
     """The output folder of a command that writes several files."""
 
     output: Path | None = option(None, "output folder. Default: a name with a number that counts up", short="-o")
-    no_clobber: bool = option(False, PROTECT)
 
 
 def free(path: Path) -> Path:
@@ -88,26 +86,22 @@ def joined(parts: Iterable[object], suffix: str = ".png") -> Path:
         parts: paths, with crop or mask as the command line accepts them; or words.
         suffix: extension of the name.
     """
-    stems = [_shortened(Path(_file_of(str(part))).stem) for part in parts]
+    from impasto.regions.spec_text import style_file
+
+    stems = [_shortened(style_file(str(part)).stem) for part in parts]
     return Path("_".join([stem for stem in stems if stem][:MAX_PARTS]) + suffix)
 
 
 def default_name(content: str, styles: Sequence[str], regions: Sequence[str], model: str | None) -> Path:
     """Return the default output of ``stylize``: the names of content and styles, as in ``photo_painting.png``."""
-    painted = [entry.partition("=")[2].partition(",")[0] for entry in regions]
+    from impasto.regions.spec_text import split_region
+
+    painted = [split_region(entry)[2] for entry in regions]
     return joined([content, *(styles or painted or ([model] if model else []))])
 
 
 def _replaces(path: Path) -> str:
     return f"{str(path)!r} exists and is replaced; --no-clobber prevents this"
-
-
-def _file_of(text: str) -> str:
-    """Return the file in ``FILE#x,y,width,height`` or ``FILE@MASK``."""
-    from impasto.imaging.images import split_crop
-
-    file = text if Path(text).exists() else text.partition("@")[0] or text
-    return str(split_crop(file)[0])
 
 
 def _shortened(stem: str) -> str:

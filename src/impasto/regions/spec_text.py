@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import OptionError, suggest
+from impasto.imaging.decode import split_crop
 from impasto.regions.segmentation.names import drawn_name
 
 SETTINGS = ("scale", "rotate", "strength", "color")
@@ -29,6 +30,11 @@ def _is_file(text: str) -> bool:
     """Return whether a text names an existing file, with or without a crop."""
     crop = _CROP.fullmatch(text)
     return bool(text) and (Path(text).exists() or (crop is not None and Path(crop[1]).exists()))
+
+
+def style_file(text: str) -> Path:
+    """Return the file of a style, without its crop, mask and settings."""
+    return split_crop(split_text(text)["style"])[0]
 
 
 def split_text(text: Any) -> dict[str, Any]:
