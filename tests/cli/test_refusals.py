@@ -307,37 +307,6 @@ def test_invalid_options(stylize: Refuse, flags: list[str], parts: list[str]) ->
         assert part in said
 
 
-@pytest.mark.parametrize("flags", [["--recolour", "0.5"], ["--recolour=0.5"]])
-def test_a_former_name_of_an_option_is_accepted_with_a_note(
-    flags: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("IMPASTO_CONFIG", str(folder))
-    assert run(["recipes", "save", "mine", *flags]) == 0
-    assert capsys.readouterr().err == "note: --recolour is now called --final-recolor\n"
-    assert "final_recolor = 0.5" in (folder / "recipes" / "mine.toml").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("former", "current"),
-    [
-        (["train", "painting.png", "--side", "1"], ["--crop-size"]),
-        (["train", "painting.png", "--rate=0", "--leave-out", "-1"], ["--learning-rate", "--hold-out"]),
-        (["train", "painting.png", "--batch", "0", "--check-every", "0"], ["--batch-size", "--validate-every"]),
-        (["demo", "--out", "new", "--content", "none"], ["--output"]),
-        (["anatomy", "none.png"], ["reconstruct"]),
-    ],
-    ids=" ".join,
-)
-def test_former_names_of_commands_and_flags(
-    former: list[str], current: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    photos = ["--photos", "photos"] if former[0] == "train" else []
-    assert run([*former, *photos]) == 2
-    *notes, message = capsys.readouterr().err.splitlines()
-    assert [note.rpartition(" is now called ")[2] for note in notes] == current
-    assert "No such" not in message
-
-
 def test_an_unknown_command_suggests_the_nearest(refused: Refuse) -> None:
     said = refused("stylise", "photo.png", "painting.png")
     assert "No such command 'stylise'" in said
