@@ -11,13 +11,14 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, cast
 
 from impasto.errors import OptionError
 
+TEMPORARY = ".impasto-"
 SpaceRequest = tuple[Path, int, str]
 
 
@@ -56,9 +57,14 @@ def write_atomically(path: Path, data: bytes | Callable[[IO[bytes]], object]) ->
 
 def create_temporary(folder: Path) -> Path:
     """Create an empty temporary file in a folder, with the permissions of any new file there, and return its path."""
-    temp_path = folder / f".impasto-{secrets.token_hex(8)}.tmp"
+    temp_path = folder / f"{TEMPORARY}{secrets.token_hex(8)}.tmp"
     os.close(os.open(temp_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
     return temp_path
+
+
+def temporary_files(folder: Path) -> Iterator[Path]:
+    """Return the temporary files in a folder, which processes that were killed have left."""
+    return folder.glob(f"{TEMPORARY}*.tmp")
 
 
 def behind_link(path: Path) -> Path:

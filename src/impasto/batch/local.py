@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from impasto.batch.executor import Done, Painter, Progress, Reply, Task, failure
-from impasto.batch.executor import Lost as LostTask
+from impasto.batch.executor import Done, Lost, Painter, Progress, Reply, Task, failure
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -108,7 +107,7 @@ class LocalExecutor:
             replies.append(reply)
         return replies
 
-    def _remove(self, worker: _Worker) -> LostTask | None:
+    def _remove(self, worker: _Worker) -> Lost | None:
         """Forget a worker that has died, and return the report of its task."""
         self._workers.remove(worker)
         worker.connection.close()
@@ -118,7 +117,7 @@ class LocalExecutor:
         code = worker.process.exitcode
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
         hint = "; out of memory, perhaps: fewer --workers need less" if code == -signal.SIGKILL else ""
-        return LostTask(worker.number, worker.name, "this machine", f"its worker {how}{hint}")
+        return Lost(worker.number, worker.name, "this machine", f"its worker {how}{hint}")
 
     def cancel(self) -> None:
         """Kill the workers; results that are not complete have temporary names."""

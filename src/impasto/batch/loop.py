@@ -31,6 +31,7 @@ from impasto.batch.job import Job, OptionTable, by_painting, pinned_options
 from impasto.batch.journal import Journal
 from impasto.batch.local import LocalExecutor
 from impasto.errors import OptionError, WeightsError
+from impasto.files import temporary_files
 from impasto.imaging.images import PathLike
 
 MAX_ATTEMPTS = 3
@@ -96,7 +97,7 @@ def _check(jobs: list[Job]) -> None:
 def _remove_temporary_files(folder: Path, jobs: list[Job]) -> None:
     """Remove what killed workers have left; the folder is locked, so nobody is writing."""
     for path in {(folder / job.output).parent for job in jobs}:
-        for left in path.glob(".impasto-*.tmp"):
+        for left in temporary_files(path):
             left.unlink(missing_ok=True)
 
 

@@ -23,7 +23,7 @@ from impasto.batch import shipping
 from impasto.batch.executor import Done, Failed, Lost, Painter, Reply, Task, failure
 from impasto.batch.local import warm_painter
 from impasto.errors import MachineError
-from impasto.files import write_atomically
+from impasto.files import create_temporary, write_atomically
 from impasto.imaging.images import split_crop
 
 VERSION = "2.60"
@@ -141,8 +141,7 @@ class RayExecutor:
         if self._probe is None:
             folder = Path(task.output).parent
             folder.mkdir(parents=True, exist_ok=True)
-            self._probe = folder / f".impasto-{secrets.token_hex(8)}.tmp"
-            self._probe.touch()
+            self._probe = create_temporary(folder)
         actor_class = self._ray.remote(_Actor)
         for _ in range(self.size - len(self._workers)):
             self._names += 1
