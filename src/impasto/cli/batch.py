@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import typer
 
-from impasto.cli.flags import QUIET, passed, with_options
+from impasto.cli.flags import QUIET, with_options
+from impasto.cli.masks import AreaFlags
 from impasto.cli.signals import handled
 from impasto.errors import OptionError
 from impasto.options.declaration import option
-from impasto.options.option_fields import OptionFields
+from impasto.options.option_fields import OptionFields, passed
 
 if TYPE_CHECKING:
     from impasto.batch.events import BatchEvent, BatchFinished, StopFlag
@@ -30,15 +31,13 @@ SOME_FAILED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchFlags:
+class BatchFlags(AreaFlags):
     """What to paint, how results are named, where to paint, and what to print."""
 
     pairs: bool = option(False, "paint the first photograph in the first style, the second in the second, and so on")
     manifest: Path | None = option(
         None, "a .csv or .jsonl file with one image per row, and any option per row", metavar="FILE"
     )
-    protect: str | None = option(None, "keep the white area of a mask unchanged, such as faces", metavar="MASK")
-    style_only: str | None = option(None, "paint only the white area of a mask, such as background", metavar="MASK")
     name: str = option(
         "{content}_{style}.{ext}", "names of the results; {number} is the position in the batch", metavar="TEMPLATE"
     )

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import typer
 
-from impasto.cli.flags import QUIET, default_note, passed, with_options
+from impasto.cli.flags import QUIET, default_note, with_options
 from impasto.cli.progress import status_line
 from impasto.cli.signals import stop_on_signal
 from impasto.cli.target import FolderTarget, Target, joined
 from impasto.errors import OptionError, RecordError
 from impasto.events import Mailbox
-from impasto.options.option_fields import OptionFields
+from impasto.options.option_fields import OptionFields, passed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

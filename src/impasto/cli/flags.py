@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
-from typing import Any, cast
+from typing import Any
 
 import typer
 
 from impasto.errors import OptionError
 from impasto.options.declaration import Declared, declared_in
 from impasto.options.fields import GROUPS, declared
-from impasto.options.option_fields import OptionFields
 
 QUIET = typer.Option(False, "--quiet", "-q", help="Hide progress.")
 
@@ -22,12 +21,12 @@ def default_note(text: object) -> str:
     return f"\\[default: {text}]"
 
 
-RECIPE = typer.Option(None, "--recipe", help=f"Named preset; see `impasto recipes`. {default_note('impasto')}")
-
-
-def passed(options: OptionFields) -> OptionFields:
-    """Return the options that are given, without those that are None."""
-    return cast(OptionFields, {name: value for name, value in options.items() if value is not None})
+RECIPE = inspect.Parameter(
+    "recipe",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=typer.Option(None, "--recipe", help=f"Named preset; see `impasto recipes`. {default_note('impasto')}"),
+    annotation=str | None,
+)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,8 +35,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     The command receives the options in ``**options``; None stands for an option that is not given. A parameter whose
     type is an option dataclass is expanded as by ``with_groups``.
     """
-    recipe = inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=RECIPE, annotation=str | None)
-    return _expanded(command, [recipe, *(_parameter(item) for item in declared())])
+    return _expanded(command, [RECIPE, *(_parameter(item) for item in declared())])
 
 
 def with_groups(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -49,11 +47,9 @@ def with_groups(*names: str) -> Callable[[Callable[..., None]], Callable[..., No
         names: options of a run that the command also takes, in ``**options``; ``recipe`` is one of them.
     """
 
-    recipe = inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=RECIPE, annotation=str | None)
-
     def expand(command: Callable[..., None]) -> Callable[..., None]:
         chosen = {item.name: item for item in declared() if item.name in names}
-        return _expanded(command, [recipe if name == "recipe" else _parameter(chosen[name]) for name in names])
+        return _expanded(command, [RECIPE if name == "recipe" else _parameter(chosen[name]) for name in names])
 
     return expand
 

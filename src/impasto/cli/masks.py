@@ -19,11 +19,17 @@ RECOGNIZABLE = (("faces", 0.5, 0.3), ("facial-features", 0.5, 0.2))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masks:
-    """Which parts of the content are painted, protected or paired."""
+class AreaFlags:
+    """Which parts of the content are painted or protected."""
 
     protect: str | None = option(None, "keep the white area of a mask unchanged, such as faces", metavar="MASK")
     style_only: str | None = option(None, "paint only the white area of a mask, such as background", metavar="MASK")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masks(AreaFlags):
+    """Which parts of the content are painted, protected or paired."""
+
     select: str | None = option(
         None,
         "paint only what is at a point, from 0,0 (top left) to 1,1; + adds another point, - removes one",

@@ -6,7 +6,7 @@ the dataclasses in ``fields``, which have the defaults, ranges and descriptions.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 from impasto.options.choices import (
     Color,
@@ -86,3 +86,8 @@ class OptionFields(TypedDict, total=False):
     tile: int | None
     memory: str | None
     weights: str | None
+
+
+def passed(options: OptionFields) -> OptionFields:
+    """Return the options that are given, without those that are None."""
+    return cast(OptionFields, {name: value for name, value in options.items() if value is not None})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from impasto.errors import RecordError
 from impasto.options import recipes
 from impasto.options.choices import INIT_NAMES
 from impasto.options.fields import Machine, Options
-from impasto.options.option_fields import OptionFields
+from impasto.options.option_fields import OptionFields, passed
 from impasto.regions.command_line import as_words
 from impasto.regions.segmentation.names import parse_clicks
 from impasto.regions.spec import ONLY, PROTECT
@@ -48,8 +48,7 @@ class Look:
         values = dict(self.options)
         if own_styles:
             values |= {"style_blend": None, "style_scales": None}
-        chosen = recipes.override(Options.of(**values), **given).flat()
-        return cast(OptionFields, {name: value for name, value in chosen.items() if value is not None})
+        return passed(recipes.override(Options.of(**values), **given).flat())
 
 
 def read_look(path: str | Path) -> Look:

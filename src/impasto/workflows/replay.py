@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from impasto.api import Inputs, last, open_run
 from impasto.errors import ImageError, OptionError, RecordError
@@ -21,7 +21,7 @@ from impasto.feedforward.model import load
 from impasto.imaging import images
 from impasto.options import recipes
 from impasto.options.fields import Options, names_with
-from impasto.options.option_fields import OptionFields
+from impasto.options.option_fields import OptionFields, passed
 from impasto.planning.schedule import scales_for
 from impasto.regions.spec import RegionSpec
 from impasto.run import record
@@ -156,7 +156,7 @@ def iter_replay(
     """
     _check_asked(size, dpi, memory, more_steps)
     about = source.record
-    changes = cast(OptionFields, {name: value for name, value in (changes or {}).items() if value is not None})
+    changes = passed(changes or {})
     options, start, rest = _requested_run(source, size, dpi, memory, more_steps, changes)
     if seed is not None:
         options = options.replace(seed=seed)
